@@ -1,0 +1,83 @@
+"""The entry point: finds the command, and turns every mistake of the user's into one line and exit status 2."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from reprbench import __version__
+from reprbench.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "run": "reprbench.cli.run",
+    "report": "reprbench.cli.report",
+    "show": "reprbench.cli.show",
+    "list": "reprbench.cli.list",
+    "data": "reprbench.cli.data",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are named; each module calls its command ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a command line; an unknown one is answered with the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UserError(f"unknown command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="reprbench")
+def cli() -> None:
+    """How good are the representations that an unsupervised learner finds?
+
+    \b
+    reprbench run --methods ameae,dae,sparse-ae     a first table, on the embedded digits
+    reprbench run --benchmark mnist --data-dir DIR  a benchmark, on your data
+    reprbench report                                the tables of all finished trials
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in what was asked."""
+    try:
+        status = cli(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> None:
+    for line in message.splitlines():
+        click.echo(f"Error: {line}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reprbench.errors import UserError
+from reprbench.spec import Call, parse_calls, parse_value
+
+CACHE = Path(".reprbench")
+"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
+
+PLUGIN: Callable[[Any], Any] = click.option(
+    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A Python file with methods of your own; repeatable. Files in ./methods are found without it.",
+)  # fmt: skip
+DATA_DIR: Callable[[Any], Any] = click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where datasets lie; also the environment's REPRBENCH_DATA, and ./data.",
+)  # fmt: skip
+
+
+class Calls(click.ParamType):
+    """Comma-separated calls: ``ae,dae[noise=0.3]``."""
+
+    name = "NAME[param=value],…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call, ...]:
+        """Parse the calls; a `UserError` says what cannot be read."""
+        return value if isinstance(value, tuple) else tuple(parse_calls(value))
+
+
+class Seeds(click.ParamType):
+    """Comma-separated whole numbers."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Parse the seeds."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"\d+(,\d+)*", value):
+            raise UserError(f"--seeds {value!r}: expected whole numbers from 0 separated by commas, like 0,1,2")
+        return tuple(dict.fromkeys(int(part) for part in value.split(",")))
+
+
+class Memory(click.ParamType):
+    """An amount of memory: ``4GB``, ``500MB``."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", value, re.IGNORECASE)
+        if match is None:
+            raise UserError(f"--memory {value!r}: expected an amount like 4GB or 500MB")
+        return int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1))
+
+
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the ``key=value`` pairs of ``--set`` as a dict."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set {pair!r}: expected key=value, like width=32 or linear-svm.layers=all")
+        settings[key.strip()] = parse_value(value, pair)
+    return settings

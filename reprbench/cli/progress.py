@@ -1,0 +1,105 @@
+"""Shows a run: a live bar for each running trial in a terminal, plain lines elsewhere. Both on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from reprbench.report.formats import seconds_text
+from reprbench.runner.plan import Planned
+from reprbench.runner.schedule import Listener
+from reprbench.store import Trial
+
+PLAIN_SECONDS = 10.0
+"""How often a plain line tells how far a trial is."""
+
+
+@contextmanager
+def listener(work: Sequence[Planned]) -> Iterator[Listener]:
+    """Yield the listener that suits standard error; the live display ends with the block."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainListener(len(work))
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn()]
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield LiveListener(progress, len(work))
+
+
+def name_of(planned: Planned) -> str:
+    """Return how a trial is called while it runs."""
+    return f"{planned.spec.label} (seed {planned.spec.seed})"
+
+
+def ending(trial: Trial) -> str:
+    """Return in a few words how a trial ended."""
+    if trial.status != "done":
+        return f"{trial.status}: {trial.reason}"
+    fit, evaluation = trial.cost.fit_seconds, trial.cost.evaluation_seconds
+    resumed = ", resumed from its checkpoint" if trial.provenance.get("resumed") else ""
+    return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
+
+
+def state_text(message: Mapping[str, Any]) -> str:
+    """Return what a trial reports of itself in one line."""
+    values = ", ".join(f"{name} {value:.4g}" for name, value in message["values"].items())
+    return f"{message['what']} {message['share']:.0%}{f' ({values})' if values else ''}"
+
+
+class PlainListener:
+    """One line when a trial begins and ends, and every few seconds between."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._number = total, 0
+        self._said: dict[int, float] = {}
+
+    def started(self, planned: Planned) -> None:
+        """Say that a trial begins."""
+        self._said[id(planned)] = time.monotonic()
+        self._say(f"{name_of(planned)}: started ({planned.reason})")
+
+    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+        """Say how far it is, if the last line is long ago."""
+        if time.monotonic() - self._said[id(planned)] >= PLAIN_SECONDS:
+            self._said[id(planned)] = time.monotonic()
+            self._say(f"{name_of(planned)}: {state_text(message)}")
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Say how it ended."""
+        self._number += 1
+        self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(trial)}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class LiveListener:
+    """A bar for each running trial, and one for all."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._tasks: dict[int, TaskID] = {}
+        self._all = progress.add_task("all trials", total=total, text="")
+
+    def started(self, planned: Planned) -> None:
+        """Add the trial's bar."""
+        self._tasks[id(planned)] = self._progress.add_task(escape(name_of(planned)), total=1.0, text="starting")
+
+    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+        """Move the trial's bar."""
+        text = escape(state_text(message))
+        self._progress.update(self._tasks[id(planned)], completed=message["share"], text=text)
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Replace the trial's bar by a line."""
+        if (task := self._tasks.pop(id(planned), None)) is not None:
+            self._progress.remove_task(task)
+        self._progress.advance(self._all)
+        self._progress.console.print(escape(f"{name_of(planned)}: {ending(trial)}"), highlight=False)

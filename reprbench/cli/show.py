@@ -1,0 +1,67 @@
+"""``reprbench show``: everything the store knows of one trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reprbench.errors import UserError
+
+if TYPE_CHECKING:
+    from reprbench.store import Evaluation, Trial
+
+
+@click.command()
+@click.argument("trial")
+@click.option("--store", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
+              help="The folder of finished trials.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)  # fmt: skip
+def command(trial: str, store: Path, form: str) -> None:
+    """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
+    from reprbench.store import Store
+
+    path = Path(trial)
+    if path.is_relative_to(store):
+        trial = str(path.relative_to(store))
+    found = Store(store).find(trial)
+    if len(found) != 1:
+        names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
+        raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
+    folder, content = found[0]
+    click.echo(content.model_dump_json(indent=2) if form == "json" else "\n".join(_lines(folder, content)))
+
+
+def _lines(folder: Path, trial: Trial) -> list[str]:
+    from reprbench.report.formats import count_text, seconds_text
+
+    cost = trial.cost
+    lines = [
+        f"{trial.label}  ({trial.method.call}, {trial.method.origin})",
+        f"folder      {folder}",
+        f"status      {trial.status}{f': {trial.reason}' if trial.reason else ''}",
+        f"data        {trial.dataset.title}, digest {trial.dataset.digest[:12]}, limit {trial.dataset.limit or 'none'}",
+        f"budget      {trial.budget}; seed {trial.seed}",
+        f"fit         {trial.hash}",
+        f"parameters  {', '.join(f'{k}={v}' for k, v in trial.method.parameters.items())}",
+        f"cost        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs an image, "
+        f"{count_text(cost.images_seen)} images seen, fit {seconds_text(cost.fit_seconds)}, "
+        f"evaluation {seconds_text(cost.evaluation_seconds)}, peak {(cost.peak_memory or 0) / 2**20:.0f} MB",
+        *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
+    ]
+    for evaluation in trial.evaluations:
+        lines += ["", *_evaluation_lines(evaluation)]
+    provenance = trial.provenance
+    lines += ["", *(f"{key}: {value}" for key, value in provenance.items())]
+    return [*lines, "", trial.traceback.rstrip()] if trial.traceback else lines
+
+
+def _evaluation_lines(evaluation: Evaluation) -> list[str]:
+    lines = [f"{evaluation.text} version {evaluation.version}, {evaluation.seconds:.1f} s"]
+    if evaluation.missing:
+        lines.append(f"  {evaluation.missing}")
+    for m in evaluation.measurements:
+        place = ", ".join(f"{key} {value}" for key, value in m["at"].items())
+        lines.append(f"  {m['metric']}{f' ({place})' if place else ''}: {m['value']:g} {m['unit']}".rstrip())
+    return [*lines, *(f"  warning: {warning}" for warning in evaluation.warnings)]

@@ -1,0 +1,27 @@
+"""The errors that reprbench tells apart, and how a message names the thing that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake of the user's: shown as it is, without a traceback, with exit status 2.
+
+    The message names the thing, what was expected and the remedy.
+    """
+
+
+class Diverged(Exception):
+    """A quantity that training depends on is no longer finite; the trial ends as ``diverged``."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'dae'?`` for the known name nearest to `name`, or an empty string.
+
+    >>> did_you_mean("dea", ["ae", "dae", "pca"])
+    " Did you mean 'dae'?"
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

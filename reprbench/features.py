@@ -1,0 +1,161 @@
+"""From feature maps to feature matrices: which layers, how pooled, extracted once and cached by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from reprbench.errors import Diverged, UserError, did_you_mean
+from reprbench.files import replacing
+from reprbench.state import evaluating
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reprbench.images import Images, Rows
+    from reprbench.learner import FeatureMaps, Learner
+
+Matrix = NDArray[np.float32]
+
+
+class View(BaseModel):
+    """How the feature maps of an image become one vector.
+
+    A map (C, H, W) is pooled over a `grid` × `grid` division of its area (2: the four quadrants) into C·grid² numbers;
+    a map smaller than the grid is divided as finely as it goes. Vectors (D,) are taken as they are.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: Literal["last", "all"] | tuple[str, ...] = "last"
+    pooling: Literal["max", "mean", "sum"] = "max"
+    grid: PositiveInt = 2
+
+    def select(self, maps: FeatureMaps) -> list[Tensor]:
+        """Return the maps of the chosen layers, in order."""
+        if self.layers == "all":
+            return list(maps.values())
+        if self.layers == "last":
+            return [list(maps.values())[-1]]
+        for name in self.layers:
+            if name not in maps:
+                raise UserError(f"no layer {name!r}.{did_you_mean(name, maps)} Layers: {', '.join(maps)}")
+        return [maps[name] for name in self.layers]
+
+    def matrix(self, maps: FeatureMaps) -> Tensor:
+        """Return the pooled and concatenated features, float32 of shape (N, D)."""
+        import torch
+
+        return torch.cat([self._pool(layer).flatten(1).to(torch.float32) for layer in self.select(maps)], dim=1)
+
+    def _pool(self, layer: Tensor) -> Tensor:
+        import torch.nn.functional as F  # noqa: N812  (its usual name)
+
+        if layer.ndim == 2:
+            return layer
+        if layer.ndim != 4:
+            raise ValueError(f"feature maps have shape (N, C, H, W) or (N, D), not {tuple(layer.shape)}")
+        size = min(self.grid, layer.shape[2]), min(self.grid, layer.shape[3])
+        if self.pooling == "max":
+            return F.adaptive_max_pool2d(layer, size)
+        means = F.adaptive_avg_pool2d(layer, size)
+        return means if self.pooling == "mean" else means * _areas(layer, size)
+
+
+def _areas(layer: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return how many positions each cell of adaptive pooling covers, shape `size`."""
+    import torch
+
+    rows, columns = (
+        torch.tensor([-(-(i + 1) * length // n) - i * length // n for i in range(n)], device=layer.device)
+        for length, n in zip(layer.shape[2:], size, strict=True)
+    )
+    return torch.outer(rows, columns)
+
+
+def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
+    """Return `maps` if they are what `encode` promises for `count` images; raise a `TypeError` that says otherwise."""
+    import torch
+
+    if not isinstance(maps, Mapping) or not maps:
+        raise TypeError(f"encode must return a non-empty mapping of layer names to tensors, not {type(maps).__name__}")
+    for name, layer in maps.items():
+        if not isinstance(layer, torch.Tensor) or layer.ndim not in (2, 4) or len(layer) != count:
+            shape = tuple(getattr(layer, "shape", ()))
+            raise TypeError(f"layer {name!r} must be a tensor ({count}, C, H, W) or ({count}, D), not {shape}")
+    return maps
+
+
+def extract(
+    learner: Learner, images: Images, view: View, device: str = "cpu", advance: Callable[[float], None] = lambda share: None
+) -> Iterator[Matrix]:
+    """Yield the features of `images` in order, in batches of shape (n, D), from a learner in evaluation mode.
+
+    Raises
+    ------
+    Diverged
+        If a feature is not finite.
+    """
+    import torch
+
+    done = 0
+    for x in images.batches(learner.encode_batch_size, device):
+        # Entered anew for each batch: between two of them the caller's code runs.
+        with evaluating(learner):
+            matrix = view.matrix(checked(learner.encode(x), len(x)))
+            finite = bool(torch.isfinite(matrix).all())
+        if not finite:
+            raise Diverged(f"the features of images {done} … {done + len(x) - 1} are not finite")
+        done += len(x)
+        advance(done / len(images))
+        yield matrix.cpu().numpy()
+
+
+class FeatureCache:
+    """Feature matrices on disk, memory-mapped, named by the hash of everything they depend on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def matrix(
+        self,
+        key: Mapping[str, Any],
+        learner: Callable[[], Learner],
+        images: Images,
+        rows: Rows,
+        view: View,
+        device: str = "cpu",
+        advance: Callable[[float], None] = lambda share: None,
+    ) -> Matrix:
+        """Return the features of `rows` of `images`, float32 of shape (len(rows), D), extracted at most once.
+
+        Parameters
+        ----------
+        key : what identifies the learner's fit and the images (JSON-able).
+        learner : called only if the features are not there yet.
+        """
+        content = {**key, "view": view.model_dump(mode="json"), "rows": hashlib.sha256(rows.tobytes()).hexdigest()}
+        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        path = self.folder / f"{name}.npy"
+        if not path.exists():
+            _write_matrix(path, extract(learner(), images.take(rows), view, device, advance), len(rows))
+        matrix: Matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        return matrix
+
+
+def _write_matrix(path: Path, batches: Iterator[Matrix], count: int) -> None:
+    """Write batches of rows as one .npy file, in one step, holding one batch in memory."""
+    first = next(batches)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, first.shape[1])})
+        file.write(np.ascontiguousarray(first).data)
+        for batch in batches:
+            file.write(np.ascontiguousarray(batch).data)

@@ -1,0 +1,196 @@
+"""What a learner is given for one fit: randomness by name, device, budget, a log, progress and checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reprbench.arrays import flatten, load_arrays, save_arrays, unflatten
+from reprbench.errors import Diverged
+from reprbench.files import write_text
+from reprbench.spec import Budget
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+CHECKPOINT = "checkpoint.safetensors"
+
+CHECKPOINT_SECONDS = 10.0
+"""The least time between two checkpoints; ``REPRBENCH_CHECKPOINT_SECONDS`` overrides it."""
+
+Progress = Callable[[str, float, Mapping[str, float]], None]
+"""Receives what is being done, the share of it that is done (0 to 1), and the latest values."""
+
+
+def derive_seed(seed: int, name: str) -> int:
+    """Return the seed, in 0 … 2⁶³ - 1, of the generator called `name` in a trial with `seed`."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") >> 1
+
+
+class Run:
+    """The surroundings of one fit.
+
+    Parameters
+    ----------
+    seed : the trial's seed; every generator is derived from it and a name.
+    budget : how long the fit may take.
+    device : "cpu" or a CUDA device.
+    folder : where the checkpoint is kept; None keeps none.
+    progress : called now and then with what is being done.
+    """
+
+    def __init__(
+        self, seed: int, budget: Budget, device: str = "cpu", folder: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        import torch
+
+        self.seed = seed
+        self.budget = budget
+        self.device = torch.device(device)
+        self.history: list[dict[str, float]] = []
+        self.images_seen = 0
+        self._folder = folder
+        self._progress = progress or (lambda what, share, values: None)
+        self._generators: dict[str, torch.Generator] = {}
+        self._started = time.monotonic()
+        self._next_checkpoint = self._started + checkpoint_seconds()
+
+    # -- randomness ---------------------------------------------------------------------------------------------
+
+    def generator(self, name: str) -> torch.Generator:
+        """Return the generator called `name`, on the run's device; a second call returns the same one, gone on."""
+        import torch
+
+        if name not in self._generators:
+            self._generators[name] = torch.Generator(self.device).manual_seed(derive_seed(self.seed, name))
+        return self._generators[name]
+
+    def numpy_generator(self, name: str) -> np.random.Generator:
+        """Return a new NumPy generator, at its start, derived from the seed and `name`."""
+        import numpy as np
+
+        return np.random.default_rng(derive_seed(self.seed, name))
+
+    # -- precision ----------------------------------------------------------------------------------------------
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context for forward passes: bfloat16 on a CUDA device that has it, plain float32 elsewhere."""
+        import torch
+
+        if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
+
+    # -- log and progress ---------------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of fitting so far, those before a resume included."""
+        return time.monotonic() - self._started
+
+    def log(self, step: int, **values: float) -> None:
+        """Add a row to ``history.csv``.
+
+        Raises
+        ------
+        Diverged
+            If a value is not finite.
+        """
+        row = {name: float(value) for name, value in values.items()}
+        bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
+        if bad:
+            raise Diverged(f"at step {step}: {', '.join(bad)}")
+        self.history.append({"step": step, "seconds": round(self.elapsed, 3), **row})
+
+    def progress(self, share: float, **values: float) -> None:
+        """Tell the user that `share` (0 to 1) of the fit is done, with the latest `values`."""
+        self._progress("fit", share, values)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def checkpoint_due(self) -> bool:
+        """Return whether it is time for `save_checkpoint`."""
+        return self._folder is not None and time.monotonic() >= self._next_checkpoint
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write `state` (nested dicts and lists of tensors and plain values), with all generators and the history."""
+        import torch
+
+        if self._folder is None:
+            return
+        before = time.monotonic()
+        own = {
+            "elapsed": self.elapsed,
+            "images_seen": self.images_seen,
+            "history": self.history,
+            "generators": {name: generator.get_state() for name, generator in self._generators.items()},
+            "global": torch.random.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            own["global_cuda"] = torch.cuda.get_rng_state(self.device)
+        save_arrays(self._folder / CHECKPOINT, *flatten({"run": own, "state": state}))
+        after = time.monotonic()
+        # However slow the disk, checkpoints take no more than a hundredth of the time.
+        self._next_checkpoint = after + max(checkpoint_seconds(), 100 * (after - before))
+
+    def restore_checkpoint(self) -> dict[str, Any] | None:
+        """Return the state of the last checkpoint, with generators, clock and history put back; None without one.
+
+        A checkpoint that cannot be read is none: the fit starts anew.
+        """
+        import torch
+        from safetensors import SafetensorError
+
+        path = self._folder / CHECKPOINT if self._folder else None
+        if path is None or not path.exists():
+            return None
+        try:
+            saved = unflatten(*load_arrays(path))
+        except (SafetensorError, OSError, ValueError):
+            return None
+        own = saved["run"]
+        self._started = time.monotonic() - own["elapsed"]
+        self.images_seen = own["images_seen"]
+        self.history = own["history"]
+        for name, state in own["generators"].items():
+            self.generator(name).set_state(state)
+        torch.random.set_rng_state(own["global"])
+        if "global_cuda" in own and self.device.type == "cuda":
+            torch.cuda.set_rng_state(own["global_cuda"], self.device)
+        state: dict[str, Any] = saved["state"]
+        return state
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Seed torch's global random state from `seed` and `name` for the block, and put it back afterwards."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive_seed(seed, name))
+        yield
+
+
+def checkpoint_seconds() -> float:
+    """Return the least time between two checkpoints."""
+    return float(os.environ.get("REPRBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the rows of a run's log as CSV, with the union of their columns; numbers keep all their digits."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())

@@ -1,0 +1,116 @@
+"""Fitted learners, from the cache or by fitting now; what is evaluated is always loaded from what was saved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from reprbench.arrays import load_arrays, save_arrays
+from reprbench.learner import Learner, SupervisedLearner, make
+from reprbench.run import CHECKPOINT, Run, seeded
+from reprbench.state import learner_state, load_learner_state, to_device
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
+    from reprbench.images import Rows
+    from reprbench.runner.job import Job
+
+STATE = "state.safetensors"
+
+
+class Fits:
+    """The fits of one trial: one, or for a supervised learner one for each set of training rows.
+
+    Parameters
+    ----------
+    job : the trial.
+    cls : the learner's class.
+    dataset : the data, already limited.
+    progress : called with what is being done, its share and the latest values.
+    """
+
+    def __init__(
+        self, job: Job, cls: type[Learner], dataset: Dataset, progress: Callable[[str, float, Any], None]
+    ) -> None:
+        self.notes: dict[str, dict[str, Any]] = {}
+        self.resumed = False
+        self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
+        self._loaded: tuple[str, Learner] | None = None
+
+    def key(self, rows: Rows | None) -> str:
+        """Return the name of the fit on `rows` of the training split (None: on the unlabeled images)."""
+        return "unlabeled" if rows is None else f"rows-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
+
+    def learner(self, rows: Rows | None) -> Learner:
+        """Return the fitted learner, on the job's device; only the last one is kept in memory."""
+        key = self.key(rows)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None
+            self._loaded = (key, self._load(self.ensure(rows)))
+        return self._loaded[1]
+
+    def ensure(self, rows: Rows | None) -> dict[str, Any]:
+        """Fit unless the cache has it; return its state. The note about the fit goes to `notes`."""
+        key = self.key(rows)
+        path = self._folder(key) / STATE
+        try:
+            state, self.notes[key] = load_arrays(path)
+        except (OSError, SafetensorError):
+            self._fit(rows, key, path)
+            state, self.notes[key] = load_arrays(path)
+        return state
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the logged rows of all fits; with several, a first column says which."""
+        if len(self.notes) == 1:
+            return list(next(iter(self.notes.values()))["history"])
+        return [{"fit": n, **row} for n, note in enumerate(self.notes.values()) for row in note["history"]]
+
+    def total(self, name: str) -> float:
+        """Return the sum over all fits of one number of their notes."""
+        return sum(note[name] for note in self.notes.values())
+
+    def last(self) -> Learner:
+        """Return the learner that was used last; load that of the first fit if none was."""
+        if self._loaded is None:
+            key = next(iter(self.notes))
+            self._loaded = (key, self._load(load_arrays(self._folder(key) / STATE)[0]))
+        return self._loaded[1]
+
+    def _folder(self, key: str) -> Path:
+        return self._job.cache / "fits" / self._job.hash / key
+
+    def _load(self, state: dict[str, Any]) -> Learner:
+        learner = self._make()
+        load_learner_state(learner, state)
+        to_device(learner, self._job.device)
+        return learner
+
+    def _make(self) -> Learner:
+        with seeded(self._job.seed, "weights"):
+            return make(self._cls, self._job.parameters, self._dataset.train.shape)
+
+    def _fit(self, rows: Rows | None, key: str, path: Path) -> None:
+        folder = self._folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.resumed = self.resumed or (folder / CHECKPOINT).exists()
+        run = Run(self._job.seed, self._job.budget, self._job.device, folder, self._progress)
+        learner = self._make()
+        with seeded(self._job.seed, "fit"):
+            if isinstance(learner, SupervisedLearner):
+                assert rows is not None  # a protocol never asks a supervised learner for a fit without labels
+                learner.fit_labeled(self._dataset.train.take(rows), self._dataset.train_labels[rows], run)
+            else:
+                learner.fit(self._dataset.unlabeled, run)
+        note = {
+            "history": run.history,
+            "seconds": run.elapsed,
+            "images_seen": run.images_seen,
+            "warnings": learner.warnings(run.history),
+        }
+        save_arrays(path, learner_state(learner), note)
+        (folder / CHECKPOINT).unlink(missing_ok=True)

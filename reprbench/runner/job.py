@@ -1,0 +1,47 @@
+"""What a trial's process is told, and what it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from reprbench.spec import Budget
+from reprbench.spec import Call
+from reprbench.store import Cost, Evaluation, Status
+
+
+class Job(BaseModel):
+    """The content of ``job.json``: one trial to execute."""
+
+    entry: dict[str, str]
+    parameters: dict[str, Any]
+    dataset: Call
+    limit: int | None
+    data_digest: str
+    data_dirs: list[Path]
+    cache: Path
+    budget: Budget
+    seed: int
+    hash: str
+    protocols: list[Call]
+    device: str
+    threads: int
+
+
+class Result(BaseModel):
+    """The content of ``result.json``: what became of it."""
+
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    warnings: list[str] = []
+    evaluations: list[Evaluation] = []
+    cost: Cost = Cost()
+    resumed: bool = False
+    provenance: dict[str, Any] = {}
+
+
+JOB, RESULT, HISTORY, LOG = "job.json", "result.json", "history.csv", "output.txt"
+"""The files in the working folder of a trial's process."""

@@ -1,0 +1,221 @@
+"""Runs the planned trials, several at a time, and writes each into the store the moment it ends."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from reprbench.runner.job import Job, Result
+from reprbench.runner.plan import Planned, digest
+from reprbench.runner.process import TrialProcess
+from reprbench.spec import Call, parse_call
+from reprbench.store import Cost, Evaluation, Store, Trial
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use."""
+
+    jobs: int = 1
+    timeout: float | None = None
+    """Seconds a trial may take."""
+    memory: int | None = None
+    """Bytes a trial may take, mapped files not counted."""
+    device: str = "cpu"
+    threads: int | None = None
+    """CPU threads of a trial; by default the cores divided by the jobs."""
+
+    @property
+    def threads_each(self) -> int:
+        """CPU threads of one trial."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where data is looked for, and where fitted learners and features are kept."""
+
+    data: Sequence[Path]
+    cache: Path
+
+
+class Listener(Protocol):
+    """Is told what happens, to show it."""
+
+    def started(self, planned: Planned) -> None:
+        """Say that a trial begins."""
+
+    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+        """Show how far it is."""
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Say how it ended."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that is under way."""
+
+    planned: Planned
+    process: TrialProcess
+    begun: str
+
+
+class Schedule:
+    """Runs planned trials in processes of their own and writes each into the store the moment it ends."""
+
+    def __init__(self, store: Store, folders: Folders, limits: Limits, listener: Listener) -> None:
+        self._store, self._folders, self._limits, self._listener = store, folders, limits, listener
+
+    def run(self, work: Sequence[Planned]) -> list[Trial]:
+        """Run all trials that are not kept; return how each ended, in that order.
+
+        On Ctrl-C or SIGTERM the running trials are stopped and recorded as interrupted, with their checkpoints kept;
+        those that had not begun are missing from the list.
+        """
+        waiting = [planned for planned in work if planned.action != "keep"]
+        running: list[Running] = []
+        ended: list[Trial] = []
+        with _interruptible() as interrupted:
+            while (waiting or running) and not interrupted():
+                while waiting and len(running) < self._limits.jobs:
+                    planned = waiting.pop(0)
+                    if planned.spec.problem:
+                        ended.append(self._refuse(planned))
+                    else:
+                        running.append(self._start(planned))
+                for one in [one for one in running if self._look(one)]:
+                    running.remove(one)
+                    ended.append(self._close(one))
+                if running:
+                    time.sleep(POLL_SECONDS)
+            for one in running:
+                one.process.end("interrupted", "the run was interrupted; the same command goes on from the checkpoint")
+                ended.append(self._close(one))
+        return ended
+
+    def _start(self, planned: Planned) -> Running:
+        self._listener.started(planned)
+        process = TrialProcess(_job(planned, self._folders, self._limits), self._limits.timeout, self._limits.memory)
+        return Running(planned, process, _now())
+
+    def _look(self, one: Running) -> bool:
+        """Pass on what a trial reports; return whether it has ended."""
+        ended = one.process.ended()
+        for message in one.process.messages():
+            self._listener.progressed(one.planned, message)
+        return ended
+
+    def _close(self, one: Running) -> Trial:
+        trial = _record(one.planned, *one.process.result(), one.begun)
+        files = one.process.files() or _kept_files(self._store, trial)
+        trial = self._keep(one.planned, trial, files)
+        one.process.close()
+        return trial
+
+    def _refuse(self, planned: Planned) -> Trial:
+        """Record a trial whose method cannot even be imported."""
+        result = Result(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
+        return self._keep(planned, _record(planned, result, None, _now()), {})
+
+    def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
+        try:
+            self._store.write(trial, files)
+        except OSError as error:
+            # A full disk costs this trial's record, not the run; its fit stays in the cache.
+            reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
+            trial = trial.model_copy(update={"status": "failed", "reason": reason})
+        self._listener.finished(planned, trial)
+        return trial
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that can be asked between two steps."""
+    seen: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in signals]
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
+    spec = planned.spec
+    return Job(
+        entry=asdict(spec.entry),
+        parameters=spec.method.parameters,
+        dataset=parse_call(spec.dataset.call),
+        limit=spec.dataset.limit,
+        data_digest=spec.dataset.digest,
+        data_dirs=list(folders.data),
+        cache=folders.cache,
+        budget=spec.budget,
+        seed=spec.seed,
+        hash=spec.hash,
+        protocols=[Call(name=p.name, parameters=p.model_dump(mode="json")) for p in planned.missing],
+        device=limits.device,
+        threads=limits.threads_each,
+    )
+
+
+def _record(planned: Planned, result: Result, signal_name: str | None, begun: str) -> Trial:
+    """Put together what is asked, what came out, and what an earlier run of the same fit had already found."""
+    spec = planned.spec
+    kept = _kept_evaluations(planned, result.evaluations)
+    cost = result.cost
+    if planned.action == "evaluate" and planned.stored is not None:
+        # A failure while evaluating says nothing against the fit and what was found before.
+        known = planned.stored.cost.model_dump(exclude_none=True)
+        cost = Cost(**{**known, **result.cost.model_dump(exclude_none=True)})
+        cost.evaluation_seconds = sum(evaluation.seconds for evaluation in kept)
+    return Trial(
+        benchmark=spec.benchmark,
+        label=spec.label,
+        method=spec.method,
+        dataset=spec.dataset,
+        budget=spec.budget,
+        seed=spec.seed,
+        identity=spec.identity(),
+        hash=spec.hash,
+        status=result.status,
+        reason=result.reason,
+        traceback=result.traceback,
+        signal=signal_name,
+        protocols=[str(protocol) for protocol in spec.protocols],
+        deviations=list(spec.deviations),
+        warnings=result.warnings,
+        reference=spec.reference,
+        evaluations=kept,
+        cost=cost,
+        provenance={**result.provenance, "started": begun, "ended": _now(), "resumed": result.resumed},
+    )
+
+
+def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return the new evaluations and those of the store they do not replace (an older version of the same)."""
+    new = {(e.name, digest(e.parameters)) for e in found}
+    stored = planned.stored.evaluations if planned.stored else []
+    return [*(e for e in stored if (e.name, digest(e.parameters)) not in new), *found]
+
+
+def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
+    folder = store.root / trial.folder
+    return {path.name: path for path in folder.glob("*.csv")} if folder.is_dir() else {}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+

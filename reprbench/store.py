@@ -1,0 +1,214 @@
+"""Trials on disk: one folder each, small and readable, written in one step, readable for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reprbench.errors import UserError
+from reprbench.files import sync, write_json
+from reprbench.spec import Budget
+from reprbench.benchmark import Reference
+
+SCHEMA = 1
+_OLD = ".old-"
+
+Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
+
+
+class _Part(BaseModel):
+    # Fields that a later version added are kept out of the way, not refused.
+    model_config = ConfigDict(extra="ignore")
+
+
+class MethodRecord(_Part):
+    """The method that ran: as called, with all its parameters, and the code it came from."""
+
+    name: str
+    call: str
+    parameters: dict[str, Any]
+    origin: str
+    source: str
+    supervised: bool = False
+    control: bool = False
+
+
+class DataRecord(_Part):
+    """The data it ran on."""
+
+    call: str
+    title: str
+    digest: str
+    limit: int | None = None
+    shape: tuple[int, int, int]
+    unlabeled: int
+    train: int
+    test: int
+    classes: int
+    folds: int
+
+
+class Evaluation(_Part):
+    """What one protocol found."""
+
+    name: str
+    version: int
+    parameters: dict[str, Any]
+    text: str
+    headline: str
+    """The metric that stands in a table."""
+    hash: str
+    seconds: float
+    measurements: list[dict[str, Any]]
+    warnings: list[str] = Field(default_factory=list)
+    missing: str | None = None
+    """Why the protocol could not be run on this learner."""
+
+
+class Cost(_Part):
+    """What the trial cost; unknown where it did not come that far."""
+
+    parameters: int | None = None
+    encode_flops: int | None = None
+    images_seen: int | None = None
+    fit_seconds: float | None = None
+    evaluation_seconds: float | None = None
+    peak_memory: int | None = None
+    """Bytes of the trial's process at their most; on CUDA, `peak_device_memory` adds the device's."""
+    peak_device_memory: int | None = None
+
+
+class Trial(_Part):
+    """All that is known of one trial: the content of ``trial.json``."""
+
+    schema_version: int = SCHEMA
+    benchmark: str
+    label: str
+    method: MethodRecord
+    dataset: DataRecord
+    budget: Budget
+    seed: int
+    identity: dict[str, Any]
+    hash: str
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    signal: str | None = None
+    protocols: list[str] = Field(default_factory=list)
+    """The protocols that were asked for, also where the trial did not come so far."""
+    deviations: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    reference: Reference | None = None
+    evaluations: list[Evaluation] = Field(default_factory=list)
+    cost: Cost = Field(default_factory=Cost)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The trial's folder inside the store."""
+        return Path(self.benchmark, self.method.name, f"{self.seed}-{self.hash[:8]}")
+
+
+class Store:
+    """A folder of finished trials.
+
+    Raises
+    ------
+    UserError
+        If `root` is there and not a folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise UserError(f"store {root}: is a file; expected a folder (give another with --store)")
+        self.root = root
+
+    def check_writable(self) -> None:
+        """Make the folder, and raise a `UserError` if nothing can be written there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"store {self.root}: cannot be written ({error.strerror}); choose another folder with --store"
+            ) from None
+
+    def write(self, trial: Trial, files: Mapping[str, Path]) -> Path:
+        """Write a trial with its `files` (name inside the folder → file to copy), replacing an older one in one step."""
+        final = self.root / trial.folder
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
+        try:
+            temporary.chmod(0o755)
+            for name, source in files.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, temporary / name)
+                sync(temporary / name)
+            write_json(temporary / "trial.json", trial.model_dump(mode="json"))
+            _swap(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return final
+
+    def read(self) -> tuple[list[Trial], list[str]]:
+        """Return all trials, and a line for each file that is not one: broken, foreign, or of a newer schema."""
+        trials, problems = [], []
+        for path in self._trial_files():
+            try:
+                trials.append(read_trial(path))
+            except (OSError, ValueError) as error:
+                problems.append(f"{path}: skipped: {error}")
+        return trials, problems
+
+    def find(self, prefix: str) -> list[tuple[Path, Trial]]:
+        """Return the trials, with their folders, whose folder or hash begins with `prefix`."""
+        found = []
+        for path in self._trial_files():
+            folder = path.parent.relative_to(self.root)
+            names = (str(folder), folder.name, folder.name.partition("-")[2])
+            if any(name.startswith(prefix.rstrip("/")) for name in names):
+                found.append((path.parent, read_trial(path)))
+        return found
+
+    def _trial_files(self) -> Iterator[Path]:
+        """Yield the paths of all ``trial.json``; where a crash came between two renames, the older trial's."""
+        for path in sorted(self.root.glob("*/*/*/trial.json")):
+            name = path.parent.name
+            lost = name.startswith(_OLD) and not path.parent.with_name(name.removeprefix(_OLD)).exists()
+            if lost or not name.startswith("."):
+                yield path
+
+
+def read_trial(path: Path) -> Trial:
+    """Read a ``trial.json``; raise a `ValueError` in one line if it is not one this version can read."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise ValueError("not a trial of reprbench")
+    if version > SCHEMA:
+        raise ValueError(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
+    try:
+        return Trial.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _swap(new: Path, final: Path) -> None:
+    """Put `new` in the place of `final`, which stays readable under another name until `new` is there."""
+    sync(new)
+    old = final.with_name(_OLD + final.name)
+    if final.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(final, old)
+    os.rename(new, final)
+    sync(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
