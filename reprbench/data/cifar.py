@@ -1,0 +1,157 @@
+"""CIFAR-10: the Python version, which is pickles that are never unpickled, and the binary version."""
+
+from __future__ import annotations
+
+import hashlib
+import pickletools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.data.dataset import Dataset, Labels, assemble
+from reprbench.data.decoded import map_array, new_array
+from reprbench.data.digests import Digests, FileCheck
+from reprbench.data.locate import DataFile, Layout, Request, locate
+from reprbench.errors import UserError
+from reprbench.images import Images
+
+_SHAPE = (3, 32, 32)
+_IMAGE_BYTES = 3 * 32 * 32
+
+# The digests of torchvision.datasets.CIFAR10.
+_PYTHON = Layout(
+    folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10"),
+    files={
+        "data_batch_1": "md5:c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "md5:d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "md5:54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "md5:634d18415352ddfa80567beed471001a",
+        "data_batch_5": "md5:482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "md5:40351d587109b95175f43aff81a1287e",
+    },
+)
+
+# The digests of Apache MXNet's gluon.data.vision.CIFAR10; the dataset's page states that of the archive only.
+_BINARY = Layout(
+    folders=("cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10"),
+    files={
+        "data_batch_1.bin": "sha1:aadd24acce27caa71bf4b10992e9e7b2d74c2540",
+        "data_batch_2.bin": "sha1:c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
+        "data_batch_3.bin": "sha1:1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
+        "data_batch_4.bin": "sha1:aab85764eb3584312d3c7f65fd2fd016e36a258e",
+        "data_batch_5.bin": "sha1:26e2849e66a845b7f1e4614ae70f4889ae604628",
+        "test_batch.bin": "sha1:67eb016db431130d61cd03c7ad570b013799c88c",
+    },
+)
+
+_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
+
+
+def cifar10_files(request: Request) -> list[DataFile]:
+    """Return the six batches of CIFAR-10, of whichever version is there."""
+    return list(locate(request, _PYTHON, _BINARY).values())
+
+
+def load_cifar10(request: Request) -> Dataset:
+    """Load CIFAR-10: 50,000 + 10,000 color images of 32×32 (Krizhevsky 2009).
+
+    Both versions give the same pixels in the same order, and so the same digest.
+    """
+    digests = Digests(request.cache_dir)
+    checks = [digests.check(file) for file in cifar10_files(request)]
+    train, train_labels, train_content = _load_split(checks[:-1], digests)
+    test, test_labels, test_content = _load_split(checks[-1:], digests)
+    return assemble(
+        name=request.call,
+        title="CIFAR-10",
+        train=train,
+        train_labels=train_labels,
+        test=test,
+        test_labels=test_labels,
+        classes=_CLASSES,
+        content={"train": train_content, "test": test_content},
+        notes=[check.note for check in checks if not check.ok],
+    )
+
+
+def _load_split(checks: Sequence[FileCheck], digests: Digests) -> tuple[Images, Labels, str]:
+    """Return images, labels and the digest of both; the batches are decoded if that was never done."""
+    key = hashlib.sha256(" ".join(check.sha256 for check in checks).encode()).hexdigest()
+    folder = digests.cache_dir / "decoded" / f"cifar10-{key[:16]}"
+    pixels_path, labels_path = folder / "pixels.npy", folder / "labels.npy"
+    if not (pixels_path.exists() and labels_path.exists()):
+        _decode([check.path for check in checks], pixels_path, labels_path)
+    content = f"{digests.sha256(pixels_path)} {digests.sha256(labels_path)}"
+    return Images(map_array(pixels_path)), map_array(labels_path).astype(np.int64), content
+
+
+def _decode(paths: Sequence[Path], pixels_path: Path, labels_path: Path) -> None:
+    batches = [_read_binary(path) if path.suffix == ".bin" else read_pickled(path) for path in paths]
+    n_images = sum(len(labels) for _, labels in batches)
+    with new_array(pixels_path, (n_images, *_SHAPE)) as pixels:
+        np.concatenate([batch.reshape(-1, *_SHAPE) for batch, _ in batches], out=pixels)
+    with new_array(labels_path, (n_images,)) as labels:
+        np.concatenate([batch for _, batch in batches], out=labels)
+
+
+def _read_binary(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read records of one byte label and 3072 bytes of pixels (https://www.cs.toronto.edu/~kriz/cifar.html)."""
+    values = np.fromfile(path, dtype=np.uint8)
+    if len(values) == 0 or len(values) % (1 + _IMAGE_BYTES):
+        raise UserError(
+            f"{path}: has {len(values)} bytes; expected a multiple of {1 + _IMAGE_BYTES} (30730000 officially); "
+            "fetch it again"
+        )
+    records = values.reshape(-1, 1 + _IMAGE_BYTES)
+    return records[:, 1:], records[:, 0]
+
+
+def read_pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read pixels and labels from a pickled batch without unpickling it.
+
+    Unpickling can run any code, so the opcodes are only listed (`pickletools.genops` executes nothing). A batch is a
+    dict. Its pixels are by far the longest string of the file: a Python 2 ``str`` in the official files (BINSTRING,
+    decoded as Latin-1 by pickletools), ``bytes`` or a Latin-1 encoded ``str`` in files written by Python 3.
+    Its labels are the integers between the key ``labels`` and the next string.
+
+    Returns
+    -------
+    pixels : uint8 array of shape (N, 3072), red then green then blue, each row by row
+    labels : uint8 array of shape (N,)
+
+    Raises
+    ------
+    UserError
+        If the file is no pickle, is truncated, or does not hold 3072 bytes for every label.
+    """
+    try:
+        with path.open("rb") as file:
+            data, found = _list_opcodes(file)
+        labels = np.array(found, dtype=np.uint8)
+    except (ValueError, OverflowError, IndexError) as error:
+        raise UserError(f"{path}: not a pickled batch of CIFAR-10 ({error}); fetch it again") from None
+    if len(labels) == 0 or len(data) != len(labels) * _IMAGE_BYTES:
+        raise UserError(
+            f"{path}: has {len(labels)} labels and {len(data)} bytes of pixels; "
+            f"expected {_IMAGE_BYTES} bytes a label (10000 labels officially); fetch it again"
+        )
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, _IMAGE_BYTES), labels
+
+
+def _list_opcodes(file: IO[bytes]) -> tuple[bytes, list[int]]:
+    """Return the longest string of a pickle, and the integers after the key ``labels``."""
+    longest: str | bytes = b""
+    labels: list[int] = []
+    among_labels = False
+    for opcode, argument, _ in pickletools.genops(file):
+        if isinstance(argument, str | bytes | bytearray):
+            among_labels = argument in ("labels", b"labels")
+            longest = max(longest, bytes(argument) if isinstance(argument, bytearray) else argument, key=len)
+        elif among_labels and opcode.name in _INTEGERS and isinstance(argument, int):
+            labels.append(argument)
+    return longest.encode("latin-1") if isinstance(longest, str) else longest, labels

@@ -1,0 +1,182 @@
+"""The Dataset: images of three splits, labels of two, folds of one, and the digest of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.data.folds import named_generator, random_rows, stratified_folds, stratified_rows
+from reprbench.errors import UserError
+from reprbench.images import Images, Rows
+
+Labels = NDArray[np.int64]
+
+SMALLEST_SIDE = 8
+"""Pixels; the encoders halve an image three times."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Named image data; read-only."""
+
+    name: str
+    """The canonical call, such as ``mnist`` or ``folder[path=cifar]``."""
+    title: str
+    """For tables, such as ``CIFAR-10 (JPEG)``."""
+    unlabeled: Images
+    """Without a split of their own, the training images: the same object as `train`."""
+    train: Images
+    train_labels: Labels
+    """Shape (N,), 0 … K-1."""
+    test: Images
+    test_labels: Labels
+    classes: tuple[str, ...]
+    folds: tuple[Rows, ...]
+    """Row numbers of `train`, sorted; each fold is a whole training set."""
+    digest: str
+    """SHA-256, hexadecimal, of content and folds, whatever folder the files lie in and whether they are zipped."""
+    notes: tuple[str, ...] = ()
+    """What labels every row that comes from this data."""
+
+    def limited(self, count: int | None) -> Dataset:
+        """Return the dataset with at most `count` images in every split; ``None`` means all.
+
+        Labeled splits keep the shares of their classes. Which images are drawn depends on the dataset's name and
+        `count` alone, so it is the same for every seed and everybody. Folds are drawn anew if `train` was cut.
+
+        Raises
+        ------
+        UserError
+            If `count` is less than the number of classes.
+        """
+        if count is None or count >= max(len(self.unlabeled), len(self.train), len(self.test)):
+            return self
+        if count < len(self.classes):
+            raise UserError(
+                f"a limit of {count} images leaves out classes of {self.title}; use at least {len(self.classes)}"
+            )
+        train, train_labels = self._draw(self.train, self.train_labels, count, "train")
+        test, test_labels = self._draw(self.test, self.test_labels, count, "test")
+        return replace(
+            self,
+            unlabeled=train if self.unlabeled is self.train else self._draw_unlabeled(count),
+            train=train,
+            train_labels=train_labels,
+            test=test,
+            test_labels=test_labels,
+            folds=self.folds if train is self.train else stratified_folds(train_labels, _base(self.name)),
+            digest=hashlib.sha256(f"{self.digest} limited to {count}".encode()).hexdigest(),
+        )
+
+    def _draw(self, images: Images, labels: Labels, count: int, split: str) -> tuple[Images, Labels]:
+        if len(images) <= count:
+            return images, labels
+        rows = stratified_rows(labels, count, self._generator(count, split))
+        return images.take(rows), labels[rows]
+
+    def _draw_unlabeled(self, count: int) -> Images:
+        if len(self.unlabeled) <= count:
+            return self.unlabeled
+        return self.unlabeled.take(random_rows(len(self.unlabeled), count, self._generator(count, "unlabeled")))
+
+    def _generator(self, count: int, split: str) -> np.random.Generator:
+        return named_generator(f"{_base(self.name)} {split} limited to {count}")
+
+
+def assemble(
+    *,
+    name: str,
+    title: str,
+    train: Images,
+    train_labels: Labels,
+    test: Images,
+    test_labels: Labels,
+    classes: Sequence[str],
+    content: Mapping[str, str],
+    unlabeled: Images | None = None,
+    folds: Sequence[Rows] | None = None,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Check the parts of a dataset, draw its folds if it brings none, and digest it.
+
+    Parameters
+    ----------
+    content : the SHA-256 of every part of the content, by a name of the part
+    unlabeled : by default the training images
+    folds : by default `stratified_folds`, drawn from the name without its parameters: those may name a path
+
+    Raises
+    ------
+    UserError
+        If the parts do not fit together, or the images are of a shape that reprbench does not take.
+    """
+    splits = {"train": train, "test": test, **({} if unlabeled is None else {"unlabeled": unlabeled})}
+    _check_images(name, splits)
+    for split, images, labels in (("train", train, train_labels), ("test", test, test_labels)):
+        _check_labels(name, split, len(images), labels, len(classes))
+    folds = tuple(stratified_folds(train_labels, _base(name)) if folds is None else folds)
+    return Dataset(
+        name=name,
+        title=title,
+        unlabeled=train if unlabeled is None else unlabeled,
+        train=train,
+        train_labels=train_labels,
+        test=test,
+        test_labels=test_labels,
+        classes=tuple(classes),
+        folds=folds,
+        digest=_digest(content, folds),
+        notes=tuple(notes),
+    )
+
+
+def match_labels(labels: Labels, images: Images, path: Path) -> Labels:
+    """Return `labels`, read from `path`, if there is one for each image; raise a `UserError` otherwise."""
+    if len(labels) != len(images):
+        raise UserError(f"{path}: has {len(labels)} labels; expected {len(images)}, one an image; fetch it again")
+    return labels
+
+
+def _base(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _digest(content: Mapping[str, str], folds: Sequence[Rows]) -> str:
+    """Folds are digested too: a NumPy that draws others from the same name gives other numbers."""
+    drawn = [hashlib.sha256(np.ascontiguousarray(fold, dtype="<i8").tobytes()).hexdigest() for fold in folds]
+    return hashlib.sha256(json.dumps([sorted(content.items()), drawn]).encode()).hexdigest()
+
+
+def _check_images(name: str, splits: Mapping[str, Images]) -> None:
+    for split, images in splits.items():
+        if len(images) == 0:
+            raise UserError(f"dataset {name!r}: the {split} split has no images; expected at least one")
+        if images.shape != splits["train"].shape:
+            raise UserError(
+                f"dataset {name!r}: {split} images are {images.shape} and train images {splits['train'].shape} "
+                "(channels, height, width); expected one shape"
+            )
+    channels, height, width = splits["train"].shape
+    if channels not in (1, 3) or min(height, width) < SMALLEST_SIDE:
+        raise UserError(
+            f"dataset {name!r}: images have {channels} channels and {height}×{width} pixels; "
+            f"expected 1 or 3 channels and at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels"
+        )
+
+
+def _check_labels(name: str, split: str, n_images: int, labels: Labels, n_classes: int) -> None:
+    if len(labels) != n_images:
+        raise UserError(f"dataset {name!r}: {split} has {n_images} images and {len(labels)} labels; expected as many")
+    if n_classes < 2:
+        raise UserError(f"dataset {name!r}: {n_classes} class; expected at least two to tell apart")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(
+            f"dataset {name!r}: {split} labels run from {labels.min()} to {labels.max()}; "
+            f"expected the {n_classes} classes 0 to {n_classes - 1}"
+        )

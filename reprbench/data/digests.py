@@ -1,0 +1,153 @@
+"""Digests of files, computed in one pass and remembered while a file keeps its size and modification time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+from reprbench.data.locate import DataFile
+from reprbench.errors import UserError
+from reprbench.files import replacing, write_json
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What was found where a dataset's file was expected."""
+
+    path: Path
+    found: str
+    """The digest of the unzipped content, in the algorithm of the official one; otherwise SHA-256: ``md5:918c…``."""
+    sha256: str
+    official: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is the official one, or there is no official one to compare it with."""
+        return self.official is None or self.found == self.official
+
+    @property
+    def note(self) -> str:
+        """Say that the file is not the official one, without naming its folder."""
+        return f"{self.path.name.removesuffix('.gz')}: not the official file ({self.found.replace(':', ' ')})"
+
+
+class Digests:
+    """The digests of files, remembered in ``digests.json`` of the cache folder.
+
+    An entry holds while the file at its absolute path keeps its size and modification time. A memory that cannot be
+    read is forgotten; two processes that write it at once lose at most an entry.
+    """
+
+    def __init__(self, cache_dir: Path) -> None:
+        self.cache_dir = cache_dir
+        self._path = cache_dir / "digests.json"
+
+    def check(self, file: DataFile) -> FileCheck:
+        """Return the digests of a file's unzipped content beside the official one."""
+        algorithms = _algorithms(file)
+        status = file.path.stat()
+        stamp = f"{status.st_size} {status.st_mtime_ns}"
+        digests = self._remembered(file.path, stamp, algorithms, lambda: hash_file(file.path, algorithms))
+        return _checked(file, digests)
+
+    def sha256(self, path: Path) -> str:
+        """Return the SHA-256 of a file's unzipped content."""
+        return self.check(DataFile(path)).sha256
+
+    def tree(self, root: Path, files: Sequence[Path]) -> str:
+        """Return the SHA-256 of `files` and of their paths relative to `root`; unchanged files are not read again."""
+        listing = hashlib.sha256()
+        for path in files:
+            status = path.stat()
+            listing.update(f"{path.relative_to(root)}\0{status.st_size} {status.st_mtime_ns}\0".encode())
+        stamp = listing.hexdigest()
+        return self._remembered(root, stamp, ["sha256"], lambda: {"sha256": hash_tree(root, files)})["sha256"]
+
+    def unzipped(self, file: DataFile) -> Path:
+        """Return a path with the file's unzipped content: its own, or that of a copy in the cache folder."""
+        if file.path.suffix != ".gz":
+            return file.path
+        # The content's digest names the copy, so a stale one is never taken and equal files share one.
+        copy = self.cache_dir / "unzipped" / self.check(file).sha256[:16] / file.path.stem
+        if not copy.exists():
+            with open_content(file.path) as source, replacing(copy) as temporary, temporary.open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+        return copy
+
+    def _remembered(
+        self, path: Path, stamp: str, algorithms: Sequence[str], compute: Callable[[], dict[str, str]]
+    ) -> dict[str, str]:
+        key = str(path.resolve())
+        known = self._read().get(key)
+        if isinstance(known, dict) and known.get("stamp") == stamp and all(known.get(name) for name in algorithms):
+            return {name: str(known[name]) for name in algorithms}
+        digests = compute()
+        write_json(self._path, {**self._read(), key: {"stamp": stamp, **digests}})
+        return digests
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def fresh_check(file: DataFile) -> FileCheck:
+    """Read a file (or a folder of files) again and return its digests beside the official one."""
+    if file.path.is_dir():
+        files = sorted(path for path in file.path.rglob("*") if path.is_file())
+        return _checked(file, {"sha256": hash_tree(file.path, files)})
+    return _checked(file, hash_file(file.path, _algorithms(file)))
+
+
+def hash_file(path: Path, algorithms: Sequence[str]) -> dict[str, str]:
+    """Return the digests of a file's unzipped content by algorithm; the file is read once for all of them."""
+    hashes = {name: hashlib.new(name) for name in algorithms}
+    with open_content(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            for digest in hashes.values():
+                digest.update(chunk)
+    return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+def hash_tree(root: Path, files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the contents of `files`, in order, and of their paths relative to `root`."""
+    digest = hashlib.sha256()
+    for path in files:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def open_content(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file's content, unzipped if its name ends in ``.gz``; a corrupt zip is a `UserError` wherever it shows."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield stream
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path}: truncated or corrupt ({error}); expected a complete gzip file; fetch it again"
+        ) from None
+
+
+def _algorithms(file: DataFile) -> list[str]:
+    stated = [] if file.official is None else [file.official.partition(":")[0]]
+    return [*stated, "sha256"]
+
+
+def _checked(file: DataFile, digests: dict[str, str]) -> FileCheck:
+    algorithm = _algorithms(file)[0]
+    return FileCheck(file.path, f"{algorithm}:{digests[algorithm]}", digests["sha256"], file.official)

@@ -1,0 +1,42 @@
+"""The digits that come with scikit-learn: the default, which needs no files."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from reprbench.data.dataset import Dataset, assemble
+from reprbench.data.folds import named_generator, stratified_rows
+from reprbench.data.locate import Request
+from reprbench.images import Images
+
+_TEST_SHARE = 0.25
+
+
+def load_digits(request: Request) -> Dataset:
+    """Load 1,797 grey images of 8×8 (Alpaydin, Kaynak 1998, the test set of UCI's optdigits).
+
+    A quarter of them, stratified and the same for everybody, is the test split. The values 0 … 16 become 0 … 255.
+    """
+    from sklearn import datasets  # type: ignore[import-untyped, unused-ignore]
+
+    digits = datasets.load_digits()
+    pixels = np.round(digits.data.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = digits.target.astype(np.int64)
+    test = stratified_rows(labels, round(_TEST_SHARE * len(labels)), named_generator("digits test"))
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return assemble(
+        name=request.call,
+        title="Digits",
+        train=Images(pixels[train]),
+        train_labels=labels[train],
+        test=Images(pixels[test]),
+        test_labels=labels[test],
+        classes=tuple("0123456789"),
+        content={
+            "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
+            "labels": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
+            "test rows": hashlib.sha256(test.astype("<i8").tobytes()).hexdigest(),
+        },
+    )

@@ -1,0 +1,36 @@
+"""Downloads, through torchvision, which checks them."""
+
+from __future__ import annotations
+
+from http.client import HTTPException
+from pathlib import Path
+
+from reprbench.data.catalog import CATALOG, find_entry
+from reprbench.errors import UserError
+
+
+def fetch(name: str, target: Path) -> None:
+    """Download a dataset's files to `target`, in torchvision's layout, in which `load_dataset` finds them.
+
+    Files that are there already are not downloaded again.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to download, the download fails or is damaged, or `target` cannot be written.
+    """
+    entry = find_entry(name)
+    if entry.torchvision is None:
+        known = ", ".join(other for other, candidate in CATALOG.items() if candidate.torchvision)
+        raise UserError(f"dataset {name!r} cannot be fetched: {entry.unfetchable}. Can be fetched: {known}")
+    from torchvision import datasets  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        getattr(datasets, entry.torchvision)(root=str(target), download=True)
+    except (OSError, HTTPException, RuntimeError) as error:  # torchvision: failed downloads, and digests that differ
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"dataset {name!r} could not be fetched to {target}: {reason}; "
+            "check the network and the folder, delete what is incomplete, and try again"
+        ) from None

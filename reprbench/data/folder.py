@@ -1,0 +1,220 @@
+"""A folder of image files, one subfolder a class, decoded once into memory-mapped arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from reprbench.data.dataset import SMALLEST_SIDE, Dataset, Labels, assemble
+from reprbench.data.decoded import map_array, new_array
+from reprbench.data.digests import Digests
+from reprbench.data.locate import DataFile, Request, locate_path
+from reprbench.errors import UserError
+from reprbench.images import Images
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ImageSize = Annotated[int, Field(ge=SMALLEST_SIDE)]
+
+_DECODER = 1
+"""To be raised when decoding gives other pixels, so that arrays decoded before are not taken."""
+_BLOCK = 256
+"""Images that a thread decodes in one go."""
+
+
+def folder_files(
+    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, grey: bool = False
+) -> list[DataFile]:
+    """Return the folders of the splits."""
+    root = _locate(request, path)
+    return [DataFile(root / split) for split in ("train", "test", "unlabeled") if (root / split).is_dir()]
+
+
+def load_folder(
+    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, grey: bool = False
+) -> Dataset:
+    """Load ``train/<class>/*``, ``test/<class>/*`` and, if it is there, ``unlabeled/*``; deeper folders count as well.
+
+    Images may be of any size and mode that Pillow reads. They are turned as their EXIF orientation says, cropped to the
+    central square, and resized to `image_size` unless they fit already. Transparency is dropped, as torchvision's
+    ``ImageFolder`` does. Classes and images are in the order of their names; hidden files are left out.
+
+    Parameters
+    ----------
+    path : absolute, or relative to a data folder
+    image_size : pixels, the side of the decoded images
+    title : for tables; by default the call
+    grey : decode one channel of luminance instead of RGB
+
+    Raises
+    ------
+    UserError
+        If a folder is missing or empty, train and test have different classes, or an image cannot be read.
+    """
+    root = _locate(request, path)
+    classes = _classes(root)
+    train = [_image_files(root / "train" / name) for name in classes]
+    test = [_image_files(root / "test" / name) for name in classes]
+    splits = {"train": _joined(train), "test": _joined(test)}
+    if (root / "unlabeled").is_dir():
+        splits["unlabeled"] = _image_files(root / "unlabeled")
+    digests = Digests(request.cache_dir)
+    arrays = _decoded_splits(root, splits, image_size, grey, digests)
+    labels = {"train": _labels(train), "test": _labels(test)}
+    return assemble(
+        name=request.call,
+        title=title or request.call,
+        unlabeled=Images(map_array(arrays["unlabeled"])) if "unlabeled" in arrays else None,
+        train=Images(map_array(arrays["train"])),
+        train_labels=labels["train"],
+        test=Images(map_array(arrays["test"])),
+        test_labels=labels["test"],
+        classes=classes,
+        content={split: digests.sha256(array) for split, array in arrays.items()}
+        | {
+            f"{split} labels": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
+            for split, rows in labels.items()
+        },
+    )
+
+
+def _locate(request: Request, path: Path) -> Path:
+    expected = "a folder with train/<class>/* and test/<class>/*"
+    root = locate_path(request, path, expected)
+    for split in ("train", "test"):
+        if not (root / split).is_dir():
+            raise UserError(f"dataset {request.name!r}: {root} has no folder {split!r}; expected {expected}")
+    return root
+
+
+def _classes(root: Path) -> list[str]:
+    train, test = (
+        {entry.name for entry in (root / split).iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+        for split in ("train", "test")
+    )
+    if train != test:
+        only = [f"{split} alone has {', '.join(sorted(names))}" for split, names in _differences(train, test) if names]
+        raise UserError(f"{root}: the class folders of train and test differ: {'; '.join(only)}; expected the same")
+    return sorted(train)
+
+
+def _differences(train: set[str], test: set[str]) -> list[tuple[str, set[str]]]:
+    return [("train", train - test), ("test", test - train)]
+
+
+def _image_files(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    if not found:
+        raise UserError(f"{folder}: no images; expected at least one, or no such folder")
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # os.walk alone leaves out what it cannot list
+
+
+def _joined(files: Sequence[list[Path]]) -> list[Path]:
+    return [path for of_class in files for path in of_class]
+
+
+def _labels(files: Sequence[list[Path]]) -> Labels:
+    return np.repeat(np.arange(len(files), dtype=np.int64), [len(of_class) for of_class in files])
+
+
+def _decoded_splits(
+    root: Path, splits: dict[str, list[Path]], image_size: int, grey: bool, digests: Digests
+) -> dict[str, Path]:
+    """Return the array files of the splits; what was never decoded of this content is decoded now."""
+    content = digests.tree(root, _joined(list(splits.values())))
+    key = hashlib.sha256(f"{content} {image_size} {grey} {_DECODER}".encode()).hexdigest()
+    folder = digests.cache_dir / "decoded" / f"folder-{key[:16]}"
+    arrays = {split: folder / f"{split}.npy" for split in splits}
+    for split, files in splits.items():
+        if not arrays[split].exists():
+            _decode_all(files, arrays[split], image_size, grey)
+    return arrays
+
+
+def _decode_all(files: Sequence[Path], target: Path, image_size: int, grey: bool) -> None:
+    with new_array(target, (len(files), 1 if grey else 3, image_size, image_size)) as pixels:
+
+        def decode_block(start: int) -> None:
+            for row in range(start, min(start + _BLOCK, len(files))):
+                pixels[row] = decode(files[row], image_size, grey)
+
+        # Pillow's decoders and resampling let other threads run.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            blocks = [pool.submit(decode_block, start) for start in range(0, len(files), _BLOCK)]
+            try:
+                for block in blocks:
+                    block.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def decode(path: Path, image_size: int, grey: bool) -> NDArray[np.uint8]:
+    """Decode an image file as a uint8 array of shape (C, image_size, image_size); see `load_folder`.
+
+    Raises
+    ------
+    UserError
+        If Pillow cannot read the file, or its pixels have no fixed range.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            image = _crop_and_resize(_eight_bits(ImageOps.exif_transpose(opened), grey), image_size)
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise UserError(f"{path}: not readable as an image ({error}); expected one that Pillow reads") from None
+    pixels = np.asarray(image)
+    return pixels[np.newaxis] if grey else pixels.transpose(2, 0, 1)
+
+
+def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
+    """Convert to L or RGB. Pillow alone would clip 16-bit pixels, which it calls I;16 or, in old versions, I."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        values = np.asarray(image, dtype=np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"pixels from {values.min()} to {values.max()}, not of 8 or 16 bits")
+        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("float pixels, not of 8 or 16 bits")
+    return image.convert("L" if grey else "RGB")
+
+
+def _crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:
+    from PIL import Image
+
+    side = min(image.size)
+    if image.size != (side, side):
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if side == image_size:
+        return image
+    # Pillow widens the kernel when it shrinks (antialiasing); the bicubic one rings less at edges than Lanczos'.
+    return image.resize((image_size, image_size), Image.Resampling.BICUBIC)

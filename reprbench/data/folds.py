@@ -1,0 +1,79 @@
+"""Draws of rows that are the same for everybody: stratified subsets and folds, seeded by a name."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.images import Rows
+
+N_FOLDS = 10
+IMAGES_A_CLASS = 100
+"""Ten folds of 100 images for each of ten classes: the protocol of STL-10 (Coates, Ng, Lee 2011)."""
+
+
+def named_generator(name: str) -> np.random.Generator:
+    """Return a generator seeded by the SHA-256 of `name`, so that everybody who uses the name draws the same."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
+    # PCG64 is named because NumPy may change what default_rng returns.
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def stratified_folds(labels: NDArray[np.int64], name: str) -> tuple[Rows, ...]:
+    """Draw ten training sets of 100 images a class; they may overlap.
+
+    A class of n images gives min(100, max(1, ⌊0.8 n⌋)) of them to each fold: with fewer than 125 images a class,
+    folds that took all of them would be one and the same fold.
+
+    Parameters
+    ----------
+    labels : int64 array of shape (N,)
+    name : the dataset's name, without its parameters
+
+    Returns
+    -------
+    tuple of ten sorted int64 arrays of row numbers, each without repetition
+    """
+    generator = named_generator(name)
+    return tuple(_fold(labels, generator) for _ in range(N_FOLDS))
+
+
+def _fold(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
+    drawn = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = min(IMAGES_A_CLASS, max(1, int(0.8 * len(rows))))
+        drawn.append(generator.choice(rows, count, replace=False))
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.Generator) -> Rows:
+    """Draw `count` rows so that every class keeps its share, within one image, and at least one image.
+
+    Within its class, in random order, an image is at the quantile rank / n; the `count` lowest quantiles of all classes
+    are drawn. So each class gives its first image before any gives its second.
+
+    Parameters
+    ----------
+    labels : int64 array of shape (N,)
+    count : between the number of classes and N
+
+    Returns
+    -------
+    sorted int64 array of shape (count,)
+    """
+    order = generator.permutation(len(labels))
+    shuffled = labels[order]
+    quantile = np.empty(len(labels))
+    for label in np.unique(labels):
+        places = np.flatnonzero(shuffled == label)
+        quantile[places] = np.arange(len(places)) / len(places)
+    drawn = order[np.argsort(quantile, kind="stable")[:count]]
+    return np.sort(drawn).astype(np.int64)
+
+
+def random_rows(length: int, count: int, generator: np.random.Generator) -> Rows:
+    """Draw `count` of `length` rows without repetition; sorted, so that reading them goes forward through the file."""
+    return np.sort(generator.choice(length, count, replace=False)).astype(np.int64)

@@ -1,0 +1,121 @@
+"""Where data lies: the folders that are searched, and the one message that says what was not found in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprbench.errors import UserError
+
+VARIABLE = "REPRBENCH_DATA"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a loader is asked for: the dataset, where its files may lie, and where decoded copies are kept."""
+
+    name: str
+    """The dataset's name without parameters."""
+    call: str
+    """The canonical call, with parameters."""
+    data_dirs: tuple[Path, ...]
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a dataset (or a folder of images), and the digest that its publisher states."""
+
+    path: Path
+    official: str | None = None
+    """Such as ``md5:918c…``, of the unzipped content."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which a dataset's files lie in a folder."""
+
+    folders: tuple[str, ...]
+    """The folders below a data folder in which the files may lie; ``.`` is the data folder itself."""
+    files: Mapping[str, str | None]
+    """The file names, all required, and their official digests."""
+    zipped: bool = False
+    """Each file may also be there as ``NAME.gz``."""
+
+
+def data_dirs(option: Path | None) -> list[Path]:
+    """Return the folders in which datasets are searched, in order.
+
+    First `option` (``--data-dir``), then those of the environment variable ``REPRBENCH_DATA``, then ``./data``.
+    """
+    named = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    folders = [*([] if option is None else [option]), *map(Path, named), Path("data")]
+    return list(dict.fromkeys(folder.expanduser() for folder in folders))
+
+
+def locate(request: Request, *layouts: Layout) -> dict[str, DataFile]:
+    """Return the files of the first folder that holds all files of a layout, by their unzipped names.
+
+    Raises
+    ------
+    UserError
+        If no folder does: it names the folders searched, the files expected, and the command that fetches them.
+    """
+    incomplete = []
+    for data_dir in request.data_dirs:
+        for layout in layouts:
+            for folder in dict.fromkeys(data_dir / name for name in layout.folders):
+                found, missing = _look(folder, layout)
+                if not missing:
+                    return found
+                if found:
+                    incomplete.append(f"{folder} lacks {', '.join(missing)}")
+    raise UserError(_not_found(request, layouts, incomplete))
+
+
+def locate_path(request: Request, path: Path, expected: str) -> Path:
+    """Return `path` if it is absolute, else the first such path below a data folder.
+
+    Raises
+    ------
+    UserError
+        If there is none; `expected` says what should be there.
+    """
+    candidates = [data_dir / path for data_dir in request.data_dirs]  # an absolute path replaces the folder
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise UserError(
+        f"dataset {request.name!r}: {str(path)!r} not found; searched {_listed(candidates)}; expected {expected}; "
+        "give its place with path=…, absolute or relative to --data-dir"
+    )
+
+
+def _look(folder: Path, layout: Layout) -> tuple[dict[str, DataFile], list[str]]:
+    found, missing = {}, []
+    for name, official in layout.files.items():
+        candidates = [folder / name, *([folder / f"{name}.gz"] if layout.zipped else [])]
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if path is None:
+            missing.append(name)
+        else:
+            found[name] = DataFile(path, official)
+    return found, missing
+
+
+def _not_found(request: Request, layouts: Sequence[Layout], incomplete: Sequence[str]) -> str:
+    searched = [data_dir / name for data_dir in request.data_dirs for layout in layouts for name in layout.folders]
+    expected = " or ".join(
+        ", ".join(name + ("[.gz]" if layout.zipped else "") for name in layout.files) for layout in layouts
+    )
+    return (
+        f"dataset {request.name!r}: not found; searched {_listed(searched)}; expected the files {expected}; "
+        + "".join(f"{place}; " for place in dict.fromkeys(incomplete))
+        + f"fetch them with `reprbench data fetch {request.name} --data-dir DIR`"
+    )
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(dict.fromkeys(map(str, folders)))
