@@ -68,7 +68,9 @@ def load_benchmark(path: Path) -> Benchmark:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"benchmark {path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise UserError(f"benchmark {path}: expected a mapping with title, dataset, methods and budget; it is empty or a list")
+        raise UserError(
+            f"benchmark {path}: expected a mapping with title, dataset, methods and budget; it is empty or a list"
+        )
     content = {"name": check_name(path.stem, f"benchmark {path}"), **content}
     try:
         return Benchmark.model_validate(content)
@@ -89,7 +91,6 @@ def find_benchmark(name: str) -> Benchmark:
         return load_benchmark(path)
     known = benchmark_files()
     if name not in known:
-        raise UserError(
-            f"unknown benchmark {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}; or the path of a YAML file"
-        )
+        near = did_you_mean(name, known)
+        raise UserError(f"unknown benchmark {name!r}.{near} Known: {', '.join(known)}; or the path of a YAML file")
     return load_benchmark(known[name])

@@ -94,7 +94,11 @@ def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
 
 
 def extract(
-    learner: Learner, images: Images, view: View, device: str = "cpu", advance: Callable[[float], None] = lambda share: None
+    learner: Learner,
+    images: Images,
+    view: View,
+    device: str = "cpu",
+    advance: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Matrix]:
     """Yield the features of `images` in order, in batches of shape (n, D), from a learner in evaluation mode.
 

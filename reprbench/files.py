@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or the next start after a crash, sees the old content or the new and nothing between."""
+"""Writing files so that a reader, or the next start after a crash, sees the old content or the new."""
 
 from __future__ import annotations
 

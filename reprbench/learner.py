@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 import typing
@@ -139,17 +140,21 @@ def parameters_model(cls: type[Learner]) -> type[BaseModel]:
     """Return the pydantic model of the parameters of a learner class; unknown parameters are errors."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        hints = _hints(base, [name for name in base.__dict__.get("__annotations__", {}) if name in base.__dict__])
+        hints = _hints(base)
         fields.update((name, (hint, base.__dict__[name])) for name, hint in hints.items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
     return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
 
 
-def _hints(base: type, names: list[str]) -> dict[str, Any]:
-    """Return the evaluated annotations of the public, non-class-variable `names` of one class."""
-    annotations = {n: base.__annotations__[n] for n in names if not n.startswith("_")}
-    holder = types.SimpleNamespace(__annotations__={n: a for n, a in annotations.items() if "ClassVar" not in str(a)})
+def _hints(base: type) -> dict[str, Any]:
+    """Return the evaluated annotations of one class's own public attributes that have a default and are no ClassVar."""
+    annotations = {
+        name: annotation
+        for name, annotation in inspect.get_annotations(base).items()
+        if name in vars(base) and not name.startswith("_") and "ClassVar" not in str(annotation)
+    }
+    holder = types.SimpleNamespace(__annotations__=annotations)
     module = sys.modules.get(base.__module__)
     return typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
 
@@ -159,4 +164,3 @@ def make(cls: type[Learner], parameters: Mapping[str, Any], shape: ImageShape) -
     learner = cls(**parameters)
     learner.build(shape)
     return learner
-

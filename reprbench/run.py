@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.safetensors"
 
+CHECKPOINT_SHARE = 100
+"""A checkpoint that takes a second is followed by so many seconds without one, however slow the disk."""
+
 CHECKPOINT_SECONDS = 10.0
 """The least time between two checkpoints; ``REPRBENCH_CHECKPOINT_SECONDS`` overrides it."""
 
@@ -49,7 +52,12 @@ class Run:
     """
 
     def __init__(
-        self, seed: int, budget: Budget, device: str = "cpu", folder: Path | None = None, progress: Progress | None = None
+        self,
+        seed: int,
+        budget: Budget,
+        device: str = "cpu",
+        folder: Path | None = None,
+        progress: Progress | None = None,
     ) -> None:
         import torch
 
@@ -139,8 +147,7 @@ class Run:
             own["global_cuda"] = torch.cuda.get_rng_state(self.device)
         save_arrays(self._folder / CHECKPOINT, *flatten({"run": own, "state": state}))
         after = time.monotonic()
-        # However slow the disk, checkpoints take no more than a hundredth of the time.
-        self._next_checkpoint = after + max(checkpoint_seconds(), 100 * (after - before))
+        self._next_checkpoint = after + max(checkpoint_seconds(), (after - before) * CHECKPOINT_SHARE)
 
     def restore_checkpoint(self) -> dict[str, Any] | None:
         """Return the state of the last checkpoint, with generators, clock and history put back; None without one.
@@ -161,8 +168,8 @@ class Run:
         self._started = time.monotonic() - own["elapsed"]
         self.images_seen = own["images_seen"]
         self.history = own["history"]
-        for name, state in own["generators"].items():
-            self.generator(name).set_state(state)
+        for name, generator_state in own["generators"].items():
+            self.generator(name).set_state(generator_state)
         torch.random.set_rng_state(own["global"])
         if "global_cuda" in own and self.device.type == "cuda":
             torch.cuda.set_rng_state(own["global_cuda"], self.device)

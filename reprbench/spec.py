@@ -86,7 +86,9 @@ def parse_value(text: str, context: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise UserError(f"cannot read the value {text.strip()!r} in {context!r}; quote it or write it plainly") from None
+        raise UserError(
+            f"cannot read the value {text.strip()!r} in {context!r}; quote it or write it plainly"
+        ) from None
     if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value):
         return float(value)
     return value
@@ -151,13 +153,21 @@ class Budget(BaseModel):
 def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> list[str]:
     """Return one line for each mistake that pydantic found in `what`; unknown names get the nearest known one."""
     lines = []
-    for mistake in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    # A list whose items are wrong is not also too short.
+    inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
+    for mistake in found:
+        if mistake["loc"] in inner:
+            continue
         place = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
             near = did_you_mean(str(mistake["loc"][-1]), known)
-            lines.append(f"{what}: unknown {place!r}.{near}" + ("" if near else f" Known: {', '.join(known) or 'none'}"))
+            lines.append(
+                f"{what}: unknown {place!r}.{near}" + ("" if near else f" Known: {', '.join(known) or 'none'}")
+            )
         else:
             given = "" if mistake["type"] == "missing" else f", not {mistake['input']!r}"
             message = mistake["msg"].removeprefix("Value error, ")
+            given = "" if given.removeprefix(", not ") in message else given
             lines.append(f"{what}: {place + ': ' if place else ''}{message}{given}")
     return lines

@@ -1,4 +1,4 @@
-"""What a fitted learner consists of: its networks and arrays, saved, loaded, counted, moved and put in evaluation mode."""
+"""What a fitted learner consists of: networks and arrays, saved, loaded, counted, moved, put in evaluation mode."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def parameter_count(learner: Learner) -> int:
 
 
 def encode_flops(learner: Learner, x: Tensor) -> int:
-    """Return the floating-point operations of encoding the one image `x`: two for each multiply-accumulate that torch counts."""
+    """Return the operations of encoding the one image `x`: two for each multiply-accumulate that torch counts."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with evaluating(learner), FlopCounterMode(display=False) as counter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reprbench.benchmark import Reference
 from reprbench.errors import UserError
 from reprbench.files import sync, write_json
 from reprbench.spec import Budget
-from reprbench.benchmark import Reference
 
 SCHEMA = 1
 _OLD = ".old-"
@@ -142,7 +141,7 @@ class Store:
             ) from None
 
     def write(self, trial: Trial, files: Mapping[str, Path]) -> Path:
-        """Write a trial with its `files` (name inside the folder → file to copy), replacing an older one in one step."""
+        """Write a trial with its `files` (name in the folder → file to copy), replacing an older one in one step."""
         final = self.root / trial.folder
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
@@ -208,7 +207,7 @@ def _swap(new: Path, final: Path) -> None:
     old = final.with_name(_OLD + final.name)
     if final.exists():
         shutil.rmtree(old, ignore_errors=True)
-        os.rename(final, old)
-    os.rename(new, final)
+        final.rename(old)
+    new.rename(final)
     sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)

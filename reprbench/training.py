@@ -81,7 +81,7 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
 
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
     another epoch. The means of the returned values over each epoch become a row of the history. Nothing inside the
-    loop waits for the device but twice a second. A learner that `Resumes` goes on from the run's checkpoint, bit for bit.
+    loop waits for the device but twice a second. A learner goes on from the run's checkpoint, bit for bit.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def list_(data_dir: Path | None) -> None:
 @click.argument("name")
 @DATA_DIR
 def fetch(name: str, data_dir: Path | None) -> None:
-    """Fetch dataset NAME through torchvision, which checks what it gets, into --data-dir (or the first place searched)."""
+    """Fetch dataset NAME through torchvision, which checks it, into --data-dir (or the first place searched)."""
     from reprbench.data.fetch import fetch as fetch_dataset
     from reprbench.data.locate import data_dirs
 
@@ -62,6 +62,8 @@ def verify(dataset: tuple[Call, ...], data_dir: Path | None) -> int:
             call.name, call.parameters, data_dirs=data_dirs(data_dir), cache_dir=CACHE.resolve()
         ):
             good = good and check.ok
-            against = "official" if check.ok and check.official else "no official digest" if check.ok else "NOT OFFICIAL"
+            against = (
+                "official" if check.ok and check.official else "no official digest" if check.ok else "NOT OFFICIAL"
+            )
             click.echo(f"{against:18}  {check.found}  {check.path}")
     return 0 if good else 1

@@ -38,14 +38,16 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of a command line; an unknown one is answered with the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise UserError(f"unknown command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}")
+            raise UserError(
+                f"unknown command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}"
+            )
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reprbench")
 def cli() -> None:
-    """How good are the representations that an unsupervised learner finds?
+    r"""Tell how good the representations are that unsupervised learners find.
 
     \b
     reprbench run --methods ameae,dae,sparse-ae     a first table, on the embedded digits
@@ -74,8 +76,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    for line in message.splitlines():
-        click.echo(f"Error: {line}", err=True)
+    click.echo(f"Error: {message}", err=True)
     sys.exit(2)
 
 

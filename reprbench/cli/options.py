@@ -16,16 +16,22 @@ CACHE = Path(".reprbench")
 """Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
 
 PLUGIN: Callable[[Any], Any] = click.option(
-    "--plugin", "plugins", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    "--plugin",
+    "plugins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
     help="A Python file with methods of your own; repeatable. Files in ./methods are found without it.",
-)  # fmt: skip
+)
 DATA_DIR: Callable[[Any], Any] = click.option(
-    "--data-dir", type=click.Path(path_type=Path), metavar="DIR",
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Where datasets lie; also the environment's REPRBENCH_DATA, and ./data.",
-)  # fmt: skip
+)
 
 
-class Calls(click.ParamType):
+class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """Comma-separated calls: ``ae,dae[noise=0.3]``."""
 
     name = "NAME[param=value],…"
@@ -35,7 +41,7 @@ class Calls(click.ParamType):
         return value if isinstance(value, tuple) else tuple(parse_calls(value))
 
 
-class Seeds(click.ParamType):
+class Seeds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """Comma-separated whole numbers."""
 
     name = "N,N,…"
@@ -49,7 +55,7 @@ class Seeds(click.ParamType):
         return tuple(dict.fromkeys(int(part) for part in value.split(",")))
 
 
-class Memory(click.ParamType):
+class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """An amount of memory: ``4GB``, ``500MB``."""
 
     name = "SIZE"

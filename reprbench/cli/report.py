@@ -11,9 +11,15 @@ from reprbench.errors import UserError
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path), default=Path("results"))
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "csv", "json"]), default="table",
-              show_default=True, help="How to write the tables.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")  # fmt: skip
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to write the tables.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
 def command(store: Path, form: str, output: Path | None) -> None:
     """Show the tables of all trials in STORE (by default ./results)."""
     from reprbench.files import write_text

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprbench.benchmark import Benchmark, Row
 from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, Calls, Memory, Seeds, parse_settings
 from reprbench.errors import UserError
-from reprbench.benchmark import Benchmark, Row
 from reprbench.spec import Budget, Call
 
 if TYPE_CHECKING:
@@ -34,17 +34,27 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of fitting.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many images of every split.")
 @click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-              help="A parameter of all methods that have it, or NAME.KEY of one method, protocol or dataset.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of all methods that have it, or NAME.KEY of one method, protocol or dataset.",
+)
 @PLUGIN
 @DATA_DIR
-@click.option("--store", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
-              help="The folder of finished trials.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="The folder of finished trials.",
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 def command(**given: Any) -> int:
     """Fit methods, evaluate them, and show the table.
 
@@ -55,14 +65,14 @@ def command(**given: Any) -> int:
     from reprbench.store import Store
 
     store = Store(given["store"])
-    folders = Folders(data_dirs(given["data_dir"]), CACHE.resolve())
+    data = data_dirs(given["data_dir"])
     limits = Limits(given["jobs"], given["timeout"], given["memory"], given["device"])
-    work = make_plan(given, store, folders.data)
+    work = make_plan(given, store, data)
     if given["only_plan"]:
         _show_plan(work)
         return 0
     store.check_writable()
-    return _carry_out(work, store, folders, limits)
+    return _carry_out(work, store, Folders(data, CACHE.resolve()), limits)
 
 
 def make_plan(given: dict[str, Any], store: Store, data_dirs: list[Path]) -> list[Planned]:
@@ -92,9 +102,13 @@ def _asked(given: dict[str, Any]) -> tuple[Benchmark, Overrides]:
     common = {"limit": given["limit"], "settings": parse_settings(given["settings"])}
     if given["benchmark"]:
         overrides = Overrides(
-            methods=given["methods"], dataset=dataset, protocols=given["protocols"], epochs=given["epochs"],
-            seeds=given["seeds"], **common,
-        )  # fmt: skip
+            methods=given["methods"],
+            dataset=dataset,
+            protocols=given["protocols"],
+            epochs=given["epochs"],
+            seeds=given["seeds"],
+            **common,
+        )
         return find_benchmark(given["benchmark"]), overrides
     if not given["methods"]:
         raise UserError(NOTHING_ASKED)
@@ -128,7 +142,15 @@ def _show_plan(work: list[Planned]) -> None:
     from tabulate import tabulate
 
     rows = [
-        [p.spec.label, p.spec.seed, str(p.spec.budget), p.action, p.reason, p.spec.hash[:8], ", ".join(map(str, p.missing))]
+        [
+            p.spec.label,
+            p.spec.seed,
+            str(p.spec.budget),
+            p.action,
+            p.reason,
+            p.spec.hash[:8],
+            ", ".join(map(str, p.missing)),
+        ]
         for p in work
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
@@ -148,7 +170,9 @@ def _carry_out(work: list[Planned], store: Store, folders: Any, limits: Any) -> 
         ended = Schedule(store, folders, limits, shown).run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
     unstored = {trial.hash for trial in ended}
-    trials = [trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in unstored]
+    trials = [
+        trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in unstored
+    ]
     click.echo(as_terminal(make_tables([*trials, *ended])))
     if len(ended) < len(to_run):
         click.echo("interrupted; the same command goes on from here", err=True)

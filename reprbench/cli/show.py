@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trial")
-@click.option("--store", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
-              help="The folder of finished trials.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)  # fmt: skip
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="The folder of finished trials.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
     from reprbench.store import Store
@@ -45,9 +50,9 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         f"budget      {trial.budget}; seed {trial.seed}",
         f"fit         {trial.hash}",
         f"parameters  {', '.join(f'{k}={v}' for k, v in trial.method.parameters.items())}",
-        f"cost        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs an image, "
-        f"{count_text(cost.images_seen)} images seen, fit {seconds_text(cost.fit_seconds)}, "
-        f"evaluation {seconds_text(cost.evaluation_seconds)}, peak {(cost.peak_memory or 0) / 2**20:.0f} MB",
+        f"size        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs an image",
+        f"cost        {count_text(cost.images_seen)} images seen, fit {seconds_text(cost.fit_seconds)}, evaluation "
+        f"{seconds_text(cost.evaluation_seconds)}, peak {(cost.peak_memory or 0) / 2**20:.0f} MB",
         *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
     ]
     for evaluation in trial.evaluations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reprbench.errors import UserError, did_you_mean
+from reprbench.errors import Diverged, UserError, did_you_mean
 from reprbench.spec import Call, mistakes
 
 if TYPE_CHECKING:
@@ -25,13 +26,23 @@ GROUP = "reprbench.protocols"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number: what, how much, in which unit, which way is better, and where (fold, layer, noise level, …)."""
+    """One number: what, how much, in which unit, which way is better, and where (fold, layer, noise level, …).
+
+    Raises
+    ------
+    Diverged
+        If the value is not finite.
+    """
 
     metric: str
     value: float
     unit: str = ""
     better: Literal["higher", "lower", "neither"] = "neither"
     at: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise Diverged(f"{self.metric} is {self.value}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the measurement as the store keeps it."""

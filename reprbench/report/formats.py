@@ -109,7 +109,9 @@ def _under(table: Table, footnotes: Sequence[str]) -> list[str]:
         what = f"{table.metric}{f' in {unit}' if unit else ''}"
         lines.append(f"{what}: {spread} {'/'.join(map(str, folds))} fold{'s' if max(folds) > 1 else ''}")
     version = f" version {table.version}" if table.version else ""
-    lines.append(f"protocol {table.protocol}{version}; data {table.dataset}, digest {table.digest[:12]} ({table.counts})")
+    lines.append(
+        f"protocol {table.protocol}{version}; data {table.dataset}, digest {table.digest[:12]} ({table.counts})"
+    )
     lines += [f"reference: {reference}" for reference in table.references]
     if table.superseded:
         lines.append(f"{table.superseded} older trials of these rows, made by other code, are not shown")

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
@@ -162,6 +162,7 @@ class Reporter:
         self._last = ("", 0.0)
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
+        """Report what is being done, its share, and the latest values."""
         now = time.monotonic()
         if what == self._last[0] and now - self._last[1] < 0.2 and share < 1:
             return
@@ -173,7 +174,7 @@ def _die_with_parent() -> None:
     """End this process when the parent's end of standard input closes, however the parent ended."""
 
     def watch() -> None:
-        while sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+        while os.read(sys.stdin.fileno(), 1):
             pass
         os._exit(1)
 

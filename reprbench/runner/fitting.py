@@ -72,7 +72,7 @@ class Fits:
 
     def total(self, name: str) -> float:
         """Return the sum over all fits of one number of their notes."""
-        return sum(note[name] for note in self.notes.values())
+        return float(sum(note[name] for note in self.notes.values()))
 
     def last(self) -> Learner:
         """Return the learner that was used last; load that of the first fit if none was."""
@@ -102,7 +102,8 @@ class Fits:
         learner = self._make()
         with seeded(self._job.seed, "fit"):
             if isinstance(learner, SupervisedLearner):
-                assert rows is not None  # a protocol never asks a supervised learner for a fit without labels
+                if rows is None:
+                    raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
                 learner.fit_labeled(self._dataset.train.take(rows), self._dataset.train_labels[rows], run)
             else:
                 learner.fit(self._dataset.unlabeled, run)

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from reprbench.spec import Budget
-from reprbench.spec import Call
+from reprbench.spec import Budget, Call
 from reprbench.store import Cost, Evaluation, Status
 
 

@@ -1,4 +1,4 @@
-"""The plan: which trials there are, which of them must run, and why. Pure functions of what is asked and what is stored."""
+"""The plan: which trials must run, and why. Pure functions of what is asked and what is stored."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from reprbench.benchmark import Reference
 from reprbench.protocols.base import Protocol
 from reprbench.registry import Entry
 from reprbench.spec import Budget
-from reprbench.benchmark import Reference
 from reprbench.store import DataRecord, MethodRecord, Trial
 
 PREPROCESSING = "float32(x / 255)"

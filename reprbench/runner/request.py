@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reprbench.benchmark import Benchmark, Row
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError, did_you_mean
 from reprbench.protocols.base import make_protocols
 from reprbench.registry import Entry, Registry
-from reprbench.spec import Budget
 from reprbench.runner.describe import Description, Question, describe
 from reprbench.runner.plan import TrialSpec
-from reprbench.benchmark import Benchmark, Row
-from reprbench.spec import Call, show_value
+from reprbench.spec import Budget, Call, show_value
 from reprbench.store import DataRecord, MethodRecord
 
 
@@ -181,7 +180,9 @@ def _check(descriptions: Sequence[Description], settings: Mapping[str, Any], met
     for key in settings:
         owner, _, parameter = key.rpartition(".")
         if owner and owner not in methods:
-            wrong.append(f"--set {key}: no method, protocol or dataset {owner!r} in this run.{did_you_mean(owner, methods)}")
+            wrong.append(
+                f"--set {key}: no method, protocol or dataset {owner!r} in this run.{did_you_mean(owner, methods)}"
+            )
         elif parameter not in known and not any(description.problem for description in descriptions):
             wrong.append(f"--set {key}: no method of this run has {parameter!r}.{did_you_mean(parameter, known)}")
     if wrong:

@@ -217,5 +217,3 @@ def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-

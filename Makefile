@@ -1,0 +1,28 @@
+# Each target sets up what it needs in .venv; `make demo` and `make test` work on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+
+.PHONY: demo test perf lint clean
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/reprbench run --benchmark quick
+
+test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
+
+perf: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest tests/perf --benchmark-only -s
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) .reprbench

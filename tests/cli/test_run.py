@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FAST
+
+SMALL = (*FAST, "--epochs", "2", "--set", "width=4")
+
+
+def trials(folder: Path) -> dict[str, dict]:
+    found = [json.loads(path.read_text()) for path in folder.glob("results/*/*/*/trial.json")]
+    return {trial["label"]: trial for trial in found}
+
+
+def measurements(folder: Path) -> dict[str, object]:
+    return {label: [e["measurements"] for e in trial["evaluations"]] for label, trial in trials(folder).items()}
+
+
+def test_the_main_job_makes_a_table_and_a_second_run_nothing(cli, tmp_path):
+    done = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised", *SMALL)
+    assert done.returncode == 0, done.stderr
+    rows = trials(tmp_path)
+    assert set(rows) == {
+        "ameae[width=4]",
+        "ae[batch_size=32,width=4]",
+        "ae[width=4]",
+        "raw-pixels",
+        "supervised[width=4]",
+    }
+    for row in rows.values():
+        assert row["status"] == "done"
+        assert row["deviations"] == ["limit 150"]
+        assert row["provenance"]["versions"]["torch"]
+        accuracies = [m["value"] for m in row["evaluations"][0]["measurements"] if m["metric"] == "accuracy"]
+        assert len(accuracies) == 10
+        assert all(0 <= value <= 100 for value in accuracies)
+    assert rows["supervised[width=4]"]["method"]["supervised"]
+    header = next(tmp_path.glob("results/adhoc/ameae/*/history.csv")).read_text().splitlines()[0]
+    assert "classifier_accuracy" in header
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")}
+    again = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised", *SMALL)
+    assert again.returncode == 0
+    assert again.stdout == done.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")} == before
+
+
+def test_the_same_seed_twice_gives_the_same_bits(cli, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        assert cli("run", "--methods", "denoising-ameae,pca", *SMALL, cwd=tmp_path / folder).returncode == 0
+    assert measurements(tmp_path / "one") == measurements(tmp_path / "two")
+    assert len(measurements(tmp_path / "one")) == 2
+
+
+def test_the_plan_gives_a_reason_for_every_trial(cli, tmp_path, plugin):
+    path = plugin("mine.py", '@register("mine")\nclass A(Flat): ...\n')
+    words = ("run", "--plugin", str(path), "--methods", "mine", *FAST)
+    assert "new" in cli(*words, "--plan").stdout
+    assert not (tmp_path / "results").exists()
+    assert cli(*words).returncode == 0
+    assert "already there" in cli(*words, "--plan").stdout
+    assert "protocol changed" in cli(*words, "--set", "linear-svm.grid=1", "--plan").stdout
+    path.write_text(path.read_text() + "# a remark\n")
+    assert "already there" in cli(*words, "--plan").stdout
+    path.write_text(path.read_text() + "EXTRA = 1\n")
+    assert "method changed" in cli(*words, "--plan").stdout
+
+
+def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
+    path = plugin(
+        "once.py",
+        '@register("once")\nclass A(Flat):\n    def fit(self, images, run):\n'
+        '        super().fit(images, run)\n        open("fits", "a").write("x")\n',
+    )
+    words = ("run", "--plugin", str(path), "--methods", "once", *FAST)
+    assert cli(*words).returncode == 0
+    done = cli(*words, "--protocols", "linear-svm,linear-svm[grid=1],linear-svm[folds=none]")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "fits").read_text() == "x"
+    assert len(trials(tmp_path)["once"]["evaluations"]) == 3
+    assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 5
+
+
+BAD = """
+@register("raises")
+class Raises(Flat):
+    def fit(self, images, run): raise RuntimeError("no luck")
+
+@register("exits")
+class Exits(Flat):
+    def fit(self, images, run): os._exit(1)
+
+@register("eats")
+class Eats(Flat):
+    def fit(self, images, run):
+        self._kept = []
+        while True:
+            self._kept.append(bytearray(b"x" * 2**26))
+
+@register("sleeps")
+class Sleeps(Flat):
+    def fit(self, images, run): time.sleep(600)
+
+@register("nan")
+class NotANumber(Flat):
+    def encode(self, x): return {"code": x.flatten(1) * float("nan")}
+
+@register("logs-nan")
+class LogsNotANumber(Flat):
+    def fit(self, images, run): run.log(1, loss=torch.tensor(float("nan")))
+
+@register("good")
+class Good(Flat): ...
+"""
+
+
+def test_every_way_to_fail_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):
+    path = plugin("bad.py", BAD)
+    leaving = plugin("leaving.py", '@register("leaving")\nclass A(Flat): ...\nos._exit(1)\n')
+    done = cli(
+        "run", "--plugin", str(path), "--plugin", str(leaving),
+        "--methods", "raises,exits,eats,sleeps,nan,logs-nan,leaving,good",
+        *FAST, "--timeout", "25", "--memory", "2GB", "--jobs", "2",
+    )  # fmt: skip
+    assert done.returncode == 1
+    rows = trials(tmp_path)
+    expected = {
+        "raises": ("failed", "RuntimeError: no luck"),
+        "exits": ("failed", "exited with status 1"),
+        "eats": ("out-of-memory", "--memory allows (2048 MB)"),
+        "sleeps": ("timeout", "--timeout 25 s"),
+        "nan": ("diverged", "not finite"),
+        "logs-nan": ("diverged", "loss = nan"),
+        "leaving": ("failed", "importing it ended the process with status 1"),
+    }
+    for label, (status, words) in expected.items():
+        assert rows[label]["status"] == status, rows[label]
+        assert words in rows[label]["reason"]
+        assert f"{status}: " in done.stdout
+    assert "Traceback" in rows["raises"]["traceback"]
+    assert rows["eats"]["signal"] == "SIGKILL"
+    assert rows["eats"]["cost"]["peak_memory"] > 2 * 2**30
+    assert rows["good"]["status"] == "done"
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def start(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reprbench.cli.main", *words],
+        cwd=tmp_path, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def wait_for(found, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+THREE = (
+    "run",
+    "--methods",
+    "pca,ameae,raw-pixels",
+    *FAST,
+    "--set",
+    "width=4",
+    "--set",
+    "batch_size=2",
+    "--epochs",
+    "12",
+)
+
+
+@pytest.mark.slow
+def test_after_kill_9_of_everything_the_same_command_goes_on_bit_for_bit(cli, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    undisturbed = cli(*THREE, cwd=whole)
+    assert undisturbed.returncode == 0
+    process = start(killed, *THREE, REPRBENCH_CHECKPOINT_SECONDS="0.1")
+    wait_for(lambda: list(killed.glob(".reprbench/fits/*/*/checkpoint.safetensors")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert list(trials(killed)) == ["pca"]
+    first = next(killed.glob("results/adhoc/pca/*/trial.json")).stat().st_mtime_ns
+    done = cli(*THREE, cwd=killed)
+    assert done.returncode == 0
+    assert next(killed.glob("results/adhoc/pca/*/trial.json")).stat().st_mtime_ns == first
+    assert trials(killed)["ameae[batch_size=2,width=4]"]["provenance"]["resumed"]
+    assert measurements(killed) == measurements(whole)
+
+
+def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, cli):
+    path = plugin("slow.py", BAD)
+    words = ("run", "--plugin", str(path), "--methods", "good,sleeps,raw-pixels", *FAST)
+    process = start(tmp_path, *words)
+    wait_for(lambda: trials(tmp_path))
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert {label: trial["status"] for label, trial in trials(tmp_path).items()} == {
+        "good": "done", "sleeps": "interrupted",
+    }  # fmt: skip
+    assert "Traceback" not in output + errors
+    assert "good" in output
+    assert "failed before (interrupted)" in cli(*words, "--plan").stdout
+
+
+def test_a_full_disk_costs_the_trial_it_hits(cli, tmp_path, plugin):
+    path = plugin("full.py", '@register("full")\nclass A(Flat):\n    def fit(self, images, run):\n'
+                  '        import pathlib\n        pathlib.Path("results/adhoc").mkdir(parents=True)\n'
+                  '        pathlib.Path("results/adhoc/full").write_text("in the way")\n')  # fmt: skip
+    done = cli("run", "--plugin", str(path), "--methods", "full,raw-pixels", *FAST)
+    assert done.returncode == 1
+    assert "could not be written" in done.stdout
+    assert trials(tmp_path)["raw-pixels"]["status"] == "done"
+    assert "Traceback" not in done.stderr

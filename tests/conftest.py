@@ -1,0 +1,66 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def real_data() -> Path | None:
+    """The folder with the real datasets, or None where there is none."""
+    given = os.environ.get("REPRBENCH_DATA")
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    return folder if (folder / "mnist").is_dir() else None
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run ``reprbench`` with the given words in an empty folder, as a user would."""
+
+    def run(*words: str, cwd: Path = tmp_path, timeout: float = 300, **environment: str):
+        command = [sys.executable, "-m", "reprbench.cli.main", *words]
+        return subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
+        )
+
+    return run
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a plugin file, with the imports it needs, and return its path."""
+
+    def write(name: str, body: str) -> Path:
+        path = tmp_path / name
+        path.write_text(PLUGIN_HEAD + body)
+        return path
+
+    return write
+
+
+PLUGIN_HEAD = """
+import os, time
+import torch
+from reprbench import Learner, register
+
+class Flat(Learner):
+    def fit(self, images, run):
+        self.mean = images.batch(slice(0, 64)).mean(0)
+        run.images_seen = len(images)
+
+    def encode(self, x):
+        return {"pixels": (x - self.mean).flatten(1)}
+
+"""
+FAST = ("--limit", "150", "--set", "linear-svm.costs=[0.1]", "--set", "linear-svm.inner_folds=2")
+"""Options that make a run on digits take a moment."""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reprbench.errors import Diverged, UserError
+from reprbench.features import FeatureCache, View, checked, extract
+from reprbench.images import Images
+from reprbench.learner import Learner
+
+
+class Net(Learner):
+    """Batch normalisation and dropout: both show at once whether a network is in evaluation mode."""
+
+    encode_batch_size = 4
+
+    def build(self, shape):
+        self.body = nn.Sequential(nn.Conv2d(shape[0], 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5))
+        self._heads = [nn.Dropout(0.5)]
+        self._calls = 0
+
+    def fit(self, images, run): ...
+
+    def encode(self, x):
+        self._calls += 1
+        inner = self.body(x)
+        return {"inner": inner, "code": self._heads[0](inner.mean((2, 3)))}
+
+
+def net() -> Net:
+    torch.manual_seed(0)
+    learner = Net()
+    learner.build((1, 8, 8))
+    learner.body.train()
+    return learner
+
+
+def images(count: int = 10) -> Images:
+    return Images(np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
+
+
+def direct_pool(layer: torch.Tensor, pooling: str, grid: int) -> np.ndarray:
+    """Pool by loops over cells and positions, from the definition of adaptive pooling."""
+    n, c, h, w = layer.shape
+    rows, columns = min(grid, h), min(grid, w)
+    out = np.zeros((n, c, rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            top, bottom = i * h // rows, -(-(i + 1) * h // rows)
+            left, right = j * w // columns, -(-(j + 1) * w // columns)
+            cell = layer[:, :, top:bottom, left:right].double().numpy()
+            out[:, :, i, j] = {"max": np.max, "mean": np.mean, "sum": np.sum}[pooling](cell, axis=(2, 3))
+    return out.reshape(n, -1)
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "sum"])
+@pytest.mark.parametrize("grid", [1, 2, 3, 9])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (6, 2)])
+def test_pooling_equals_its_definition(pooling, grid, size):
+    layer = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(1))
+    pooled = View(pooling=pooling, grid=grid).matrix({"a": layer})
+    np.testing.assert_allclose(pooled.numpy(), direct_pool(layer, pooling, grid), rtol=1e-5, atol=1e-5)
+
+
+def test_layers_are_chosen_and_vectors_left_alone():
+    maps = {"a": torch.ones(2, 3, 4, 4), "b": torch.zeros(2, 5)}
+    assert View(layers="last").matrix(maps).shape == (2, 5)
+    assert View(layers="all", grid=2).matrix(maps).shape == (2, 17)
+    assert View(layers=("b", "a"), grid=1).matrix(maps).tolist()[0] == [0.0] * 5 + [1.0] * 3
+    with pytest.raises(UserError, match=r"no layer 'aa'\. Did you mean 'a'"):
+        View(layers=("aa",)).matrix(maps)
+
+
+def test_extraction_is_in_evaluation_mode_without_gradients_and_leaves_modes_alone():
+    learner, data = net(), images()
+    found = np.concatenate(list(extract(learner, data, View(layers="all"))))
+    assert learner.body.training
+    assert learner._heads[0].training
+    learner.body.eval()
+    learner._heads[0].eval()
+    with torch.no_grad():
+        whole = View(layers="all").matrix(learner.encode(data.batch(slice(0, 10))))
+    np.testing.assert_allclose(found, whole.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_finite_is_a_divergence():
+    learner = net()
+    learner.body[0].weight.data.fill_(float("nan"))
+    with pytest.raises(Diverged, match="images 0 … 3 are not finite"):
+        next(extract(learner, images(), View()))
+
+
+@pytest.mark.parametrize("maps", [None, {}, {"a": 1}, {"a": torch.ones(3, 2)}, {"a": torch.ones(2)}])
+def test_what_is_no_feature_map_is_told(maps):
+    with pytest.raises(TypeError, match="must"):
+        checked(maps, 2)
+
+
+def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
+    learner, data, rows = net(), images(), np.array([7, 1, 1, 3])
+    cache = FeatureCache(tmp_path)
+    first = cache.matrix({"fit": "x"}, lambda: learner, data, rows, View())
+    calls = learner._calls
+    again = cache.matrix({"fit": "x"}, lambda: pytest.fail("extracted again"), data, rows, View())
+    assert learner._calls == calls
+    np.testing.assert_array_equal(first, again)
+    plain = np.concatenate(list(extract(learner, data, View())))
+    np.testing.assert_allclose(first, plain[rows], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"fit": "y"}, {"rows": [1, 2]}, {"view": View(grid=1, layers="all")}])
+def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, change):
+    cache, data = FeatureCache(tmp_path), images()
+    cache.matrix({"fit": "x"}, net, data, np.array([1, 2, 3]), View())
+    rows = np.array(change.get("rows", [1, 2, 3]))
+    cache.matrix({"fit": change.get("fit", "x")}, net, data, rows, change.get("view", View()))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_failure_while_extracting_leaves_no_file(tmp_path):
+    def broken():
+        learner = net()
+        learner.encode = lambda x: {"a": torch.full((len(x), 2), 1.0 if x.shape[0] == 4 else float("nan"))}
+        return learner
+
+    with pytest.raises(Diverged):
+        FeatureCache(tmp_path).matrix({}, broken, images(), np.arange(10), View())
+    assert list(tmp_path.iterdir()) == []

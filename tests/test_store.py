@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reprbench.errors import UserError
+from reprbench.spec import Budget
+from reprbench.store import SCHEMA, DataRecord, Evaluation, MethodRecord, Store, Trial, read_trial
+
+
+def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes) -> Trial:
+    values = {
+        "benchmark": "mine",
+        "label": label,
+        "method": MethodRecord(name="ae", call=label, parameters={}, origin="test", source="s"),
+        "dataset": DataRecord(
+            call="digits",
+            title="Digits",
+            digest="d" * 64,
+            shape=(1, 8, 8),
+            unlabeled=9,
+            train=9,
+            test=4,
+            classes=2,
+            folds=2,
+        ),
+        "budget": Budget(epochs=1),
+        "seed": seed,
+        "identity": {"seed": seed},
+        "hash": digest,
+        "status": "done",
+        "protocols": ["linear-svm"],
+        **changes,
+    }
+    return Trial(**values)
+
+
+def evaluation(values: list[float], text: str = "linear-svm", **changes) -> Evaluation:
+    measurements = [
+        {"metric": "accuracy", "value": value, "unit": "%", "better": "higher", "at": {"fold": fold}}
+        for fold, value in enumerate(values)
+    ]
+    known = {"name": "linear-svm", "version": 1, "parameters": {}, "headline": "accuracy", "hash": "h", "seconds": 1.0}
+    return Evaluation(**{**known, "text": text, "measurements": measurements, **changes})
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    history = tmp_path / "h.csv"
+    history.write_text("step\n1\n")
+    store = Store(tmp_path / "results")
+    written = trial(evaluations=[evaluation([1.0, 2.0])], provenance={"ended": "now"})
+    folder = store.write(written, {"history.csv": history})
+    assert folder == tmp_path / "results/mine/ae/0-aaaaaaaa"
+    assert (folder / "history.csv").read_text() == "step\n1\n"
+    assert store.read() == ([written], [])
+
+
+def test_a_second_write_replaces_the_first_and_leaves_nothing_behind(tmp_path):
+    store = Store(tmp_path)
+    store.write(trial(status="failed", reason="x"), {})
+    store.write(trial(), {})
+    assert [t.status for t in store.read()[0]] == ["done"]
+    assert [path.name for path in (tmp_path / "mine/ae").iterdir()] == ["0-aaaaaaaa"]
+
+
+def test_a_crash_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.write(trial(reason="first"), {})
+    real = Path.rename
+
+    def crash(source, target):
+        if source.name.startswith(".new-"):
+            raise OSError("power cut")
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(OSError, match="power cut"):
+        store.write(trial(reason="second"), {})
+    monkeypatch.undo()
+    assert [t.reason for t in store.read()[0]] == ["first"]
+    store.write(trial(reason="third"), {})
+    assert [t.reason for t in store.read()[0]] == ["third"]
+    assert [path.name for path in (tmp_path / "mine/ae").iterdir()] == ["0-aaaaaaaa"]
+
+
+def test_a_write_that_fails_leaves_the_old_trial(tmp_path):
+    store = Store(tmp_path)
+    store.write(trial(reason="first"), {})
+    with pytest.raises(OSError):
+        store.write(trial(reason="second"), {"history.csv": tmp_path / "not there"})
+    assert [t.reason for t in store.read()[0]] == ["first"]
+    assert [path.name for path in (tmp_path / "mine/ae").iterdir()] == ["0-aaaaaaaa"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value"),
+        ("{", "Expecting"),
+        ("[]", "not a trial"),
+        ('{"a": 1}', "not a trial"),
+        ('{"schema_version": 1}', "Field required"),
+        (json.dumps({"schema_version": SCHEMA + 1}), "newer reprbench"),
+    ],
+)
+def test_what_is_no_trial_is_named_and_skipped(tmp_path, text, reason):
+    store = Store(tmp_path)
+    store.write(trial(), {})
+    bad = tmp_path / "mine/ae/1-bbbbbbbb/trial.json"
+    bad.parent.mkdir()
+    bad.write_text(text)
+    trials, problems = store.read()
+    assert len(trials) == 1
+    assert len(problems) == 1
+    assert str(bad) in problems[0]
+    assert reason in problems[0]
+
+
+def test_a_field_that_a_later_version_added_is_no_obstacle(tmp_path):
+    folder = Store(tmp_path).write(trial(), {})
+    content = json.loads((folder / "trial.json").read_text())
+    (folder / "trial.json").write_text(json.dumps({**content, "mood": "good"}))
+    assert read_trial(folder / "trial.json") == trial()
+
+
+def test_trials_are_found_by_folder_and_by_hash(tmp_path):
+    store = Store(tmp_path)
+    store.write(trial(), {})
+    store.write(trial(seed=1, digest="b" * 64), {})
+    assert len(store.find("mine/ae")) == 2
+    assert [t.seed for _, t in store.find("bbbb")] == [1]
+    assert [t.seed for _, t in store.find("mine/ae/0-")] == [0]
+
+
+def test_a_store_that_is_a_file_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        Store(tmp_path / "file")
+    with pytest.raises(UserError, match="cannot be written"):
+        Store(tmp_path / "file" / "below").check_writable()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reprbench.errors import Diverged
+from reprbench.images import Images
+from reprbench.run import Run, derive_seed, seeded, write_history
+from reprbench.spec import Budget
+from reprbench.training import TorchLearner, run_order
+
+
+class Tiny(TorchLearner):
+    """One layer with noise from a named generator, dropout from the global state, and momentum: all must resume."""
+
+    batch_size = 8
+
+    def build(self, shape):
+        self.body = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 4), nn.BatchNorm1d(4))
+        self._stop_at = self._broken_at = None
+        self._steps = 0
+
+    def optimisers(self):
+        return {"a": torch.optim.Adam(self.body.parameters(), lr=0.01)}
+
+    def step(self, x, run):
+        self._steps += 1
+        if self._steps == self._stop_at:
+            raise KeyboardInterrupt
+        noise = torch.randn(x.shape, generator=run.generator("noise"))
+        loss = self.body(x + 0.1 * noise).square().mean()
+        if self._steps == self._broken_at:
+            loss = loss * float("nan")
+        self._optimisers["a"].zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimisers["a"].step()
+        return {"loss": loss}
+
+    def encode(self, x):
+        return {"code": self.body(x)}
+
+
+def images(count: int = 42) -> Images:
+    return Images(np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
+
+
+def learner() -> Tiny:
+    with seeded(0, "weights"):
+        made = Tiny()
+        made.build((1, 8, 8))
+    return made
+
+
+def fit(tiny: Tiny, run: Run) -> None:
+    with seeded(0, "fit"):
+        tiny.fit(images(), run)
+
+
+def weights(tiny: Tiny) -> list[torch.Tensor]:
+    return list(tiny.body.state_dict().values())
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+    one, two, other = learner(), learner(), learner()
+    fit(one, Run(0, Budget(epochs=2)))
+    fit(two, Run(0, Budget(epochs=2)))
+    fit(other, Run(1, Budget(epochs=2)))
+    assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+    assert not torch.equal(weights(one)[0], weights(other)[0])
+
+
+@pytest.mark.parametrize("stop", [2, 5, 6, 7, 14])
+def test_a_resumed_fit_equals_an_undisturbed_one_bit_for_bit(tmp_path, monkeypatch, stop):
+    whole, whole_run = learner(), Run(0, Budget(epochs=3))
+    fit(whole, whole_run)
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+    broken = learner()
+    broken._stop_at = stop
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, Run(0, Budget(epochs=3), folder=tmp_path))
+    again, run = learner(), Run(0, Budget(epochs=3), folder=tmp_path)
+    fit(again, run)
+    assert again._steps == 15 - (stop - 1)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(again), strict=True))
+    drop = [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]
+    assert drop == [{k: v for k, v in row.items() if k != "seconds"} for row in whole_run.history]
+    assert run.images_seen == whole_run.images_seen == 3 * 40
+
+
+def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"torn")
+    run = Run(0, Budget(epochs=1), folder=tmp_path)
+    fit(learner(), run)
+    assert run.images_seen == 40
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit():
+    tiny = learner()
+    tiny._broken_at = 3
+    with pytest.raises(Diverged, match="loss = nan"):
+        fit(tiny, Run(0, Budget(epochs=2)))
+
+
+@pytest.mark.parametrize(("budget", "steps"), [(Budget(epochs=2), 10), (Budget(images=50), 7), (Budget(images=8), 1)])
+def test_the_budget_is_kept(budget, steps):
+    tiny, run = learner(), Run(0, budget)
+    fit(tiny, run)
+    assert tiny._steps == steps
+    assert run.images_seen == 8 * steps
+    assert [row["epoch"] for row in run.history] == list(range(1, len(run.history) + 1))
+
+
+def test_a_budget_of_seconds_ends_in_time():
+    run = Run(0, Budget(seconds=0.3))
+    fit(learner(), run)
+    assert 0.3 <= run.elapsed < 5
+    assert run.history
+
+
+def test_progress_is_a_growing_share():
+    shares = []
+    fit(learner(), Run(0, Budget(epochs=4), progress=lambda what, share, values: shares.append(share)))
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_fewer_images_than_a_batch_are_one_batch():
+    tiny = learner()
+    with seeded(0, "fit"):
+        tiny.fit(images(5), Run(0, Budget(epochs=3)))
+    assert tiny._steps == 3
+
+
+def test_an_epoch_sees_every_image_once_in_an_order_of_its_own():
+    run = Run(0, Budget(epochs=1))
+    orders = [run_order(run, epoch, 100) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert not np.array_equal(*orders)
+
+
+def test_generators_are_named_derived_and_go_on():
+    run = Run(3, Budget(epochs=1))
+    first = torch.rand(2, generator=run.generator("a"))
+    assert not torch.equal(first, torch.rand(2, generator=run.generator("a")))
+    assert torch.equal(first, torch.rand(2, generator=Run(3, Budget(epochs=1)).generator("a")))
+    assert not torch.equal(first, torch.rand(2, generator=run.generator("b")))
+    assert derive_seed(3, "a") != derive_seed(4, "a")
+
+
+def test_seeding_a_block_leaves_the_global_state_alone():
+    before = torch.random.get_rng_state()
+    with seeded(1, "x"):
+        torch.rand(3)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_history_keeps_all_columns_and_digits(tmp_path):
+    write_history(tmp_path / "h.csv", [{"step": 1, "a": 1 / 3}, {"step": 2, "b": 0.5}])
+    assert (tmp_path / "h.csv").read_text() == f"step,a,b\n1,{1 / 3!r},\n2,,0.5\n"
