@@ -20,14 +20,14 @@ def command() -> None:
 @DATA_DIR
 def list_(data_dir: Path | None) -> None:
     """List the datasets and whether their files are there."""
-    from reprbench.data.catalog import descriptions, verify
+    from reprbench.data.catalog import dataset_files, descriptions
     from reprbench.data.locate import data_dirs
 
     folders = data_dirs(data_dir)
     names = descriptions()
     for name, text in names.items():
         try:
-            verify(name, {}, data_dirs=folders, cache_dir=CACHE.resolve())
+            dataset_files(name, {}, data_dirs=folders, cache_dir=CACHE.resolve())
             there = "there"
         except UserError:
             there = "not found"

@@ -118,12 +118,15 @@ def load_dataset(name: str, parameters: Mapping[str, object], *, data_dirs: Sequ
     return dataset
 
 
-def verify(
+def dataset_files(
     name: str, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
-) -> list[FileCheck]:
-    """Read a dataset's files again and return their digests beside the official ones.
+) -> list[DataFile]:
+    """Find a dataset's files without reading them; one that comes with a library has none.
 
-    A dataset that comes with a library has no files to check.
+    Raises
+    ------
+    UserError
+        If files are missing or inaccessible.
     """
     entry = find_entry(name)
     request, validated = _request(name, _function(entry.loader), parameters, data_dirs, cache_dir)
@@ -131,7 +134,19 @@ def verify(
         return []
     try:
         files: list[DataFile] = _function(entry.files)(request, **validated)
-        return [fresh_check(file) for file in files]
+    except OSError as error:
+        raise _inaccessible(name, error) from None
+    return files
+
+
+def verify(
+    name: str, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
+) -> list[FileCheck]:
+    """Read a dataset's files again and return their digests beside the official ones."""
+    try:
+        return [
+            fresh_check(file) for file in dataset_files(name, parameters, data_dirs=data_dirs, cache_dir=cache_dir)
+        ]
     except OSError as error:
         raise _inaccessible(name, error) from None
 
