@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from reprbench.run import Run
     from reprbench.spec import Budget
-    from reprbench.training import TorchLearner, train
+    from reprbench.training import TorchLearner, TorchSupervisedLearner, train
 
 __version__ = "0.1.0"
 
@@ -41,6 +41,7 @@ EXPORTS = {
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.training",
+    "TorchSupervisedLearner": "reprbench.training",
     "UserError": "reprbench.errors",
     "register": "reprbench.learner",
     "train": "reprbench.training",
@@ -62,6 +63,7 @@ __all__ = [
     "Run",
     "SupervisedLearner",
     "TorchLearner",
+    "TorchSupervisedLearner",
     "UserError",
     "__version__",
     "register",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reprbench.errors import Diverged
 from reprbench.images import Images, Rows
-from reprbench.learner import Learner, Resumes
+from reprbench.learner import Learner, Resumes, SupervisedLearner
 from reprbench.run import Run
 
 if TYPE_CHECKING:
@@ -28,29 +28,14 @@ Step = Callable[[Tensor, Rows], Mapping[str, Tensor]]
 """Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns 0-d values to log."""
 
 
-class TorchLearner(Learner):
-    """A learner with networks, made in `build` as attributes, and optimisers of its own.
-
-    A subclass defines `build`, `optimisers`, `step` and `encode`; the shared loop does the rest, resume included.
-    """
+class TorchNetworks(Learner):
+    """A learner with networks, made in `build` as attributes, and optimisers of its own, that can go on training."""
 
     batch_size: PositiveInt = 128
 
     @abstractmethod
     def optimisers(self) -> dict[str, Optimizer]:
         """Return the optimisers, fresh; called once a fit, when the networks are on their device."""
-
-    @abstractmethod
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch of float32 images in [0, 1]; return 0-d values to log.
-
-        The learner runs its own backward passes and steps its own optimisers (``self._optimisers[name]``).
-        """
-
-    def fit(self, images: Images, run: Run) -> None:
-        """Learn with the shared loop until the budget is used up."""
-        self.prepare(run)
-        train(self, images, run, lambda x, rows: self.step(x, run), self.batch_size)
 
     def prepare(self, run: Run) -> None:
         """Move the networks to the run's device, in training mode, and make the optimisers."""
@@ -74,6 +59,39 @@ class TorchLearner(Learner):
 
     def _networks(self) -> dict[str, nn.Module]:
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
+
+class TorchLearner(TorchNetworks):
+    """A learner that the shared loop trains.
+
+    A subclass defines `build`, `optimisers`, `step` and `encode`; the shared loop does the rest, resume included.
+    """
+
+    @abstractmethod
+    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Learn from one batch of float32 images in [0, 1]; return 0-d values to log.
+
+        The learner runs its own backward passes and steps its own optimisers (``self._optimisers[name]``).
+        """
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn with the shared loop until the budget is used up."""
+        self.prepare(run)
+        train(self, images, run, lambda x, rows: self.step(x, run), self.batch_size)
+
+
+class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
+    """A supervised learner that the shared loop trains: the same as `TorchLearner`, with labels."""
+
+    @abstractmethod
+    def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Learn from one batch of images and their int64 labels (N,); see `TorchLearner.step`."""
+
+    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+        """Learn with the shared loop until the budget is used up."""
+        self.prepare(run)
+        targets = torch.from_numpy(labels.astype(np.int64)).to(run.device)
+        train(self, images, run, lambda x, rows: self.step(x, targets[rows], run), self.batch_size)
 
 
 def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: int) -> None:

@@ -144,9 +144,7 @@ def verify(
 ) -> list[FileCheck]:
     """Read a dataset's files again and return their digests beside the official ones."""
     try:
-        return [
-            fresh_check(file) for file in dataset_files(name, parameters, data_dirs=data_dirs, cache_dir=cache_dir)
-        ]
+        return [fresh_check(file) for file in dataset_files(name, parameters, data_dirs=data_dirs, cache_dir=cache_dir)]
     except OSError as error:
         raise _inaccessible(name, error) from None
 

@@ -1,0 +1,1 @@
+"""The built-in methods: plugins like any other, which import only what `reprbench` exports."""

@@ -1,0 +1,139 @@
+"""AME-AE: the adversarial mechanism, written once, and the autoencoders that it is added to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reprbench import ImageShape, Run, register
+
+from .autoencoders import AE, DAE, SparseAE
+from .networks import Architecture, Classifier
+
+CHANCE_MARGIN = 0.05
+"""The classifier was at chance when it was right between 45 and 55 percent of the time in the last epoch."""
+
+
+class Adversarial(AE):
+    """The adversarial mechanism of AME-AE, for an autoencoder that follows it among the bases.
+
+    Source: X. Gao, H. Xiong, "Unsupervised representation learning with prior-free and adversarial mechanism embedded
+    autoencoders", eq. 1–4. A binary classifier C on top of the encoder E tells codes of originals x from codes of
+    reconstructions x̂ = D(h). With c its logit, two players descend at once, each with the other held fixed:
+
+    * E and C: λ_rec ‖x − x̂‖² + λ_dis [softplus(−c(E(x))) + softplus(c(E(x̂)))], plus the partner's penalties on h;
+    * D: λ_rec ‖x − x̂‖² + λ_dis softplus(−c(E(x̂))).
+
+    The paper does not give λ, nor how batch statistics are shared; both, the classifier's layers, and that the players
+    move at the same time rather than in turn, are choices of ours. The squared error is a mean over pixels and
+    channels, as in the partner: λ depends on that. Everything else is inherited from the partner, so that a pair
+    differs by the mechanism alone. With noise, h = E(corrupt(x)) and C compares the clean x with x̂.
+
+    Parameters
+    ----------
+    lambda_dis, lambda_rec : weights of the discrimination and the reconstruction.
+    statistics : what the batch normalizations of E normalize by when C looks at reconstructions: the statistics of the
+        batch of originals, as constants, so that both meet the very same function ("originals", and the cheapest);
+        their own ("separate"); or those of one batch of both, for which the encoder runs once more ("joint"). The
+        running averages for evaluation come from the pass that computes h alone, as in the partner.
+    detach_reconstruction : whether x̂ is a constant in the objective of E and C. False is the literal eq. 2, in which
+        the E that made x̂ also helps it to be found out.
+
+    Notes
+    -----
+    The history has, besides the partner's columns, ``discrimination`` and ``generation``, the unweighted losses of C
+    and of D, and ``classifier_accuracy``, the share of originals and reconstructions that C tells right.
+    """
+
+    lambda_dis: NonNegativeFloat = 0.1
+    lambda_rec: NonNegativeFloat = 1.0
+    statistics: Literal["originals", "separate", "joint"] = "originals"
+    detach_reconstruction: bool = True
+
+    classifier: Classifier
+
+    def build(self, shape: ImageShape) -> None:
+        """Make the partner's networks, then the classifier."""
+        super().build(shape)
+        self.classifier = Classifier(Architecture.of(shape, self.width))
+
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Return the networks that each optimiser changes; the classifier is on the encoder's side."""
+        players = super().players()
+        return {**players, "encoder": [*players["encoder"], self.classifier]}
+
+    def backward(self, x: Tensor, run: Run) -> dict[str, Tensor]:
+        """Leave in every weight the gradient of its player's objective, with every feature map computed once."""
+        with run.autocast():
+            shown = self.corrupt(x, run)
+            h = self.encoder.code(shown)
+            x_hat = self.decoder(h)
+            reconstruction, penalties = functional.mse_loss(x_hat, x), self.penalties(h)
+            judged = x_hat.detach().requires_grad_() if self.detach_reconstruction else x_hat
+            real, fake = self._logits(x, judged, h if shown is x else None)
+            discrimination = functional.softplus(-real).mean() + functional.softplus(fake).mean()
+            generation = functional.softplus(-fake).mean()
+        weighted = self.lambda_rec * reconstruction
+        encoding = sum(penalties.values(), start=weighted) + self.lambda_dis * discrimination
+        if self.statistics == "originals" and self.detach_reconstruction:
+            torch.autograd.backward(encoding, inputs=[*self._weights("encoder"), judged], retain_graph=True)
+            deceit = turned(judged.grad, fake.detach())
+        else:
+            (deceit,) = torch.autograd.grad(self.lambda_dis * generation, judged, retain_graph=True)
+            torch.autograd.backward(encoding, inputs=self._weights("encoder"), retain_graph=True)
+        torch.autograd.backward([weighted, x_hat], [None, deceit], inputs=self._weights("decoder"))
+        return {
+            "reconstruction": reconstruction,
+            **penalties,
+            "discrimination": discrimination,
+            "generation": generation,
+            "classifier_accuracy": torch.cat([real > 0, fake < 0]).float().mean(),
+        }
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a sentence if the classifier was at chance in the last epoch: the mechanism then taught nothing."""
+        accuracies = [row["classifier_accuracy"] for row in history if "classifier_accuracy" in row]
+        if not accuracies or abs(accuracies[-1] - 0.5) >= CHANCE_MARGIN:
+            return []
+        return [f"the classifier was at chance in the last epoch (right {accuracies[-1]:.0%} of the time)"]
+
+    def _logits(self, x: Tensor, judged: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return C's logits of the originals, from their codes `h` where these are known, and of x̂."""
+        if self.statistics == "joint":
+            real, fake = self.classifier(self.encoder.code(torch.cat([x, judged]), "unrecorded")).chunk(2)
+            return real, fake
+        originals = self.encoder.code(x, "unrecorded") if h is None else h
+        reconstructions = self.encoder.code(judged, "previous" if self.statistics == "originals" else "unrecorded")
+        return self.classifier(originals), self.classifier(reconstructions)
+
+    def _weights(self, player: str) -> list[nn.Parameter]:
+        return [weight for network in self.players()[player] for weight in network.parameters()]
+
+
+def turned(blame: Tensor, logits: Tensor) -> Tensor:
+    """Return ∂ softplus(−c)/∂x̂ from `blame` = ∂ softplus(c)/∂x̂, where no image's logit c depends on another image.
+
+    Both are multiples of ∂c/∂x̂, with the factors −σ(−c) and σ(c): their quotient saves a second way back through E.
+    """
+    # Beyond e⁶⁰ float32 would soon be infinite; C is then so sure that nothing of `blame` is left to turn.
+    factor = logits.neg().clamp(max=60).exp().neg()
+    return blame * factor.view(-1, 1, 1, 1).to(blame.dtype)
+
+
+@register("ameae")
+class AMEAE(Adversarial, AE):
+    """AME-AE: `ae` with the adversarial mechanism (see `Adversarial`)."""
+
+
+@register("sparse-ameae")
+class SparseAMEAE(Adversarial, SparseAE):
+    """Sparse AME-AE: `sparse-ae` with the adversarial mechanism (see `Adversarial`)."""
+
+
+@register("denoising-ameae")
+class DenoisingAMEAE(Adversarial, DAE):
+    """Denoising AME-AE: `dae` with the adversarial mechanism (see `Adversarial`)."""

@@ -1,0 +1,167 @@
+"""Autoencoders with the networks of AME-AE: plain, denoising and sparse, and the step that they all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, register
+
+from .networks import Architecture, Decoder, Encoder
+
+MASKED_SHARE = 0.25
+GAUSSIAN_DEVIATION = 0.1
+
+
+@register("ae")
+class AE(TorchLearner):
+    """Autoencoder: min over E and D of ‖x − D(E(x))‖².
+
+    The partner of `ameae`, with the networks of `networks`. From the paper of AME-AE (X. Gao, H. Xiong): the blocks and
+    Adam with rate 1e-4 and β = (0.5, 0.999). Choices of ours: the widths, the batch size, and the squared error as the
+    mean over pixels and channels.
+
+    Parameters
+    ----------
+    width : channels of the first layer; by default 64 for images from 32 pixels up, 32 below.
+    lr : Adam's learning rate.
+
+    Notes
+    -----
+    The history has ``reconstruction``, the mean squared error on [0, 1] pixels.
+    """
+
+    width: PositiveInt | None = None
+    lr: PositiveFloat = 1e-4
+
+    encoder: Encoder
+    decoder: Decoder
+
+    def build(self, shape: ImageShape) -> None:
+        """Make the encoder, first, and the decoder."""
+        architecture = Architecture.of(shape, self.width)
+        self.encoder = Encoder(architecture)
+        self.decoder = Decoder(architecture)
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return one Adam for each player: "encoder" and "decoder"."""
+        return {player: adam(self.lr, *networks) for player, networks in self.players().items()}
+
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Return the networks that each optimiser changes."""
+        return {"encoder": [self.encoder], "decoder": [self.decoder]}
+
+    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Learn from one batch."""
+        for optimiser in self._optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        values = self.backward(x, run)
+        for optimiser in self._optimisers.values():
+            optimiser.step()
+        return values
+
+    def backward(self, x: Tensor, run: Run) -> dict[str, Tensor]:
+        """Leave in every weight the gradient of its player's objective; return the values to log."""
+        with run.autocast():
+            h = self.encoder.code(self.corrupt(x, run))
+            reconstruction = functional.mse_loss(self.decoder(h), x)
+            penalties = self.penalties(h)
+        torch.autograd.backward(sum(penalties.values(), start=reconstruction))
+        return {"reconstruction": reconstruction, **penalties}
+
+    def corrupt(self, x: Tensor, run: Run) -> Tensor:
+        """Return what the encoder is shown of `x`; `x` itself where it is shown everything."""
+        return x
+
+    def penalties(self, h: Tensor) -> dict[str, Tensor]:
+        """Return the terms, named and weighted, that the codes `h` add to the objective of the encoder."""
+        return {}
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return all layers of the encoder; the last is the code."""
+        feature_maps: FeatureMaps = self.encoder(x)
+        return feature_maps
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Return the images of the codes `h`, in [0, 1]."""
+        images: Tensor = self.decoder(h)
+        return images
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return D(E(x)).
+
+        Raises
+        ------
+        UserError
+            If `layer` is not the last: no other has a decoder.
+        """
+        *_, (last, h) = self.encoder(x).items()
+        if layer not in {None, last}:
+            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
+        return self.decode(h)
+
+
+@register("dae")
+class DAE(AE):
+    """Denoising autoencoder: min over E and D of ‖x − D(E(corrupt(x)))‖².
+
+    Source: P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and composing robust features with
+    denoising autoencoders" (2008); the networks and all else as in `ae`. The kind and the amount of noise are choices
+    of ours. Masking sets whole pixels, all channels together, to 0, as the robustness evaluation does. Gaussian noise
+    is not clipped.
+
+    Parameters
+    ----------
+    corruption : "mask" sets pixels to 0, "gaussian" adds noise.
+    noise : the probability that a pixel is masked (default 0.25), or the standard deviation of the noise in units of
+        the pixels' range (default 0.1).
+    """
+
+    corruption: Literal["mask", "gaussian"] = "mask"
+    noise: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def corrupt(self, x: Tensor, run: Run) -> Tensor:
+        """Return `x` with noise from the run's generator "noise"."""
+        generator = run.generator("noise")
+        if self.corruption == "mask":
+            share = MASKED_SHARE if self.noise is None else self.noise
+            drawn = torch.rand((len(x), 1, *x.shape[2:]), generator=generator, device=x.device)
+            return x * (drawn >= share)
+        deviation = GAUSSIAN_DEVIATION if self.noise is None else self.noise
+        drawn = torch.randn(x.shape, generator=generator, device=x.device)
+        return x + deviation * drawn
+
+
+@register("sparse-ae")
+class SparseAE(AE):
+    """Sparse autoencoder: the objective of `ae` plus an L1 penalty on the code.
+
+    The code has passed a ReLU, so the penalty pushes units to exactly 0. Its weight, and the mean over the code's
+    numbers in place of their sum, are choices of ours; the networks and all else as in `ae`.
+
+    Parameters
+    ----------
+    sparsity : weight of the mean absolute value of the code.
+
+    Notes
+    -----
+    The history has, besides ``reconstruction``, ``sparsity``, the weighted penalty.
+    """
+
+    sparsity: NonNegativeFloat = 1e-3
+
+    def penalties(self, h: Tensor) -> dict[str, Tensor]:
+        """Return the weighted L1 penalty."""
+        return {"sparsity": self.sparsity * h.abs().mean()}
+
+
+def adam(lr: float, *networks: nn.Module) -> Adam:
+    """Return the optimiser of all methods with these networks: β = (0.5, 0.999), from the paper of AME-AE."""
+    weights = [weight for network in networks for weight in network.parameters()]
+    return Adam(weights, lr=lr, betas=(0.5, 0.999), foreach=True)

@@ -1,0 +1,156 @@
+"""The building blocks of AME-AE: the normalized convolution, P-Res that halves a map, and U-Res that doubles it.
+
+Source: X. Gao, H. Xiong, "Unsupervised representation learning with prior-free and adversarial mechanism embedded
+autoencoders". The paper names the parts of the blocks; where it is silent (where batch normalization stands, kernel
+sizes of the projections, no biases before a normalization) the choices are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reprbench import UserError
+
+Size = tuple[int, int]
+"""(height, width) of a feature map."""
+
+Statistics = Literal["batch", "unrecorded", "previous"]
+"""What a normalization in training mode normalizes by.
+
+"batch": the statistics of the batch, which are recorded in the running averages for evaluation; "unrecorded": the
+same, and the running averages stay as they are; "previous": the statistics of the batch before, as constants.
+"""
+
+
+EPSILON = 1e-5
+"""What is added to a variance before a division."""
+
+
+class NormalizedConv(nn.Module):
+    """Convolution without bias → batch normalization.
+
+    Where the statistics are constants (in evaluation, and with those of the previous batch) they are folded into the
+    convolution, which saves a pass over the feature map.
+    """
+
+    running_mean: Tensor
+    running_variance: Tensor
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: Size = (1, 1),
+        stride: int = 1,
+        padding: Size = (0, 0),
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False)
+        self.scale = nn.Parameter(torch.ones(channels_out))
+        self.offset = nn.Parameter(torch.zeros(channels_out))
+        self.register_buffer("running_mean", torch.zeros(channels_out))
+        self.register_buffer("running_variance", torch.ones(channels_out))
+        self.momentum = 0.1
+        self.statistics: Statistics = "batch"
+        self._previous: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized convolution of `x`."""
+        if not self.training:
+            return self._folded(x, self.running_mean, (self.running_variance + EPSILON).rsqrt())
+        if self.statistics == "previous":
+            if self._previous is None:
+                raise RuntimeError("there is no previous batch to normalize by")
+            return self._folded(x, *self._previous)
+        return self._normalized(self.conv(x))
+
+    def _normalized(self, y: Tensor) -> Tensor:
+        if y.numel() == y.shape[1]:
+            raise UserError("batch normalization needs at least two images a batch; give more images")
+        recorded = self.statistics == "batch"
+        mean, variance = (self.running_mean, self.running_variance) if recorded else (None, None)
+        # torch.nn's batch normalization would not tell the statistics of the batch.
+        normalized, batch_mean, inverse_deviation = torch.native_batch_norm(
+            y, self.scale, self.offset, mean, variance, True, self.momentum, EPSILON
+        )
+        self._previous = (batch_mean.detach(), inverse_deviation.detach())
+        return normalized
+
+    def _folded(self, x: Tensor, mean: Tensor, inverse_deviation: Tensor) -> Tensor:
+        scale = self.scale * inverse_deviation
+        weight, bias = self.conv.weight * scale.view(-1, 1, 1, 1), self.offset - mean * scale
+        # The padding is a pair of numbers here; the layer's declared type also allows a name.
+        padding: Size = self.conv.padding  # type: ignore[assignment]
+        return functional.conv2d(x, weight, bias, self.conv.stride, padding, groups=self.conv.groups)
+
+
+class ConvUnit(NormalizedConv):
+    """Convolution → batch normalization → ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the rectified, normalized convolution of `x`."""
+        return super().forward(x).relu_()
+
+
+class PRes(nn.Module):
+    """Projection residual block: (N, c, H, W) → (N, c', ⌈H/2⌉, ⌈W/2⌉).
+
+    The residual is 1×1, 3×3 with stride 2, and 1×1 convolutions; the shortcut is the group projection: average pooling,
+    then a normalized 1×1 group convolution with c groups (where c divides c').
+
+    Parameters
+    ----------
+    channels_in, channels_inner, channels_out : c, the width of the first two convolutions, and c'.
+    """
+
+    def __init__(self, channels_in: int, channels_inner: int, channels_out: int) -> None:
+        super().__init__()
+        self.reduce = ConvUnit(channels_in, channels_inner)
+        self.stride = ConvUnit(channels_inner, channels_inner, (3, 3), stride=2, padding=(1, 1))
+        self.expand = NormalizedConv(channels_inner, channels_out)
+        self.pool = nn.AvgPool2d(2, ceil_mode=True)
+        self.project = NormalizedConv(channels_in, channels_out, groups=math.gcd(channels_in, channels_out))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the feature maps of the three convolutions; the last is the output of the block."""
+        reduced = self.reduce(x)
+        strided = self.stride(reduced)
+        return reduced, strided, self.expand(strided).add_(self.project(self.pool(x))).relu_()
+
+
+class URes(nn.Module):
+    """Up-sampling residual block: (N, c, H, W) → (N, c', H', W') with H' = 2H or 2H - 1, and W' alike.
+
+    The shortcut, a 2×2 group transposed convolution with stride 2, draws a rough image; the residual, a 4×4 transposed
+    convolution with stride 2 and a 3×3 convolution, refines it.
+
+    Parameters
+    ----------
+    channels_in, channels_out : c and c'.
+    size : (H', W'); what up-sampling makes beyond it is cropped.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, size: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.enlarge = nn.Sequential(
+            nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+        self.refine = NormalizedConv(channels_out, channels_out, (3, 3), padding=(1, 1))
+        groups = math.gcd(channels_in, channels_out)
+        self.draw = nn.ConvTranspose2d(channels_in, channels_out, 2, stride=2, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the enlarged feature map."""
+        height, width = self.size
+        rough: Tensor = self.draw(x)[:, :, :height, :width]
+        fine: Tensor = self.refine(self.enlarge(x)[:, :, :height, :width])
+        return fine.add_(rough).relu_()

@@ -1,0 +1,127 @@
+"""Controls that every table needs: the untrained encoder, the pixels themselves, and their principal components."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from reprbench import FeatureMaps, Images, ImageShape, Learner, Rows, Run, register
+
+from .blocks import NormalizedConv
+from .networks import Architecture, Encoder
+
+CALIBRATION_BATCH = 128
+PCA_BYTES = 500_000_000
+"""What the images that `pca` is fitted to may take, as float64."""
+
+
+@register("untrained")
+class Untrained(Learner):
+    """The encoder of `ae` with its random weights: what its architecture alone is worth.
+
+    Its batch normalizations would do nothing in evaluation without statistics, so these are measured: the means over
+    the batches of one pass over random training images. No weight changes. Source: a choice of ours.
+
+    Parameters
+    ----------
+    width : as in `ae`; with equal seeds the weights are those that `ae` starts from.
+    calibration_images : the most images that the statistics are measured on.
+    """
+
+    control = True
+
+    width: PositiveInt | None = None
+    calibration_images: PositiveInt = 5000
+
+    encoder: Encoder
+
+    def build(self, shape: ImageShape) -> None:
+        """Make the encoder."""
+        self.encoder = Encoder(Architecture.of(shape, self.width))
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Measure the statistics of the batch normalizations."""
+        self.encoder.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        rows = chosen(images, self.calibration_images, run)
+        units = [module for module in self.encoder.modules() if isinstance(module, NormalizedConv)]
+        # Batches of nearly equal size, none of which is a single image.
+        for number, batch in enumerate(np.array_split(rows, max(1, len(rows) // CALIBRATION_BATCH)), start=1):
+            for unit in units:
+                unit.momentum = 1 / number
+            with torch.no_grad():
+                self.encoder(images.batch(batch, run.device))
+        run.images_seen += len(rows)
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return all layers of the encoder; the last is the code."""
+        feature_maps: FeatureMaps = self.encoder(x)
+        return feature_maps
+
+
+@register("raw-pixels")
+class RawPixels(Learner):
+    """The pixels as they are: what a representation must beat to be worth anything."""
+
+    control = True
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn nothing."""
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return the pixels as vectors, so that no pooling applies."""
+        return {"pixels": x.flatten(1)}
+
+
+@register("pca")
+class PCA(Learner):
+    """The leading principal components of the pixels, exact, in float64, on a bounded number of random images.
+
+    Source: a choice of ours, through scikit-learn. The images are at most `fit_images`, and as many as fit into 500 MB
+    as float64 numbers (2260 at 96×96×3).
+
+    Parameters
+    ----------
+    n_components : how many; fewer where the images have a lower rank.
+    whiten : whether each component is scaled to unit variance.
+    fit_images : the most images to fit to.
+    """
+
+    control = True
+
+    n_components: PositiveInt = 64
+    whiten: bool = False
+    fit_images: PositiveInt = 10_000
+
+    mean: Tensor
+    directions: Tensor
+    """(n_components, C·H·W); with `whiten`, divided by the standard deviations."""
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Find the components."""
+        from sklearn import decomposition
+
+        size = int(np.prod(images.shape))
+        rows = chosen(images, min(self.fit_images, max(2, PCA_BYTES // (8 * size))), run)
+        pixels = images.pixels(rows).reshape(len(rows), size) / 255.0
+        fitted = decomposition.PCA(
+            min(self.n_components, *pixels.shape), svd_solver="covariance_eigh" if size <= len(rows) else "full"
+        ).fit(pixels)
+        variances = fitted.explained_variance_
+        kept = variances > 1e-10 * variances[0]
+        directions = fitted.components_[kept]
+        if self.whiten:
+            directions = directions / np.sqrt(variances[kept])[:, None]
+        self.mean = torch.from_numpy(fitted.mean_).float()
+        self.directions = torch.from_numpy(directions).float()
+        run.images_seen += len(rows)
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return the coordinates (N, n_components)."""
+        return {"components": (x.flatten(1) - self.mean.to(x.device)) @ self.directions.T.to(x.device)}
+
+
+def chosen(images: Images, most: int, run: Run) -> Rows:
+    """Return at most `most` random rows of `images`, all of them where these are fewer, in random order."""
+    return run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)

@@ -1,0 +1,74 @@
+"""The supervised row of Table 1: the encoder of the autoencoders, trained on the labels of a fold alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from reprbench import FeatureMaps, Images, ImageShape, Rows, Run, TorchSupervisedLearner, register
+
+from .autoencoders import adam
+from .networks import Architecture, Encoder, global_average
+
+HEAD_DEVIATION = 0.01
+
+
+@register("supervised")
+class Supervised(TorchSupervisedLearner):
+    """The encoder of `ae` and a linear classifier on its globally averaged code, trained by cross-entropy.
+
+    Table 1 of AME-AE (X. Gao, H. Xiong) calls it "supervised, same architecture". The encoder and the optimiser are
+    those of `ae`; the head, its start at N(0, 0.01²), and training without augmentation or weight decay are choices of
+    ours. It is fitted once a fold, on that fold's images, and its epochs run over these.
+
+    Parameters
+    ----------
+    width, lr, batch_size : as in `ae`.
+
+    Notes
+    -----
+    The history has ``cross_entropy`` and ``accuracy``, both on the training images.
+    """
+
+    width: PositiveInt | None = None
+    lr: PositiveFloat = 1e-4
+
+    encoder: Encoder
+
+    def build(self, shape: ImageShape) -> None:
+        """Make the encoder."""
+        self._architecture = Architecture.of(shape, self.width)
+        self.encoder = Encoder(self._architecture)
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return one Adam for encoder and head."""
+        return {"adam": adam(self.lr, self.encoder, self._head)}
+
+    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+        """Add a head for the classes that `labels` has, and learn."""
+        # The head is no part of the representation, so that it is neither saved nor made in `build`.
+        self._head = nn.Linear(self._architecture.code_channels, int(labels.max()) + 1, device=run.device)
+        nn.init.normal_(self._head.weight, std=HEAD_DEVIATION, generator=run.generator("head"))
+        nn.init.zeros_(self._head.bias)
+        super().fit_labeled(images, labels, run)
+
+    def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Learn from one batch."""
+        optimiser = self._optimisers["adam"]
+        optimiser.zero_grad(set_to_none=True)
+        with run.autocast():
+            logits = self._head(global_average(self.encoder.code(x)))
+            cross_entropy = functional.cross_entropy(logits, y)
+        torch.autograd.backward(cross_entropy)
+        optimiser.step()
+        return {"cross_entropy": cross_entropy, "accuracy": (logits.argmax(1) == y).float().mean()}
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return all layers of the encoder; the last is the code."""
+        feature_maps: FeatureMaps = self.encoder(x)
+        return feature_maps

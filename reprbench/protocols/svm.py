@@ -1,0 +1,161 @@
+"""A fold of the linear SVM protocol: C chosen by cross-validation inside the fold, then the accuracy on test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.errors import UserError
+from reprbench.protocols.standardise import Matrix, Standardiser, row_blocks, standardise
+from reprbench.protocols.svm_machines import Labels, LinearSVMs, fit_svm
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class CostChoice:
+    """The cost that cross-validation chose.
+
+    Attributes
+    ----------
+    cost : float
+        The smallest of those with the highest accuracy: the most regularised.
+    accuracies : tuple of float
+        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid.
+    at_edge : "lower", "upper" or None
+        Whether `cost` is the smallest or the largest of a grid of several, so that a better one may lie outside.
+    """
+
+    cost: float
+    accuracies: tuple[float, ...]
+    at_edge: Literal["lower", "upper"] | None
+
+
+def select_cost(
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    *,
+    inner_folds: int = 5,
+    generator: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> CostChoice:
+    """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardised yet.
+
+    The standardisation, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
+    rows that were right when they were held out, so that ties are exact.
+
+    Raises
+    ------
+    UserError
+        If there are fewer rows than inner folds.
+    """
+    if len(x) < inner_folds:
+        raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
+    fold_of = _stratify(labels, inner_folds, generator)
+    right = np.zeros(len(costs), dtype=np.int64)
+    for fold in range(inner_folds):
+        rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        machines, standardiser = _fit_raw(x[rows], labels[rows], n_classes, costs, device)
+        right += _count_right(machines, standardiser, x[held_out], labels[held_out])
+    best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
+    edges: dict[float, Literal["lower", "upper"]] = {min(costs): "lower", max(costs): "upper"}
+    at_edge = edges.get(best) if len(edges) > 1 else None
+    return CostChoice(best, tuple((right / len(x)).tolist()), at_edge)
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a fold gave.
+
+    Attributes
+    ----------
+    accuracy : float
+        On the test rows, in [0, 1].
+    cost : float
+        The chosen C.
+    inner_accuracy : float
+        The cross-validated accuracy of the chosen C, in [0, 1].
+    inner_accuracies : tuple of float
+        Those of all costs, in the order of the grid.
+    at_edge : "lower", "upper" or None
+        As in `CostChoice`.
+    """
+
+    accuracy: float
+    cost: float
+    inner_accuracy: float
+    inner_accuracies: tuple[float, ...]
+    at_edge: Literal["lower", "upper"] | None
+
+
+def evaluate_fold(
+    train_x: Matrix,
+    train_labels: Labels,
+    test_x: Matrix,
+    test_labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+) -> FoldResult:
+    """Choose C within the fold, train with it on the whole fold, and test.
+
+    Parameters
+    ----------
+    train_x, test_x : float arrays of shape (n, d) and (m, d)
+        Features as the learner gave them; may be memory-mapped. `test_x` is read block by block.
+    train_labels, test_labels : integer arrays of shape (n,) and (m,)
+        Classes in 0 … n_classes − 1.
+    n_classes : int
+    costs : sequence of float
+        The grid of C.
+    generator : numpy generator
+        Draws the inner folds.
+    inner_folds : int, optional
+    device : torch device, optional
+
+    Raises
+    ------
+    Diverged
+        If features are NaN or infinite.
+    """
+    choice = select_cost(
+        train_x, train_labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device
+    )
+    machines, standardiser = _fit_raw(train_x, train_labels, n_classes, [choice.cost], device)
+    right = _count_right(machines, standardiser, test_x, test_labels)
+    return FoldResult(
+        float(right[0] / len(test_x)), choice.cost, max(choice.accuracies), choice.accuracies, choice.at_edge
+    )
+
+
+def _fit_raw(
+    x: Matrix, labels: Labels, n_classes: int, costs: Sequence[float], device: torch.device | str
+) -> tuple[LinearSVMs, Standardiser]:
+    standardiser = standardise(x)
+    return fit_svm(standardiser.apply(x), labels, n_classes, costs, device=device), standardiser
+
+
+def _count_right(machines: LinearSVMs, standardiser: Standardiser, x: Matrix, labels: Labels) -> NDArray[np.int64]:
+    """Return how many of the rows of `x` each cost's machines classify rightly, shape (n_costs,)."""
+    right = np.zeros(len(machines.costs), dtype=np.int64)
+    for block in row_blocks(x):
+        right += (machines.predict(standardiser.apply(x[block])) == labels[block]).sum(axis=1)
+    return right
+
+
+def _stratify(labels: Labels, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold of each row: as even as possible in size, and within each class, to one example."""
+    order = np.lexsort((generator.permutation(len(labels)), labels))
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % n_folds
+    return folds

@@ -1,0 +1,65 @@
+"""Small images and short fits, for the tests of the methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
+from reprbench.methods.autoencoders import AE, DAE, SparseAE
+from reprbench.methods.controls import PCA, RawPixels, Untrained
+from reprbench.methods.supervised import Supervised
+
+from reprbench.images import Images
+from reprbench.learner import Learner, SupervisedLearner, make
+from reprbench.run import Budget, Run, seeded
+
+AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
+METHODS = [*AUTOENCODERS, Supervised, Untrained, RawPixels, PCA]
+TRAINED = [*AUTOENCODERS, Supervised]
+SMALL = {"width": 8, "batch_size": 8}
+
+
+def small(cls: type[Learner], **parameters: Any) -> dict[str, Any]:
+    """Return `parameters` with those that make `cls` cheap, where it has them."""
+    return {**{name: value for name, value in SMALL.items() if hasattr(cls, name)}, **parameters}
+
+
+def blobs(count: int = 20, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Images:
+    """Return smooth random images."""
+    generator = np.random.default_rng(seed)
+    channels, height, width = shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    centre = generator.uniform(0, 1, (count, channels, 2, 1, 1)) * np.array([height, width])[:, None, None]
+    squares = (rows - centre[:, :, 0]) ** 2 + (columns - centre[:, :, 1]) ** 2
+    return Images((255 * np.exp(-squares / (0.05 * height * width))).astype(np.uint8))
+
+
+def fitted(
+    cls: type[Learner], images: Images, *, epochs: int = 1, seed: int = 0, folder: Path | None = None, **parameters: Any
+) -> tuple[Learner, Run]:
+    """Return a learner made and fitted as the harness does it, and its run."""
+    with seeded(seed, "weights"):
+        learner = make(cls, small(cls, **parameters), images.shape)
+    run = Run(seed, Budget(epochs=epochs), folder=folder)
+    fit(learner, images, run)
+    return learner, run
+
+
+def fit(learner: Learner, images: Images, run: Run) -> None:
+    """Fit with the labels 0, 1, 2, 0, … where there have to be some."""
+    if isinstance(learner, SupervisedLearner):
+        learner.fit_labeled(images, np.arange(len(images)) % 3, run)
+    else:
+        learner.fit(images, run)
+
+
+def encoded(learner: Learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Encode as the harness does."""
+    for value in vars(learner).values():
+        if isinstance(value, torch.nn.Module):
+            value.eval()
+    with torch.inference_mode():
+        return dict(learner.encode(x))

@@ -1,0 +1,193 @@
+"""The adversarial mechanism, beside an implementation with one backward pass for each player."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from fits import blobs, fitted
+from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE, turned
+from reprbench.methods.autoencoders import AE, DAE, SparseAE
+from torch import nn
+from torch.nn import functional
+
+from reprbench import Images
+from reprbench.learner import make
+from reprbench.run import Budget, Run, seeded
+from reprbench.state import learner_state
+
+PAIRS = [(AMEAE, AE), (DenoisingAMEAE, DAE), (SparseAMEAE, SparseAE)]
+OPTIONS = list(itertools.product(["originals", "separate", "joint"], [True, False]))
+
+
+class NaiveEncoder:
+    """The encoder written out by hand; it can be told the statistics of every normalization."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self.encoder = encoder
+
+    def __call__(self, x, given=None):
+        self.statistics, self.given = [], iter(given) if given else None
+        x = self.unit(self.encoder.stem, x).relu()
+        for block in self.encoder.blocks:
+            residual = self.unit(block.stride, self.unit(block.reduce, x).relu()).relu()
+            residual = self.unit(block.expand, residual)
+            x = (residual + self.unit(block.project, functional.avg_pool2d(x, 2, ceil_mode=True))).relu()
+        code = self.unit(self.encoder.last, x).relu()
+        return code.flatten(1) if self.encoder.vector_code else code
+
+    def unit(self, unit, x):
+        y = functional.conv2d(x, unit.conv.weight, None, unit.conv.stride, unit.conv.padding, groups=unit.conv.groups)
+        own = (y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), unbiased=False, keepdim=True))
+        mean, variance = next(self.given) if self.given else own
+        self.statistics.append((mean.detach(), variance.detach()))
+        scale, offset = unit.scale.view(1, -1, 1, 1), unit.offset.view(1, -1, 1, 1)
+        return (y - mean) / (variance + 1e-5).sqrt() * scale + offset
+
+
+def naive_gradients(learner, x, shown):
+    """Return the gradients of both players' objectives, each from a forward pass of its own."""
+    encoder = NaiveEncoder(learner.encoder)
+
+    def objectives(x_hat_for_c):
+        h = encoder(shown)
+        x_hat = learner.decoder(h)
+        judged = x_hat.detach() if x_hat_for_c == "detached" else x_hat
+        if learner.statistics == "joint":
+            real, fake = learner.classifier(encoder(torch.cat([x, judged]))).chunk(2)
+        else:
+            real = learner.classifier(encoder(x))
+            given = encoder.statistics if learner.statistics == "originals" else None
+            fake = learner.classifier(encoder(judged, given))
+        common = learner.lambda_rec * ((x - x_hat) ** 2).mean()
+        sparsity = getattr(learner, "sparsity", 0) * h.mean()
+        discrimination = -(torch.sigmoid(real).log() + (1 - torch.sigmoid(fake)).log()).mean()
+        generation = -torch.sigmoid(fake).log().mean()
+        return common + sparsity + learner.lambda_dis * discrimination, common + learner.lambda_dis * generation
+
+    first, _ = objectives("detached" if learner.detach_reconstruction else "attached")
+    players = [*learner.encoder.parameters(), *learner.classifier.parameters()]
+    encoding = torch.autograd.grad(first, players)
+    _, second = objectives("attached")
+    return encoding, torch.autograd.grad(second, list(learner.decoder.parameters()))
+
+
+def doubled(cls, shape=(3, 9, 11), **parameters):
+    with seeded(3, "weights"):
+        learner = make(cls, {"width": 4, **parameters}, shape)
+    for network in (learner.encoder, learner.decoder, learner.classifier):
+        network.double()
+        for weight in network.parameters():
+            # Scales of 1 and offsets of 0 would hide mistakes.
+            nn.init.normal_(weight, std=0.5, generator=torch.Generator().manual_seed(weight.numel()))
+    return learner
+
+
+@pytest.mark.parametrize("cls", [AMEAE, DenoisingAMEAE, SparseAMEAE], ids=lambda cls: cls.method_name)
+@pytest.mark.parametrize(("statistics", "detach"), OPTIONS)
+@pytest.mark.parametrize("shape", [(3, 9, 11), (1, 32, 33)], ids=["vector code", "map code"])
+def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics, detach, shape):
+    options = {"statistics": statistics, "detach_reconstruction": detach, "lambda_dis": 0.7, "lambda_rec": 1.3}
+    learner = doubled(cls, shape, **options, **({"sparsity": 0.2} if cls is SparseAMEAE else {}))
+    x = torch.rand(4, *shape, dtype=torch.float64)
+    values = learner.backward(x, Run(0, Budget(epochs=1)))
+    # A new run draws the same noise again.
+    shown = learner.corrupt(x, Run(0, Budget(epochs=1)))
+    encoding, decoding = naive_gradients(learner, x, shown)
+    ours = [weight.grad for network in (learner.encoder, learner.classifier) for weight in network.parameters()]
+    torch.testing.assert_close(ours, list(encoding))
+    torch.testing.assert_close([weight.grad for weight in learner.decoder.parameters()], list(decoding))
+    assert all(gradient.abs().max() > 1e-9 for gradient in [*ours, *decoding])
+    assert 0 <= values["classifier_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
+@pytest.mark.parametrize("statistics", ["originals", "separate", "joint"])
+def test_without_discrimination_a_method_is_its_partner_bit_for_bit(cls, partner, statistics):
+    images = blobs()
+    adversarial, _ = fitted(cls, images, epochs=2, lambda_dis=0, statistics=statistics)
+    plain, _ = fitted(partner, images, epochs=2)
+    ours, theirs = learner_state(adversarial), learner_state(plain)
+    assert set(ours) - set(theirs) == {name for name in ours if name.startswith("classifier.")}
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
+def test_a_pair_differs_by_the_mechanism_alone(cls, partner):
+    own = {"lambda_dis", "lambda_rec", "statistics", "detach_reconstruction"}
+    assert {name: value for name, value in cls().parameters().items() if name not in own} == partner().parameters()
+
+
+@pytest.mark.parametrize("player", ["encoder", "decoder"])
+def test_the_step_of_a_player_does_not_move_the_other(player):
+    images = blobs()
+    learner, run = fitted(AMEAE, images)
+    networks = {name: getattr(learner, name) for name in ("encoder", "decoder", "classifier")}
+    before = {name: nn.utils.parameters_to_vector(network.parameters()) for name, network in networks.items()}
+    learner._optimisers = {player: learner._optimisers[player]}
+    learner.step(images.batch(slice(0, 8)), run)
+    after = {name: nn.utils.parameters_to_vector(network.parameters()) for name, network in networks.items()}
+    moved = {name for name in networks if not torch.equal(before[name], after[name])}
+    assert moved == ({"encoder", "classifier"} if player == "encoder" else {"decoder"})
+
+
+@pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
+@pytest.mark.parametrize(("statistics", "detach"), OPTIONS)
+def test_running_averages_come_from_the_pass_for_the_code_alone(cls, partner, statistics, detach):
+    images = blobs()
+    learner, run = fitted(cls, images, epochs=1, lambda_dis=5, statistics=statistics, detach_reconstruction=detach)
+    with seeded(1, "weights"):
+        plain = make(partner, {"width": 8}, images.shape)
+    for name in ("encoder", "decoder"):
+        getattr(plain, name).load_state_dict(getattr(learner, name).state_dict())
+    x = images.batch(slice(0, 8))
+    learner.backward(x, run)
+    other = Run(0, Budget(epochs=1))
+    other.generator("noise").set_state(fitted(cls, images, epochs=1)[1].generator("noise").get_state())
+    plain.prepare(other)
+    plain.backward(x, other)
+    ours, theirs = learner_state(learner), learner_state(plain)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs if "running" in name)
+
+
+def test_turning_the_blame_of_extreme_logits_stays_finite():
+    logits = torch.tensor([-200.0, -50.0, 0.0, 50.0, 200.0])
+    blame = torch.sigmoid(logits).view(-1, 1, 1, 1)
+    deceit = turned(blame, logits).flatten()
+    assert deceit.isfinite().all()
+    torch.testing.assert_close(deceit[1:], -torch.sigmoid(-logits[1:]))
+
+
+def test_the_values_of_an_undecided_classifier_are_those_of_a_coin():
+    images = blobs()
+    learner, run = fitted(AMEAE, images)
+    for weight in learner.classifier.layers[2].parameters():
+        nn.init.zeros_(weight)
+    nn.init.constant_(learner.classifier.layers[2].bias, 1e-6)
+    values = learner.step(images.batch(slice(0, 8)), run)
+    assert values["classifier_accuracy"].item() == 0.5
+    assert values["discrimination"].item() == pytest.approx(2 * math.log(2), rel=1e-4)
+    assert values["generation"].item() == pytest.approx(math.log(2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "at_chance"), [(0.5, True), (0.54, True), (0.46, True), (0.56, False), (0.4, False)]
+)
+def test_a_classifier_at_chance_in_the_last_epoch_is_told(accuracy, at_chance):
+    history = [{"classifier_accuracy": 1 - accuracy / 2}, {"classifier_accuracy": accuracy}]
+    assert bool(AMEAE().warnings(history)) == at_chance
+    assert AMEAE().warnings([]) == []
+
+
+def test_the_classifier_learns_to_tell_digits_from_their_reconstructions():
+    from sklearn.datasets import load_digits
+
+    images = Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
+    _, run = fitted(AMEAE, images, epochs=4, width=16, lr=1e-3)
+    accuracies = [row["classifier_accuracy"] for row in run.history]
+    losses = [row["reconstruction"] for row in run.history]
+    assert max(accuracies) > 0.6
+    assert losses[-1] < 0.7 * losses[0]

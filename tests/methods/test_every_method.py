@@ -1,0 +1,125 @@
+"""What every built-in method promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from fits import METHODS, TRAINED, blobs, encoded, fit, fitted, small
+
+from reprbench.learner import make
+from reprbench.run import Budget, Run, seeded
+from reprbench.state import learner_state, load_learner_state
+
+SHAPES = [(1, 8, 8), (3, 9, 11), (1, 28, 28), (3, 32, 32), (3, 96, 96)]
+each_method = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.method_name)
+each_trained = pytest.mark.parametrize("cls", TRAINED, ids=lambda cls: cls.method_name)
+
+
+@each_method
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def test_it_fits_and_encodes_images_of_any_size(cls, shape):
+    images = blobs(9, shape)
+    learner, run = fitted(cls, images, batch_size=3) if cls in TRAINED else fitted(cls, images)
+    assert all(math.isfinite(value) for row in run.history for value in row.values())
+    layers = encoded(learner, images.batch(slice(0, 5)))
+    assert all(len(layer) == 5 and layer.dim() in {2, 4} and layer.isfinite().all() for layer in layers.values())
+    assert layers[list(layers)[-1]].std() > 0
+
+
+@each_trained
+def test_every_weight_gets_a_gradient_and_moves(cls):
+    images = blobs(32)
+    before = {name: tensor.clone() for name, tensor in learner_state(fresh(cls, images)).items()}
+    learner, _ = fitted(cls, images, epochs=2)
+    networks = [value for value in vars(learner).values() if isinstance(value, torch.nn.Module)]
+    assert all(weight.grad.any() for network in networks for weight in network.parameters())
+    after = learner_state(learner)
+    assert all(not torch.equal(before[name], after[name]) for name in before if not name.endswith("tracked"))
+
+
+@each_method
+def test_equal_seeds_give_equal_bits_and_others_do_not(cls):
+    images = blobs()
+    one, again, other = (fitted(cls, images, seed=seed, epochs=2)[0] for seed in (1, 1, 2))
+    x = images.batch(slice(0, 4))
+    assert same(encoded(one, x), encoded(again, x))
+    # The seed only shuffles what these see.
+    if cls.method_name not in {"raw-pixels", "pca"}:
+        assert not same(encoded(one, x), encoded(other, x))
+
+
+@each_method
+def test_a_fresh_learner_with_its_state_encodes_the_same(cls):
+    images = blobs()
+    x = images.batch(slice(0, 4))
+    learner, _ = fitted(cls, images)
+    one, other = (reloaded(learner, images, seed) for seed in (8, 9))
+    assert same(encoded(one, x), encoded(other, x))
+    # Training laid the weights out channels last, and that rounds differently.
+    torch.testing.assert_close(encoded(learner, x), encoded(one, x))
+
+
+@each_method
+def test_an_image_is_encoded_alike_in_any_company(cls):
+    images = blobs()
+    learner, _ = fitted(cls, images)
+    x = images.batch(slice(0, 6))
+    alone, together = encoded(learner, x[2:3]), encoded(learner, x)
+    for name in alone:
+        torch.testing.assert_close(alone[name], together[name][2:3])
+
+
+@each_trained
+def test_an_interrupted_fit_goes_on_bit_for_bit(cls, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    images = blobs(24)
+    undisturbed, run = fitted(cls, images, epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted = fresh(cls, images)
+        step, steps = interrupted.step, iter(range(99))
+        interrupted.step = lambda *batch: interrupt() if next(steps) == 5 else step(*batch)
+        fit(interrupted, images, Run(0, Budget(epochs=3), folder=tmp_path))
+    resumed, second_run = fitted(cls, images, epochs=3, folder=tmp_path)
+    assert same(learner_state(undisturbed), learner_state(resumed))
+    assert [timeless(row) for row in run.history] == [timeless(row) for row in second_run.history]
+
+
+def test_one_seed_starts_all_encoders_alike():
+    images = blobs()
+    first, *others = (
+        {name: tensor for name, tensor in learner_state(fresh(cls, images)).items() if name.startswith("encoder.")}
+        for cls in METHODS
+        if hasattr(fresh(cls, images), "encoder")
+    )
+    assert len(others) == len(METHODS) - 3
+    assert all(same(first, other) for other in others)
+
+
+def test_the_controls_and_the_supervised_row_are_marked():
+    assert {cls.method_name for cls in METHODS if cls.control} == {"untrained", "raw-pixels", "pca"}
+    assert {cls.method_name for cls in METHODS if cls.supervised} == {"supervised"}
+
+
+def fresh(cls, images, seed=0):
+    with seeded(seed, "weights"):
+        return make(cls, small(cls), images.shape)
+
+
+def reloaded(learner, images, seed):
+    loaded = fresh(type(learner), images, seed)
+    load_learner_state(loaded, {name: tensor.clone() for name, tensor in learner_state(learner).items()})
+    return loaded
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(row):
+    return {name: value for name, value in row.items() if name != "seconds"}
