@@ -16,7 +16,7 @@ test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
 
 perf: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest tests/perf --benchmark-only -s
+	$(VENV)/bin/python -m pytest tests/perf -s
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

@@ -55,13 +55,13 @@ def standardise(train: Matrix) -> Standardiser:
     for block in row_blocks(train):
         mean += train[block].sum(axis=0, dtype=np.float64)
     mean /= len(train)
+    if not np.isfinite(mean).all():
+        raise Diverged("the features hold NaN or infinite values")
     variance = np.zeros(train.shape[1])
     for block in row_blocks(train):
         variance += np.square(train[block] - mean).sum(axis=0)
     variance /= len(train)
     overall = float(variance.mean())
-    if not np.isfinite(overall):
-        raise Diverged("the features hold NaN or infinite values")
     spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
     return Standardiser(mean.astype(np.float32), spread.astype(np.float32))
 

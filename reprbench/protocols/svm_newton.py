@@ -18,6 +18,7 @@ _MAX_CONJUGATE_STEPS = 300
 _MAX_LINE_STEPS = 20
 _LINE_ACCURACY = 0.01  # the part of the slope that a line search leaves
 _FORCING = 0.05  # a Newton direction leaves this part of the gradient; 0.01 to 0.3 cost about the same
+_GATHER = 0.5  # share of the examples inside some margin below which their rows are copied together
 _SUBSPACE_RANK = 256
 _SUBSPACE_PASSES = 3
 
@@ -142,6 +143,7 @@ def minimise(
     # Directions need no more than products in float32: the gradient, and with it the next direction, corrects them.
     fast = Design(design.matrix.float(), design.constant)
     point = _Point.at(start, design.scores(start), signs, cost)
+    precision = torch.finfo(design.matrix.dtype).eps
     stuck = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     for step in range(_MAX_NEWTON_STEPS + 1):
         gradient = point.weights - design.pull_back(2 * cost * signs * point.slack)
@@ -156,7 +158,7 @@ def minimise(
         direction = _newton_direction(fast, gradient, (point.slack > 0).double(), cost, spectrum, target)
         slope = (gradient * direction).sum(1)
         following = _line_search(point, direction, design.scores(direction), slope, signs, cost)
-        stuck |= following.value >= point.value
+        stuck |= point.value - following.value <= precision * point.value
         point = following
     return Solution(point.weights, gap)
 
@@ -181,6 +183,9 @@ def _newton_direction(
 ) -> Tensor:
     """Solve (I + 2C·ZᵀDZ)·s = −gradient by conjugate gradients until ‖residual‖² ≤ target (K,), each class its own."""
     curvature = 2 * cost * inside.mean(1, keepdim=True)
+    used = inside.any(0)
+    if used.double().mean() < _GATHER:
+        design, inside = Design(design.matrix[used], design.constant), inside[:, used]
     tiny = torch.finfo(gradient.dtype).tiny
     direction, residual = torch.zeros_like(gradient), -gradient
     conjugate = spectrum.precondition(residual, curvature)

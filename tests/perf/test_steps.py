@@ -1,0 +1,114 @@
+"""What one step of `ameae` costs beside one of `ae`, and `ae` beside a bare loop. Run with `pytest tests/perf -s`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from reprbench.methods.ameae import AMEAE
+from reprbench.methods.autoencoders import AE, adam
+from reprbench.methods.networks import Architecture, Decoder, Encoder
+from torch.nn import functional
+
+from reprbench import Budget, Images, Run
+from reprbench.learner import make
+from reprbench.run import seeded
+
+Shape = tuple[int, int, int]
+
+BATCH = 64
+NETWORKS = [
+    ((1, 28, 28), 32, 12),
+    ((3, 32, 32), 16, 12),
+    ((3, 32, 32), 64, 8),
+    ((3, 96, 96), 64, 4),
+]
+"""Shape, width, and how often both are timed."""
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+"""glibc otherwise gives large feature maps back after every use, and each page of the next is a fault."""
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
+    """Call a function in a process of its own, whose memory is managed as `KEEP_MEMORY` says, with two threads."""
+    for name, value in KEEP_MEMORY.items():
+        monkeypatch.setenv(name, value)
+
+    def measure(function: Callable[..., float], *arguments: object) -> float:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn, initializer=torch.set_num_threads, initargs=(2,)) as process:
+            return process.submit(function, *arguments).result()
+
+    return measure
+
+
+def ratio_of_times(one: Callable[[], object], other: Callable[[], object], repetitions: int) -> float:
+    """Return the median of `other`'s time over `one`'s; each pair is timed at one moment, however busy the machine."""
+    ratios, pair = [], []
+    for _ in range(repetitions + 1):
+        pair = [_seconds(one), _seconds(other)]
+        ratios.append(pair[1] / pair[0])
+    # The first pair warms up.
+    ratio = statistics.median(ratios[1:])
+    print(f"  {pair[0] * 1e3:.0f} and {pair[1] * 1e3:.0f} ms: {ratio:.3f} of {[round(r, 2) for r in ratios[1:]]}")
+    return ratio
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def learner_for(cls: type[AE], shape: Shape, width: int) -> AE:
+    with seeded(0, "weights"):
+        learner = make(cls, {"width": width, "batch_size": BATCH}, shape)
+    assert isinstance(learner, cls)
+    return learner
+
+
+def steps_ratio(shape: Shape, width: int, repetitions: int) -> float:
+    print(f"\n{shape} width {width}, a step of ae and ameae:", flush=True)
+    run = Run(0, Budget(epochs=1))
+    x = torch.rand(BATCH, *shape).contiguous(memory_format=torch.channels_last)
+    plain, adversarial = (learner_for(cls, shape, width) for cls in (AE, AMEAE))
+    for learner in (plain, adversarial):
+        learner.prepare(run)
+    return ratio_of_times(lambda: plain.step(x, run), lambda: adversarial.step(x, run), repetitions)
+
+
+def loops_ratio(shape: Shape, width: int, repetitions: int) -> float:
+    """Time a bare loop with the same network, data, batches and optimiser, and nothing of reprbench."""
+    count = 8 * BATCH
+    pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+    learner, architecture = learner_for(AE, shape, width), Architecture.of(shape, width)
+    encoder, decoder = (
+        network(architecture).to(memory_format=torch.channels_last).train() for network in (Encoder, Decoder)
+    )
+    optimiser = adam(1e-4, encoder, decoder)
+    tensor = torch.from_numpy(pixels)
+
+    def bare() -> None:
+        for rows in torch.randperm(count).split(BATCH):
+            x = tensor[rows].to(memory_format=torch.channels_last).float().div_(255)
+            optimiser.zero_grad(set_to_none=True)
+            functional.mse_loss(decoder(encoder.code(x)), x).backward()
+            optimiser.step()
+
+    print(f"\n{shape} width {width}, an epoch of ae in reprbench and in a bare loop:", flush=True)
+    return ratio_of_times(lambda: learner.fit(Images(pixels), Run(0, Budget(epochs=1))), bare, repetitions)
+
+
+@pytest.mark.parametrize(("shape", "width", "repetitions"), NETWORKS)
+def test_a_step_of_ameae_costs_at_most_1_6_of_ae(measured, shape, width, repetitions):
+    assert measured(steps_ratio, shape, width, repetitions) <= 1.6
+
+
+def test_ae_trains_at_0_97_of_a_bare_loop(measured):
+    assert measured(loops_ratio, (1, 28, 28), 32, 10) >= 0.97
