@@ -8,7 +8,7 @@ sizes of the projections, no biases before a normalization) the choices are ours
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ Statistics = Literal["batch", "unrecorded", "previous"]
 """What a normalization in training mode normalizes by.
 
 "batch": the statistics of the batch, which are recorded in the running averages for evaluation; "unrecorded": the
-same, and the running averages stay as they are; "previous": the statistics of the batch before, as constants.
+same, and the running averages stay as they are; "previous": the statistics of the batch before, with gradients that
+reach the weights through that batch too (virtual batch normalization: T. Salimans et al., "Improved techniques for
+training GANs", 2016), for which a layer must be told to `remember`.
 """
 
 
@@ -31,11 +33,31 @@ EPSILON = 1e-5
 """What is added to a variance before a division."""
 
 
+class BatchStatistics(torch.autograd.Function):
+    """Gives the statistics that a batch normalization computed of `y` a gradient with respect to `y`."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, mean: Tensor, inverse_deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the statistics as they are."""
+        ctx.save_for_backward(y, mean, inverse_deviation)
+        return mean.clone(), inverse_deviation.clone()
+
+    @staticmethod
+    def backward(ctx: Any, by_mean: Tensor, by_inverse: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient: ∂mean/∂y = 1/n, and for s = (variance + ε)^(-1/2), ∂s/∂y = -s³ (y - mean)/n."""
+        y, mean, inverse_deviation = ctx.saved_tensors
+        count = y.numel() // y.shape[1]
+        slope = -by_inverse * inverse_deviation**3 / count
+        offset = by_mean / count - slope * mean
+        gradient = torch.addcmul(offset.view(1, -1, 1, 1), y, slope.view(1, -1, 1, 1))
+        return gradient.to(y.dtype), None, None
+
+
 class NormalizedConv(nn.Module):
     """Convolution without bias → batch normalization.
 
-    Where the statistics are constants (in evaluation, and with those of the previous batch) they are folded into the
-    convolution, which saves a pass over the feature map.
+    Where the statistics are known beforehand (in evaluation, and with those of the previous batch) they are folded into
+    the convolution, which saves a pass over the feature map.
     """
 
     running_mean: Tensor
@@ -58,6 +80,8 @@ class NormalizedConv(nn.Module):
         self.register_buffer("running_variance", torch.ones(channels_out))
         self.momentum = 0.1
         self.statistics: Statistics = "batch"
+        self.remember = False
+        """Whether the statistics of a batch are kept, with the way back to it, for "previous"."""
         self._previous: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +103,8 @@ class NormalizedConv(nn.Module):
         normalized, batch_mean, inverse_deviation = torch.native_batch_norm(
             y, self.scale, self.offset, mean, variance, True, self.momentum, EPSILON
         )
-        self._previous = (batch_mean.detach(), inverse_deviation.detach())
+        if self.remember:
+            self._previous = BatchStatistics.apply(y, batch_mean, inverse_deviation)
         return normalized
 
     def _folded(self, x: Tensor, mean: Tensor, inverse_deviation: Tensor) -> Tensor:

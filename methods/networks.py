@@ -120,6 +120,12 @@ class Encoder(nn.Module):
         maps.append(code.flatten(1) if self.vector_code else code)
         return {f"layer{number}": feature_map for number, feature_map in enumerate(maps, start=1)}
 
+    def remember(self, wanted: bool) -> None:
+        """Say whether the statistics of a batch are kept for a later pass by the "previous" ones."""
+        for module in self.modules():
+            if isinstance(module, NormalizedConv):
+                module.remember = wanted
+
     def code(self, x: Tensor, statistics: Statistics = "batch") -> Tensor:
         """Return the last layer alone; in training mode, normalized by `statistics`."""
         units = [module for module in self.modules() if isinstance(module, NormalizedConv)]

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -78,11 +77,10 @@ class Subject:
 
 @dataclass
 class Outcome:
-    """What a protocol found: measurements, figures it drew, and what a reader of the row must be told."""
+    """What a protocol found: measurements, and what a reader of the row must be told."""
 
     measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    figures: list[Path] = field(default_factory=list)
 
 
 class Protocol(BaseModel):

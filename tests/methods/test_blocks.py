@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reprbench.methods.blocks import NormalizedConv, PRes, URes
+from reprbench.methods.blocks import EPSILON, BatchStatistics, NormalizedConv, PRes, URes
 from torch import nn
 
 from reprbench import UserError
@@ -43,7 +43,8 @@ def test_a_normalized_convolution_is_pytorchs_with_its_gradients_and_running_ave
     torch.testing.assert_close(unit.eval()(x), reference.eval()(x))
 
 
-def test_the_previous_statistics_are_constants_and_change_nothing(unit):
+def test_the_previous_statistics_are_the_same_for_every_image_and_stay(unit):
+    unit.remember = True
     x = torch.randn(3, 4, 5, 7, dtype=torch.float64)
     y = unit(x)
     running = unit.running_mean.clone()
@@ -52,6 +53,21 @@ def test_the_previous_statistics_are_constants_and_change_nothing(unit):
     # An image is normalized the same whatever other images are with it.
     torch.testing.assert_close(unit(torch.cat([x[:1], 9 * x])), torch.cat([y[:1], unit(9 * x)]))
     assert torch.equal(unit.running_mean, running)
+
+
+def test_the_gradients_of_the_statistics_of_a_batch_are_exact():
+    y = torch.randn(3, 4, 5, 7, dtype=torch.float64, requires_grad=True)
+
+    def told(y):
+        mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3), unbiased=False)
+        return BatchStatistics.apply(y, mean.detach(), (variance + EPSILON).rsqrt().detach())
+
+    def plain(y):
+        return y.mean((0, 2, 3)), (y.var((0, 2, 3), unbiased=False) + EPSILON).rsqrt()
+
+    weights = torch.randn(2, 4, dtype=torch.float64)
+    one, other = (torch.autograd.grad((weights[0] * m + weights[1] * s).sum(), y) for m, s in (told(y), plain(y)))
+    torch.testing.assert_close(one, other)
 
 
 def test_unrecorded_statistics_are_the_batchs_and_leave_the_running_averages(unit):

@@ -1,0 +1,108 @@
+"""What happens inside a trial's process, run here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reprbench.data import load_dataset
+from reprbench.features import View
+from reprbench.learner import Learner, Reconstructs, SupervisedLearner
+from reprbench.protocols.base import Measurement, Outcome, Protocol
+from reprbench.registry import Entry
+from reprbench.runner.execute import _evaluate
+from reprbench.runner.fitting import Fits
+from reprbench.runner.job import Job
+from reprbench.spec import Budget, Call
+
+
+class Watching(Learner):
+    """Remembers what it is given."""
+
+    seen: list = []  # noqa: RUF012
+
+    def fit(self, images, run):
+        self.seen.append(images)
+
+    def encode(self, x):
+        return {"pixels": x.flatten(1)}
+
+
+class WatchingLabels(SupervisedLearner):
+    seen: list = []  # noqa: RUF012
+
+    def fit_labeled(self, images, labels, run):
+        self.seen.append((images, labels))
+
+    def encode(self, x):
+        return {"pixels": x.flatten(1)}
+
+
+class TrainMean(Protocol):
+    """Takes features of every fold, as protocols do."""
+
+    name = "train-mean"
+    version = 1
+    headline = "mean"
+
+    def evaluate(self, subject, seed):
+        outcome = Outcome()
+        for number, rows in enumerate(subject.dataset.folds):
+            matrix = subject.features(rows if subject.supervised else None, "train", rows, View())
+            outcome.measurements.append(Measurement("mean", float(matrix.mean()), at={"fold": number}))
+        return outcome
+
+
+class Picky(TrainMean):
+    name = "picky"
+    needs = (Reconstructs,)
+
+
+@pytest.fixture
+def dataset():
+    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(200)
+
+
+def evaluate(protocol: Protocol, cls: type[Learner], dataset, tmp_path: Path):
+    job = Job(
+        entry=dataclasses.asdict(Entry("x", "file", "x.py")), parameters={}, dataset=Call(name="digits"), limit=200,
+        data_digest=dataset.digest, data_dirs=[], cache=tmp_path, budget=Budget(epochs=1), seed=0, hash="f" * 64,
+        protocols=[], device="cpu", threads=1,
+    )  # fmt: skip
+    report = lambda what, share, values: None  # noqa: E731
+    fits = Fits(job, cls, dataset, report)
+    return _evaluate(protocol, job, cls, dataset, fits, report), fits
+
+
+def same_images(one, two) -> bool:
+    everything = slice(0, max(len(one), len(two)))
+    return np.array_equal(one.pixels(everything), two.pixels(everything))
+
+
+def test_an_unsupervised_learner_is_fitted_once_on_the_unlabeled_images(dataset, tmp_path):
+    Watching.seen.clear()
+    evaluation, fits = evaluate(TrainMean(), Watching, dataset, tmp_path)
+    assert len(Watching.seen) == 1
+    assert same_images(Watching.seen[0], dataset.unlabeled)
+    assert len(evaluation.measurements) == 10
+    evaluate(TrainMean(), Watching, dataset, tmp_path)
+    assert len(Watching.seen) == 1, "the second time it comes from the cache"
+    assert len(fits.notes) == 1
+
+
+def test_a_supervised_learner_is_fitted_once_a_fold_with_that_folds_labels_alone(dataset, tmp_path):
+    WatchingLabels.seen.clear()
+    evaluate(TrainMean(), WatchingLabels, dataset, tmp_path)
+    assert len(WatchingLabels.seen) == 10
+    for (images, labels), rows in zip(WatchingLabels.seen, dataset.folds, strict=True):
+        assert same_images(images, dataset.train.take(rows))
+        assert np.array_equal(labels, dataset.train_labels[rows])
+
+
+def test_a_learner_without_a_capability_gets_a_row_that_says_why(dataset, tmp_path):
+    evaluation, _ = evaluate(Picky(), Watching, dataset, tmp_path)
+    assert evaluation.missing == "picky needs a learner that reconstructs"
+    assert evaluation.measurements == []
