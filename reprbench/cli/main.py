@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "reprbench.cli.show",
     "list": "reprbench.cli.list",
     "data": "reprbench.cli.data",
+    "check": "reprbench.cli.check",
 }
 
 

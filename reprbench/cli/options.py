@@ -29,6 +29,13 @@ DATA_DIR: Callable[[Any], Any] = click.option(
     metavar="DIR",
     help="Where datasets lie; also the environment's REPRBENCH_DATA, and ./data.",
 )
+STORE: Callable[[Any], Any] = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="The folder of finished trials.",
+)
 
 
 class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -68,6 +75,18 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if match is None:
             raise UserError(f"--memory {value!r}: expected an amount like 4GB or 500MB")
         return int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1))
+
+
+class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Where trials compute."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Check the form; whether the device is there is known in the trial's process alone."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise UserError(f"--device {value!r}: expected auto, cpu, cuda or cuda:N")
+        return str(value)
 
 
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reprbench.benchmark import Benchmark, Row
-from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, Calls, Memory, Seeds, parse_settings
+from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
 from reprbench.errors import UserError
 from reprbench.spec import Budget, Call
 
@@ -43,18 +43,12 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
 )
 @PLUGIN
 @DATA_DIR
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="The folder of finished trials.",
-)
+@STORE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
+@click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 def command(**given: Any) -> int:
     """Fit methods, evaluate them, and show the table.
 

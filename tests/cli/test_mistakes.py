@@ -37,6 +37,7 @@ def assert_refused(done, *words: str) -> None:
         (["run", "--methods", "ae", "--seeds", "1,x"], ["--seeds"]),
         (["run", "--methods", "ae", "--memory", "much"], ["--memory", "4GB"]),
         (["run", "--methods", "ae", "--epochs", "0"], ["--epochs"]),
+        (["run", "--methods", "ae", "--device", "gpu"], ["--device 'gpu'", "cuda"]),
         (["run", "--benchmark", "quikc"], ["unknown benchmark", "'quick'"]),
         (["run", "--benchmark", "no.yaml"], ["no.yaml", "No such file"]),
         (["run", "--methods", "ae", "--plugin", "no.py"], ["no.py", "no such file"]),

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import FAST
 
@@ -87,6 +89,21 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
     assert len(trials(tmp_path)["once"]["evaluations"]) == 3
     # Train and test for either grid; together the folds use every row, so that folds=none reads the same matrix.
     assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 4
+
+
+def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 28, 28), dtype=np.uint8)
+    for split in ("train", "t10k"):
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 200, 28, 28) + pixels.tobytes())
+        labels = bytes(i % 10 for i in range(200))
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 200) + labels)
+    done = cli("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", *FAST)
+    assert done.returncode == 0, done.stderr
+    for row in trials(tmp_path).values():
+        assert any("train-images-idx3-ubyte: not the official file" in note for note in row["deviations"])
+    assert "not the official file" in done.stdout
 
 
 BAD = """

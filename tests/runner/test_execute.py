@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from reprbench.spec import Budget, Call
 class Watching(Learner):
     """Remembers what it is given."""
 
-    seen: list = []  # noqa: RUF012
+    seen: ClassVar[list] = []
 
     def fit(self, images, run):
         self.seen.append(images)
@@ -32,7 +33,7 @@ class Watching(Learner):
 
 
 class WatchingLabels(SupervisedLearner):
-    seen: list = []  # noqa: RUF012
+    seen: ClassVar[list] = []
 
     def fit_labeled(self, images, labels, run):
         self.seen.append((images, labels))

@@ -1,0 +1,68 @@
+"""``reprbench check``: the conformance suite on one method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reprbench.cli.options import PLUGIN
+from reprbench.errors import UserError
+from reprbench.spec import Call, parse_call
+
+if TYPE_CHECKING:
+    from reprbench.learner import Learner
+
+
+@click.command()
+@click.argument("method", metavar="NAME|FILE")
+@PLUGIN
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of what raised.")
+def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
+    """Check that a method keeps what the harness relies on; exit status 1 if it does not.
+
+    NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
+    checked.
+    """
+    from reprbench.registry import discover, registered_names
+
+    path = Path(method)
+    if path.suffix == ".py":
+        registry = discover([*plugins, path])
+        calls = [Call(name=name) for name in registered_names(path.read_text(encoding="utf-8"))]
+        if not calls:
+            raise UserError(f'{path}: no class with @register("name") to check')
+    else:
+        registry = discover(plugins)
+        calls = [parse_call(method)]
+    good = [_check(registry.find(call.name).load(), call, verbose) for call in calls]
+    return 0 if all(good) else 1
+
+
+def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
+    """Check one method and tell what was found; return whether all is well."""
+    from pydantic import ValidationError
+
+    from reprbench.learner import parameters_model
+    from reprbench.spec import mistakes
+    from reprbench.testing import check_learner
+
+    model = parameters_model(cls)
+    try:
+        model.model_validate(call.parameters)
+    except ValidationError as error:
+        raise UserError("\n".join(mistakes(error, f"method {call.name}", model.model_fields))) from None
+    click.echo(str(call))
+    findings = check_learner(cls, call.parameters)
+    for finding in findings:
+        channels, height, width = finding.shape
+        mark = "FAILED" if finding.problem else "ok"
+        click.echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
+        if finding.problem:
+            click.echo(f"          {finding.promise}\n          {finding.problem}")
+        if finding.traceback and verbose:
+            click.echo(finding.traceback)
+    failed = sum(bool(finding.problem) for finding in findings)
+    click.echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
+    return not failed

@@ -1,0 +1,229 @@
+"""The conformance suite that every learner passes, ours and a stranger's: what the harness relies on, checked."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprbench.arrays import load_arrays, save_arrays
+from reprbench.errors import Diverged
+from reprbench.features import checked
+from reprbench.images import Images
+from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
+from reprbench.run import Run, seeded
+from reprbench.spec import Budget
+from reprbench.state import evaluating, learner_state, load_learner_state, to_device
+
+SHAPES: tuple[ImageShape, ...] = ((1, 12, 12), (3, 12, 12))
+"""Grey and color, small enough for any method's first breath."""
+COUNT, CLASSES = 48, 4
+TOLERANCE = 1e-4
+"""What batches of other sizes may change of a feature, relative to the largest: kernels differ in their last bits."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found on images of one shape; `problem` is empty if all is well."""
+
+    check: str
+    promise: str
+    shape: ImageShape
+    problem: str = ""
+    traceback: str = field(default="", repr=False)
+
+
+class Broken(Exception):
+    """A promise that a learner does not keep."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A learner class with parameters, on random images of one shape."""
+
+    cls: type[Learner]
+    parameters: Mapping[str, Any]
+    shape: ImageShape
+
+    def images(self, seed: int = 0, count: int = COUNT) -> Images:
+        """Return random images: smooth patches with noise, so that there is something to find."""
+        generator = np.random.default_rng(seed)
+        channels, height, width = self.shape
+        coarse = generator.integers(0, 200, (count, channels, -(-height // 4), -(-width // 4)))
+        smooth = coarse.repeat(4, axis=2).repeat(4, axis=3)[:, :, :height, :width]
+        return Images((smooth + generator.integers(0, 56, smooth.shape)).astype(np.uint8))
+
+    def make(self) -> Learner:
+        """Return an unfitted learner, as the harness makes it."""
+        with seeded(0, "weights"):
+            return make(self.cls, self.parameters, self.shape)
+
+    def fit(self, budget: Budget | None = None, seed: int = 0, images: Images | None = None) -> tuple[Learner, Run]:
+        """Return a fitted learner and its run."""
+        learner, run = self.make(), Run(seed, budget or Budget(epochs=2))
+        images = images or self.images()
+        with seeded(seed, "fit"):
+            if isinstance(learner, SupervisedLearner):
+                learner.fit_labeled(images, np.arange(len(images), dtype=np.int64) % CLASSES, run)
+            else:
+                learner.fit(images, run)
+        return learner, run
+
+    def encode(self, learner: Learner, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the feature maps of `x` (by default of new images), as the harness asks for them."""
+        x = self.images(seed=1).batch(slice(0, 16)) if x is None else x
+        with evaluating(learner):
+            return dict(checked(learner.encode(x), len(x)))
+
+
+def check_fits_and_encodes(case: Case) -> None:
+    """A fit on few images ends, and encodes finite feature maps."""
+    learner, _ = case.fit()
+    for name, layer in case.encode(learner).items():
+        _demand(bool(torch.isfinite(layer).all()), f"layer {name!r} has values that are not finite")
+
+
+def check_is_deterministic(case: Case) -> None:
+    """The same seed gives the same bits."""
+    one, two = (learner_state(case.fit()[0]) for _ in range(2))
+    _demand_same(one, two, "two fits with the same seed differ in {}; draw from run.generator(name)")
+
+
+def check_is_deterministic_beside_others(case: Case) -> None:
+    """What else was drawn from global generators before does not matter."""
+    one = learner_state(case.fit()[0])
+    torch.rand(7)
+    np.random.rand(7)  # noqa: NPY002  (the global state is what is disturbed)
+    _demand_same(one, learner_state(case.fit()[0]), "{} depends on a global random state; use run's generators")
+
+
+def check_ignores_batch_composition(case: Case) -> None:
+    """An image's features do not depend on the other images of its batch."""
+    learner, _ = case.fit()
+    x = case.images(seed=1).batch(slice(0, 16))
+    whole = case.encode(learner, x)
+    parts = [case.encode(learner, part) for part in (x[:1], x[1:4], x[4:])]
+    for name, layer in whole.items():
+        alone = torch.cat([part[name] for part in parts])
+        difference = float((alone - layer).abs().max() / layer.abs().max().clamp(min=1e-12))
+        _demand(difference <= TOLERANCE, f"layer {name!r} changes by {difference:.1e} of its size with the batch")
+
+
+def check_encodes_the_same_twice(case: Case) -> None:
+    """Encoding changes nothing: a second time gives the same bits."""
+    learner, _ = case.fit()
+    one, two = case.encode(learner), case.encode(learner)
+    _demand_same(one, two, "layer {} is different the second time; is something left in training mode?")
+
+
+def check_state_round_trip(case: Case) -> None:
+    """A fresh learner that loads the saved state encodes the same bits."""
+    learner, _ = case.fit()
+    state = learner_state(learner)
+    with tempfile.TemporaryDirectory() as folder:
+        save_arrays(Path(folder, "state"), state)
+        loaded, _ = load_arrays(Path(folder, "state"))
+    fresh = case.make()
+    load_learner_state(fresh, loaded)
+    # As the harness does with every learner it loads; the layout in memory decides which kernels run.
+    for one in (learner, fresh):
+        to_device(one, "cpu")
+    _demand_same(state, learner_state(fresh), "{} is not the same after loading")
+    _demand_same(case.encode(learner), case.encode(fresh), "layer {} of the loaded learner is not the same")
+
+
+def check_leaves_images_alone(case: Case) -> None:
+    """Neither fitting nor encoding changes the pixels it is given."""
+    images = case.images()
+    before = images.pixels(slice(None))
+    learner, _ = case.fit(images=images)
+    _demand(np.array_equal(before, images.pixels(slice(None))), "fit changed its images")
+    x = images.batch(slice(0, 8))
+    copy = x.clone()
+    case.encode(learner, x)
+    _demand(torch.equal(x, copy), "encode changed its input")
+
+
+def check_honours_the_budget(case: Case) -> None:
+    """A budget of images is not overdrawn by more than a batch; a short one does not take long."""
+    _, run = case.fit(Budget(images=COUNT))
+    if issubclass(case.cls, Learner) and not case.cls.control:
+        _demand(run.images_seen <= 2 * COUNT, f"saw {run.images_seen} images with a budget of {COUNT}")
+
+
+def check_learns_from_what_it_sees(case: Case) -> None:
+    """Other images leave another state, unless the method is a control."""
+    if case.cls.control:
+        return
+    one = learner_state(case.fit()[0])
+    two = learner_state(case.fit(images=case.images(seed=5))[0])
+    _demand(any(not torch.equal(one[name], two[name]) for name in one), "fitted to other images, the state is the same")
+
+
+def check_logs_finite_values(case: Case) -> None:
+    """What a fit logs is finite: `run.log` ends it otherwise."""
+    _, run = case.fit()
+    _demand(all(np.isfinite(list(row.values())).all() for row in run.history), "the history has values not finite")
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    check_fits_and_encodes,
+    check_is_deterministic,
+    check_is_deterministic_beside_others,
+    check_ignores_batch_composition,
+    check_encodes_the_same_twice,
+    check_state_round_trip,
+    check_leaves_images_alone,
+    check_honours_the_budget,
+    check_learns_from_what_it_sees,
+    check_logs_finite_values,
+)
+
+
+def check_learner(
+    cls: type[Learner], parameters: Mapping[str, Any] | None = None, shapes: Sequence[ImageShape] = SHAPES
+) -> list[Finding]:
+    """Run the whole suite on a learner class; a finding for each check and shape, in order.
+
+    Examples
+    --------
+    In a plugin's own tests::
+
+        from reprbench.testing import check_learner
+        assert not [finding for finding in check_learner(MyMethod) if finding.problem]
+    """
+    return list(_findings(cls, parameters or {}, shapes))
+
+
+def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequence[ImageShape]) -> Iterator[Finding]:
+    for check in CHECKS:
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        promise = (check.__doc__ or "").strip()
+        for shape in shapes:
+            try:
+                check(Case(cls, parameters, shape))
+            except (Broken, Diverged) as broken:
+                yield Finding(name, promise, shape, str(broken))
+            except Exception as error:  # whatever a stranger's learner raises is what is to be told
+                problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                yield Finding(name, promise, shape, problem, traceback.format_exc())
+            else:
+                yield Finding(name, promise, shape)
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Broken(otherwise)
+
+
+def _demand_same(one: Mapping[str, Tensor] | FeatureMaps, two: Mapping[str, Tensor], otherwise: str) -> None:
+    _demand(one.keys() == two.keys(), f"the names differ: {', '.join(one)} and {', '.join(two)}")
+    different = [name for name in one if not torch.equal(one[name], two[name])]
+    _demand(not different, otherwise.format(", ".join(map(repr, different[:3]))))

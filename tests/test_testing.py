@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reprbench.learner import Learner
+from reprbench.registry import discover
+from reprbench.testing import CHECKS, SHAPES, check_learner
+
+INSTALLED = discover(folder=Path("none")).entries
+QUICK = {"batch_size": 16, "width": 4}
+
+
+class Good(Learner):
+    def fit(self, images, run):
+        rows = run.numpy_generator("rows").permutation(len(images))[:16]
+        self.mean = images.batch(np.sort(rows)).mean(0)
+        run.images_seen = 16
+
+    def encode(self, x):
+        return {"code": (x - self.mean).flatten(1)}
+
+
+class GlobalRandomness(Good):
+    def fit(self, images, run):
+        self.mean = torch.from_numpy(np.random.rand(*images.shape)).float()  # noqa: NPY002
+
+
+class BatchDependent(Good):
+    def encode(self, x):
+        return {"code": (x - x.mean(0)).flatten(1)}
+
+
+class TrainingMode(Good):
+    def build(self, shape):
+        self.body = nn.Sequential(nn.Flatten(), nn.Dropout(0.5))
+
+    def encode(self, x):
+        self.body.train()
+        return {"code": self.body(x)}
+
+
+class ForgetsState(Good):
+    def fit(self, images, run):
+        super().fit(images, run)
+        self._scale = 2.0
+
+    def encode(self, x):
+        return {"code": getattr(self, "_scale", 1.0) * super().encode(x)["code"]}
+
+
+class WritesIntoInput(Good):
+    def encode(self, x):
+        return {"code": x.sub_(self.mean).flatten(1)}
+
+
+class Overdraws(Good):
+    def fit(self, images, run):
+        super().fit(images, run)
+        run.images_seen = 10**6
+
+
+class NotFinite(Good):
+    def encode(self, x):
+        return {"code": x.flatten(1) / 0}
+
+
+class LearnsNothing(Good):
+    def fit(self, images, run):
+        self.mean = torch.zeros(images.shape)
+
+
+class Raises(Good):
+    def fit(self, images, run):
+        raise RuntimeError("no luck")
+
+
+def broken(cls: type[Learner]) -> set[str]:
+    return {finding.check for finding in check_learner(cls) if finding.problem}
+
+
+def test_a_good_learner_passes_everything():
+    findings = check_learner(Good)
+    assert len(findings) == len(CHECKS) * len(SHAPES)
+    assert not [finding for finding in findings if finding.problem]
+
+
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    [
+        (GlobalRandomness, "is deterministic"),
+        (BatchDependent, "ignores batch composition"),
+        (TrainingMode, "encodes the same twice"),
+        (ForgetsState, "state round trip"),
+        (WritesIntoInput, "leaves images alone"),
+        (Overdraws, "honours the budget"),
+        (NotFinite, "fits and encodes"),
+        (LearnsNothing, "learns from what it sees"),
+    ],
+)
+def test_every_broken_promise_is_found(cls, check):
+    assert check in broken(cls)
+
+
+def test_what_a_learner_raises_is_told_with_its_traceback():
+    (first, *_) = check_learner(Raises)
+    assert first.problem == "RuntimeError: no luck"
+    assert "Traceback" in first.traceback
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, e in discover(folder=Path("none")).entries.items() if e.kind == "entry point"]
+)
+def test_every_method_of_reprbench_conforms(name):
+    cls = discover(folder=Path("none")).find(name).load()
+    known = cls().parameters()
+    findings = check_learner(cls, {key: value for key, value in QUICK.items() if key in known})
+    assert [(f.check, f.shape, f.problem) for f in findings if f.problem] == []
