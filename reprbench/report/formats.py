@@ -108,7 +108,9 @@ def _under(table: Table, footnotes: Sequence[str]) -> list[str]:
         spread = "mean ± standard deviation (ddof = 0) over" if max(folds) > 1 else "on"
         what = f"{table.metric}{f' in {unit}' if unit else ''}"
         lines.append(f"{what}: {spread} {'/'.join(map(str, folds))} fold{'s' if max(folds) > 1 else ''}")
-    version = f" version {table.version}" if table.version else ""
+    version = f" version {', '.join(map(str, table.versions))}" if table.versions else ""
+    if len(table.versions) > 1:
+        version += " (mixed: run the benchmark again)"
     lines.append(
         f"protocol {table.protocol}{version}; data {table.dataset}, digest {table.digest[:12]} ({table.counts})"
     )

@@ -48,7 +48,8 @@ class Table:
     digest: str
     counts: str
     protocol: str
-    version: int | None
+    versions: tuple[int, ...]
+    """Of the protocol; more than one means that the rows do not compare."""
     metric: str
     rows: tuple[Row, ...]
     superseded: int = 0
@@ -81,7 +82,7 @@ def _table(protocol: str, group: Sequence[Trial]) -> Table:
         digest=data.digest,
         counts=f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images; {data.classes} classes",
         protocol=protocol,
-        version=known.version if known else None,
+        versions=tuple(sorted({evaluation.version for evaluation in evaluations if evaluation})),
         metric=known.headline if known else "",
         rows=tuple(rows),
         superseded=len(group) - len(current),

@@ -70,6 +70,8 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     finally:
         write_history(folder / HISTORY, fits.history())
         result.resumed = fits.resumed
+    if fits.provenance() != result.provenance:
+        result.provenance["fit"] = fits.provenance()
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
     _count(fits, dataset, job.device, result)
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from reprbench.arrays import load_arrays, save_arrays
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run import CHECKPOINT, Run, seeded
+from reprbench.runner.provenance import provenance
 from reprbench.state import learner_state, load_learner_state, to_device
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class Fits:
             return list(next(iter(self.notes.values()))["history"])
         return [{"fit": n, **row} for n, note in enumerate(self.notes.values()) for row in note["history"]]
 
+    def provenance(self) -> dict[str, Any]:
+        """Return where the first fit was made, which may be long ago."""
+        found: dict[str, Any] = next(iter(self.notes.values()))["provenance"] if self.notes else {}
+        return found
+
     def total(self, name: str) -> float:
         """Return the sum over all fits of one number of their notes."""
         return float(sum(note[name] for note in self.notes.values()))
@@ -112,6 +118,7 @@ class Fits:
             "seconds": run.elapsed,
             "images_seen": run.images_seen,
             "warnings": learner.warnings(run.history),
+            "provenance": provenance(self._job.device),
         }
         save_arrays(path, learner_state(learner), note)
         (folder / CHECKPOINT).unlink(missing_ok=True)

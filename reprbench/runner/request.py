@@ -112,7 +112,11 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
         for row, question, description in zip(benchmark.methods, questions, descriptions, strict=True)
         for spec in _row_specs(request, row, question, description, record, dataset.notes)
     ]
-    return list({(spec.hash, spec.label): spec for spec in specs}.values())
+    # Two ways to write the same method are one trial, under the name that came first.
+    unique: dict[str, TrialSpec] = {}
+    for spec in specs:
+        unique.setdefault(spec.hash, spec)
+    return list(unique.values())
 
 
 def _row_specs(

@@ -10,7 +10,8 @@ def test_a_plugin_that_conforms(cli, plugin):
 def test_a_plugin_that_does_not(cli, plugin):
     path = plugin(
         "bad.py",
-        '@register("bad")\nclass A(Flat):\n    def encode(self, x):\n        return {"code": (x - x.mean(0)).flatten(1)}\n',
+        '@register("bad")\nclass A(Flat):\n'
+        '    def encode(self, x):\n        return {"code": (x - x.mean(0)).flatten(1)}\n',
     )
     done = cli("check", str(path))
     assert done.returncode == 1

@@ -37,7 +37,7 @@ def test_means_and_deviations_are_those_of_the_statistics_module():
     assert good.mean == pytest.approx(statistics.fmean([50.0, 53.0]))
     assert good.std == pytest.approx(statistics.pstdev([50.0, 53.0]))
     assert broken.mean is None
-    assert table.version == 1
+    assert table.versions == (1,)
 
 
 def test_trials_of_other_data_or_protocols_stand_in_other_tables():
@@ -54,6 +54,12 @@ def test_of_two_trials_that_differ_in_code_only_the_newer_is_shown():
     (table,) = make_tables([new, old])
     assert [row.mean for row in table.rows] == [2.0]
     assert table.superseded == 1
+
+
+def test_mixed_versions_of_a_protocol_are_told():
+    other = trial("other", digest="e" * 64, evaluations=[evaluation([1.0, 2.0], version=2)])
+    text = FORMATS["table"](make_tables([*trials(), other]))
+    assert "version 1, 2 (mixed" in text
 
 
 def test_seeds_are_rows_of_their_own():
