@@ -10,7 +10,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(VENV)/bin/reprbench run --benchmark quick
+	$(VENV)/bin/reprbench run --benchmark quick --jobs 2
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered

@@ -137,7 +137,8 @@ def _row_specs(
         supervised=description.supervised,
         control=description.control,
     )
-    own = ["protocol as published"] if row.protocols else []
+    own = [f"protocol of its own: {', '.join(map(str, row.protocols))}"] if row.protocols else []
+    own += [f"budget of its own: {row.budget}"] if row.budget else []
     return [
         TrialSpec(
             benchmark=benchmark.name,
