@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from reprbench.benchmark import Benchmark, Row
+from reprbench.errors import UserError
+from reprbench.runner.describe import Description
+from reprbench.runner.request import Overrides, _check, _settings_for, apply
+from reprbench.spec import Budget, Call, parse_call, parse_calls
+
+
+def benchmark() -> Benchmark:
+    return Benchmark(
+        name="mine",
+        title="Mine",
+        dataset=parse_call("digits"),
+        protocols=(parse_call("linear-svm[layers=all]"),),
+        methods=(
+            Row(method=parse_call("ae[width=8]"), label="AE"),
+            Row(method=parse_call("ae[width=4]"), label="AE small"),
+            Row(method=parse_call("pca"), budget=Budget(images=5)),
+        ),
+        budget=Budget(epochs=3),
+    )
+
+
+def test_without_overrides_nothing_deviates():
+    request = apply(benchmark(), Overrides())
+    assert request.benchmark == benchmark()
+    assert request.deviations == ()
+
+
+def test_what_the_command_line_says_deviates_and_holds_for_every_row():
+    overrides = Overrides(
+        dataset=Call(name="mnist"), epochs=9, limit=5, seeds=(1, 2), protocols=(Call(name="linear-svm"),)
+    )
+    request = apply(benchmark(), overrides)
+    assert request.deviations == ("dataset mnist", "protocol linear-svm", "budget 9 epochs", "limit 5")
+    assert request.benchmark.seeds == (1, 2)
+    assert all(row.budget is None for row in request.benchmark.methods)
+
+
+def test_methods_choose_rows_by_call_or_by_name_and_add_new_ones():
+    methods = tuple(parse_calls("ae,ae[width=4],dae"))
+    chosen = apply(benchmark(), Overrides(methods=methods)).benchmark.methods
+    assert [row.label for row in chosen] == ["AE", "AE small", None]
+    only = apply(benchmark(), Overrides(methods=(parse_call("ae[width=4]"),))).benchmark.methods
+    assert [row.label for row in only] == ["AE small"]
+
+
+def test_settings_with_a_name_reach_the_dataset_and_the_protocol():
+    settings = {"digits.a": 1, "linear-svm.grid": 1, "width": 2, "ae.lr": 3}
+    request = apply(benchmark(), Overrides(settings=settings))
+    assert request.benchmark.dataset == parse_call("digits[a=1]")
+    assert request.benchmark.protocols == (parse_call("linear-svm[layers=all,grid=1]"),)
+    assert request.settings == {"width": 2, "ae.lr": 3}
+    assert len(request.deviations) == 2
+
+
+def test_a_setting_with_a_methods_name_wins_over_a_bare_one():
+    assert _settings_for("ae", {"width": 2, "ae.width": 3, "dae.width": 4}) == {"width": 3}
+    assert _settings_for("pca", {"width": 2, "ae.width": 3}) == {"width": 2}
+
+
+def test_settings_that_fit_nothing_and_wrong_parameters_come_together():
+    descriptions = [Description(mistakes=["method ae: lr: no number"], types={"width": "int"})]
+    with pytest.raises(UserError) as caught:
+        _check(descriptions, {"widht": 1, "dea.width": 1, "width": 2}, {"ae"})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "Did you mean 'width'?" in lines[1]
