@@ -89,6 +89,12 @@ def parse_value(text: str, context: str) -> Any:
         raise UserError(
             f"cannot read the value {text.strip()!r} in {context!r}; quote it or write it plainly"
         ) from None
+    return _with_numbers(value)
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_numbers(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value):
         return float(value)
     return value

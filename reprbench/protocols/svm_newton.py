@@ -143,7 +143,8 @@ def minimise(
     # Directions need no more than products in float32: the gradient, and with it the next direction, corrects them.
     fast = Design(design.matrix.float(), design.constant)
     point = _Point.at(start, design.scores(start), signs, cost)
-    precision = torch.finfo(design.matrix.dtype).eps
+    # Objectives are sums over many examples, whose rounding errors partly cancel.
+    precision = torch.finfo(design.matrix.dtype).eps / 100
     stuck = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     for step in range(_MAX_NEWTON_STEPS + 1):
         gradient = point.weights - design.pull_back(2 * cost * signs * point.slack)

@@ -38,7 +38,7 @@ def test_the_main_job_makes_a_table_and_a_second_run_nothing(cli, tmp_path):
     }
     for row in rows.values():
         assert row["status"] == "done"
-        assert row["deviations"] == ["limit 150"]
+        assert "limit 150" in row["deviations"]
         assert row["provenance"]["versions"]["torch"]
         accuracies = [m["value"] for m in row["evaluations"][0]["measurements"] if m["metric"] == "accuracy"]
         assert len(accuracies) == 10
@@ -99,7 +99,7 @@ def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
         (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 200, 28, 28) + pixels.tobytes())
         labels = bytes(i % 10 for i in range(200))
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 200) + labels)
-    done = cli("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", *FAST)
+    done = cli("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", "--data-dir", str(tmp_path / "data"), *FAST)
     assert done.returncode == 0, done.stderr
     for row in trials(tmp_path).values():
         assert any("train-images-idx3-ubyte: not the official file" in note for note in row["deviations"])
@@ -214,7 +214,8 @@ def test_after_kill_9_of_everything_the_same_command_goes_on_bit_for_bit(cli, tm
     done = cli(*THREE, cwd=killed)
     assert done.returncode == 0
     assert next(killed.glob("results/adhoc/pca/*/trial.json")).stat().st_mtime_ns == first
-    assert trials(killed)["ameae[batch_size=2,width=4]"]["provenance"]["resumed"]
+    (second,) = [trial for label, trial in trials(killed).items() if label.startswith("ameae")]
+    assert second["provenance"]["resumed"]
     assert measurements(killed) == measurements(whole)
 
 
