@@ -33,24 +33,45 @@ EPSILON = 1e-5
 """What is added to a variance before a division."""
 
 
-class BatchStatistics(torch.autograd.Function):
-    """Gives the statistics that a batch normalization computed of `y` a gradient with respect to `y`."""
+class TellingNormalization(torch.autograd.Function):
+    """Batch normalization that also gives the statistics of the batch, with their gradients.
+
+    torch's own gives them as constants.
+    """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, mean: Tensor, inverse_deviation: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the statistics as they are."""
-        ctx.save_for_backward(y, mean, inverse_deviation)
-        return mean.clone(), inverse_deviation.clone()
+    def forward(
+        ctx: Any,
+        y: Tensor,
+        scale: Tensor,
+        offset: Tensor,
+        running_mean: Tensor | None,
+        running_variance: Tensor | None,
+        momentum: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalized `y`, its means, and s = (variance + ε)^(-1/2), of its channels."""
+        normalized, mean, inverse_deviation = torch.native_batch_norm(
+            y, scale, offset, running_mean, running_variance, True, momentum, EPSILON
+        )
+        ctx.save_for_backward(y, scale, mean, inverse_deviation)
+        ctx.set_materialize_grads(False)
+        return normalized, mean, inverse_deviation
 
     @staticmethod
-    def backward(ctx: Any, by_mean: Tensor, by_inverse: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient: ∂mean/∂y = 1/n, and for s = (variance + ε)^(-1/2), ∂s/∂y = -s³ (y - mean)/n."""
-        y, mean, inverse_deviation = ctx.saved_tensors
-        count = y.numel() // y.shape[1]
-        slope = -by_inverse * inverse_deviation**3 / count
-        offset = by_mean / count - slope * mean
-        gradient = torch.addcmul(offset.view(1, -1, 1, 1), y, slope.view(1, -1, 1, 1))
-        return gradient.to(y.dtype), None, None
+    def backward(
+        ctx: Any, by_normalized: Tensor, by_mean: Tensor | None, by_inverse: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        """Return the gradients of `y`, scale and offset: ∂mean/∂y = 1/n and ∂s/∂y = -s³ (y - mean)/n add to torch's."""
+        y, scale, mean, inverse_deviation = ctx.saved_tensors
+        by_y, by_scale, by_offset = torch.ops.aten.native_batch_norm_backward(
+            by_normalized, y, scale, None, None, mean, inverse_deviation, True, EPSILON, [True, True, True]
+        )
+        if by_mean is not None and by_inverse is not None:
+            count = y.numel() // y.shape[1]
+            slope = -by_inverse * inverse_deviation**3 / count
+            constant = by_mean / count - slope * mean
+            by_y.addcmul_(y, slope.view(1, -1, 1, 1).to(y.dtype)).add_(constant.view(1, -1, 1, 1).to(y.dtype))
+        return by_y, by_scale, by_offset, None, None, None
 
 
 class NormalizedConv(nn.Module):
@@ -99,12 +120,11 @@ class NormalizedConv(nn.Module):
             raise UserError("batch normalization needs at least two images a batch; give more images")
         recorded = self.statistics == "batch"
         mean, variance = (self.running_mean, self.running_variance) if recorded else (None, None)
-        # torch.nn's batch normalization would not tell the statistics of the batch.
-        normalized, batch_mean, inverse_deviation = torch.native_batch_norm(
-            y, self.scale, self.offset, mean, variance, True, self.momentum, EPSILON
-        )
-        if self.remember:
-            self._previous = BatchStatistics.apply(y, batch_mean, inverse_deviation)
+        if not self.remember:
+            return functional.batch_norm(y, mean, variance, self.scale, self.offset, True, self.momentum, EPSILON)
+        normalized: Tensor
+        normalized, *statistics = TellingNormalization.apply(y, self.scale, self.offset, mean, variance, self.momentum)
+        self._previous = (statistics[0], statistics[1])
         return normalized
 
     def _folded(self, x: Tensor, mean: Tensor, inverse_deviation: Tensor) -> Tensor:

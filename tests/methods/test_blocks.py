@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reprbench.methods.blocks import EPSILON, BatchStatistics, NormalizedConv, PRes, URes
+from reprbench.methods.blocks import EPSILON, NormalizedConv, PRes, TellingNormalization, URes
 from torch import nn
 
 from reprbench import UserError
@@ -55,19 +55,24 @@ def test_the_previous_statistics_are_the_same_for_every_image_and_stay(unit):
     assert torch.equal(unit.running_mean, running)
 
 
-def test_the_gradients_of_the_statistics_of_a_batch_are_exact():
+def test_the_gradients_of_a_normalization_that_tells_its_statistics_are_exact():
     y = torch.randn(3, 4, 5, 7, dtype=torch.float64, requires_grad=True)
-
-    def told(y):
-        mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3), unbiased=False)
-        return BatchStatistics.apply(y, mean.detach(), (variance + EPSILON).rsqrt().detach())
-
-    def plain(y):
-        return y.mean((0, 2, 3)), (y.var((0, 2, 3), unbiased=False) + EPSILON).rsqrt()
-
+    scale, offset = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     weights = torch.randn(2, 4, dtype=torch.float64)
-    one, other = (torch.autograd.grad((weights[0] * m + weights[1] * s).sum(), y) for m, s in (told(y), plain(y)))
-    torch.testing.assert_close(one, other)
+    by_normalized = torch.randn_like(y)
+
+    def plain(y, scale, offset):
+        mean, inverse = y.mean((0, 2, 3)), (y.var((0, 2, 3), unbiased=False) + EPSILON).rsqrt()
+        mean_, inverse_, scale_, offset_ = (v.view(1, -1, 1, 1) for v in (mean, inverse, scale, offset))
+        return (y - mean_) * inverse_ * scale_ + offset_, mean, inverse
+
+    def gradients(normalized, mean, inverse):
+        total = (by_normalized * normalized).sum() + (weights[0] * mean + weights[1] * inverse).sum()
+        return torch.autograd.grad(total, [y, scale, offset])
+
+    told = TellingNormalization.apply(y, scale, offset, None, None, 0.1)
+    torch.testing.assert_close(list(told), list(plain(y, scale, offset)))
+    torch.testing.assert_close(gradients(*told), gradients(*plain(y, scale, offset)))
 
 
 def test_unrecorded_statistics_are_the_batchs_and_leave_the_running_averages(unit):
