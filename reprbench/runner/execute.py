@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
-from reprbench.runner.job import HISTORY, JOB, RESULT, Job, Result
+from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, Result
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -35,6 +35,8 @@ def execute(job: Job, folder: Path, report: Reporter) -> Result:
     try:
         job = job.model_copy(update={"device": _prepare_torch(job)})
         result.provenance = provenance(job.device)
+        # Written at once: a process that is killed has no other way to tell.
+        write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
         result.status = "done"
     except Diverged as error:

@@ -17,7 +17,7 @@ import psutil
 from pydantic import ValidationError
 
 from reprbench.files import write_text
-from reprbench.runner.job import HISTORY, JOB, LOG, RESULT, Job, Result
+from reprbench.runner.job import HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
 from reprbench.store import Status
 
 
@@ -82,6 +82,8 @@ class TrialProcess:
             result = Result(status=status, reason=reason)
         else:
             result = self._answer(code, name)
+        if not result.provenance and (self.path / PROVENANCE).exists():
+            result.provenance = json.loads((self.path / PROVENANCE).read_text(encoding="utf-8"))
         if result.cost.peak_memory is None and self._peak:
             result.cost.peak_memory = self._peak
         return result, name

@@ -165,6 +165,8 @@ def test_every_way_to_fail_is_a_row_with_its_reason_and_harms_no_other(cli, plug
     assert "Traceback" in rows["raises"]["traceback"]
     assert rows["eats"]["signal"] == "SIGKILL"
     assert rows["eats"]["cost"]["peak_memory"] > 2 * 2**30
+    for label in ("exits", "eats", "sleeps", "good"):
+        assert rows[label]["provenance"]["versions"]["torch"]
     assert rows["good"]["status"] == "done"
     assert "Traceback" not in done.stderr + done.stdout
 
