@@ -154,7 +154,7 @@ def check_leaves_images_alone(case: Case) -> None:
 def check_honours_the_budget(case: Case) -> None:
     """A budget of images is not overdrawn by more than a batch; a short one does not take long."""
     _, run = case.fit(Budget(images=COUNT))
-    if issubclass(case.cls, Learner) and not case.cls.control:
+    if not case.cls.control:
         _demand(run.images_seen <= 2 * COUNT, f"saw {run.images_seen} images with a budget of {COUNT}")
 
 

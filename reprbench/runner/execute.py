@@ -63,7 +63,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
     cls = Entry(**job.entry).load()
     protocols = make_protocols(job.protocols)
-    fits = Fits(job, cls, dataset, report)
+    fits = Fits(job, cls, dataset, report, result.provenance)
     try:
         if not cls.supervised:
             fits.ensure(None)
@@ -73,7 +73,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
         write_history(folder / HISTORY, fits.history())
         result.resumed = fits.resumed
     if fits.provenance() != result.provenance:
-        result.provenance["fit"] = fits.provenance()
+        result.provenance = {**result.provenance, "fit": fits.provenance()}
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
     _count(fits, dataset, job.device, result)
 
@@ -89,6 +89,9 @@ def _evaluate(
     cache = FeatureCache(job.cache / "features")
 
     def features(trained: Rows | None, split: Literal["train", "test"], rows: Rows, view: View) -> Matrix:
+        # Also where the features are cached: the trial tells what its fits cost.
+        if fits.key(trained) not in fits.notes:
+            fits.ensure(trained)
         key = {"fit": job.hash, "rows": fits.key(trained), "data": dataset.digest, "split": split}
         return cache.matrix(
             key,
@@ -114,12 +117,11 @@ def _evaluate(
     if lacking:
         evaluation.missing = f"{protocol.name} needs a learner that {' and '.join(lacking).lower()}"
         return evaluation
-    before, fitting = time.monotonic(), fits.total("seconds")
+    before, fitting = time.monotonic(), fits.seconds_here
     subject = Subject(dataset, cls.supervised, fits.learner, features, lambda what, share: report(what, share, {}))
     outcome = protocol.evaluate(subject, job.seed)
     # The fits of a supervised learner happen inside; they are counted as fitting.
-    fitted_here = fits.total("seconds") - fitting
-    evaluation.seconds = max(0.0, time.monotonic() - before - fitted_here)
+    evaluation.seconds = time.monotonic() - before - (fits.seconds_here - fitting)
     evaluation.measurements = [measurement.as_dict() for measurement in outcome.measurements]
     evaluation.warnings = outcome.warnings
     return evaluation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from safetensors import SafetensorError
 from reprbench.arrays import load_arrays, save_arrays
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run import CHECKPOINT, Run, seeded
-from reprbench.runner.provenance import provenance
 from reprbench.state import learner_state, load_learner_state, to_device
 
 if TYPE_CHECKING:
@@ -32,13 +32,22 @@ class Fits:
     cls : the learner's class.
     dataset : the data, already limited.
     progress : called with what is being done, its share and the latest values.
+    provenance : of this process, noted with every fit that is made here.
     """
 
     def __init__(
-        self, job: Job, cls: type[Learner], dataset: Dataset, progress: Callable[[str, float, Any], None]
+        self,
+        job: Job,
+        cls: type[Learner],
+        dataset: Dataset,
+        progress: Callable[[str, float, Any], None],
+        provenance: dict[str, Any],
     ) -> None:
         self.notes: dict[str, dict[str, Any]] = {}
         self.resumed = False
+        self.seconds_here = 0.0
+        """Seconds of fitting in this process; fits from the cache, and what came before a resume, not counted."""
+        self._provenance = provenance
         self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
         self._loaded: tuple[str, Learner] | None = None
 
@@ -73,7 +82,7 @@ class Fits:
 
     def provenance(self) -> dict[str, Any]:
         """Return where the first fit was made, which may be long ago."""
-        found: dict[str, Any] = next(iter(self.notes.values()))["provenance"] if self.notes else {}
+        found: dict[str, Any] = next(iter(self.notes.values()))["provenance"] if self.notes else self._provenance
         return found
 
     def total(self, name: str) -> float:
@@ -101,6 +110,7 @@ class Fits:
             return make(self._cls, self._job.parameters, self._dataset.train.shape)
 
     def _fit(self, rows: Rows | None, key: str, path: Path) -> None:
+        started = time.monotonic()
         folder = self._folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         self.resumed = self.resumed or (folder / CHECKPOINT).exists()
@@ -118,7 +128,8 @@ class Fits:
             "seconds": run.elapsed,
             "images_seen": run.images_seen,
             "warnings": learner.warnings(run.history),
-            "provenance": provenance(self._job.device),
+            "provenance": self._provenance,
         }
         save_arrays(path, learner_state(learner), note)
         (folder / CHECKPOINT).unlink(missing_ok=True)
+        self.seconds_here += time.monotonic() - started

@@ -56,10 +56,10 @@ def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
         )
         for row in rows
     )
-    settings = dict(overrides.settings)
-    dataset = _set(dataset, settings)
-    protocols = tuple(_set(protocol, settings, keep=True) for protocol in protocols)
-    settings = {k: v for k, v in settings.items() if k.rpartition(".")[0] not in {p.name for p in protocols}}
+    dataset = _set(dataset, overrides.settings)
+    protocols = tuple(_set(protocol, overrides.settings) for protocol in protocols)
+    taken = {call.name for call in (dataset, *protocols)}
+    settings = {key: value for key, value in overrides.settings.items() if key.rpartition(".")[0] not in taken}
     changes = [
         (dataset != benchmark.dataset, f"dataset {dataset}"),
         (protocols != benchmark.protocols, f"protocol {', '.join(map(str, protocols))}"),
@@ -72,12 +72,14 @@ def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
     return Request(benchmark.model_copy(update=update), deviations, settings)
 
 
-def _set(call: Call, settings: dict[str, Any], keep: bool = False) -> Call:
-    """Return the call with the settings meant for it (``name.param``), which are taken out of `settings`."""
-    mine = {key: value for key, value in settings.items() if key.rpartition(".")[0] == call.name}
-    for key in mine if not keep else ():
-        del settings[key]
-    return call.with_parameters(**{key.rpartition(".")[2]: value for key, value in mine.items()})
+def _set(call: Call, settings: Mapping[str, Any]) -> Call:
+    """Return the call with the settings meant for it."""
+    return call.with_parameters(**_owned(call.name, settings))
+
+
+def _owned(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that ``name.param`` settings give to `name`."""
+    return {key.rpartition(".")[2]: v for key, v in settings.items() if key.rpartition(".")[0] == name}
 
 
 def _choose(rows: Sequence[Row], methods: Sequence[Call]) -> tuple[Row, ...]:
@@ -139,6 +141,7 @@ def _row_specs(
     )
     own = [f"protocol of its own: {', '.join(map(str, row.protocols))}"] if row.protocols else []
     own += [f"budget of its own: {row.budget}"] if row.budget else []
+    protocols = tuple(make_protocols(row.protocols or benchmark.protocols))
     return [
         TrialSpec(
             benchmark=benchmark.name,
@@ -148,7 +151,7 @@ def _row_specs(
             dataset=data,
             budget=row.budget or benchmark.budget,
             seed=seed,
-            protocols=tuple(make_protocols(row.protocols or benchmark.protocols)),
+            protocols=protocols,
             reference=row.reference,
             deviations=(*request.deviations, *settings, *own, *notes),
             problem=description.problem,
@@ -174,8 +177,7 @@ def find_entries(methods: Sequence[Call], registry: Registry) -> list[Entry]:
 def _settings_for(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings offered to one method: bare ones, and those with its name, which win."""
     bare = {key: value for key, value in settings.items() if "." not in key}
-    own = {key.rpartition(".")[2]: v for key, v in settings.items() if key.rpartition(".")[0] == method}
-    return {**bare, **own}
+    return {**bare, **_owned(method, settings)}
 
 
 def _check(descriptions: Sequence[Description], settings: Mapping[str, Any], methods: set[str]) -> None:

@@ -74,7 +74,7 @@ def evaluate(protocol: Protocol, cls: type[Learner], dataset, tmp_path: Path):
         protocols=[], device="cpu", threads=1,
     )  # fmt: skip
     report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(job, cls, dataset, report)
+    fits = Fits(job, cls, dataset, report, {})
     return _evaluate(protocol, job, cls, dataset, fits, report), fits
 
 
@@ -98,6 +98,11 @@ def test_a_supervised_learner_is_fitted_once_a_fold_with_that_folds_labels_alone
     WatchingLabels.seen.clear()
     evaluate(TrainMean(), WatchingLabels, dataset, tmp_path)
     assert len(WatchingLabels.seen) == 10
+    again, fits = evaluate(TrainMean(), WatchingLabels, dataset, tmp_path)
+    assert len(WatchingLabels.seen) == 10, "the second time they come from the cache"
+    assert len(fits.notes) == 10, "and the trial still knows what they cost"
+    assert fits.seconds_here == 0
+    assert again.seconds > 0
     for (images, labels), rows in zip(WatchingLabels.seen, dataset.folds, strict=True):
         assert same_images(images, dataset.train.take(rows))
         assert np.array_equal(labels, dataset.train_labels[rows])
