@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float32]
 
+Pooling = Literal["max", "mean", "sum", "l2"]
+"""What becomes of the numbers of a cell; "l2" is the root of the sum of their squares."""
+
 
 class View(BaseModel):
     """How the feature maps of an image become one vector.
@@ -35,7 +38,7 @@ class View(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layers: Literal["last", "all"] | tuple[str, ...] = "last"
-    pooling: Literal["max", "mean", "sum"] = "max"
+    pooling: Pooling = "max"
     grid: PositiveInt = 2
 
     def select(self, maps: FeatureMaps) -> list[Tensor]:
@@ -65,8 +68,11 @@ class View(BaseModel):
         size = min(self.grid, layer.shape[2]), min(self.grid, layer.shape[3])
         if self.pooling == "max":
             return F.adaptive_max_pool2d(layer, size)
-        means = F.adaptive_avg_pool2d(layer, size)
-        return means if self.pooling == "mean" else means * _areas(layer, size)
+        means = F.adaptive_avg_pool2d(layer.square() if self.pooling == "l2" else layer, size)
+        if self.pooling == "mean":
+            return means
+        sums = means * _areas(layer, size)
+        return sums.sqrt() if self.pooling == "l2" else sums
 
 
 def _areas(layer: Tensor, size: tuple[int, int]) -> Tensor:

@@ -56,8 +56,6 @@ class Learner(ABC):
     """The learner needs labels; it is a `SupervisedLearner`."""
     control: ClassVar[bool] = False
     """The learner is a baseline that learns nothing from an objective; tables mark it."""
-    encode_batch_size: ClassVar[int] = 256
-    """The most images that `encode` is given at once."""
 
     def __init__(self, **parameters: Any) -> None:
         validated = parameters_model(type(self)).model_validate(parameters)
@@ -68,7 +66,9 @@ class Learner(ABC):
         """Make the networks for images of `shape`, untrained, as attributes.
 
         The harness calls it before `fit` with the global random state seeded from the trial's seed (so that equal
-        networks made first start equal in all learners), and before a saved state is loaded.
+        networks made first start equal in all learners), and before a saved state is loaded. When a run is planned, it
+        is called once on torch's meta device: a `UserError` that says which images the learner cannot take, and what
+        to change, then ends the run before anything is fitted.
         """
 
     @abstractmethod
@@ -81,6 +81,11 @@ class Learner(ABC):
 
         The harness calls it in evaluation mode and without gradients.
         """
+
+    @property
+    def encode_batch_size(self) -> int:
+        """The most images that `encode` is given at once; a learner with large feature maps wants fewer."""
+        return 256
 
     def parameters(self) -> dict[str, Any]:
         """Return the validated parameters, in the order of their declaration."""

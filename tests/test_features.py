@@ -41,6 +41,9 @@ def images(count: int = 10) -> Images:
     return Images(np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
 
 
+POOLS = {"max": np.max, "mean": np.mean, "sum": np.sum, "l2": lambda cell, axis: np.sqrt((cell**2).sum(axis))}
+
+
 def direct_pool(layer: torch.Tensor, pooling: str, grid: int) -> np.ndarray:
     """Pool by loops over cells and positions, from the definition of adaptive pooling."""
     n, c, h, w = layer.shape
@@ -51,11 +54,11 @@ def direct_pool(layer: torch.Tensor, pooling: str, grid: int) -> np.ndarray:
             top, bottom = i * h // rows, -(-(i + 1) * h // rows)
             left, right = j * w // columns, -(-(j + 1) * w // columns)
             cell = layer[:, :, top:bottom, left:right].double().numpy()
-            out[:, :, i, j] = {"max": np.max, "mean": np.mean, "sum": np.sum}[pooling](cell, axis=(2, 3))
+            out[:, :, i, j] = POOLS[pooling](cell, axis=(2, 3))
     return out.reshape(n, -1)
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean", "sum"])
+@pytest.mark.parametrize("pooling", list(POOLS))
 @pytest.mark.parametrize("grid", [1, 2, 3, 9])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (6, 2)])
 def test_pooling_equals_its_definition(pooling, grid, size):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from reprbench.features import View
+from reprbench.features import Pooling, View
 from reprbench.images import Rows
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
@@ -25,7 +25,7 @@ class LinearSVM(Protocol):
     headline = "accuracy"
 
     layers: Literal["last", "all"] | tuple[str, ...] = "last"
-    pooling: Literal["max", "mean", "sum"] = "max"
+    pooling: Pooling = "max"
     grid: PositiveInt = 2
     folds: Literal["dataset", "none"] = "dataset"
     costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)

@@ -10,12 +10,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from reprbench.errors import UserError
 from reprbench.registry import Entry
 from reprbench.spec import mistakes
+
+if TYPE_CHECKING:
+    from reprbench.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Question:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     offered: Mapping[str, Any] = field(default_factory=dict)
     """Further parameters, used if the method has them."""
+    shape: tuple[int, int, int] | None = None
+    """(channels, height, width) of the images it would be given, if that is asked too."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def answer(question: Question) -> Description:
         parameters = model.model_validate({**question.parameters, **applied}).model_dump(mode="json")
     except ValidationError as error:
         wrong = mistakes(error, f"method {question.entry.name}", model.model_fields)
+    else:
+        wrong = _refusals(cls, parameters, question)
     return Description(
         mistakes=wrong,
         applied=list(applied),
@@ -96,6 +104,24 @@ def answer(question: Question) -> Description:
         control=cls.control,
         capabilities=[c.__name__ for c in capabilities],
     )
+
+
+def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
+    """Return why the method cannot learn from images of the asked shape, as its `build` says: at most one line."""
+    import torch
+
+    from reprbench.learner import make
+
+    if question.shape is None:
+        return []
+    try:
+        with torch.device("meta"):  # nothing is computed there, and no memory used
+            make(cls, parameters, question.shape)
+    except UserError as error:
+        return [f"method {question.entry.name}: {error}"]
+    except Exception:
+        return []  # what else goes wrong, perhaps on this device alone, is told by the trial
+    return []
 
 
 def type_text(info: Any) -> str:
@@ -110,7 +136,7 @@ def main() -> None:
     """Read questions from standard input; append one JSON line an answer to the file named by the only argument."""
     with Path(sys.argv[1]).open("a", encoding="utf-8") as output:
         for item in json.load(sys.stdin):
-            found = answer(Question(Entry(**item["entry"]), item["parameters"], item["offered"]))
+            found = answer(Question(Entry(**item.pop("entry")), **item))
             output.write(json.dumps(asdict(found)) + "\n")
             output.flush()
 

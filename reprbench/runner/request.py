@@ -98,12 +98,13 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     Raises
     ------
     UserError
-        With all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing.
+        With all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing, images that a
+        method cannot take.
     """
     benchmark = request.benchmark
     entries = find_entries([row.method for row in benchmark.methods], registry)
     questions = [
-        Question(entry, row.method.parameters, _settings_for(row.method.name, request.settings))
+        Question(entry, row.method.parameters, _settings_for(row.method.name, request.settings), dataset.train.shape)
         for entry, row in zip(entries, benchmark.methods, strict=True)
     ]
     descriptions = describe(questions)
