@@ -65,9 +65,15 @@ class Case:
         with seeded(0, "weights"):
             return make(self.cls, self.parameters, self.shape)
 
-    def fit(self, budget: Budget | None = None, seed: int = 0, images: Images | None = None) -> tuple[Learner, Run]:
-        """Return a fitted learner and its run."""
-        learner, run = self.make(), Run(seed, budget or Budget(epochs=2))
+    def fit(
+        self,
+        budget: Budget | None = None,
+        seed: int = 0,
+        images: Images | None = None,
+        learner: Learner | None = None,
+    ) -> tuple[Learner, Run]:
+        """Return a fitted learner, a new one unless one is given, and its run."""
+        learner, run = learner or self.make(), Run(seed, budget or Budget(epochs=2))
         images = images or self.images()
         with seeded(seed, "fit"):
             if isinstance(learner, SupervisedLearner):
@@ -167,6 +173,52 @@ def check_learns_from_what_it_sees(case: Case) -> None:
     _demand(any(not torch.equal(one[name], two[name]) for name in one), "fitted to other images, the state is the same")
 
 
+def check_sees_only_its_images(case: Case) -> None:
+    """Images beside those it is given, such as those of the test split, change nothing."""
+    shown, hidden = case.images(), case.images(seed=7)
+    pixels = np.concatenate([hidden.pixels(slice(None)), shown.pixels(slice(None))])
+    among_others = Images(pixels).take(np.arange(len(hidden), len(pixels), dtype=np.int64))
+    one, two = (learner_state(case.fit(images=images)[0]) for images in (shown, among_others))
+    _demand_same(one, two, "{} depends on images that are not in the sequence given to fit")
+
+
+def check_labels_reach_supervised_learners_alone(case: Case) -> None:
+    """A learner that needs labels refuses to be fitted without them; the others never get any."""
+    if not issubclass(case.cls, SupervisedLearner):
+        _demand(not hasattr(case.cls, "fit_labeled"), "fit_labeled is never called: derive from SupervisedLearner")
+        return
+    try:
+        case.make().fit(case.images(), Run(0, Budget(epochs=1)))
+    except TypeError:
+        return
+    raise Broken("a supervised learner learned something from images without labels; do not override fit")
+
+
+def check_gradients_are_finite(case: Case) -> None:
+    """No gradient and nothing that was learned is ever NaN or infinite."""
+    learner, wrong = case.make(), set()
+    weights = {
+        f"{attribute}.{name}": weight
+        for attribute, network in vars(learner).items()
+        if isinstance(network, torch.nn.Module)
+        for name, weight in network.named_parameters()
+    }
+
+    def look(name: str, weight: Tensor) -> None:
+        if weight.grad is not None and not bool(torch.isfinite(weight.grad).all()):
+            wrong.add(f"the gradient of {name}")
+
+    for name, weight in weights.items():
+        if weight.requires_grad:
+            hook: Any = weight.register_post_accumulate_grad_hook
+            hook(lambda w, name=name: look(name, w))
+    case.fit(learner=learner)
+    for name, weight in weights.items():
+        look(name, weight)  # a gradient that was computed by hand passes no hook
+    wrong |= {name for name, value in learner_state(learner).items() if not bool(torch.isfinite(value).all())}
+    _demand(not wrong, f"not finite: {', '.join(sorted(wrong)[:3])}")
+
+
 def check_logs_finite_values(case: Case) -> None:
     """What a fit logs is finite: `run.log` ends it otherwise."""
     _, run = case.fit()
@@ -183,6 +235,9 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_leaves_images_alone,
     check_honours_the_budget,
     check_learns_from_what_it_sees,
+    check_sees_only_its_images,
+    check_labels_reach_supervised_learners_alone,
+    check_gradients_are_finite,
     check_logs_finite_values,
 )
 

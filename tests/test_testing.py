@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from reprbench.learner import Learner
+from reprbench import TorchLearner
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.registry import discover
 from reprbench.testing import CHECKS, SHAPES, check_learner
 
@@ -74,6 +76,46 @@ class LearnsNothing(Good):
         self.mean = torch.zeros(images.shape)
 
 
+class LooksAround(Good):
+    def fit(self, images, run):
+        super().fit(images, run)
+        self.mean = torch.from_numpy(images._pixels.mean(0) / 255).float()
+
+
+class TakesLabels(Good):
+    def fit_labeled(self, images, labels, run):
+        raise NotImplementedError
+
+
+class LearnsWithoutLabels(SupervisedLearner, Good):
+    def fit(self, images, run):
+        Good.fit(self, images, run)
+
+    def fit_labeled(self, images, labels, run):
+        Good.fit(self, images, run)
+
+
+class InfiniteGradient(TorchLearner):
+    def build(self, shape):
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 2))
+
+    def optimisers(self):
+        return {}
+
+    def step(self, x, run):
+        torch.autograd.backward((0 * self.body(x).sum()).sqrt())  # the root of 0 has no slope
+        return {}
+
+    def encode(self, x):
+        return {"code": self.body(x)}
+
+
+class NotFiniteState(Good):
+    def fit(self, images, run):
+        super().fit(images, run)
+        self.unused = torch.tensor([math.inf])
+
+
 class Raises(Good):
     def fit(self, images, run):
         raise RuntimeError("no luck")
@@ -100,6 +142,11 @@ def test_a_good_learner_passes_everything():
         (Overdraws, "honours the budget"),
         (NotFinite, "fits and encodes"),
         (LearnsNothing, "learns from what it sees"),
+        (LooksAround, "sees only its images"),
+        (TakesLabels, "labels reach supervised learners alone"),
+        (LearnsWithoutLabels, "labels reach supervised learners alone"),
+        (InfiniteGradient, "gradients are finite"),
+        (NotFiniteState, "gradients are finite"),
     ],
 )
 def test_every_broken_promise_is_found(cls, check):

@@ -114,17 +114,14 @@ def fit_svm(
 
 def _rotate(matrix: Tensor) -> tuple[Design, Spectrum, Tensor | None]:
     """Rotate [x, 1] (n, d + 1) to r ≤ n coordinates; also return B (n, r) with weights = [x, 1]ᵀ·B·rotated weights."""
-    gram = torch.ones(len(matrix), len(matrix), dtype=torch.float64, device=matrix.device)
-    for columns in _columns(matrix):
-        double = columns.double()
-        gram.addmm_(double, double.T)
+    gram = _gram(matrix)
     with _threads_for(gram):
         values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0), vectors.flip(1)
     # What is lost is below the rounding errors of the Gram matrix.
     rank = int((values > values[0] * len(values) * torch.finfo(torch.float64).eps).sum())
     values, vectors = values[:rank], vectors[:, :rank]
-    return Design(vectors * values.sqrt()), Spectrum(values), vectors / values.sqrt()
+    return Design(vectors * values.sqrt(), gram=gram), Spectrum(values), vectors / values.sqrt()
 
 
 def _unrotate(weights: Tensor, matrix: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,8 +137,18 @@ def _columns(matrix: Tensor) -> Iterator[Tensor]:
 
 def _keep(matrix: Tensor) -> tuple[Design, Spectrum, Tensor | None]:
     """Take the features as they are, and the leading part of their spectrum."""
-    design = Design(matrix.double() if matrix.numel() <= _DOUBLE else matrix.float(), constant=True)
+    gram = _gram(matrix) if len(matrix) <= _ROW_SPACE else None
+    design = Design(matrix.double() if matrix.numel() <= _DOUBLE else matrix.float(), constant=True, gram=gram)
     return design, leading_spectrum(design), None
+
+
+def _gram(matrix: Tensor) -> Tensor:
+    """Return the products of all rows of [x, 1] with one another, (n, n) in float64."""
+    gram = torch.ones(len(matrix), len(matrix), dtype=torch.float64, device=matrix.device)
+    for columns in _columns(matrix):
+        double = columns.double()
+        gram.addmm_(double, double.T)
+    return gram
 
 
 @contextmanager

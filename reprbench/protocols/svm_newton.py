@@ -19,6 +19,8 @@ _MAX_LINE_STEPS = 20
 _LINE_ACCURACY = 0.01  # the part of the slope that a line search leaves
 _FORCING = 0.05  # a Newton direction leaves this part of the gradient; 0.01 to 0.3 cost about the same
 _GATHER = 0.5  # share of the examples inside some margin below which their rows are copied together
+_DIRECT = 1000  # examples inside the margins of a class up to which their equations are solved directly
+_DIRECT_SHARE = 0.5  # with a larger share inside, the costs are small and few conjugate steps suffice
 _SUBSPACE_RANK = 256
 _SUBSPACE_PASSES = 3
 
@@ -33,10 +35,13 @@ class Design:
         The products are computed in its precision.
     constant : bool
         Whether Z has one more feature, equal to 1, that `matrix` does not hold. It spares a copy of a large matrix.
+    gram : float64 tensor of shape (n, n) or None
+        Z·Zᵀ, where there are few enough examples for it: it lets small systems of equations be solved directly.
     """
 
     matrix: Tensor
     constant: bool = False
+    gram: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -156,7 +161,11 @@ def minimise(
         # A residual below half of the gap that ends the iteration would be wasted effort.
         target = torch.maximum(_FORCING**2 * square, tolerance * point.value / 2)
         target = torch.where(live, target, torch.inf)
-        direction = _newton_direction(fast, gradient, (point.slack > 0).double(), cost, spectrum, target)
+        inside = point.slack > 0
+        if design.gram is not None and inside.sum(1).max() <= min(_DIRECT, _DIRECT_SHARE * len(design.gram)):
+            direction = _direct_direction(design, design.gram, gradient, inside, cost, live)
+        else:
+            direction = _newton_direction(fast, gradient, inside.double(), cost, spectrum, target)
         slope = (gradient * direction).sum(1)
         following = _line_search(point, direction, design.scores(direction), slope, signs, cost)
         stuck |= point.value - following.value <= precision * point.value
@@ -206,6 +215,24 @@ def _newton_direction(
         next_product = (residual * preconditioned).sum(1, keepdim=True)
         conjugate = preconditioned + next_product / product.clamp(min=tiny) * conjugate
         product = next_product
+    return direction
+
+
+def _direct_direction(
+    design: Design, gram: Tensor, gradient: Tensor, inside: Tensor, cost: float, live: Tensor
+) -> Tensor:
+    """Solve (I + 2C·Z_AᵀZ_A)·s = −gradient, A the examples inside, for each live class; the others stay where they are.
+
+    By Woodbury's identity s = −g + Z_Aᵀ·(I/2C + Z_A·Z_Aᵀ)⁻¹·Z_A·g: as many equations as there are examples inside.
+    """
+    direction = torch.zeros_like(gradient)
+    for row in live.nonzero().squeeze(1).tolist():
+        examples, own = inside[row].nonzero().squeeze(1), gradient[row : row + 1]
+        part = Design(design.matrix[examples], design.constant)
+        system = gram[examples[:, None], examples]
+        system.diagonal().add_(1 / (2 * cost))
+        solved = torch.cholesky_solve(part.scores(own).T, torch.linalg.cholesky(system)).T
+        direction[row] = (part.pull_back(solved) - own)[0]
     return direction
 
 

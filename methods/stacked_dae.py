@@ -1,0 +1,170 @@
+"""Stacked denoising autoencoders: one layer after another learns to undo noise in the codes of the layers below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Optimizer
+
+from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
+
+from .rbm import TiedLayer
+
+
+@register("stacked-dae")
+class StackedDAE(TorchLearner):
+    """Stacked denoising autoencoders, learned greedily, with tied weights and sigmoid units, without fine-tuning.
+
+    Source: P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked denoising autoencoders: learning
+    useful representations in a deep network with a local denoising criterion" (2010). Layer l sees the code of the
+    layers below (of the clean image, their weights frozen) with some of its numbers set to 0, each independently, and
+    learns to reconstruct it without the noise: min −Σ_k [x_k log z_k + (1 − x_k) log(1 − z_k)], summed over the units,
+    the mean over the batch. Layers and amounts of noise are those of the deep learning tutorials (LISA lab,
+    http://deeplearning.net/tutorial/SdA.html) for 28×28 digits, and so is the start of the weights.
+
+    Choices of ours: batches of 20, where the tutorial takes single images; equal shares of the budget for all layers,
+    the first ones getting the steps that are left over; and, for color images, noise in each channel on its own. Codes
+    and pixels, all in [0, 1], count as probabilities.
+
+    Parameters
+    ----------
+    widths : the units of each layer.
+    corruptions : the probability, for each layer, that a number it sees is set to 0.
+    lr : learning rate of plain gradient descent. The tutorial's is 0.001, for single images; as the loss is a mean over
+        the batch, steps on batches of 20 go as far in an epoch with 20 times as much.
+
+    Notes
+    -----
+    The history has ``layer``, the number of the layer that learns, from 1, and ``reconstruction``, its loss in nats an
+    image. Both are means over an epoch: where another layer's turn begins within one, over both layers.
+    A budget's seconds are shared like its steps: whichever is nearer to its end says whose turn it is.
+    """
+
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1000, 1000, 1000)
+    corruptions: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.1, 0.2, 0.3)
+    lr: PositiveFloat = 0.02
+    batch_size = 20
+
+    layers: nn.ModuleList
+
+    def build(self, shape: ImageShape) -> None:
+        """Make the layers.
+
+        Raises
+        ------
+        UserError
+            If there are not as many amounts of noise as layers.
+        """
+        if len(self.widths) != len(self.corruptions):
+            raise UserError(
+                f"stacked-dae: {len(self.corruptions)} corruptions for {len(self.widths)} widths; "
+                "expected one for each layer: give both lists, equally long"
+            )
+        self._shape = shape
+        sizes = (math.prod(shape), *self.widths)
+        self.layers = nn.ModuleList(TiedLayer(below, width) for below, width in zip(sizes, self.widths, strict=False))
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return, for each layer, gradient descent without momentum."""
+        return {name: SGD(layer.parameters(), lr=self.lr) for name, layer in self._stack().items()}
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn with the shared loop, one layer after another."""
+        self._done, self._total = 0, run.budget.steps(len(images), min(self.batch_size, len(images)))
+        super().fit(images, run)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the number of steps made, which tells whose turn it is, besides the layers."""
+        return {**super().training_state(), "done": self._done}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Put the number of steps back, too."""
+        super().load_training_state(state)
+        self._done = state["done"]
+
+    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Let the layer whose turn it is learn from one batch."""
+        turn = self._turn(run)
+        *below, (name, layer) = list(self._stack().items())[: turn + 1]
+        clean = x.flatten(1)
+        with run.autocast():
+            with torch.no_grad():
+                for _, frozen in below:
+                    clean = frozen(clean)
+            logits = layer.visible_logits(layer(masked(clean, self.corruptions[turn], run)))
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), clean.float(), reduction="sum") / len(x)
+        optimiser = self._optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        self._done += 1
+        return {"reconstruction": loss, "layer": torch.full((), turn + 1.0, device=x.device)}
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return the codes of all layers, each (N, width)."""
+        codes, code = {}, x.flatten(1)
+        for name, layer in self._stack().items():
+            codes[name] = code = layer(code)
+        return codes
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Return the images of the codes `h` of the last layer."""
+        return self._down(h, len(self.layers))
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return the images of the codes of `layer`, back through the transposed weights of all layers up to it.
+
+        Raises
+        ------
+        UserError
+            If there is no such layer.
+        """
+        codes = self.encode(x)
+        names = list(codes)
+        layer = names[-1] if layer is None else layer
+        if layer not in codes:
+            raise UserError(f"stacked-dae has no layer {layer!r}; expected one of {', '.join(names)}")
+        return self._down(codes[layer], names.index(layer) + 1)
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a sentence if there were fewer steps than layers."""
+        steps = int(history[-1]["step"]) if history else 0
+        if steps >= len(self.widths):
+            return []
+        return [f"some layers never learned: {len(self.widths)} layers had {steps} steps between them"]
+
+    def _stack(self) -> dict[str, TiedLayer]:
+        return {f"layer{number}": cast(TiedLayer, layer) for number, layer in enumerate(self.layers, start=1)}
+
+    def _down(self, h: Tensor, depth: int) -> Tensor:
+        for layer in reversed(list(self._stack().values())[:depth]):
+            h = layer.down(h)
+        return h.view(-1, *self._shape)
+
+    def _turn(self, run: Run) -> int:
+        last = len(self.widths) - 1
+        by_time = run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
+        return max(turn_of(self._done, self._total, last + 1), min(last, int(by_time * (last + 1))))
+
+
+def masked(x: Tensor, share: float, run: Run) -> Tensor:
+    """Return `x` with each number set to 0 with probability `share`, drawn from the run's generator "noise"."""
+    return x * (torch.rand(x.shape, generator=run.generator("noise"), device=x.device) >= share)
+
+
+def turn_of(step: int, total: float, layers: int) -> int:
+    """Return which of `layers`, from 0, learns at `step` of `total`, both from 0; the first where `total` is infinite.
+
+    All have equally many consecutive steps, or the first ones one more than the others.
+    """
+    if math.isinf(total):
+        return 0
+    steps, left_over = divmod(int(total), layers)
+    longer = left_over * (steps + 1)
+    return step // (steps + 1) if step < longer else left_over + (step - longer) // steps
