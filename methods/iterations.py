@@ -19,27 +19,62 @@ State = dict[str, Any]
 """What goes from one iteration to the next: nested dicts and lists of tensors and plain values."""
 
 
-def iterate(run: Run, total: int, state: State, step: Callable[[State], tuple[State, Mapping[str, float]]]) -> State:
+class Stages:
+    """The stages of one fit, one after another: its checkpoints keep what the finished ones returned.
+
+    To be made after the images that the fit will see are counted in the run, as a checkpoint puts that number back;
+    and each stage must draw from generators of its own, as those of a later one begin anew.
+
+    Parameters
+    ----------
+    run : of the fit; its seconds are divided equally between the stages, and what one leaves over the next may use.
+    count : how many stages there will be.
+    """
+
+    def __init__(self, run: Run, count: int = 1) -> None:
+        self._run, self._count = run, count
+        self._finished: list[State] = []
+        self._saved = _in_own_memory(run.restore_checkpoint())
+
+    def iterate(self, total: int, state: State, step: Callable[[State], tuple[State, Mapping[str, float]]]) -> State:
+        """Do the next stage: see `iterate`."""
+        run, saved, stage = self._run, self._saved, len(self._finished)
+        done, finished = 0, [] if saved is None else saved["finished"]
+        if stage < len(finished):
+            done, state = total, finished[stage]
+        elif saved is not None and stage == len(finished):
+            done, state = saved["done"], saved["state"]
+        seconds = math.inf if run.budget.seconds is None else run.budget.seconds * (stage + 1) / self._count
+        while done < total and run.elapsed < seconds:
+            state, values = step(state)
+            done += 1
+            run.log(len(run.history) + 1, **({"stage": stage + 1} if self._count > 1 else {}), **values)
+            run.progress((stage + done / total) / self._count, **values)
+            if run.checkpoint_due():
+                run.save_checkpoint({"finished": self._finished, "done": done, "state": state})
+        self._finished.append(state)
+        return state
+
+
+def iterate(
+    run: Run,
+    total: int,
+    state: State,
+    step: Callable[[State], tuple[State, Mapping[str, float]]],
+    stages: Stages | None = None,
+) -> State:
     """Call ``state, values = step(state)`` `total` times, or until the budget's seconds are used up.
 
     The values are logged. An interrupted fit goes on from its last checkpoint, bit for bit, if `step` depends on
-    nothing but the state, the run's generators, and what is the same for every fit with the same seed.
+    nothing but the state, the run's generators, and what is the same for every fit with the same seed. A fit that
+    iterates more than once makes `Stages` and hands them to every one, in the same order in every fit.
     """
-    done = 0
-    if (saved := run.restore_checkpoint()) is not None:
-        done, state = saved["done"], saved["state"]
-    seconds = math.inf if run.budget.seconds is None else run.budget.seconds
-    while done < total and run.elapsed < seconds:
-        state, values = step(state)
-        done += 1
-        run.log(done, **values)
-        run.progress(done / total, **values)
-        if run.checkpoint_due():
-            run.save_checkpoint({"done": done, "state": state})
-    return state
+    return (stages or Stages(run)).iterate(total, state, step)
 
 
-def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, iterations: int, run: Run) -> Tensor:
+def minimise(
+    objective: Callable[[Tensor], Tensor], start: Tensor, iterations: int, run: Run, stages: Stages | None = None
+) -> Tensor:
     """Minimise a full-batch objective by L-BFGS with a strong Wolfe line search (PyTorch's) and return the weights.
 
     Parameters
@@ -48,6 +83,7 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, iterations: i
         ``grad``; it may work through its data in chunks.
     start : the weights to begin with; they are not changed.
     iterations : the most iterations; fewer are made where the objective no longer falls.
+    stages : those of the fit, if it iterates more than once; see `iterate`.
     """
     weights = nn.Parameter(start.clone())
     optimiser = torch.optim.LBFGS([weights], history_size=LBFGS_HISTORY, line_search_fn="strong_wolfe")
@@ -69,5 +105,18 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, iterations: i
         return {**following, "iterations": state["iterations"] + made}, {"objective": value}
 
     begin: State = {"weights": start, "optimiser": {}, "iterations": 0}
-    final: Tensor = iterate(run, math.ceil(iterations / LBFGS_CHUNK), begin, step)["weights"]
+    final: Tensor = iterate(run, math.ceil(iterations / LBFGS_CHUNK), begin, step, stages)["weights"]
     return final.to(start.device)
+
+
+def _in_own_memory(node: Any) -> Any:
+    """Return nested dicts and lists with every tensor copied to memory of its own.
+
+    Tensors that come from a file begin anywhere in its memory, and kernels that read vectors at aligned addresses sum
+    them in another order: an interrupted fit would take another way.
+    """
+    if isinstance(node, Tensor):
+        return node.clone()
+    if isinstance(node, dict):
+        return {key: _in_own_memory(value) for key, value in node.items()}
+    return [_in_own_memory(value) for value in node] if isinstance(node, list) else node

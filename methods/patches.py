@@ -51,8 +51,9 @@ def shrunk(x: Tensor, factor: int) -> Tensor:
 def every_patch(x: Tensor, size: int, stride: int) -> Tensor:
     """Return the patches at all positions of the images (N, C, H, W), shape (N, H', W', size·size·C)."""
     windows = x.permute(0, 2, 3, 1).unfold(1, size, stride).unfold(2, size, stride)
-    # With the images channels last in memory, a row of a patch is copied at once.
-    return windows.permute(0, 1, 2, 4, 5, 3).flatten(3)
+    # With the images channels last in memory, a row of a patch is copied at once. Flattening alone may leave a view in
+    # which patches overlap, and callers write into what they get.
+    return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).contiguous()
 
 
 def normalise_contrast(patches: Tensor, variance: float) -> Tensor:

@@ -56,7 +56,7 @@ class SingleLayer(Learner):
         Raises
         ------
         UserError
-            If a patch is larger than an image.
+            If a patch is larger than an image, or a single number.
         """
         height, width = (side // self.downsample for side in shape[1:])
         if self.receptive_field > min(height, width):
@@ -65,6 +65,8 @@ class SingleLayer(Learner):
                 f"patches of {self.receptive_field}×{self.receptive_field} do not fit into images of {what}; "
                 f"set receptive_field to at most {min(height, width)}"
             )
+        if self.receptive_field == 1 and shape[0] == 1:
+            raise UserError("patches of one grey pixel have no contrast; set receptive_field to at least 2")
         self._positions = int(np.prod([(side - self.receptive_field) // self.stride + 1 for side in (height, width)]))
 
     @property

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,7 @@ from torch import nn
 
 from reprbench import TorchLearner
 from reprbench.learner import Learner, SupervisedLearner
-from reprbench.registry import discover
 from reprbench.testing import CHECKS, SHAPES, check_learner
-
-INSTALLED = discover(folder=Path("none")).entries
-QUICK = {"batch_size": 16, "width": 4}
 
 
 class Good(Learner):
@@ -157,13 +152,3 @@ def test_what_a_learner_raises_is_told_with_its_traceback():
     (first, *_) = check_learner(Raises)
     assert first.problem == "RuntimeError: no luck"
     assert "Traceback" in first.traceback
-
-
-@pytest.mark.parametrize(
-    "name", [n for n, e in discover(folder=Path("none")).entries.items() if e.kind == "entry point"]
-)
-def test_every_method_of_reprbench_conforms(name):
-    cls = discover(folder=Path("none")).find(name).load()
-    known = cls().parameters()
-    findings = check_learner(cls, {key: value for key, value in QUICK.items() if key in known})
-    assert [(f.check, f.shape, f.problem) for f in findings if f.problem] == []

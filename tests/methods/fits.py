@@ -10,6 +10,13 @@ import torch
 from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from reprbench.methods.controls import PCA, RawPixels, Untrained
+from reprbench.methods.deconvnet import DeconvNet
+from reprbench.methods.epls import EPLS
+from reprbench.methods.filters import RICA, SparseFiltering
+from reprbench.methods.kmeans import KMeans, RandomPatches
+from reprbench.methods.rbm import RBM
+from reprbench.methods.sparse_coding import SC
+from reprbench.methods.stacked_dae import StackedDAE
 from reprbench.methods.supervised import Supervised
 
 from reprbench.images import Images
@@ -17,9 +24,28 @@ from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
-METHODS = [*AUTOENCODERS, Supervised, Untrained, RawPixels, PCA]
-TRAINED = [*AUTOENCODERS, Supervised]
-SMALL = {"width": 8, "batch_size": 8}
+TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet]
+"""Those that the shared loop trains."""
+SINGLE_LAYER = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS]
+CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
+METHODS = [*TRAINED, *SINGLE_LAYER, *CONTROLS[:-1]]
+SMALL = {
+    "width": 8,
+    "batch_size": 8,
+    "n_hidden": 8,
+    "gibbs_steps": 2,
+    "widths": (8, 8),
+    "corruptions": (0.1, 0.2),
+    "maps": (4, 6),
+    "lambdas": (2.0, 1.0),
+    "receptive_field": 3,
+    "n_patches": 150,
+    "passes": 3,
+    "n_centroids": 10,
+    "n_features": 12,
+    "iterations": 12,
+}
+"""Cheap parameters, for the methods that have them."""
 
 
 def small(cls: type[Learner], **parameters: Any) -> dict[str, Any]:

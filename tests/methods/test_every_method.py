@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from fits import METHODS, TRAINED, blobs, encoded, fit, fitted, small
+from fits import AUTOENCODERS, CONTROLS, METHODS, TRAINED, blobs, encoded, fit, fitted, small
+from reprbench.methods.deconvnet import DeconvNet
+from reprbench.methods.networks import Encoder
 
 from reprbench.learner import make
+from reprbench.registry import discover
 from reprbench.run import Budget, Run, seeded
 from reprbench.state import learner_state, load_learner_state
+from reprbench.testing import check_learner
 
 SHAPES = [(1, 8, 8), (3, 9, 11), (1, 28, 28), (3, 32, 32), (3, 96, 96)]
 each_method = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.method_name)
@@ -21,14 +26,14 @@ each_trained = pytest.mark.parametrize("cls", TRAINED, ids=lambda cls: cls.metho
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_it_fits_and_encodes_images_of_any_size(cls, shape):
     images = blobs(9, shape)
-    learner, run = fitted(cls, images, batch_size=3) if cls in TRAINED else fitted(cls, images)
+    learner, run = fitted(cls, images, **({"batch_size": 3} if cls in TRAINED else {}))
     assert all(math.isfinite(value) for row in run.history for value in row.values())
     layers = encoded(learner, images.batch(slice(0, 5)))
     assert all(len(layer) == 5 and layer.dim() in {2, 4} and layer.isfinite().all() for layer in layers.values())
     assert layers[list(layers)[-1]].std() > 0
 
 
-@each_trained
+@pytest.mark.parametrize("cls", [c for c in TRAINED if c is not DeconvNet], ids=lambda cls: cls.method_name)
 def test_every_weight_gets_a_gradient_and_moves(cls):
     images = blobs(32)
     before = {name: tensor.clone() for name, tensor in learner_state(fresh(cls, images)).items()}
@@ -71,6 +76,17 @@ def test_an_image_is_encoded_alike_in_any_company(cls):
         torch.testing.assert_close(alone[name], together[name][2:3])
 
 
+def test_every_installed_method_is_among_these():
+    installed = {name for name, entry in discover(folder=Path("none")).entries.items() if entry.kind == "entry point"}
+    assert installed == {cls.method_name for cls in METHODS}
+
+
+@each_method
+def test_it_conforms(cls):
+    findings = check_learner(cls, small(cls))
+    assert [(found.check, found.shape, found.problem) for found in findings if found.problem] == []
+
+
 @each_trained
 def test_an_interrupted_fit_goes_on_bit_for_bit(cls, tmp_path, monkeypatch):
     monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
@@ -91,14 +107,14 @@ def test_one_seed_starts_all_encoders_alike():
     first, *others = (
         {name: tensor for name, tensor in learner_state(fresh(cls, images)).items() if name.startswith("encoder.")}
         for cls in METHODS
-        if hasattr(fresh(cls, images), "encoder")
+        if isinstance(getattr(fresh(cls, images), "encoder", None), Encoder)
     )
-    assert len(others) == len(METHODS) - 3
+    assert len(others) == len(AUTOENCODERS) + 1
     assert all(same(first, other) for other in others)
 
 
 def test_the_controls_and_the_supervised_row_are_marked():
-    assert {cls.method_name for cls in METHODS if cls.control} == {"untrained", "raw-pixels", "pca"}
+    assert {cls for cls in METHODS if cls.control} == set(CONTROLS)
     assert {cls.method_name for cls in METHODS if cls.supervised} == {"supervised"}
 
 

@@ -1,0 +1,177 @@
+"""Adaptive deconvolutional networks: layers of sparse maps, each of which reconstructs the image through switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
+
+from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalised
+
+VARIANCE_FLOOR = 1e-4
+"""Added to an image's variance, so that one of a single color becomes zeros and not noise."""
+ENCODED_AT_ONCE = 64
+
+
+@register("deconvnet")
+class DeconvNet(TorchLearner):
+    """Deconvolutional network: maps z_l with a small (λ_l/2)‖R_l z_l − y‖² + ‖z_l‖₁, for l = 1, 2, … in turn.
+
+    Source: M. Zeiler, G. Taylor, R. Fergus, "Adaptive deconvolutional networks for mid and high level feature learning"
+    (2011). R_l = F₁U₁F₂U₂…F_l reconstructs the image y, not the layer below: F sums over maps convolved with filters,
+    and U puts each value where a switch points, the place of the largest magnitude in a window of 2 adjacent maps × 3 ×
+    3 of the layer below. Inference is ISTA with steps set by power iteration; the filters of a layer, all of whose
+    planes have unit norm, are found by conjugate gradients before the next layer starts. The defaults of `maps`,
+    `lambdas`, `kernel`, `pool` and `ista_steps` are the paper's as we remember them: none was checked against its text.
+
+    Choices of ours: every map is connected to all maps below; the image's mean and standard deviation (of all pixels
+    and channels together) take the place of local contrast normalization, so that a reconstruction is given back no
+    more than these two numbers; inference starts from 0 for every batch, in training as in encoding; the switches of a
+    layer are set once, after its last ISTA step; filters change after every batch, and each layer gets an equal share
+    of the budget; the numbers of steps not named above, and the batch size. Norm 1 is that of each plane of a filter:
+    with norm 1 for all planes of a filter together, these λ left layers 3 and 4 without an active entry on crops of
+    two photographs, 64 × 64.
+
+    Nothing runs in bfloat16: exact line searches and thresholds need the digits.
+
+    Parameters
+    ----------
+    maps : the number of maps of each layer.
+    lambdas : λ of each layer, the weight of the reconstruction against sparsity. The paper's belong to images of
+        about 150 × 150; in small images, which excite fewer filters, the upper layers may stay empty (which is told in
+        a warning) and need larger ones.
+    kernel : height and width of the filters. A layer's maps are larger by ``kernel - 1`` than what they reconstruct,
+        so that any image will do.
+    pool : height and width of the windows; at the far edges they hold what is left of the maps.
+    ista_steps : of the inference of each layer.
+    filter_steps : conjugate gradient steps after each batch.
+
+    Notes
+    -----
+    Entries have signs; `encode` returns their magnitudes, which pooling neither cancels nor overlooks, as the switches
+    do. The history has, for the layer being trained (``layer``, from 1), ``objective``, the cost of an image;
+    ``reconstruction``, the mean squared error of the normalized image, which is about the share of its variance that is
+    not explained; and ``sparsity``, ‖z‖₁ of an image.
+    """
+
+    batch_size: PositiveInt = 64
+    maps: tuple[PositiveInt, ...] = (15, 50, 100, 150)
+    lambdas: tuple[PositiveFloat, ...] = (2.0, 0.1, 0.005, 0.001)
+    kernel: PositiveInt = 7
+    pool: PositiveInt = 3
+    ista_steps: PositiveInt = 10
+    filter_steps: PositiveInt = 2
+
+    filters: nn.ParameterList
+    """For each layer, (maps below after pooling, maps, kernel, kernel)."""
+
+    def build(self, shape: ImageShape) -> None:
+        """Draw the filters, and the image that power iterations start from, the same for all seeds."""
+        if not self.maps or len(self.maps) != len(self.lambdas):
+            counts = f"{len(self.maps)} and {len(self.lambdas)} numbers"
+            raise UserError(f"maps and lambdas need one number for each layer, not {counts}: make them equally long")
+        below = [shape[0], *(-(-count // 2) for count in self.maps)]
+        self.filters = nn.ParameterList(
+            nn.Parameter(normalised(torch.randn(down, up, self.kernel, self.kernel)), requires_grad=False)
+            for down, up in zip(below, self.maps, strict=False)
+        )
+        self._probe = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
+
+    @property
+    def encode_batch_size(self) -> int:
+        """Fewer images than usual: the maps of the first layer are larger than the image, and there are many."""
+        return ENCODED_AT_ONCE
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return none: filters are fitted by least squares."""
+        return {}
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn the filters of one layer after the other, each in its share of the budget."""
+        self._done, self._total = 0, run.budget.steps(len(images), min(self.batch_size, len(images)))
+        super().fit(images, run)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the filters and the number of steps taken."""
+        return {**super().training_state(), "done": self._done}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Put filters and the number of steps back."""
+        super().load_training_state(state)
+        self._done = state["done"]
+
+    @torch.no_grad()
+    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Infer the maps of a batch up to the layer whose turn it is, and improve that layer's filters."""
+        layer = self._layer(run)
+        y, _, _ = contrast_normalised(x)
+        *_, (z, reconstruction) = self._inferred(y, layer + 1)
+        errors = (reconstruction.images(z) - y).square()
+        filters = fitted_filters(reconstruction, z, y, self.filter_steps)
+        self.filters[layer].copy_(normalised(filters))
+        self._done += 1
+        sparsity = z.abs().sum() / len(x)
+        return {
+            "layer": torch.full((), layer + 1.0),
+            "objective": self.lambdas[layer] / 2 * errors.sum() / len(x) + sparsity,
+            "reconstruction": errors.mean(),
+            "sparsity": sparsity,
+        }
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return |z| of every layer, "layer1" first."""
+        y, _, _ = contrast_normalised(x)
+        inferred = self._inferred(y, len(self.maps))
+        return {f"layer{number}": z.abs() for number, (z, _) in enumerate(inferred, start=1)}
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return R_l z_l of a layer, by default the last, with the image's own mean and contrast, clipped to [0, 1].
+
+        Raises
+        ------
+        UserError
+            If there is no such layer.
+        """
+        names = [f"layer{number}" for number in range(1, len(self.maps) + 1)]
+        if layer is not None and layer not in names:
+            raise UserError(f"{self.method_name} reconstructs from {', '.join(names)}, and not from {layer!r}")
+        y, mean, contrast = contrast_normalised(x)
+        *_, (z, reconstruction) = self._inferred(y, len(names) if layer is None else names.index(layer) + 1)
+        return (reconstruction.images(z) * contrast + mean).clamp(0, 1)
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a sentence for each layer whose maps were all zero for an epoch."""
+        empty = sorted({int(row["layer"]) for row in history if row.get("sparsity") == 0})
+        return [f"no entry of layer {layer}'s maps was active in training; raise its lambda" for layer in empty]
+
+    def _layer(self, run: Run) -> int:
+        """Return the layer, from 0, whose turn it is: by steps, or by time where that runs out first."""
+        share = self._done / self._total
+        if run.budget.seconds:
+            share = max(share, run.elapsed / run.budget.seconds)
+        return min(int(share * len(self.maps)), len(self.maps) - 1)
+
+    def _inferred(self, y: Tensor, depth: int) -> Iterator[tuple[Tensor, Reconstruction]]:
+        """Yield the maps, with R, of the first `depth` layers; the switches of those below are fixed for each."""
+        switches: list[Switches] = []
+        filters = list(self.filters)[:depth]
+        probe = self._probe.to(y)
+        for layer, fidelity in enumerate(self.lambdas[:depth]):
+            reconstruction = Reconstruction(filters[: layer + 1], tuple(switches))
+            z = infer(reconstruction, y, fidelity, probe, self.ista_steps)
+            yield z, reconstruction
+            if layer + 1 < depth:
+                switches.append(Switches.of(z, self.pool))
+
+
+def contrast_normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images of mean 0 and variance 1, and the mean and contrast (N, 1, 1, 1) that give `x` back."""
+    mean = x.mean((1, 2, 3), keepdim=True)
+    contrast = (x.var((1, 2, 3), correction=0, keepdim=True) + VARIANCE_FLOOR).sqrt()
+    return (x - mean) / contrast, mean, contrast
