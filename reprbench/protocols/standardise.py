@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reprbench.errors import Diverged
 
 Matrix = NDArray[np.floating[Any]]
+Rows = NDArray[np.int64]
 
 _BLOCK = 2**20  # elements of a matrix that are converted at a time: they stay in the CPU's cache
 
@@ -29,17 +30,17 @@ class Standardiser:
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
 
-    def apply(self, x: Matrix) -> NDArray[np.float32]:
-        """Return the standardised rows of `x` (n, d) as a new float32 array, made block by block."""
-        result = np.empty(x.shape, dtype=np.float32)
-        for block in row_blocks(x):
-            np.subtract(x[block], self.mean, out=result[block], casting="same_kind")
+    def apply(self, x: Matrix, rows: Rows | None = None) -> NDArray[np.float32]:
+        """Return the standardised `rows` of `x` (n, d), all by default, as a new float32 array, made block by block."""
+        result = np.empty((len(x) if rows is None else len(rows), x.shape[1]), dtype=np.float32)
+        for block, values in row_blocks(x, rows):
+            np.subtract(values, self.mean, out=result[block], casting="same_kind")
             result[block] /= self.spread
         return result
 
 
-def standardise(train: Matrix) -> Standardiser:
-    """Fit a standardiser to the rows of `train`, shape (n, d).
+def standardise(train: Matrix, rows: Rows | None = None) -> Standardiser:
+    """Fit a standardiser to `rows`, all by default, of `train` (n, d), which is read block by block.
 
     Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which presumes features of their scale. Here the features
     are first divided by one number s, the root of the mean over the features of their variances, so that x becomes
@@ -51,23 +52,25 @@ def standardise(train: Matrix) -> Standardiser:
     Diverged
         If `train` holds NaN or infinite values.
     """
+    count = len(train) if rows is None else len(rows)
     mean = np.zeros(train.shape[1])
-    for block in row_blocks(train):
-        mean += train[block].sum(axis=0, dtype=np.float64)
-    mean /= len(train)
+    for _, values in row_blocks(train, rows):
+        mean += values.sum(axis=0, dtype=np.float64)
+    mean /= count
     if not np.isfinite(mean).all():
         raise Diverged("the features hold NaN or infinite values")
     variance = np.zeros(train.shape[1])
-    for block in row_blocks(train):
-        variance += np.square(train[block] - mean).sum(axis=0)
-    variance /= len(train)
+    for _, values in row_blocks(train, rows):
+        variance += np.square(values - mean).sum(axis=0)
+    variance /= count
     overall = float(variance.mean())
     spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
     return Standardiser(mean.astype(np.float32), spread.astype(np.float32))
 
 
-def row_blocks(x: Matrix) -> Iterator[slice]:
-    """Yield slices of rows that go through `x` in blocks of about a million elements."""
-    step = max(1, _BLOCK // max(1, x.shape[1]))
-    for start in range(0, len(x), step):
-        yield slice(start, start + step)
+def row_blocks(x: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Matrix]]:
+    """Yield `rows` of `x`, all by default, in blocks of about a million elements, each with its place among them."""
+    count, step = len(x) if rows is None else len(rows), max(1, _BLOCK // max(1, x.shape[1]))
+    for start in range(0, count, step):
+        block = slice(start, start + step)
+        yield block, x[block] if rows is None else x[rows[block]]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError
-from reprbench.protocols.standardise import Matrix, Standardiser, row_blocks, standardise
+from reprbench.protocols.standardise import Matrix, Rows, Standardiser, row_blocks, standardise
 from reprbench.protocols.svm_machines import Labels, LinearSVMs, fit_svm
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class CostChoice:
     cost : float
         The smallest of those with the highest accuracy: the most regularised.
     accuracies : tuple of float
-        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid.
+        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty where there is no choice.
     at_edge : "lower", "upper" or None
         Whether `cost` is the smallest or the largest of a grid of several, so that a better one may lie outside.
     """
@@ -49,21 +49,23 @@ def select_cost(
     """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardised yet.
 
     The standardisation, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
-    rows that were right when they were held out, so that ties are exact.
+    rows that were right when they were held out, so that ties are exact. A single cost needs no cross-validation.
 
     Raises
     ------
     UserError
         If there are fewer rows than inner folds.
     """
+    if len(costs) == 1:
+        return CostChoice(costs[0], (), None)
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
     fold_of = _stratify(labels, inner_folds, generator)
     right = np.zeros(len(costs), dtype=np.int64)
     for fold in range(inner_folds):
         rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        machines, standardiser = _fit_raw(x[rows], labels[rows], n_classes, costs, device)
-        right += _count_right(machines, standardiser, x[held_out], labels[held_out])
+        machines, standardiser = _fit_raw(x, labels, rows, n_classes, costs, device)
+        right += _count_right(machines, standardiser, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
     edges: dict[float, Literal["lower", "upper"]] = {min(costs): "lower", max(costs): "upper"}
     at_edge = edges.get(best) if len(edges) > 1 else None
@@ -80,17 +82,14 @@ class FoldResult:
         On the test rows, in [0, 1].
     cost : float
         The chosen C.
-    inner_accuracy : float
-        The cross-validated accuracy of the chosen C, in [0, 1].
     inner_accuracies : tuple of float
-        Those of all costs, in the order of the grid.
+        The cross-validated accuracies of all costs, in [0, 1], in the order of the grid; empty with a single cost.
     at_edge : "lower", "upper" or None
         As in `CostChoice`.
     """
 
     accuracy: float
     cost: float
-    inner_accuracy: float
     inner_accuracies: tuple[float, ...]
     at_edge: Literal["lower", "upper"] | None
 
@@ -131,25 +130,28 @@ def evaluate_fold(
     choice = select_cost(
         train_x, train_labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device
     )
-    machines, standardiser = _fit_raw(train_x, train_labels, n_classes, [choice.cost], device)
+    machines, standardiser = _fit_raw(train_x, train_labels, None, n_classes, [choice.cost], device)
     right = _count_right(machines, standardiser, test_x, test_labels)
-    return FoldResult(
-        float(right[0] / len(test_x)), choice.cost, max(choice.accuracies), choice.accuracies, choice.at_edge
-    )
+    return FoldResult(float(right[0] / len(test_x)), choice.cost, choice.accuracies, choice.at_edge)
 
 
 def _fit_raw(
-    x: Matrix, labels: Labels, n_classes: int, costs: Sequence[float], device: torch.device | str
+    x: Matrix, labels: Labels, rows: Rows | None, n_classes: int, costs: Sequence[float], device: torch.device | str
 ) -> tuple[LinearSVMs, Standardiser]:
-    standardiser = standardise(x)
-    return fit_svm(standardiser.apply(x), labels, n_classes, costs, device=device), standardiser
+    """Train on `rows`, all by default; besides the standardised rows nothing of the size of `x` is in memory."""
+    standardiser = standardise(x, rows)
+    chosen = labels if rows is None else labels[rows]
+    return fit_svm(standardiser.apply(x, rows), chosen, n_classes, costs, device=device), standardiser
 
 
-def _count_right(machines: LinearSVMs, standardiser: Standardiser, x: Matrix, labels: Labels) -> NDArray[np.int64]:
-    """Return how many of the rows of `x` each cost's machines classify rightly, shape (n_costs,)."""
+def _count_right(
+    machines: LinearSVMs, standardiser: Standardiser, x: Matrix, labels: Labels, rows: Rows | None = None
+) -> NDArray[np.int64]:
+    """Return how many of `rows`, all by default, each cost's machines classify rightly, shape (n_costs,)."""
     right = np.zeros(len(machines.costs), dtype=np.int64)
-    for block in row_blocks(x):
-        right += (machines.predict(standardiser.apply(x[block])) == labels[block]).sum(axis=1)
+    chosen = labels if rows is None else labels[rows]
+    for block, values in row_blocks(x, rows):
+        right += (machines.predict(standardiser.apply(values)) == chosen[block]).sum(axis=1)
     return right
 
 

@@ -189,7 +189,41 @@ def test_constant_features_give_zeros_and_the_most_frequent_class() -> None:
     labels = np.array([0] * 8 + [1] * 12)
     result = svm.evaluate_fold(x, labels, x, labels, 2, [1e-3, 1.0], np.random.default_rng(0))
     assert result.accuracy == 0.6
-    assert result.inner_accuracy == pytest.approx(0.6)
+    assert max(result.inner_accuracies) == pytest.approx(0.6)
+
+
+def test_a_single_cost_is_taken_without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(60, 5)), np.arange(60) % 3
+    fits: list[int] = []
+    monkeypatch.setattr(
+        svm, "fit_svm", lambda *given, **named: fits.append(len(given[0])) or svm_machines.fit_svm(*given, **named)
+    )
+    result = svm.evaluate_fold(x, labels, x, labels, 3, [0.1], rng)
+    assert fits == [60] and result.cost == 0.1 and result.inner_accuracies == () and result.at_edge is None
+    chosen = svm.evaluate_fold(x, labels, x, labels, 3, [0.1, 0.1], rng)
+    assert len(fits) == 7 and chosen.accuracy == result.accuracy
+
+
+@pytest.mark.parametrize("gram_rows", [10_000, 0])
+@pytest.mark.parametrize("shape", [(300, 40), (200, 500)])
+def test_small_systems_solved_directly_give_the_same_machines(monkeypatch, shape, gram_rows) -> None:
+    """With few examples inside the margins Newton's equations are solved directly; the objective is the same."""
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=shape).astype(np.float32), rng.integers(4, size=shape[0])
+    monkeypatch.setattr(svm_newton, "_DIRECT", gram_rows)
+    machines = svm_machines.fit_svm(x, labels, 4, [1e-3, 0.1, 10.0])
+    assert machines.gaps.max() <= 1e-6
+    for weights, biases, cost in zip(machines.weights, machines.biases, machines.costs, strict=True):
+        for k in range(4):
+            signs = np.where(labels == k, 1.0, -1.0)
+            slack = np.maximum(0, 1 - signs * (x @ weights[k] + biases[k]))
+            # The gradient of the objective, in all weights and the bias, bounds the distance to the minimum.
+            gradient = np.append(
+                weights[k] - 2 * cost * (signs * slack) @ x, biases[k] - 2 * cost * (signs * slack).sum()
+            )
+            value = (weights[k] @ weights[k] + biases[k] ** 2) / 2 + cost * (slack**2).sum()
+            assert gradient @ gradient / 2 <= 1e-5 * value
 
 
 @pytest.mark.parametrize("change", ["times 1000", "times 0.001", "permuted"])
@@ -310,7 +344,7 @@ def test_features_that_are_not_finite_are_divergence(value: float) -> None:
 def test_too_few_images_are_the_users_mistake() -> None:
     x, labels = make_problem(4, 5, 2)
     with pytest.raises(UserError, match="5 inner folds need as many labeled images, not 4; set inner_folds lower"):
-        svm.select_cost(x, labels, 2, [1.0], generator=np.random.default_rng(0))
+        svm.select_cost(x, labels, 2, [0.1, 1.0], generator=np.random.default_rng(0))
 
 
 def test_wrong_arguments_are_refused() -> None:
