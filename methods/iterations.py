@@ -34,7 +34,7 @@ class Stages:
     def __init__(self, run: Run, count: int = 1) -> None:
         self._run, self._count = run, count
         self._finished: list[State] = []
-        self._saved = _in_own_memory(run.restore_checkpoint())
+        self._saved = run.restore_checkpoint()
 
     def iterate(self, total: int, state: State, step: Callable[[State], tuple[State, Mapping[str, float]]]) -> State:
         """Do the next stage: see `iterate`."""
@@ -107,16 +107,3 @@ def minimise(
     begin: State = {"weights": start, "optimiser": {}, "iterations": 0}
     final: Tensor = iterate(run, math.ceil(iterations / LBFGS_CHUNK), begin, step, stages)["weights"]
     return final.to(start.device)
-
-
-def _in_own_memory(node: Any) -> Any:
-    """Return nested dicts and lists with every tensor copied to memory of its own.
-
-    Tensors that come from a file begin anywhere in its memory, and kernels that read vectors at aligned addresses sum
-    them in another order: an interrupted fit would take another way.
-    """
-    if isinstance(node, Tensor):
-        return node.clone()
-    if isinstance(node, dict):
-        return {key: _in_own_memory(value) for key, value in node.items()}
-    return [_in_own_memory(value) for value in node] if isinstance(node, list) else node

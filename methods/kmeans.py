@@ -14,8 +14,8 @@ from reprbench import Run, register
 from .iterations import State, iterate
 from .single_layer import SingleLayer
 
-CHUNK = 4096
-"""Patches whose products with all centroids are in memory at a time: 26 MB for 1600 centroids."""
+CHUNK = 2048
+"""Patches whose products with all centroids are in memory at a time: 13 MB for 1600 centroids."""
 
 
 class Centroids(SingleLayer):

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn import functional
 
-from reprbench import Images, Run
+from reprbench import Images, Rows, Run
 
 BLOCK = 4096
 """Patches that are cut out, and rows that are whitened, at a time."""
@@ -27,8 +27,7 @@ def draw_patches(images: Images, count: int, size: int, downsample: int, run: Ru
     run's budget allows. Of the images no more than a block is in memory.
     """
     generator = run.numpy_generator("patches")
-    allowed = generator.permutation(len(images))[: run.budget.images]
-    rows = np.sort(allowed[generator.integers(len(allowed), size=count)])
+    rows = drawn_images(images, count, generator, run)
     channels, height, width = images.shape
     tops = generator.integers(height // downsample - size + 1, size=count)
     lefts = generator.integers(width // downsample - size + 1, size=count)
@@ -39,8 +38,18 @@ def draw_patches(images: Images, count: int, size: int, downsample: int, run: Ru
         pixels = shrunk(torch.from_numpy(images.pixels(needed)), downsample).numpy()
         windows = sliding_window_view(pixels, (size, size), axis=(2, 3))[where, :, tops[block], lefts[block]]
         patches[block] = torch.from_numpy(windows.transpose(0, 2, 3, 1).reshape(len(where), -1)).to(run.device)
-    run.images_seen += len(np.unique(rows))
     return patches
+
+
+def drawn_images(images: Images, count: int, generator: np.random.Generator, run: Run) -> Rows:
+    """Return `count` rows of `images`, ascending, drawn with repetition; the run counts all of them as seen, once.
+
+    They come from no more images than the run's budget allows.
+    """
+    allowed = generator.permutation(len(images))[: run.budget.images]
+    rows = np.sort(allowed[generator.integers(len(allowed), size=count)])
+    run.images_seen += len(np.unique(rows))
+    return rows.astype(np.int64)
 
 
 def shrunk(x: Tensor, factor: int) -> Tensor:

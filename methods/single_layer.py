@@ -14,8 +14,8 @@ from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError
 
 from .patches import Whitening, draw_patches, every_patch, normalise_contrast, shrunk
 
-ENCODED_NUMBERS = 2**24
-"""Numbers in the feature maps of a batch: 64 MB, so that no more than some such pieces are in memory at once."""
+ENCODED_NUMBERS = 2**22
+"""Numbers in the feature maps of a batch: 16 MB. What is done to them one by one then finds them in the CPU's cache."""
 
 
 class SingleLayer(Learner):
@@ -60,10 +60,9 @@ class SingleLayer(Learner):
         """
         height, width = (side // self.downsample for side in shape[1:])
         if self.receptive_field > min(height, width):
-            what = f"{height}×{width} pixels" + (f" after downsample={self.downsample}" if self.downsample > 1 else "")
             raise UserError(
-                f"patches of {self.receptive_field}×{self.receptive_field} do not fit into images of {what}; "
-                f"set receptive_field to at most {min(height, width)}"
+                f"patches of {self.receptive_field}×{self.receptive_field} do not fit into images of "
+                f"{size_text(height, width, self.downsample)}; set receptive_field to at most {min(height, width)}"
             )
         if self.receptive_field == 1 and shape[0] == 1:
             raise UserError("patches of one grey pixel have no contrast; set receptive_field to at least 2")
@@ -108,6 +107,11 @@ class SingleLayer(Learner):
         """Return the products of whitened patches with the dictionary, (n, K), the whitening folded into its rows."""
         filters, biases = Whitening(self.mean, self.matrix).folded_into(self.dictionary)
         return functional.linear(patches, filters, biases)
+
+
+def size_text(height: int, width: int, downsample: int) -> str:
+    """Return the size of a shrunk image, for people."""
+    return f"{height}×{width} pixels" + (f" after downsample={downsample}" if downsample > 1 else "")
 
 
 def split_polarity(responses: Tensor, threshold: float = 0.0) -> Tensor:

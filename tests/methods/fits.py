@@ -11,6 +11,7 @@ from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from reprbench.methods.controls import PCA, RawPixels, Untrained
 from reprbench.methods.deconvnet import DeconvNet
+from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
 from reprbench.methods.filters import RICA, SparseFiltering
 from reprbench.methods.kmeans import KMeans, RandomPatches
@@ -26,9 +27,9 @@ from reprbench.run import Budget, Run, seeded
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
 TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet]
 """Those that the shared loop trains."""
-SINGLE_LAYER = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS]
+PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
 CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
-METHODS = [*TRAINED, *SINGLE_LAYER, *CONTROLS[:-1]]
+METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1]]
 SMALL = {
     "width": 8,
     "batch_size": 8,
@@ -48,9 +49,13 @@ SMALL = {
 """Cheap parameters, for the methods that have them."""
 
 
+SMALL_DLIF = {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4}
+
+
 def small(cls: type[Learner], **parameters: Any) -> dict[str, Any]:
     """Return `parameters` with those that make `cls` cheap, where it has them."""
-    return {**{name: value for name, value in SMALL.items() if hasattr(cls, name)}, **parameters}
+    cheap = {**SMALL, **SMALL_DLIF} if cls is DLIF else SMALL
+    return {**{name: value for name, value in cheap.items() if hasattr(cls, name)}, **parameters}
 
 
 def blobs(count: int = 20, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Images:
