@@ -16,6 +16,7 @@ test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
 
 perf: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet --editable ".[perf]"
 	$(VENV)/bin/python -m pytest tests/perf -s
 
 lint: $(VENV)/.installed

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
 
 from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalised
+from .iterations import whose_turn
 
 VARIANCE_FLOOR = 1e-4
 """Added to an image's variance, so that one of a single color becomes zeros and not noise."""
@@ -109,7 +110,7 @@ class DeconvNet(TorchLearner):
     @torch.no_grad()
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Infer the maps of a batch up to the layer whose turn it is, and improve that layer's filters."""
-        layer = self._layer(run)
+        layer = whose_turn(run, self._done, self._total, len(self.maps))
         y, _, _ = contrast_normalised(x)
         *_, (z, reconstruction) = self._inferred(y, layer + 1)
         errors = (reconstruction.images(z) - y).square()
@@ -149,13 +150,6 @@ class DeconvNet(TorchLearner):
         """Return a sentence for each layer whose maps were all zero for an epoch."""
         empty = sorted({int(row["layer"]) for row in history if row.get("sparsity") == 0})
         return [f"no entry of layer {layer}'s maps was active in training; raise its lambda" for layer in empty]
-
-    def _layer(self, run: Run) -> int:
-        """Return the layer, from 0, whose turn it is: by steps, or by time where that runs out first."""
-        share = self._done / self._total
-        if run.budget.seconds:
-            share = max(share, run.elapsed / run.budget.seconds)
-        return min(int(share * len(self.maps)), len(self.maps) - 1)
 
     def _inferred(self, y: Tensor, depth: int) -> Iterator[tuple[Tensor, Reconstruction]]:
         """Yield the maps, with R, of the first `depth` layers; the switches of those below are fixed for each."""

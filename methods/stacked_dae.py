@@ -14,6 +14,7 @@ from torch.optim import SGD, Optimizer
 
 from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
 
+from .iterations import whose_turn
 from .rbm import TiedLayer
 
 
@@ -28,9 +29,8 @@ class StackedDAE(TorchLearner):
     the mean over the batch. Layers and amounts of noise are those of the deep learning tutorials (LISA lab,
     http://deeplearning.net/tutorial/SdA.html) for 28×28 digits, and so is the start of the weights.
 
-    Choices of ours: batches of 20, where the tutorial takes single images; equal shares of the budget for all layers,
-    the first ones getting the steps that are left over; and, for color images, noise in each channel on its own. Codes
-    and pixels, all in [0, 1], count as probabilities.
+    Choices of ours: batches of 20, where the tutorial takes single images; equal shares of the budget for all layers;
+    and, for color images, noise in each channel on its own. Codes and pixels, all in [0, 1], count as probabilities.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class StackedDAE(TorchLearner):
 
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Let the layer whose turn it is learn from one batch."""
-        turn = self._turn(run)
+        turn = whose_turn(run, self._done, self._total, len(self.widths))
         *below, (name, layer) = list(self._stack().items())[: turn + 1]
         clean = x.flatten(1)
         with run.autocast():
@@ -147,24 +147,7 @@ class StackedDAE(TorchLearner):
             h = layer.down(h)
         return h.view(-1, *self._shape)
 
-    def _turn(self, run: Run) -> int:
-        last = len(self.widths) - 1
-        by_time = run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
-        return max(turn_of(self._done, self._total, last + 1), min(last, int(by_time * (last + 1))))
-
 
 def masked(x: Tensor, share: float, run: Run) -> Tensor:
     """Return `x` with each number set to 0 with probability `share`, drawn from the run's generator "noise"."""
     return x * (torch.rand(x.shape, generator=run.generator("noise"), device=x.device) >= share)
-
-
-def turn_of(step: int, total: float, layers: int) -> int:
-    """Return which of `layers`, from 0, learns at `step` of `total`, both from 0; the first where `total` is infinite.
-
-    All have equally many consecutive steps, or the first ones one more than the others.
-    """
-    if math.isinf(total):
-        return 0
-    steps, left_over = divmod(int(total), layers)
-    longer = left_over * (steps + 1)
-    return step // (steps + 1) if step < longer else left_over + (step - longer) // steps

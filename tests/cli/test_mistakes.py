@@ -33,6 +33,10 @@ def assert_refused(done, *words: str) -> None:
         (["run", "--methods", "ae", "--set", "dae.width=8"], ["'dae'"]),
         (["run", "--methods", "ae", "--set", "width"], ["key=value"]),
         (["run", "--methods", "ae["], ["ae["]),
+        (
+            ["run", "--methods", "kmeans[receptive_field=9],epls,stacked-dae[widths=[5]]"],
+            ["kmeans: patches of 9×9 do not fit", "set receptive_field to at most 8", "epls:", "3 corruptions for 1"],
+        ),
         (["run", "--methods", "ae", "--protocols", "linear-svm[gird=1]"], ["'gird'", "'grid'"]),
         (["run", "--methods", "ae", "--seeds", "1,x"], ["--seeds"]),
         (["run", "--methods", "ae", "--memory", "much"], ["--memory", "4GB"]),

@@ -10,10 +10,12 @@ import torch
 from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from reprbench.methods.controls import PCA, RawPixels, Untrained
+from reprbench.methods.dcgan import DCGAN
 from reprbench.methods.deconvnet import DeconvNet
 from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
 from reprbench.methods.filters import RICA, SparseFiltering
+from reprbench.methods.inference_gan import ALI, BiGAN
 from reprbench.methods.kmeans import KMeans, RandomPatches
 from reprbench.methods.rbm import RBM
 from reprbench.methods.sparse_coding import SC
@@ -25,7 +27,7 @@ from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
-TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet]
+TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
 """Those that the shared loop trains."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
 CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]

@@ -331,17 +331,6 @@ def test_layers_are_learned_in_turn_and_those_below_stay():
     assert all(not torch.equal(one, other) for one, other in zip(learner.filters, start.filters, strict=True))
 
 
-def test_seconds_are_divided_among_the_layers_too(monkeypatch):
-    learner = make(DeconvNet, CHEAP, (1, 8, 8))
-    learner._done, learner._total = 5, float("inf")
-    run = Run(0, Budget(seconds=30))
-    found = []
-    for elapsed in (0.0, 9.9, 10.1, 19.9, 20.1, 29.9, 31.0):
-        monkeypatch.setattr(Run, "elapsed", elapsed)
-        found.append(learner._layer(run))
-    assert found == [0, 0, 1, 1, 2, 2, 2]
-
-
 def test_the_history_tells_the_cost_of_the_layer():
     images = blobs()
     learner, run = fitted(DeconvNet, images, **CHEAP)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from reprbench.methods.iterations import LBFGS_CHUNK, iterate, minimise
+from hypothesis import given
+from hypothesis import strategies as some
+from reprbench.methods.iterations import LBFGS_CHUNK, iterate, minimise, whose_turn
 from scipy import optimize
 
 from reprbench.run import Budget, Run
@@ -201,3 +205,20 @@ def test_it_goes_on_bit_for_bit_in_float32_with_weights_of_an_odd_number(tmp_pat
 def test_where_it_begins_at_the_minimum_it_stays():
     found = minimise(rosenbrock(), torch.ones(4, dtype=torch.float64), 25, new_run())
     assert torch.equal(found, torch.ones(4, dtype=torch.float64))
+
+
+@given(some.integers(1, 200), some.integers(1, 7))
+def test_the_steps_are_divided_evenly_and_in_order(total, layers):
+    run = Run(0, Budget(epochs=1))
+    turns = [whose_turn(run, step, total, layers) for step in range(total)]
+    counts = [turns.count(layer) for layer in range(layers)]
+    assert turns == sorted(turns) and len(turns) == sum(counts)
+    assert max(counts) - min(counts) <= 1
+
+
+def test_seconds_are_divided_like_steps_where_they_run_out_first(monkeypatch):
+    run = Run(0, Budget(epochs=1, seconds=9))
+    for elapsed, expected in [(0, 0), (2.9, 0), (3.1, 1), (6.1, 2), (20, 2)]:
+        monkeypatch.setattr(Run, "elapsed", elapsed)
+        assert whose_turn(run, 0, 100, 3) == expected
+    assert whose_turn(run, 0, math.inf, 3) == 2

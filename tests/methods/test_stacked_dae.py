@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 from fits import blobs, encoded, fitted
-from hypothesis import given
-from hypothesis import strategies as some
 from pydantic import ValidationError
-from reprbench.methods.stacked_dae import StackedDAE, masked, turn_of
+from reprbench.methods.stacked_dae import StackedDAE, masked
 from scipy.special import expit
 
 from reprbench import Decodes, Reconstructs, Resumes, UserError
@@ -30,14 +28,6 @@ def independent_loss(weight, c, b, clean, shown) -> float:
     z = expit(b + expit(c + shown @ weight) @ weight.T)
     losses = [-(x @ np.log(y) + (1 - x) @ np.log(1 - y)) for x, y in zip(clean, z, strict=True)]
     return float(np.mean(losses))
-
-
-@given(some.integers(1, 200), some.integers(1, 7))
-def test_the_steps_are_divided_evenly_and_in_order(total, layers):
-    turns = [turn_of(step, total, layers) for step in range(total)]
-    counts = [turns.count(layer) for layer in range(layers)]
-    assert turns == sorted(turns) and len(turns) == sum(counts)
-    assert counts == sorted(counts, reverse=True) and counts[0] - counts[-1] <= 1
 
 
 def test_each_layer_learns_only_in_its_turn():

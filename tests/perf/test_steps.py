@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -33,22 +31,6 @@ NETWORKS = [
     ((3, 96, 96), 64, 4),
 ]
 """Shape, width, and how often both are timed."""
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-"""glibc otherwise gives large feature maps back after every use, and each page of the next is a fault."""
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
-    """Call a function in a process of its own, whose memory is managed as `KEEP_MEMORY` says, with two threads."""
-    for name, value in KEEP_MEMORY.items():
-        monkeypatch.setenv(name, value)
-
-    def measure(function: Callable[..., float], *arguments: object) -> float:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, spawn, initializer=torch.set_num_threads, initargs=(2,)) as process:
-            return process.submit(function, *arguments).result()
-
-    return measure
 
 
 def ratio_of_times(one: Callable[[], object], other: Callable[[], object], repetitions: int) -> float:

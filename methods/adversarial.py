@@ -1,0 +1,241 @@
+"""The adversarial game, without and with an encoder: its losses, and a step in which a player moves but its own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from reprbench import FeatureMaps, Run, TorchLearner, UserError
+
+BETAS = (0.5, 0.999)
+"""Adam's, in the papers and the code of DCGAN, BiGAN and ALI alike."""
+CHANCE_MARGIN = 0.02
+NEARLY_PERFECT = 0.98
+"""A discriminator is called at chance or nearly perfect by its accuracy in the last epoch; choices of ours."""
+
+Inputs = tuple[Tensor, ...]
+"""What the discriminator judges: (images,), or (images, codes)."""
+
+
+class AdversarialLearner(TorchLearner):
+    """A discriminator learns to tell originals from fakes, and the generator's player to fool it.
+
+    Source: I. Goodfellow et al., "Generative adversarial nets" (2014), with the non-saturating loss of the generator.
+    With c the discriminator's logit, all terms being means over the batch, the players descend
+
+    * discriminator: softplus(−c(original)) + softplus(c(fake));
+    * generator: softplus(−c(fake)), and where it makes a part of the original's inputs too (`infers`), as the encoder
+      of BiGAN and ALI does, + softplus(c(original)).
+
+    "alternating": the discriminator moves first; the generator's gradient is that at the discriminator's new weights.
+    "simultaneous": both gradients are taken at the same weights, from the same logits, and then both move. In both, a
+    step makes one batch of fakes, which both players see, and no gradient of one player's loss is computed for the
+    other's weights.
+
+    The discriminator's batch normalizations normalize originals and fakes by the statistics of their own batches. Their
+    running averages, which evaluation uses, come from the originals alone, once a step (a choice of ours: what is
+    encoded are originals). Those of the other networks come from the one pass that a step makes through each.
+
+    Parameters
+    ----------
+    lr : Adam's learning rate, for both players.
+    weight_decay : weight of ½‖w‖², added to both players' losses.
+    updates : which player moves when, as above.
+
+    Notes
+    -----
+    The history has ``discriminator_loss``, ``generator_loss``, and ``discriminator_accuracy``, the share of originals
+    and fakes that the discriminator told right before its move.
+    """
+
+    lr: PositiveFloat = 2e-4
+    weight_decay: NonNegativeFloat = 0.0
+    updates: Literal["alternating", "simultaneous"] = "alternating"
+
+    infers: ClassVar[bool] = False
+    """Whether the inputs that go with originals depend on the weights of the generator's player."""
+
+    discriminator: nn.Module
+    generator: nn.Module
+
+    @abstractmethod
+    def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:
+        """Return the discriminator's inputs for the originals `x` and for as many fakes, with their gradients."""
+
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Return the networks that each optimiser changes."""
+        return {"discriminator": [self.discriminator], "generator": [self.generator]}
+
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Return one Adam for each player."""
+        return {
+            player: Adam(self._weights(player), self.lr, BETAS, weight_decay=self.weight_decay, foreach=True)
+            for player in self.players()
+        }
+
+    def judge(self, inputs: Inputs, run: Run) -> Tensor:
+        """Return the logits (N,) that `inputs` are those of originals."""
+        logits: Tensor = self.discriminator(*inputs)
+        return logits
+
+    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Learn from one batch."""
+        if len(x) < 2:
+            raise UserError(f"{self.method_name} normalizes by batches: it needs two images or more; give more images")
+        for optimiser in self._optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        with run.autocast():
+            originals, fakes = self.play(x, run)
+        move = self._move_at_once if self.updates == "simultaneous" else self._move_in_turn
+        real, fake, generator_loss = move(originals, fakes, run)
+        return {
+            "discriminator_loss": discriminator_loss(real, fake),
+            "generator_loss": generator_loss,
+            "discriminator_accuracy": torch.cat([real > 0, fake < 0]).float().mean(),
+        }
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a sentence if, in the last epoch, the game was as good as won or the discriminator at chance."""
+        accuracies = [row["discriminator_accuracy"] for row in history if "discriminator_accuracy" in row]
+        if not accuracies:
+            return []
+        told = f"(right {accuracies[-1]:.0%} of the time)"
+        if accuracies[-1] >= NEARLY_PERFECT:
+            return [f"the discriminator had won by the last epoch {told}: its loss taught the generator little"]
+        if abs(accuracies[-1] - 0.5) <= CHANCE_MARGIN:
+            return [f"the discriminator was at chance in the last epoch {told}: fakes are perfect, or it is too weak"]
+        return []
+
+    def _move_at_once(self, originals: Inputs, fakes: Inputs, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+        """Move both players by gradients at the same weights; return the logits, and the generator's loss."""
+        real, fake = self._logits(originals, run, recorded=True), self._logits(fakes, run)
+        loss = generator_loss(fake, real if self.infers else None)
+        torch.autograd.backward(
+            discriminator_loss(real, fake), inputs=self._weights("discriminator"), retain_graph=True
+        )
+        torch.autograd.backward(loss, inputs=self._weights("generator"))
+        for optimiser in self._optimisers.values():
+            optimiser.step()
+        return real.detach(), fake.detach(), loss
+
+    def _move_in_turn(self, originals: Inputs, fakes: Inputs, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+        """Move the discriminator, then the generator; return the logits before, and the generator's loss between."""
+        real, fake = self._logits(detached(originals), run, recorded=True), self._logits(detached(fakes), run)
+        torch.autograd.backward(discriminator_loss(real, fake), inputs=self._weights("discriminator"))
+        self._optimisers["discriminator"].step()
+        loss = generator_loss(self._logits(fakes, run), self._logits(originals, run) if self.infers else None)
+        torch.autograd.backward(loss, inputs=self._weights("generator"))
+        self._optimisers["generator"].step()
+        return real.detach(), fake.detach(), loss
+
+    def _logits(self, inputs: Inputs, run: Run, recorded: bool = False) -> Tensor:
+        """Return the logits of `inputs` in float32, `recorded` or not in the running averages."""
+        # A context for each pass: autocast keeps the weights it has cast, and between two passes they may move.
+        with run.autocast(), recording(self.discriminator, recorded):
+            logits = self.judge(inputs, run)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def _weights(self, player: str) -> list[nn.Parameter]:
+        return [weight for network in self.players()[player] for weight in network.parameters()]
+
+
+class InferenceGAN(AdversarialLearner):
+    """The game of BiGAN and ALI: an encoder E and a generator G make pairs of image and code that look alike.
+
+    Originals are pairs (x, E(x)), fakes (G(z), z) with z from the prior; E and G are one player.
+    """
+
+    infers = True
+
+    encoder: nn.Module
+
+    @abstractmethod
+    def prior(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return `count` codes z (count, D) from the prior, on the generator's device."""
+
+    @abstractmethod
+    def infer(self, x: Tensor, run: Run) -> Tensor:
+        """Return the codes (N, D) that go with `x` in training."""
+
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Return the networks that each optimiser changes."""
+        return {"discriminator": [self.discriminator], "generator": [self.generator, self.encoder]}
+
+    def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:
+        """Return (x, E(x)) and (G(z), z), with z from the run's generator "codes"."""
+        z = self.prior(len(x), run.generator("codes"))
+        return (x, self.infer(x, run)), (self.generator(z), z)
+
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return the hidden layers of E and, last, the code (N, D)."""
+        feature_maps: FeatureMaps = self.encoder(x)
+        return feature_maps
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Return G(h), the images of the codes `h`, in [0, 1]."""
+        images: Tensor = self.generator(h)
+        return images
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return G(E(x)).
+
+        Raises
+        ------
+        UserError
+            If `layer` is not the last: no other is a code.
+        """
+        *_, (last, h) = self.encode(x).items()
+        if layer not in {None, last}:
+            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
+        return self.decode(h)
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Return −E log σ(c(original)) − E log(1 − σ(c(fake))) from the logits of both."""
+    return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+
+
+def generator_loss(fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return −E log σ(c(fake)), and − E log(1 − σ(c(original))) where the logits of originals are given."""
+    loss = functional.softplus(-fake).mean()
+    return loss if real is None else loss + functional.softplus(real).mean()
+
+
+def detached(inputs: Inputs) -> Inputs:
+    """Return `inputs` as constants."""
+    return tuple(tensor.detach() for tensor in inputs)
+
+
+@contextmanager
+def recording(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Say whether batches in training mode count in the running averages of `network` inside the block."""
+    normalizations = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for module in normalizations:
+        module.track_running_stats = wanted
+    try:
+        yield
+    finally:
+        for module in normalizations:
+            module.track_running_stats = True
+
+
+def start_normal(network: nn.Module, deviation: float) -> None:
+    """Draw the weights of all convolutions and linear maps from N(0, deviation²) and set their biases to 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, std=deviation)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def uniform_codes(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Return codes (count, size), uniform in (−1, 1), on the generator's device."""
+    return torch.rand((count, size), generator=generator, device=generator.device) * 2 - 1
