@@ -18,7 +18,7 @@ from .single_layer import SingleLayer, split_polarity
 
 REDRAWN_BELOW = 1e-3
 """Squared norm of an OMP-1 dictionary row, before it is scaled to 1, below which it is drawn anew."""
-SHRINKAGE_STEPS = 60
+SHRINKAGE_STEPS = 100
 OMP_ITERATIONS, ALTERNATIONS = 50, 10
 
 
