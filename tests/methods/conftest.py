@@ -14,3 +14,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a checkpoint whenever one may be written."""
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)

@@ -96,3 +96,14 @@ def encoded(learner: Learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
             value.eval()
     with torch.inference_mode():
         return dict(learner.encode(x))
+
+
+def interrupting(after: int):
+    """A progress that is interrupted when it is told for the (after + 1)-th time."""
+    calls = iter(range(99))
+
+    def progress(what, share, values):
+        if next(calls) == after:
+            raise KeyboardInterrupt
+
+    return progress

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded
+from fits import blobs, encoded, interrupting
 from pydantic import ValidationError
 from reprbench.methods.dlif import DLIF, SOFTENING, pooled, principal_components, slow_reconstruction
 from reprbench.methods.filters import second_moments
-from reprbench.methods.iterations import Stages, iterate, minimise
+from reprbench.methods.iterations import minimise
 from reprbench.methods.tracks import draw_tracks
 from sklearn.decomposition import PCA
 
@@ -250,23 +250,6 @@ def test_layer_2_learns_from_what_encode_computes():
 # -- resume -------------------------------------------------------------------------------------------------------
 
 
-def interrupting(after: int):
-    """A progress that is interrupted when it is told for the (after + 1)-th time."""
-    calls = iter(range(99))
-
-    def progress(what, share, values):
-        if next(calls) == after:
-            raise KeyboardInterrupt
-
-    return progress
-
-
-@pytest.fixture
-def checkpoints(monkeypatch):
-    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
-
-
 # Either layer takes three steps, and a checkpoint follows every step but the one that was interrupted.
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 5])
 def test_an_interrupted_fit_goes_on_bit_for_bit_in_either_layer(after, tmp_path, checkpoints):
@@ -292,44 +275,6 @@ def test_a_finished_fit_is_not_done_again(tmp_path, checkpoints):
 
 def timeless(row):
     return {name: value for name, value in row.items() if name != "seconds"}
-
-
-def count_up(run: Run, stages: Stages, name: str, total: int) -> float:
-    def step(state):
-        return {"sum": state["sum"] + torch.rand((), generator=run.generator(name))}, {}
-
-    return float(iterate(run, total, {"sum": torch.zeros(())}, step, stages)["sum"])
-
-
-@pytest.mark.parametrize("after", range(1, 7))
-def test_stages_of_any_length_go_on_where_they_were(after, tmp_path, checkpoints):
-    def fit(run):
-        stages = Stages(run, 3)
-        return [count_up(run, stages, name, total) for name, total in (("a", 1), ("b", 2), ("c", 4))]
-
-    undisturbed = fit(Run(0, Budget(epochs=1)))
-    assert len(set(undisturbed)) == 3
-    shares = []
-    with pytest.raises(KeyboardInterrupt):
-        fit(Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupting(after)))
-    run = Run(0, Budget(epochs=1), folder=tmp_path, progress=lambda what, share, values: shares.append(share))
-    assert fit(run) == undisturbed
-    assert shares == pytest.approx([1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6, 11 / 12, 1][after:])
-
-
-def test_the_seconds_are_divided_between_the_stages(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(Run, "elapsed", property(lambda self: now[0]))
-
-    def step(state):
-        now[0] += 1
-        return {"made": state["made"] + 1}, {}
-
-    run = Run(0, Budget(seconds=10))
-    stages = Stages(run, 2)
-    assert [iterate(run, total, {"made": 0}, step, stages)["made"] for total in (2, 99)] == [2, 8]
-    now[0], stages = 0.0, Stages(run, 2)
-    assert [iterate(run, 99, {"made": 0}, step, stages)["made"] for _ in range(2)] == [5, 5]
 
 
 # -- what every learner promises ------------------------------------------------------------------------------------

@@ -5,33 +5,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from fits import interrupting
 from hypothesis import given
 from hypothesis import strategies as some
-from reprbench.methods.iterations import LBFGS_CHUNK, iterate, minimise, whose_turn
+from reprbench.methods.iterations import LBFGS_CHUNK, Stages, iterate, minimise, whose_turn
 from scipy import optimize
 
 from reprbench.run import Budget, Run
 
-
-@pytest.fixture(autouse=True)
-def a_checkpoint_whenever_possible(monkeypatch):
-    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+pytestmark = pytest.mark.usefixtures("checkpoints")
 
 
 def new_run(folder=None, progress=None, **budget) -> Run:
     return Run(0, Budget(**(budget or {"epochs": 1})), folder=folder, progress=progress)
-
-
-def interrupting(after: int):
-    """A progress that is interrupted when it is told for the (after + 1)-th time."""
-    calls = iter(range(99))
-
-    def progress(what, share, values):
-        if next(calls) == after:
-            raise KeyboardInterrupt
-
-    return progress
 
 
 def walk(run: Run, total: int, steps: list[int] | None = None) -> torch.Tensor:
@@ -205,6 +191,44 @@ def test_it_goes_on_bit_for_bit_in_float32_with_weights_of_an_odd_number(tmp_pat
 def test_where_it_begins_at_the_minimum_it_stays():
     found = minimise(rosenbrock(), torch.ones(4, dtype=torch.float64), 25, new_run())
     assert torch.equal(found, torch.ones(4, dtype=torch.float64))
+
+
+def count_up(run: Run, stages: Stages, name: str, total: int) -> float:
+    def step(state):
+        return {"sum": state["sum"] + torch.rand((), generator=run.generator(name))}, {}
+
+    return float(iterate(run, total, {"sum": torch.zeros(())}, step, stages)["sum"])
+
+
+@pytest.mark.parametrize("after", range(1, 7))
+def test_stages_of_any_length_go_on_where_they_were(after, tmp_path):
+    def fit(run):
+        stages = Stages(run, 3)
+        return [count_up(run, stages, name, total) for name, total in (("a", 1), ("b", 2), ("c", 4))]
+
+    undisturbed = fit(Run(0, Budget(epochs=1)))
+    assert len(set(undisturbed)) == 3
+    shares = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupting(after)))
+    run = Run(0, Budget(epochs=1), folder=tmp_path, progress=lambda what, share, values: shares.append(share))
+    assert fit(run) == undisturbed
+    assert shares == pytest.approx([1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6, 11 / 12, 1][after:])
+
+
+def test_the_seconds_are_divided_between_the_stages(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(Run, "elapsed", property(lambda self: now[0]))
+
+    def step(state):
+        now[0] += 1
+        return {"made": state["made"] + 1}, {}
+
+    run = Run(0, Budget(seconds=10))
+    stages = Stages(run, 2)
+    assert [iterate(run, total, {"made": 0}, step, stages)["made"] for total in (2, 99)] == [2, 8]
+    now[0], stages = 0.0, Stages(run, 2)
+    assert [iterate(run, 99, {"made": 0}, step, stages)["made"] for _ in range(2)] == [5, 5]
 
 
 @given(some.integers(1, 200), some.integers(1, 7))
