@@ -24,13 +24,15 @@ def draw_patches(images: Images, count: int, size: int, downsample: int, run: Ru
     """Return `count` random patches of `images`, float32 of shape (count, size·size·C), on the run's device.
 
     Images, and places in them, are drawn from the generator "patches", with repetition, from no more images than the
-    run's budget allows. Of the images no more than a block is in memory.
+    run's budget allows. No more are drawn than there are places. Of the images no more than a block is in memory.
     """
     generator = run.numpy_generator("patches")
-    rows = drawn_images(images, count, generator, run)
     channels, height, width = images.shape
-    tops = generator.integers(height // downsample - size + 1, size=count)
-    lefts = generator.integers(width // downsample - size + 1, size=count)
+    rows_of_places, columns_of_places = height // downsample - size + 1, width // downsample - size + 1
+    count = min(count, len(images) * rows_of_places * columns_of_places)
+    rows = drawn_images(images, count, generator, run)
+    tops = generator.integers(rows_of_places, size=count)
+    lefts = generator.integers(columns_of_places, size=count)
     patches = torch.empty(count, size * size * channels, device=run.device)
     for start in range(0, count, BLOCK):
         block = slice(start, start + BLOCK)

@@ -33,7 +33,7 @@ class SingleLayer(Learner):
     receptive_field : side of the square patches, in pixels.
     stride : pixels between the positions at which an image is encoded.
     downsample : images are first averaged over squares of so many pixels a side; 3 is the paper's for STL-10.
-    n_patches : how many are drawn from the training images.
+    n_patches : how many are drawn from the training images; no more than these have places for a patch.
     contrast : what is added to the variance of a patch, in squared grey levels (0–255).
     whitening : ε, what is added to the eigenvalues of the covariance of the patches.
     """

@@ -31,9 +31,9 @@ def noise(count: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
 
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_drawn_patches_are_cut_from_the_images_in_the_order_row_column_channel(height, width):
-    drawn = draw_patches(coordinates(20, height, width), 500, 4, 1, new_run())
-    assert drawn.shape == (500, 48) and drawn.dtype == torch.float32
-    squares = drawn.reshape(500, 4, 4, 3)
+    drawn = draw_patches(coordinates(20, height, width), 300, 4, 1, new_run())
+    assert drawn.shape == (300, 48) and drawn.dtype == torch.float32
+    squares = drawn.reshape(300, 4, 4, 3)
     tops, lefts, numbers = squares[:, 0, 0].T
     steps = torch.arange(4)
     assert torch.equal(squares[..., 0], (tops[:, None] + steps)[:, :, None].expand(-1, 4, 4))
@@ -45,8 +45,8 @@ def test_drawn_patches_are_cut_from_the_images_in_the_order_row_column_channel(h
 
 
 def test_a_patch_of_grey_levels_keeps_their_scale():
-    drawn = draw_patches(Images(np.full((3, 1, 8, 8), 255, dtype=np.uint8)), 10, 8, 1, new_run())
-    assert torch.equal(drawn, torch.full((10, 64), 255.0))
+    drawn = draw_patches(Images(np.full((3, 1, 8, 8), 255, dtype=np.uint8)), 3, 8, 1, new_run())
+    assert torch.equal(drawn, torch.full((3, 64), 255.0))
 
 
 def test_the_draw_depends_on_the_seed_alone_and_not_on_blocks(monkeypatch):
@@ -182,3 +182,9 @@ def test_folded_filters_respond_as_filters_to_whitened_patches():
     filters = torch.randn(5, 6, dtype=torch.float64)
     folded, biases = whitening.folded_into(filters)
     torch.testing.assert_close(patches @ folded.T + biases, whitening.apply_(patches.clone()) @ filters.T)
+
+
+def test_no_more_patches_are_drawn_than_there_are_places():
+    images = noise(3, (1, 8, 9))
+    assert draw_patches(images, 10_000, 4, 1, new_run()).shape == (3 * 5 * 6, 16)
+    assert draw_patches(images, 10_000, 4, 2, new_run()).shape == (3, 16)
