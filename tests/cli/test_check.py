@@ -4,7 +4,7 @@ from __future__ import annotations
 def test_a_plugin_that_conforms(cli, plugin):
     done = cli("check", str(plugin("good.py", '@register("good")\nclass A(Flat): ...\n')))
     assert done.returncode == 0, done.stdout
-    assert "good: 20 of 20 checks passed" in done.stdout
+    assert "good: 26 of 26 checks passed" in done.stdout
 
 
 def test_a_plugin_that_does_not(cli, plugin):
