@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
+from reprbench import FeatureMaps, ImageShape, Run, UserError, register
 
 from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalised
-from .iterations import whose_turn
+from .layerwise import LayerwiseLearner
 
 VARIANCE_FLOOR = 1e-4
 """Added to an image's variance, so that one of a single color becomes zeros and not noise."""
@@ -21,7 +20,7 @@ ENCODED_AT_ONCE = 64
 
 
 @register("deconvnet")
-class DeconvNet(TorchLearner):
+class DeconvNet(LayerwiseLearner):
     """Deconvolutional network: maps z_l with a small (λ_l/2)‖R_l z_l − y‖² + ‖z_l‖₁, for l = 1, 2, … in turn.
 
     Source: M. Zeiler, G. Taylor, R. Fergus, "Adaptive deconvolutional networks for mid and high level feature learning"
@@ -93,30 +92,15 @@ class DeconvNet(TorchLearner):
         """Return none: filters are fitted by least squares."""
         return {}
 
-    def fit(self, images: Images, run: Run) -> None:
-        """Learn the filters of one layer after the other, each in its share of the budget."""
-        self._done, self._total = 0, run.budget.steps(len(images), min(self.batch_size, len(images)))
-        super().fit(images, run)
-
-    def training_state(self) -> dict[str, Any]:
-        """Return the filters and the number of steps taken."""
-        return {**super().training_state(), "done": self._done}
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put filters and the number of steps back."""
-        super().load_training_state(state)
-        self._done = state["done"]
-
     @torch.no_grad()
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Infer the maps of a batch up to the layer whose turn it is, and improve that layer's filters."""
-        layer = whose_turn(run, self._done, self._total, len(self.maps))
+        layer = self.turn(run, len(self.maps))
         y, _, _ = contrast_normalised(x)
         *_, (z, reconstruction) = self._inferred(y, layer + 1)
         errors = (reconstruction.images(z) - y).square()
         filters = fitted_filters(reconstruction, z, y, self.filter_steps)
         self.filters[layer].copy_(normalised(filters))
-        self._done += 1
         sparsity = z.abs().sum() / len(x)
         return {
             "layer": torch.full((), layer + 1.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
-from reprbench import FeatureMaps, Images, ImageShape, Run, TorchLearner, UserError, register
+from reprbench import FeatureMaps, ImageShape, Run, UserError, register
 
-from .iterations import whose_turn
+from .layerwise import LayerwiseLearner
 from .rbm import TiedLayer
 
 
 @register("stacked-dae")
-class StackedDAE(TorchLearner):
+class StackedDAE(LayerwiseLearner):
     """Stacked denoising autoencoders, learned greedily, with tied weights and sigmoid units, without fine-tuning.
 
     Source: P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked denoising autoencoders: learning
@@ -74,23 +74,9 @@ class StackedDAE(TorchLearner):
         """Return, for each layer, gradient descent without momentum."""
         return {name: SGD(layer.parameters(), lr=self.lr) for name, layer in self._stack().items()}
 
-    def fit(self, images: Images, run: Run) -> None:
-        """Learn with the shared loop, one layer after another."""
-        self._done, self._total = 0, run.budget.steps(len(images), min(self.batch_size, len(images)))
-        super().fit(images, run)
-
-    def training_state(self) -> dict[str, Any]:
-        """Return the number of steps made, which tells whose turn it is, besides the layers."""
-        return {**super().training_state(), "done": self._done}
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put the number of steps back, too."""
-        super().load_training_state(state)
-        self._done = state["done"]
-
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Let the layer whose turn it is learn from one batch."""
-        turn = whose_turn(run, self._done, self._total, len(self.widths))
+        turn = self.turn(run, len(self.widths))
         *below, (name, layer) = list(self._stack().items())[: turn + 1]
         clean = x.flatten(1)
         with run.autocast():
@@ -103,7 +89,6 @@ class StackedDAE(TorchLearner):
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
-        self._done += 1
         return {"reconstruction": loss, "layer": torch.full((), turn + 1.0, device=x.device)}
 
     def encode(self, x: Tensor) -> FeatureMaps:

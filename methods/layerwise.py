@@ -1,0 +1,39 @@
+"""Learning one layer after another with the shared loop, each in its share of the budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reprbench import Images, Run, TorchLearner
+
+
+class LayerwiseLearner(TorchLearner):
+    """A learner whose layers learn in turn; its `step` asks `turn` for the layer, once."""
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn with the shared loop, one layer after another."""
+        self._done, self._total = 0, run.budget.steps(len(images), min(self.batch_size, len(images)))
+        super().fit(images, run)
+
+    def turn(self, run: Run, layers: int) -> int:
+        """Return which of the `layers`, from 0, learns from this step, and count the step."""
+        self._done += 1
+        return whose_turn(run, self._done - 1, self._total, layers)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the number of steps made, which tells whose turn it is, besides networks and optimisers."""
+        return {**super().training_state(), "done": self._done}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Put the number of steps back, too."""
+        super().load_training_state(state)
+        self._done = state["done"]
+
+
+def whose_turn(run: Run, step: int, total: float, count: int) -> int:
+    """Return which of `count` layers that learn one after another, from 0, has `step` of `total`, both from 0.
+
+    All have as many steps, to one. Where the budget's seconds run out first, these are shared like the steps.
+    """
+    by_time = count * run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
+    return min(int(max(count * step / total, by_time)), count - 1)
