@@ -107,3 +107,12 @@ def minimise(
     begin: State = {"weights": start, "optimiser": {}, "iterations": 0}
     final: Tensor = iterate(run, math.ceil(iterations / LBFGS_CHUNK), begin, step, stages)["weights"]
     return final.to(start.device)
+
+
+def whose_turn(run: Run, step: int, total: float, count: int) -> int:
+    """Return which of `count` layers that learn one after another, from 0, has `step` of `total`, both from 0.
+
+    All have as many steps, to one. Where the budget's seconds run out first, these are shared like the steps.
+    """
+    by_time = count * run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
+    return min(int(max(count * step / total, by_time)), count - 1)

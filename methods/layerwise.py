@@ -6,6 +6,8 @@ from typing import Any
 
 from reprbench import Images, Run, TorchLearner
 
+from .iterations import whose_turn
+
 
 class LayerwiseLearner(TorchLearner):
     """A learner whose layers learn in turn; its `step` asks `turn` for the layer, once."""
@@ -28,12 +30,3 @@ class LayerwiseLearner(TorchLearner):
         """Put the number of steps back, too."""
         super().load_training_state(state)
         self._done = state["done"]
-
-
-def whose_turn(run: Run, step: int, total: float, count: int) -> int:
-    """Return which of `count` layers that learn one after another, from 0, has `step` of `total`, both from 0.
-
-    All have as many steps, to one. Where the budget's seconds run out first, these are shared like the steps.
-    """
-    by_time = count * run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
-    return min(int(max(count * step / total, by_time)), count - 1)

@@ -4,7 +4,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as some
-from reprbench.methods.layerwise import whose_turn
+from reprbench.methods.iterations import whose_turn
 
 from reprbench.run import Budget, Run
 
