@@ -173,12 +173,13 @@ class DLIF(Learner):
         first = self._layer1(shrunk(255 * x, self.downsample), self.stride)
         step = self._shift // self.stride
         height, width = (side - step for side in first.shape[1:3])
-        filters = self.second @ self.components
-        responses = -(filters @ self.centre)
+        # First the few components, then the many filters: a product of both would be the larger matrix.
+        reduced = -(self.components @ self.centre)
         corners = product((0, step), (0, step))
-        for (top, left), part in zip(corners, filters.split(first.shape[3], dim=1), strict=True):
-            responses = responses + functional.linear(first[:, top : top + height, left : left + width], part)
-        return {"layer1": first.permute(0, 3, 1, 2), "layer2": pooled(responses).permute(0, 3, 1, 2)}
+        for (top, left), part in zip(corners, self.components.split(first.shape[3], dim=1), strict=True):
+            reduced = reduced + functional.linear(first[:, top : top + height, left : left + width], part)
+        second = pooled(functional.linear(reduced, self.second))
+        return {"layer1": first.permute(0, 3, 1, 2), "layer2": second.permute(0, 3, 1, 2)}
 
 
 def slow_reconstruction(weights: Tensor, tracks: Tensor, moments: Tensor, slowness: float) -> Tensor:
