@@ -56,6 +56,7 @@ class FoldProtocol(Protocol):
             learned_from = rows if subject.supervised else None
             train = subject.features(learned_from, "train", rows if subject.supervised else used, view)
             test = subject.features(learned_from, "test", test_rows, view)
-            # A fold of everything needs no copy of it.
-            part = train if len(train) == len(rows) else train[np.searchsorted(used, rows)]
+            # A fold of everything, in its order, needs no copy of it.
+            as_it_is = subject.supervised or np.array_equal(used, rows)
+            part = train if as_it_is else train[np.searchsorted(used, rows)]
             yield Fold(number, part, data.train_labels[rows], test)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import Diverged
+from reprbench.images import Rows
 
 Matrix = NDArray[np.floating[Any]]
-Rows = NDArray[np.int64]
 
 _BLOCK = 2**20  # elements of a matrix that are converted at a time: they stay in the CPU's cache
 

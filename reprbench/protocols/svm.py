@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError
-from reprbench.protocols.standardise import Matrix, Rows, Standardiser, row_blocks, standardise
+from reprbench.images import Rows
+from reprbench.protocols.standardise import Matrix, Standardiser, row_blocks, standardise
 from reprbench.protocols.svm_machines import Labels, LinearSVMs, fit_svm
 
 if TYPE_CHECKING:

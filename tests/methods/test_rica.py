@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, interrupting
 from pydantic import ValidationError
 from reprbench.methods import kmeans
 from reprbench.methods.filters import RICA, rica, second_moments, unit_rows
@@ -159,21 +159,13 @@ def test_flat_images_have_finite_features():
     assert encoded(learner, torch.full((2, 1, 8, 8), 0.5))["features"].isfinite().all()
 
 
-def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, checkpoints):
     images, parameters = blobs(), {**SMALL, "iterations": 35}
     undisturbed, run = fitted(RICA, images, **parameters)
-    calls = iter(range(9))
-
-    def interrupt(what, share, values):
-        if next(calls) == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         learner = RICA(**parameters)
         learner.build(images.shape)
-        learner.fit(images, Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupt))
+        learner.fit(images, Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupting(2)))
     resumed, second_run = fitted(RICA, images, folder=tmp_path, **parameters)
     one, other = learner_state(undisturbed), learner_state(resumed)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, interrupting
 from reprbench.methods import kmeans
 from reprbench.methods.patches import every_patch, normalise_contrast
 from reprbench.methods.sparse_coding import SC, alternation, lasso, omp1_step, sparse_codes, unit_rows
@@ -150,19 +150,13 @@ def test_the_number_of_iterations_is_the_papers_unless_given():
 
 
 @pytest.mark.parametrize("training", ["omp1", "sparse-coding"])
-def test_an_interrupted_fit_goes_on_bit_for_bit(training, tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+def test_an_interrupted_fit_goes_on_bit_for_bit(training, tmp_path, checkpoints):
     images, parameters = blobs(10), {**SMALL, "training": training, "n_features": 60, "n_patches": 50}
     undisturbed, _ = fitted(SC, images, **parameters)
-    told = iter(range(99))
-
-    def progress(what, share, values):
-        if next(told) == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        make(SC, parameters, images.shape).fit(images, Run(0, Budget(epochs=1), folder=tmp_path, progress=progress))
+        make(SC, parameters, images.shape).fit(
+            images, Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupting(3))
+        )
     resumed, run = fitted(SC, images, folder=tmp_path, **parameters)
     assert len(run.history) == SMALL["iterations"]
     one, other = learner_state(undisturbed), learner_state(resumed)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, interrupting
 from reprbench.methods import kmeans
 from reprbench.methods.filters import SparseFiltering, feature_norms, second_moments, sparse_filtering
 from torch.autograd import gradcheck
@@ -170,21 +170,13 @@ def test_the_features_of_every_patch_have_unit_norm():
     torch.testing.assert_close(norms, torch.ones_like(norms))
 
 
-def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, checkpoints):
     images, parameters = blobs(), {**SMALL, "iterations": 35}
     undisturbed, run = fitted(SparseFiltering, images, **parameters)
-    calls = iter(range(9))
-
-    def interrupt(what, share, values):
-        if next(calls) == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         learner = SparseFiltering(**parameters)
         learner.build(images.shape)
-        learner.fit(images, Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupt))
+        learner.fit(images, Run(0, Budget(epochs=1), folder=tmp_path, progress=interrupting(2)))
     resumed, second_run = fitted(SparseFiltering, images, folder=tmp_path, **parameters)
     one, other = learner_state(undisturbed), learner_state(resumed)
     assert set(one) == {"mean", "matrix", "dictionary", "norms"}

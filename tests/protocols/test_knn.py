@@ -111,3 +111,11 @@ def test_more_neighbours_than_examples_are_the_users_mistake():
     (protocol,) = make_protocols([parse_call("knn[k=4]")])
     with pytest.raises(UserError, match="4 neighbours need as many labeled images, not 3; set k lower"):
         protocol.evaluate(subject()[0], 0)
+
+
+def test_a_single_fold_in_any_order_keeps_features_and_labels_together(monkeypatch):
+    monkeypatch.setattr(Data, "folds", (np.array([2, 0, 1]),))
+    (protocol,) = make_protocols([parse_call("knn")])
+    (fold,) = protocol.each_fold(subject()[0])
+    assert fold.labels.tolist() == [2, 0, 1]
+    assert np.array_equal(fold.train, FEATURES[[2, 0, 1]])
