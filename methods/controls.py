@@ -66,12 +66,24 @@ class RawPixels(Learner):
 
     control = True
 
+    def build(self, shape: ImageShape) -> None:
+        """Remember the shape of the images."""
+        self._shape = shape
+
     def fit(self, images: Images, run: Run) -> None:
         """Learn nothing."""
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the pixels as vectors, so that no pooling applies."""
         return {"pixels": x.flatten(1)}
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Return the vectors `h` as images: the identity, beside which every reconstruction has to stand."""
+        return h.unflatten(1, self._shape)
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return `x` as it is."""
+        return x
 
 
 @register("pca")
@@ -98,6 +110,10 @@ class PCA(Learner):
     directions: Tensor
     """(n_components, C·H·W); with `whiten`, divided by the standard deviations."""
 
+    def build(self, shape: ImageShape) -> None:
+        """Remember the shape of the images."""
+        self._shape = shape
+
     def fit(self, images: Images, run: Run) -> None:
         """Find the components."""
         from sklearn import decomposition
@@ -120,6 +136,18 @@ class PCA(Learner):
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the coordinates (N, n_components)."""
         return {"components": (x.flatten(1) - self.mean.to(x.device)) @ self.directions.T.to(x.device)}
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Return the images of the coordinates `h` (N, n_components), clipped to [0, 1]."""
+        # The rows of `directions` are orthogonal; with `whiten` each is shorter by the factor that made h larger.
+        directions = self.directions.to(h.device)
+        pixels = self.mean.to(h.device) + h @ (directions / directions.square().sum(1, keepdim=True))
+        return pixels.unflatten(1, self._shape).clamp(0, 1)
+
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return the projection of `x` onto the components, clipped to [0, 1]."""
+        (h,) = self.encode(x).values()
+        return self.decode(h)
 
 
 def chosen(images: Images, most: int, run: Run) -> Rows:

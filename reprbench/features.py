@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,11 +103,13 @@ def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
 def extract(
     learner: Learner,
     images: Images,
-    view: View,
+    views: Sequence[View],
     device: str = "cpu",
     advance: Callable[[float], None] = lambda share: None,
-) -> Iterator[Matrix]:
-    """Yield the features of `images` in order, in batches of shape (n, D), from a learner in evaluation mode.
+) -> Iterator[list[Matrix]]:
+    """Yield the features of `images` in order, in batches: one matrix (n, D) for each view, from one encoding.
+
+    The learner is in evaluation mode.
 
     Raises
     ------
@@ -119,13 +122,14 @@ def extract(
     for x in images.batches(learner.encode_batch_size, device):
         # Entered anew for each batch: between two of them the caller's code runs.
         with evaluating(learner):
-            matrix = view.matrix(checked(learner.encode(x), len(x)))
-            finite = bool(torch.isfinite(matrix).all())
+            maps = checked(learner.encode(x), len(x))
+            matrices = [view.matrix(maps) for view in views]
+            finite = all(bool(torch.isfinite(matrix).all()) for matrix in matrices)
         if not finite:
             raise Diverged(f"the features of images {done} … {done + len(x) - 1} are not finite")
         done += len(x)
         advance(done / len(images))
-        yield matrix.cpu().numpy()
+        yield [matrix.cpu().numpy() for matrix in matrices]
 
 
 class FeatureCache:
@@ -134,38 +138,45 @@ class FeatureCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def matrix(
+    def matrices(
         self,
         key: Mapping[str, Any],
         learner: Callable[[], Learner],
         images: Images,
         rows: Rows,
-        view: View,
+        views: Sequence[View],
         device: str = "cpu",
         advance: Callable[[float], None] = lambda share: None,
-    ) -> Matrix:
-        """Return the features of `rows` of `images`, float32 of shape (len(rows), D), extracted at most once.
+    ) -> list[Matrix]:
+        """Return the features of `rows` of `images`, float32 of shape (len(rows), D), in every view.
+
+        What is not there yet is extracted, each image being encoded once for all views.
 
         Parameters
         ----------
         key : what identifies the learner's fit and the images (JSON-able).
-        learner : called only if the features are not there yet.
+        learner : called only if features are missing.
         """
+        paths = {view: self._path(key, rows, view) for view in views}
+        missing = {view: path for view, path in paths.items() if not path.exists()}
+        if missing:
+            batches = extract(learner(), images.take(rows), list(missing), device, advance)
+            _write_matrices(list(missing.values()), batches, len(rows))
+        return [np.load(paths[view], mmap_mode="r", allow_pickle=False) for view in views]
+
+    def _path(self, key: Mapping[str, Any], rows: Rows, view: View) -> Path:
         content = {**key, "view": view.model_dump(mode="json"), "rows": hashlib.sha256(rows.tobytes()).hexdigest()}
-        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        path = self.folder / f"{name}.npy"
-        if not path.exists():
-            _write_matrix(path, extract(learner(), images.take(rows), view, device, advance), len(rows))
-        matrix: Matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-        return matrix
+        return self.folder / f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.npy"
 
 
-def _write_matrix(path: Path, batches: Iterator[Matrix], count: int) -> None:
-    """Write batches of rows as one .npy file, in one step, holding one batch in memory."""
-    first = next(batches)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False}
-        np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, first.shape[1])})
-        file.write(np.ascontiguousarray(first).data)
-        for batch in batches:
-            file.write(np.ascontiguousarray(batch).data)
+def _write_matrices(paths: Sequence[Path], batches: Iterator[list[Matrix]], count: int) -> None:
+    """Write batches of rows as one .npy file for each path, each in one step, holding one batch in memory."""
+    with ExitStack() as stack:
+        temporaries = [stack.enter_context(replacing(path)) for path in paths]
+        files = [stack.enter_context(temporary.open("wb")) for temporary in temporaries]
+        for number, matrices in enumerate(batches):
+            for file, matrix in zip(files, matrices, strict=True):
+                if number == 0:
+                    header = {"descr": np.lib.format.dtype_to_descr(matrix.dtype), "fortran_order": False}
+                    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, matrix.shape[1])})
+                file.write(np.ascontiguousarray(matrix).data)

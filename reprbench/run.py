@@ -21,6 +21,7 @@ from reprbench.spec import Budget
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch import Tensor
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -49,6 +50,8 @@ class Run:
     device : "cpu" or a CUDA device.
     folder : where the checkpoint is kept; None keeps none.
     progress : called now and then with what is being done.
+    watched : float32 images (N, C, H, W) of those the learner is fitted to, on the device: what it makes of them in the
+        course of the fit is kept in `snapshots`.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Run:
         device: str = "cpu",
         folder: Path | None = None,
         progress: Progress | None = None,
+        watched: Tensor | None = None,
     ) -> None:
         import torch
 
@@ -66,6 +70,9 @@ class Run:
         self.device = torch.device(device)
         self.history: list[dict[str, float]] = []
         self.images_seen = 0
+        self.watched = watched
+        self.snapshots: list[tuple[float, Tensor]] = []
+        """Epochs, fractions included, and the reconstructions of the watched images after so many, on the CPU."""
         self._folder = folder
         self._progress = progress or (lambda what, share, values: None)
         self._generators: dict[str, torch.Generator] = {}
@@ -140,6 +147,7 @@ class Run:
             "elapsed": self.elapsed,
             "images_seen": self.images_seen,
             "history": self.history,
+            "snapshots": self.snapshots,
             "generators": {name: generator.get_state() for name, generator in self._generators.items()},
             "global": torch.random.get_rng_state(),
         }
@@ -168,6 +176,7 @@ class Run:
         self._started = time.monotonic() - own["elapsed"]
         self.images_seen = own["images_seen"]
         self.history = own["history"]
+        self.snapshots = [(epoch, images) for epoch, images in own["snapshots"]]
         for name, generator_state in own["generators"].items():
             self.generator(name).set_state(generator_state)
         torch.random.set_rng_state(own["global"])

@@ -90,7 +90,7 @@ def encode_flops(learner: Learner, x: Tensor) -> int:
 
 
 @contextmanager
-def evaluating(learner: Learner) -> Iterator[None]:
+def evaluating(learner: object) -> Iterator[None]:
     """Guarantee evaluation mode, for every network the learner holds, and no gradients inside the block."""
     import torch
 

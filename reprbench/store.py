@@ -54,6 +54,18 @@ class DataRecord(_Part):
     folds: int
 
 
+class CurveRecord(_Part):
+    """Measurements that are read as a line: those of `metric` at the coordinates `at`, against the coordinate `x`."""
+
+    metric: str
+    x: str
+    at: dict[str, Any] = Field(default_factory=dict)
+    title: str = ""
+    x_label: str = ""
+    log: bool = False
+    """Whether the axis of x is logarithmic."""
+
+
 class Evaluation(_Part):
     """What one protocol found."""
 
@@ -69,6 +81,11 @@ class Evaluation(_Part):
     warnings: list[str] = Field(default_factory=list)
     missing: str | None = None
     """Why the protocol could not be run on this learner."""
+    headline_at: dict[str, Any] = Field(default_factory=dict)
+    """The coordinates of the headline's measurements, besides the fold; every measurement of the metric by default."""
+    curves: list[CurveRecord] = Field(default_factory=list)
+    figures: list[str] = Field(default_factory=list)
+    """Files in the trial's folder, such as ``figures/robustness-1a2b3c4d-grid.png``."""
 
 
 class Cost(_Part):

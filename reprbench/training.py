@@ -15,14 +15,18 @@ from torch import Tensor, nn
 
 from reprbench.errors import Diverged
 from reprbench.images import Images, Rows
-from reprbench.learner import Learner, Resumes, SupervisedLearner
+from reprbench.learner import Learner, Reconstructs, Resumes, SupervisedLearner
 from reprbench.run import Run
+from reprbench.state import evaluating
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 REPORT_SECONDS = 0.5
 """How often the loop looks at the values of its steps, which on CUDA waits for the device."""
+
+SNAPSHOT_EPOCHS = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
+"""After how many epochs (and before the first, and after the last) a fit keeps what it makes of the watched images."""
 
 Step = Callable[[Tensor, Rows], Mapping[str, Tensor]]
 """Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns 0-d values to log."""
@@ -99,7 +103,8 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
 
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
     another epoch. The means of the returned values over each epoch become a row of the history. Nothing inside the
-    loop waits for the device but twice a second. A learner goes on from the run's checkpoint, bit for bit.
+    loop waits for the device but twice a second. A learner goes on from the run's checkpoint, bit for bit. One that
+    reconstructs leaves snapshots of the run's watched images after 0, 1, 2, 5, 10, 20, … epochs and at the end.
 
     Raises
     ------
@@ -113,6 +118,8 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     if (state := run.restore_checkpoint()) is not None:
         learner.load_training_state(state["learner"])
         done, means = state["step"], Means.of(state["means"])
+    else:
+        _snapshot(learner, run, 0.0)
     looked = time.monotonic()
     for position in _positions(done, total, run):
         epoch, index = divmod(position, epoch_steps)
@@ -124,14 +131,26 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
         ends_epoch = index == epoch_steps - 1 or position + 1 >= total
         if ends_epoch:
             run.log(position + 1, epoch=epoch + 1, **means.take())
+            if index == epoch_steps - 1 and epoch + 1 in SNAPSHOT_EPOCHS:
+                _snapshot(learner, run, float(epoch + 1))
         if ends_epoch or time.monotonic() - looked > REPORT_SECONDS:
             looked = time.monotonic()
             _report(run, position + 1, total, means)
             if run.checkpoint_due():
                 state = {"learner": learner.training_state(), "step": position + 1, "means": means.state()}
                 run.save_checkpoint(state)
+        done = position + 1
     if means.count:
-        run.log(position + 1, epoch=epoch + 1, **means.take())
+        run.log(done, epoch=-(-done // epoch_steps), **means.take())
+    if run.snapshots and run.snapshots[-1][0] < done / epoch_steps:
+        _snapshot(learner, run, done / epoch_steps)
+
+
+def _snapshot(learner: Any, run: Run, epoch: float) -> None:
+    """Keep what a learner that reconstructs makes of the watched images; nothing of the fit depends on it."""
+    if run.watched is not None and isinstance(learner, Reconstructs):
+        with evaluating(learner):
+            run.snapshots.append((epoch, learner.reconstruct(run.watched).float().cpu()))
 
 
 def run_order(run: Run, epoch: int, count: int) -> Rows:

@@ -78,7 +78,7 @@ def test_layers_are_chosen_and_vectors_left_alone():
 
 def test_extraction_is_in_evaluation_mode_without_gradients_and_leaves_modes_alone():
     learner, data = net(), images()
-    found = np.concatenate(list(extract(learner, data, View(layers="all"))))
+    found = np.concatenate([batch for (batch,) in extract(learner, data, [View(layers="all")])])
     assert learner.body.training
     assert learner._heads[0].training
     learner.body.eval()
@@ -92,7 +92,7 @@ def test_what_is_not_finite_is_a_divergence():
     learner = net()
     learner.body[0].weight.data.fill_(float("nan"))
     with pytest.raises(Diverged, match="images 0 … 3 are not finite"):
-        next(extract(learner, images(), View()))
+        next(extract(learner, images(), [View()]))
 
 
 @pytest.mark.parametrize("maps", [None, {}, {"a": 1}, {"a": torch.ones(3, 2)}, {"a": torch.ones(2)}])
@@ -104,21 +104,35 @@ def test_what_is_no_feature_map_is_told(maps):
 def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
     learner, data, rows = net(), images(), np.array([7, 1, 1, 3])
     cache = FeatureCache(tmp_path)
-    first = cache.matrix({"fit": "x"}, lambda: learner, data, rows, View())
+    (first,) = cache.matrices({"fit": "x"}, lambda: learner, data, rows, [View()])
     calls = learner._calls
-    again = cache.matrix({"fit": "x"}, lambda: pytest.fail("extracted again"), data, rows, View())
+    (again,) = cache.matrices({"fit": "x"}, lambda: pytest.fail("extracted again"), data, rows, [View()])
     assert learner._calls == calls
     np.testing.assert_array_equal(first, again)
-    plain = np.concatenate(list(extract(learner, data, View())))
+    plain = np.concatenate([batch for (batch,) in extract(learner, data, [View()])])
     np.testing.assert_allclose(first, plain[rows], rtol=1e-6, atol=1e-6)
+
+
+def test_several_views_come_from_one_encoding_and_only_what_is_missing_is_extracted(tmp_path):
+    learner, data, rows = net(), images(), np.arange(10)
+    cache, views = FeatureCache(tmp_path), [View(layers="all"), View(), View(layers="all", grid=1)]
+    alone = [cache.matrices({"fit": "alone"}, lambda: learner, data, rows, [view])[0] for view in views]
+    learner._calls = 0
+    together = cache.matrices({"fit": "x"}, lambda: learner, data, rows, views)
+    assert learner._calls == 3, "ten images in batches of four"
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    cache.matrices({"fit": "x"}, lambda: learner, data, rows, [*views, View(pooling="mean", layers="all")])
+    assert learner._calls == 6
+    assert len(list(tmp_path.iterdir())) == 3 + 4
 
 
 @pytest.mark.parametrize("change", [{"fit": "y"}, {"rows": [1, 2]}, {"view": View(grid=1, layers="all")}])
 def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, change):
     cache, data = FeatureCache(tmp_path), images()
-    cache.matrix({"fit": "x"}, net, data, np.array([1, 2, 3]), View())
+    cache.matrices({"fit": "x"}, net, data, np.array([1, 2, 3]), [View()])
     rows = np.array(change.get("rows", [1, 2, 3]))
-    cache.matrix({"fit": change.get("fit", "x")}, net, data, rows, change.get("view", View()))
+    cache.matrices({"fit": change.get("fit", "x")}, net, data, rows, [change.get("view", View())])
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -129,5 +143,5 @@ def test_a_failure_while_extracting_leaves_no_file(tmp_path):
         return learner
 
     with pytest.raises(Diverged):
-        FeatureCache(tmp_path).matrix({}, broken, images(), np.arange(10), View())
+        FeatureCache(tmp_path).matrices({}, broken, images(), np.arange(10), [View(), View(grid=1)])
     assert list(tmp_path.iterdir()) == []

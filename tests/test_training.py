@@ -91,6 +91,65 @@ def test_a_resumed_fit_equals_an_undisturbed_one_bit_for_bit(tmp_path, monkeypat
     assert run.images_seen == whole_run.images_seen == 3 * 40
 
 
+class Showing(Tiny):
+    """Reconstructs, if badly; the dropout would draw if it were not in evaluation mode."""
+
+    def reconstruct(self, x, layer=None):
+        return self.body(x).mean(1).view(-1, 1, 1, 1).expand_as(x)
+
+
+def showing() -> Showing:
+    with seeded(0, "weights"):
+        made = Showing()
+        made.build((1, 8, 8))
+    return made
+
+
+WATCHED = images(3).batch(slice(0, 3))
+
+
+def test_snapshots_are_kept_as_it_learns_and_change_nothing():
+    plain, watched = learner(), showing()
+    fit(plain, Run(0, Budget(epochs=6)))
+    run = Run(0, Budget(epochs=6), watched=WATCHED)
+    fit(watched, run)
+    assert [epoch for epoch, _ in run.snapshots] == [0, 1, 2, 5, 6]
+    assert all(images.shape == WATCHED.shape for _, images in run.snapshots)
+    assert not torch.equal(run.snapshots[0][1], run.snapshots[-1][1])
+    watched.body.eval()
+    with torch.no_grad():
+        assert torch.equal(watched.reconstruct(WATCHED), run.snapshots[-1][1])
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(watched), strict=True))
+
+
+def test_a_fit_that_ends_within_an_epoch_keeps_a_snapshot_of_its_end():
+    run = Run(0, Budget(images=56), watched=WATCHED)
+    fit(showing(), run)
+    assert [epoch for epoch, _ in run.snapshots] == [0, 1, 7 / 5]
+
+
+def test_a_learner_that_does_not_reconstruct_leaves_no_snapshots():
+    run = Run(0, Budget(epochs=1), watched=WATCHED)
+    fit(learner(), run)
+    assert run.snapshots == []
+
+
+@pytest.mark.parametrize("stop", [3, 6, 12])
+def test_a_resumed_fit_has_the_snapshots_of_an_undisturbed_one(tmp_path, monkeypatch, stop):
+    whole = Run(0, Budget(epochs=3), watched=WATCHED)
+    fit(showing(), whole)
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 0.0)
+    broken = showing()
+    broken._stop_at = stop
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, Run(0, Budget(epochs=3), folder=tmp_path, watched=WATCHED))
+    run = Run(0, Budget(epochs=3), folder=tmp_path, watched=WATCHED)
+    fit(showing(), run)
+    assert [epoch for epoch, _ in run.snapshots] == [epoch for epoch, _ in whole.snapshots] == [0, 1, 2, 3]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(run.snapshots, whole.snapshots, strict=True))
+
+
 def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"torn")
     run = Run(0, Budget(epochs=1), folder=tmp_path)

@@ -15,6 +15,10 @@ from reprbench.errors import Diverged, UserError, did_you_mean
 from reprbench.spec import Call, mistakes
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
     from reprbench.images import Rows
@@ -48,6 +52,61 @@ class Measurement:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
+
+    Attributes
+    ----------
+    metric : of the measurements.
+    x : the name of the numeric coordinate in their `at`.
+    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
+    title, x_label : for people; by default `metric` and `x`.
+    log : whether the axis of x is logarithmic.
+    """
+
+    metric: str
+    x: str
+    at: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    x_label: str = ""
+    log: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What is read of the features: from a learner that saw the labels of `trained`, `rows` of a split, in a view.
+
+    Attributes
+    ----------
+    trained : rows of the training split; None for an unsupervised learner.
+    split : "train" or "test".
+    rows : of that split.
+    view : which layers, how pooled.
+    """
+
+    trained: Rows | None
+    split: Literal["train", "test"]
+    rows: Rows
+    view: View
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """What a fit made of a few of its images as it learned.
+
+    Attributes
+    ----------
+    epochs : after how many, ascending; 0 is before the first.
+    originals : float32 array (N, C, H, W) in [0, 1].
+    reconstructions : float32 array (len(epochs), N, C, H, W).
+    """
+
+    epochs: list[float]
+    originals: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
+
+
 class Subject:
     """A fitted learner under evaluation, as a protocol sees it.
 
@@ -55,9 +114,13 @@ class Subject:
     ----------
     dataset : the data it is evaluated on.
     supervised : whether it is fitted anew for each set of training rows.
-    learner : called with the rows of train it may have seen the labels of (None for an unsupervised learner).
-    features : called with such rows, "train" or "test", rows of that split, and a view.
+    learner : called with the rows of train it may have seen the labels of (None for an unsupervised learner); returns
+        the fitted learner, on `device`.
+    features : returns the features that are asked for, float32 of shape (n, D); they are extracted once for all
+        protocols of a trial that named them in `Protocol.reads`.
     progress : called with what is being done and its share.
+    snapshots : called like `learner`; returns what that fit kept as it learned, or None.
+    device : where learners compute: "cpu" or a CUDA device.
     """
 
     def __init__(
@@ -65,22 +128,45 @@ class Subject:
         dataset: Dataset,
         supervised: bool,
         learner: Callable[[Rows | None], Learner],
-        features: Callable[[Rows | None, Literal["train", "test"], Rows, View], Matrix],
+        features: Callable[[Features], Matrix],
         progress: Callable[[str, float], None] = lambda what, share: None,
+        snapshots: Callable[[Rows | None], Snapshots | None] = lambda rows: None,
+        device: str = "cpu",
     ) -> None:
         self.dataset = dataset
         self.supervised = supervised
         self.learner = learner
         self.features = features
         self.progress = progress
+        self.snapshots = snapshots
+        self.device = device
+
+    @property
+    def trained(self) -> Rows | None:
+        """The rows that stand for all where a protocol looks at a single fit: the first fold's, if labels are seen."""
+        return self.dataset.folds[0] if self.supervised else None
 
 
 @dataclass
 class Outcome:
-    """What a protocol found: measurements, and what a reader of the row must be told."""
+    """What a protocol found.
+
+    Attributes
+    ----------
+    measurements : in long form.
+    warnings : what a reader of the row must be told.
+    figures : by a short name, such as "grid".
+    missing : why nothing could be measured on this learner, if so; it becomes the row's reason.
+    headline_at : the coordinates of the headline's measurements, besides the fold.
+    curves : the lines that belong beside those of other methods.
+    """
 
     measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    missing: str = ""
+    headline_at: dict[str, Any] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
 
 
 class Protocol(BaseModel):
@@ -97,6 +183,10 @@ class Protocol(BaseModel):
     """The metric that stands in a table: its mean and standard deviation over the folds."""
     needs: ClassVar[tuple[type, ...]] = ()
     """Capabilities without which a learner gets an empty row that says so."""
+
+    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
+        """Return the features that `evaluate` will ask for, so that one pass can extract them with those of others."""
+        return []
 
     @abstractmethod
     def evaluate(self, subject: Subject, seed: int) -> Outcome:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from reprbench.features import Matrix, Pooling, View
-from reprbench.protocols.base import Protocol, Subject
+from reprbench.protocols.base import Features, Protocol, Subject
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
+    from reprbench.images import Rows
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,14 @@ class Fold:
     train : float32 array of shape (n, d).
     labels : int64 array of shape (n,).
     test : float32 array of shape (m, d), of the whole test split; it may be mapped from a file.
+    trained : the rows whose labels the learner saw; None for an unsupervised one.
     """
 
     number: int
     train: Matrix
     labels: NDArray[np.int64]
     test: Matrix
+    trained: Rows | None
 
 
 class FoldProtocol(Protocol):
@@ -43,20 +49,34 @@ class FoldProtocol(Protocol):
     grid: PositiveInt = 2
     folds: Literal["dataset", "none"] = "dataset"
 
+    @property
+    def view(self) -> View:
+        """How the feature maps become vectors."""
+        return View(layers=self.layers, pooling=self.pooling, grid=self.grid)
+
+    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
+        """Return the features of every fold."""
+        return [features for pair in self._pairs(dataset, supervised) for features in pair]
+
     def each_fold(self, subject: Subject) -> Iterator[Fold]:
         """Yield every fold, with features from a learner that saw no labels but the fold's."""
-        data, view = subject.dataset, View(layers=self.layers, pooling=self.pooling, grid=self.grid)
-        everything = np.arange(len(data.train), dtype=np.int64)
-        folds = list(data.folds) if self.folds == "dataset" else [everything]
-        test_rows = np.arange(len(data.test), dtype=np.int64)
-        # One extraction serves all folds of an unsupervised learner.
-        used = np.unique(np.concatenate(folds))
+        folds, pairs = self._folds(subject.dataset), self._pairs(subject.dataset, subject.supervised)
         for number, rows in enumerate(folds):
             subject.progress(self.name, number / len(folds))
-            learned_from = rows if subject.supervised else None
-            train = subject.features(learned_from, "train", rows if subject.supervised else used, view)
-            test = subject.features(learned_from, "test", test_rows, view)
+            wanted, asked = pairs[number if subject.supervised else 0]
+            train, test = subject.features(wanted), subject.features(asked)
             # A fold of everything, in its order, needs no copy of it.
-            as_it_is = subject.supervised or np.array_equal(used, rows)
-            part = train if as_it_is else train[np.searchsorted(used, rows)]
-            yield Fold(number, part, data.train_labels[rows], test)
+            part = train if np.array_equal(wanted.rows, rows) else train[np.searchsorted(wanted.rows, rows)]
+            yield Fold(number, part, subject.dataset.train_labels[rows], test, wanted.trained)
+
+    def _folds(self, dataset: Dataset) -> list[Rows]:
+        return list(dataset.folds) if self.folds == "dataset" else [np.arange(len(dataset.train), dtype=np.int64)]
+
+    def _pairs(self, dataset: Dataset, supervised: bool) -> list[tuple[Features, Features]]:
+        """Return what is read of train and test: for each fold, or once for all folds of an unsupervised learner."""
+        folds, test_rows = self._folds(dataset), np.arange(len(dataset.test), dtype=np.int64)
+        parts = [(rows, rows) for rows in folds] if supervised else [(None, np.unique(np.concatenate(folds)))]
+        return [
+            (Features(trained, "train", rows, self.view), Features(trained, "test", test_rows, self.view))
+            for trained, rows in parts
+        ]

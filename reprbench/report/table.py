@@ -24,6 +24,8 @@ class Row:
     """Standard deviation over the folds, ddof = 0 as the paper prints it."""
     folds: int
     unit: str
+    better: str
+    """"higher", "lower" or "neither": which way the mean is better."""
     reference: float | None
     reference_spread: float | None
     dimension: int | None
@@ -71,8 +73,8 @@ def _table(protocol: str, group: Sequence[Trial]) -> Table:
     current = newest(group)
     evaluations = [_find(trial, protocol) for trial in current]
     rows = [_row(trial, evaluation) for trial, evaluation in zip(current, evaluations, strict=True)]
-    # Holes come last; among equals the paper's order is the order of the names.
-    rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.label, row.seed))
+    # Holes come last; among equals the order is that of the names.
+    rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seed))
     data = current[0].dataset
     known = next((evaluation for evaluation in evaluations if evaluation), None)
     references = {reference_text(trial) for trial in current if trial.reference}
@@ -105,7 +107,7 @@ def _find(trial: Trial, protocol: str) -> Evaluation | None:
 
 
 def _row(trial: Trial, evaluation: Evaluation | None) -> Row:
-    mean, std, folds, unit = _summary(evaluation) if evaluation else (None, None, 0, "")
+    mean, std, folds, unit, better = _summary(evaluation) if evaluation else (None, None, 0, "", "neither")
     status, reason = trial.status, trial.reason
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
@@ -118,6 +120,7 @@ def _row(trial: Trial, evaluation: Evaluation | None) -> Row:
         std=std,
         folds=folds,
         unit=unit,
+        better=better,
         reference=trial.reference.value if trial.reference else None,
         reference_spread=trial.reference.spread if trial.reference else None,
         dimension=_single(evaluation, "feature dimension"),
@@ -132,13 +135,23 @@ def _row(trial: Trial, evaluation: Evaluation | None) -> Row:
     )
 
 
-def _summary(evaluation: Evaluation) -> tuple[float | None, float | None, int, str]:
-    """Return mean and standard deviation (ddof = 0) of the headline metric over the folds, their number, the unit."""
-    found = [m for m in evaluation.measurements if m["metric"] == evaluation.headline]
+def _badness(row: Row) -> float:
+    """Return a number that is smaller for better rows."""
+    return (row.mean or 0.0) if row.better == "lower" else -(row.mean or 0.0)
+
+
+def _summary(evaluation: Evaluation) -> tuple[float | None, float | None, int, str, str]:
+    """Return mean and standard deviation (ddof = 0) of the headline over the folds, their number, unit, direction."""
+    found = [
+        m
+        for m in evaluation.measurements
+        if m["metric"] == evaluation.headline and evaluation.headline_at.items() <= m["at"].items()
+    ]
     values = np.array([m["value"] for m in found], dtype=np.float64)
     if not len(values):
-        return None, None, 0, ""
-    return float(values.mean()), float(values.std()) if len(values) > 1 else None, len(values), str(found[0]["unit"])
+        return None, None, 0, "", "neither"
+    std = float(values.std()) if len(values) > 1 else None
+    return float(values.mean()), std, len(values), str(found[0]["unit"]), str(found[0]["better"])
 
 
 def _single(evaluation: Evaluation | None, metric: str) -> int | None:

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
@@ -19,12 +19,7 @@ from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, Result
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
-    from reprbench.features import Matrix, View
-    from reprbench.images import Rows
-    from reprbench.learner import Learner
-    from reprbench.protocols.base import Protocol
     from reprbench.runner.fitting import Fits
-    from reprbench.store import Evaluation
 
 
 def execute(job: Job, folder: Path, report: Reporter) -> Result:
@@ -54,6 +49,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     from reprbench.protocols.base import make_protocols
     from reprbench.registry import Entry
     from reprbench.run import write_history
+    from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
 
     dataset = load_dataset(
@@ -67,8 +63,9 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     try:
         if not cls.supervised:
             fits.ensure(None)
+        evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
         for protocol in protocols:
-            result.evaluations.append(_evaluate(protocol, job, cls, dataset, fits, report))
+            result.evaluations.append(evaluator.evaluate(protocol))
     finally:
         write_history(folder / HISTORY, fits.history())
         result.resumed = fits.resumed
@@ -76,55 +73,6 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
         result.provenance = {**result.provenance, "fit": fits.provenance()}
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
     _count(fits, dataset, job.device, result)
-
-
-def _evaluate(
-    protocol: Protocol, job: Job, cls: type[Learner], dataset: Dataset, fits: Fits, report: Reporter
-) -> Evaluation:
-    from reprbench.features import FeatureCache
-    from reprbench.protocols.base import Subject
-    from reprbench.runner.plan import digest
-    from reprbench.store import Evaluation
-
-    cache = FeatureCache(job.cache / "features")
-
-    def features(trained: Rows | None, split: Literal["train", "test"], rows: Rows, view: View) -> Matrix:
-        # Also where the features are cached: the trial tells what its fits cost.
-        if fits.key(trained) not in fits.notes:
-            fits.ensure(trained)
-        key = {"fit": job.hash, "rows": fits.key(trained), "data": dataset.digest, "split": split}
-        return cache.matrix(
-            key,
-            lambda: fits.learner(trained),
-            getattr(dataset, split),
-            rows,
-            view,
-            job.device,
-            lambda share: report(f"encode {split}", share, {}),
-        )
-
-    evaluation = Evaluation(
-        name=protocol.name,
-        version=protocol.version,
-        parameters=protocol.model_dump(mode="json"),
-        text=str(protocol),
-        headline=protocol.headline,
-        hash=digest(protocol.identity()),
-        seconds=0.0,
-        measurements=[],
-    )
-    lacking = [need.__name__ for need in protocol.needs if not issubclass(cls, need)]
-    if lacking:
-        evaluation.missing = f"{protocol.name} needs a learner that {' and '.join(lacking).lower()}"
-        return evaluation
-    before, fitting = time.monotonic(), fits.seconds_here
-    subject = Subject(dataset, cls.supervised, fits.learner, features, lambda what, share: report(what, share, {}))
-    outcome = protocol.evaluate(subject, job.seed)
-    # The fits of a supervised learner happen inside; they are counted as fitting.
-    evaluation.seconds = time.monotonic() - before - (fits.seconds_here - fitting)
-    evaluation.measurements = [measurement.as_dict() for measurement in outcome.measurements]
-    evaluation.warnings = outcome.warnings
-    return evaluation
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: Result) -> None:

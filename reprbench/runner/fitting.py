@@ -8,19 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 
 from reprbench.arrays import load_arrays, save_arrays
 from reprbench.learner import Learner, SupervisedLearner, make
+from reprbench.protocols.base import Snapshots
 from reprbench.run import CHECKPOINT, Run, seeded
 from reprbench.state import learner_state, load_learner_state, to_device
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Images, Rows
     from reprbench.runner.job import Job
 
 STATE = "state.safetensors"
+SNAPSHOTS = "snapshots.safetensors"
+WATCHED_IMAGES = 8
+"""Of those that a learner is fitted to, evenly spread over their order: what it makes of them is kept as it learns."""
 
 
 class Fits:
@@ -74,6 +80,15 @@ class Fits:
             state, self.notes[key] = load_arrays(path)
         return state
 
+    def snapshots(self, rows: Rows | None) -> Snapshots | None:
+        """Return what the fit kept of its watched images as it learned; None if it kept nothing."""
+        self.ensure(rows)
+        try:
+            arrays, epochs = load_arrays(self._folder(self.key(rows)) / SNAPSHOTS)
+        except (OSError, SafetensorError):
+            return None
+        return Snapshots(epochs, arrays["originals"].numpy(), arrays["reconstructions"].numpy())
+
     def history(self) -> list[dict[str, float]]:
         """Return the logged rows of all fits; with several, a first column says which."""
         if len(self.notes) == 1:
@@ -114,15 +129,16 @@ class Fits:
         folder = self._folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         self.resumed = self.resumed or (folder / CHECKPOINT).exists()
-        run = Run(self._job.seed, self._job.budget, self._job.device, folder, self._progress)
+        images = self._dataset.unlabeled if rows is None else self._dataset.train.take(rows)
+        run = self._run(images, folder)
         learner = self._make()
         with seeded(self._job.seed, "fit"):
             if isinstance(learner, SupervisedLearner):
                 if rows is None:
                     raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
-                learner.fit_labeled(self._dataset.train.take(rows), self._dataset.train_labels[rows], run)
+                learner.fit_labeled(images, self._dataset.train_labels[rows], run)
             else:
-                learner.fit(self._dataset.unlabeled, run)
+                learner.fit(images, run)
         note = {
             "history": run.history,
             "seconds": run.elapsed,
@@ -130,6 +146,21 @@ class Fits:
             "warnings": learner.warnings(run.history),
             "provenance": self._provenance,
         }
+        if run.watched is not None and run.snapshots:
+            epochs, reconstructions = zip(*run.snapshots, strict=True)
+            arrays = {"originals": run.watched, "reconstructions": torch.stack(reconstructions)}
+            save_arrays(folder / SNAPSHOTS, arrays, epochs)
         save_arrays(path, learner_state(learner), note)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         self.seconds_here += time.monotonic() - started
+
+    def _run(self, images: Images, folder: Path) -> Run:
+        watched = np.unique(np.linspace(0, len(images) - 1, WATCHED_IMAGES).round().astype(np.int64))
+        return Run(
+            self._job.seed,
+            self._job.budget,
+            self._job.device,
+            folder,
+            self._progress,
+            images.batch(watched, self._job.device),
+        )

@@ -43,5 +43,5 @@ class Result(BaseModel):
 
 
 JOB, RESULT, HISTORY, LOG = "job.json", "result.json", "history.csv", "output.txt"
-PROVENANCE = "provenance.json"
-"""The files in the working folder of a trial's process."""
+PROVENANCE, FIGURES = "provenance.json", "figures"
+"""The files, and the folder of figures, in the working folder of a trial's process."""

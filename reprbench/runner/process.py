@@ -17,7 +17,7 @@ import psutil
 from pydantic import ValidationError
 
 from reprbench.files import write_text
-from reprbench.runner.job import HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
+from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
 from reprbench.store import Status
 
 
@@ -90,7 +90,8 @@ class TrialProcess:
 
     def files(self) -> dict[str, Path]:
         """Return the files that belong into the trial's folder in the store."""
-        return {HISTORY: self.path / HISTORY} if (self.path / HISTORY).exists() else {}
+        paths = [self.path / HISTORY, *sorted(self.path.glob(f"{FIGURES}/*.png"))]
+        return {str(path.relative_to(self.path)): path for path in paths if path.exists()}
 
     def close(self) -> None:
         """Free the pipe and remove the working folder."""

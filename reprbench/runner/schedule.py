@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from reprbench.runner.job import Job, Result
+from reprbench.runner.job import HISTORY, Job, Result
 from reprbench.runner.plan import Planned, digest
 from reprbench.runner.process import TrialProcess
 from reprbench.spec import Call, parse_call
@@ -117,7 +117,7 @@ class Schedule:
 
     def _close(self, one: Running) -> Trial:
         trial = _record(one.planned, *one.process.result(), one.begun)
-        files = one.process.files() or _kept_files(self._store, trial)
+        files = {**_kept_files(self._store, trial), **one.process.files()}
         trial = self._keep(one.planned, trial, files)
         one.process.close()
         return trial
@@ -211,8 +211,10 @@ def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Eva
 
 
 def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
+    """Return the files that the store has of this trial and that still belong to it."""
     folder = store.root / trial.folder
-    return {path.name: path for path in folder.glob("*.csv")} if folder.is_dir() else {}
+    names = [HISTORY, *(name for evaluation in trial.evaluations for name in evaluation.figures)]
+    return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def _now() -> str:

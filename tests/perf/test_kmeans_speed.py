@@ -56,7 +56,7 @@ def shares() -> tuple[float, float]:
     images = Images(np.random.default_rng(0).integers(0, 256, (400, 3, 32, 32), dtype=np.uint8))
     print("encoding and pooling, 400 images of 32×32:", flush=True)
     encoding = share_of_peak(
-        lambda: list(extract(learner, images, View(pooling="sum"))), 400 * 2 * 27 * 27 * SIZE * CENTROIDS, 5
+        lambda: list(extract(learner, images, [View(pooling="sum")])), 400 * 2 * 27 * 27 * SIZE * CENTROIDS, 5
     )
     return training, encoding
 
@@ -127,7 +127,7 @@ def at_size() -> float:
     images = Images(np.random.default_rng(0).integers(0, 256, (50_000, 3, 32, 32), dtype=np.uint8))
     learner = make(KMeans, {"iterations": 1}, images.shape)
     learner.fit(images, Run(0, Budget(epochs=1)))
-    for _ in extract(learner, images.take(np.arange(1000)), View(pooling="sum")):
+    for _ in extract(learner, images.take(np.arange(1000)), [View(pooling="sum")]):
         pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -76,9 +76,10 @@ FEATURES = np.array([[0, 0], [0, 9], [9, 0], [1, 1], [1, 10], [10, 1]], dtype=np
 def subject(supervised: bool = False) -> tuple[Subject, list]:
     asked: list = []
 
-    def features(trained, split, rows, view):
-        asked.append((None if trained is None else trained.tolist(), split, rows.tolist()))
-        return FEATURES[rows] + (0.1 if split == "test" else 0)
+    def features(wanted):
+        trained = None if wanted.trained is None else wanted.trained.tolist()
+        asked.append((trained, wanted.split, wanted.rows.tolist()))
+        return FEATURES[wanted.rows] + (0.1 if wanted.split == "test" else 0)
 
     return Subject(Data(), supervised, lambda rows: None, features), asked
 

@@ -12,9 +12,9 @@ import pytest
 from reprbench.data import load_dataset
 from reprbench.features import View
 from reprbench.learner import Learner, Reconstructs, SupervisedLearner
-from reprbench.protocols.base import Measurement, Outcome, Protocol
+from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
 from reprbench.registry import Entry
-from reprbench.runner.execute import _evaluate
+from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.fitting import Fits
 from reprbench.runner.job import Job
 from reprbench.spec import Budget, Call
@@ -52,7 +52,7 @@ class TrainMean(Protocol):
     def evaluate(self, subject, seed):
         outcome = Outcome()
         for number, rows in enumerate(subject.dataset.folds):
-            matrix = subject.features(rows if subject.supervised else None, "train", rows, View())
+            matrix = subject.features(Features(rows if subject.supervised else None, "train", rows, View()))
             outcome.measurements.append(Measurement("mean", float(matrix.mean()), at={"fold": number}))
         return outcome
 
@@ -75,7 +75,7 @@ def evaluate(protocol: Protocol, cls: type[Learner], dataset, tmp_path: Path):
     )  # fmt: skip
     report = lambda what, share, values: None  # noqa: E731
     fits = Fits(job, cls, dataset, report, {})
-    return _evaluate(protocol, job, cls, dataset, fits, report), fits
+    return Evaluator(job, cls, dataset, [protocol], fits, tmp_path, report).evaluate(protocol), fits
 
 
 def same_images(one, two) -> bool:

@@ -1,0 +1,138 @@
+"""The evaluations of one trial: what its protocols read is extracted once, and what they find is written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reprbench.features import FeatureCache
+from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.runner.job import FIGURES
+from reprbench.runner.plan import digest
+from reprbench.store import CurveRecord, Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reprbench.data.dataset import Dataset
+    from reprbench.features import Matrix
+    from reprbench.images import Rows
+    from reprbench.learner import Learner
+    from reprbench.runner.fitting import Fits
+    from reprbench.runner.job import Job
+
+
+class Evaluator:
+    """Runs the protocols of one trial.
+
+    Parameters
+    ----------
+    job : the trial.
+    cls : the learner's class.
+    dataset : the data, already limited.
+    protocols : all that will be run: a pass over the images extracts what every one of them reads there.
+    fits : the fitted learners.
+    folder : where figures are drawn, in a folder of their own.
+    report : called with what is being done, its share and the latest values.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        cls: type[Learner],
+        dataset: Dataset,
+        protocols: Sequence[Protocol],
+        fits: Fits,
+        folder: Path,
+        report: Callable[[str, float, Mapping[str, float]], None],
+    ) -> None:
+        self._job, self._cls, self._dataset = job, cls, dataset
+        self._fits, self._folder, self._report = fits, folder, report
+        self._cache = FeatureCache(job.cache / "features")
+        able = [protocol for protocol in protocols if not lacking(protocol, cls)]
+        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.supervised)]
+
+    def evaluate(self, protocol: Protocol) -> Evaluation:
+        """Run one protocol and draw its figures."""
+        evaluation = Evaluation(
+            name=protocol.name,
+            version=protocol.version,
+            parameters=protocol.model_dump(mode="json"),
+            text=str(protocol),
+            headline=protocol.headline,
+            hash=digest(protocol.identity()),
+            seconds=0.0,
+            measurements=[],
+        )
+        if needs := lacking(protocol, self._cls):
+            evaluation.missing = f"{protocol.name} needs a learner that {' and '.join(needs)}"
+            return evaluation
+        before, fitting = time.monotonic(), self._fits.seconds_here
+        subject = Subject(
+            self._dataset,
+            self._cls.supervised,
+            self._fits.learner,
+            self._features,
+            lambda what, share: self._report(what, share, {}),
+            self._fits.snapshots,
+            self._job.device,
+        )
+        outcome = protocol.evaluate(subject, self._job.seed)
+        evaluation.figures = self._draw(protocol.name, evaluation.hash, outcome.figures)
+        # The fits of a supervised learner happen inside; they are counted as fitting.
+        evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
+        evaluation.measurements = [measurement.as_dict() for measurement in outcome.measurements]
+        evaluation.warnings = outcome.warnings
+        evaluation.missing = outcome.missing or None
+        evaluation.headline_at = outcome.headline_at
+        evaluation.curves = [CurveRecord(**asdict(curve)) for curve in outcome.curves]
+        return evaluation
+
+    def _features(self, asked: Features) -> Matrix:
+        """Return the features that are asked for, and see to it that the other views of the same rows are there."""
+        # Also where the features are cached: the trial tells what its fits cost.
+        if self._fits.key(asked.trained) not in self._fits.notes:
+            self._fits.ensure(asked.trained)
+        views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
+        key = {
+            "fit": self._job.hash,
+            "rows": self._fits.key(asked.trained),
+            "data": self._dataset.digest,
+            "split": asked.split,
+        }
+        return self._cache.matrices(
+            key,
+            lambda: self._fits.learner(asked.trained),
+            getattr(self._dataset, asked.split),
+            asked.rows,
+            list(dict.fromkeys(views)),
+            self._job.device,
+            lambda share: self._report(f"encode {asked.split}", share, {}),
+        )[0]
+
+    def _draw(self, protocol: str, identity: str, figures: Mapping[str, Figure]) -> list[str]:
+        """Write the figures as PNG files; return their names in the trial's folder."""
+        from reprbench.protocols.figures import save_png
+
+        names = []
+        for name, figure in figures.items():
+            names.append(f"{FIGURES}/{protocol}-{identity[:8]}-{name}.png")
+            save_png(figure, self._folder / names[-1])
+        return names
+
+
+def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:
+    """Return what the protocol needs of a learner and this class cannot, as verbs: "reconstructs"."""
+    return [need.__name__.lower() for need in protocol.needs if not issubclass(cls, need)]
+
+
+def _same_rows(one: Features, other: Features) -> bool:
+    def same(a: Rows | None, b: Rows | None) -> bool:
+        return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+    return one.split == other.split and same(one.trained, other.trained) and same(one.rows, other.rows)
