@@ -51,7 +51,7 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
     ]
     for evaluation in trial.evaluations:
-        lines += ["", *_evaluation_lines(evaluation)]
+        lines += ["", *_evaluation_lines(evaluation), *(f"  figure: {folder / name}" for name in evaluation.figures)]
     provenance = trial.provenance
     lines += ["", *(f"{key}: {value}" for key, value in provenance.items())]
     return [*lines, "", trial.traceback.rstrip()] if trial.traceback else lines

@@ -91,6 +91,33 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
     assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 4
 
 
+def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
+    words = ("run", "--methods", "pca", *FAST, "--protocols")
+    assert cli(*words, "knn").returncode == 0
+    (first,) = tmp_path.glob("results/adhoc/pca/*/figures/knn-*.png")
+    before = first.read_bytes()
+    assert before.startswith(b"\x89PNG")
+    done = cli(*words, "knn,code-stats")
+    assert done.returncode == 0, done.stderr
+    stored = trials(tmp_path)["pca"]
+    named = [name for evaluation in stored["evaluations"] for name in evaluation["figures"]]
+    assert len(named) >= 2
+    assert {path.name for path in first.parent.iterdir()} == {Path(name).name for name in named}
+    assert first.read_bytes() == before
+    shown = cli("show", stored["hash"][:8])
+    assert str(Path("results", "adhoc", "pca")) in shown.stdout
+    assert "figure: " in shown.stdout
+
+
+def test_a_re_evaluated_protocol_replaces_its_figures(cli, tmp_path):
+    words = ("run", "--methods", "pca", *FAST, "--protocols")
+    assert cli(*words, "knn").returncode == 0
+    assert cli(*words, "knn[k=3]").returncode == 0
+    stored = trials(tmp_path)["pca"]
+    assert {evaluation["text"] for evaluation in stored["evaluations"]} == {"knn", "knn[k=3]"}
+    assert len(list(tmp_path.glob("results/adhoc/pca/*/figures/knn-*.png"))) == 2
+
+
 def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)

@@ -6,6 +6,7 @@ import torch
 from fits import blobs, encoded, fitted
 from reprbench.methods import controls
 from reprbench.methods.controls import PCA, RawPixels, Untrained
+from sklearn import decomposition
 from torch import nn
 
 from reprbench import Images
@@ -73,3 +74,24 @@ def test_an_odd_image_over_makes_no_batch_of_its_own(monkeypatch):
     learner, run = fitted(Untrained, blobs(9))
     assert run.images_seen == 9
     assert all(buffer.isfinite().all() for buffer in learner.encoder.buffers())
+
+
+def test_raw_pixels_reconstruct_and_decode_to_the_images_themselves():
+    images = blobs(4, (3, 9, 11))
+    x = images.batch(slice(0, 4))
+    learner, _ = fitted(RawPixels, images)
+    (pixels,) = encoded(learner, x).values()
+    assert torch.equal(learner.reconstruct(x), x)
+    assert torch.equal(learner.decode(pixels), x)
+
+
+@pytest.mark.parametrize("whiten", [False, True])
+def test_pca_reconstructs_as_scikit_learn_does(whiten):
+    images = blobs(200)
+    x = images.batch(slice(0, 200))
+    learner, _ = fitted(PCA, images, n_components=6, whiten=whiten)
+    theirs = decomposition.PCA(6, svd_solver="full", whiten=whiten).fit(x.flatten(1).double().numpy())
+    expected = theirs.inverse_transform(theirs.transform(x.flatten(1).double().numpy())).reshape(x.shape).clip(0, 1)
+    np.testing.assert_allclose(learner.reconstruct(x).numpy(), expected, atol=1e-4)
+    (code,) = encoded(learner, x).values()
+    assert torch.equal(learner.decode(code), learner.reconstruct(x))
