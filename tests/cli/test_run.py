@@ -109,7 +109,7 @@ def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
     assert "figure: " in shown.stdout
 
 
-def test_a_re_evaluated_protocol_replaces_its_figures(cli, tmp_path):
+def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_path):
     words = ("run", "--methods", "pca", *FAST, "--protocols")
     assert cli(*words, "knn").returncode == 0
     assert cli(*words, "knn[k=3]").returncode == 0
