@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
+from typing_extensions import TypedDict
 
 from reprbench.benchmark import Reference
 from reprbench.errors import UserError
@@ -17,6 +21,8 @@ from reprbench.files import sync, write_json
 from reprbench.spec import Budget
 
 SCHEMA = 1
+TRIAL = "trial.json"
+NO_TRIAL = "not a trial of reprbench"
 _OLD = ".old-"
 
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
@@ -66,6 +72,16 @@ class CurveRecord(_Part):
     """Whether the axis of x is logarithmic."""
 
 
+class MeasurementRecord(TypedDict):
+    """One number, as `reprbench.protocols.base.Measurement` describes it."""
+
+    metric: str
+    value: float
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    at: dict[str, Any]
+
+
 class Evaluation(_Part):
     """What one protocol found."""
 
@@ -77,7 +93,10 @@ class Evaluation(_Part):
     """The metric that stands in a table."""
     hash: str
     seconds: float
-    measurements: list[dict[str, Any]]
+    # Plain dicts for who reads them; what stands in a file is checked to be a `MeasurementRecord`.
+    measurements: Annotated[
+        list[dict[str, Any]], GetPydanticSchema(lambda source, handler: handler(list[MeasurementRecord]))
+    ]
     warnings: list[str] = Field(default_factory=list)
     missing: str | None = None
     """Why the protocol could not be run on this learner."""
@@ -168,7 +187,7 @@ class Store:
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, temporary / name)
                 sync(temporary / name)
-            write_json(temporary / "trial.json", trial.model_dump(mode="json"))
+            write_json(temporary / TRIAL, trial.model_dump(mode="json"))
             _swap(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -176,46 +195,104 @@ class Store:
 
     def read(self) -> tuple[list[Trial], list[str]]:
         """Return all trials, and a line for each file that is not one: broken, foreign, or of a newer schema."""
-        trials, problems = [], []
+        problems: list[str] = []
+        with _collector_paused():
+            return list(self.each(problems)), problems
+
+    def each(self, problems: list[str]) -> Iterator[Trial]:
+        """Yield what `read` returns, one trial at a time; a line for each file that is not one goes to `problems`."""
         for path in self._trial_files():
             try:
-                trials.append(read_trial(path))
+                yield read_trial(path)
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: skipped: {error}")
-        return trials, problems
 
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
-        """Return the trials, with their folders, whose folder or hash begins with `prefix`."""
+        """Return the trials, with their folders, whose folder or hash begins with `prefix`.
+
+        Raises
+        ------
+        UserError
+            If one of them cannot be read.
+        """
         found = []
         for path in self._trial_files():
             folder = path.parent.relative_to(self.root)
             names = (str(folder), folder.name, folder.name.partition("-")[2])
             if any(name.startswith(prefix.rstrip("/")) for name in names):
-                found.append((path.parent, read_trial(path)))
+                try:
+                    found.append((path.parent, read_trial(path)))
+                except ValueError as error:
+                    raise UserError(f"{path}: cannot be read: {error}") from None
         return found
 
     def _trial_files(self) -> Iterator[Path]:
         """Yield the paths of all ``trial.json``; where a crash came between two renames, the older trial's."""
-        for path in sorted(self.root.glob("*/*/*/trial.json")):
-            name = path.parent.name
-            lost = name.startswith(_OLD) and not path.parent.with_name(name.removeprefix(_OLD)).exists()
-            if lost or not name.startswith("."):
-                yield path
+        for benchmark in _folders(self.root):
+            for method in _folders(benchmark):
+                names = {path.name for path in _folders(method)}
+                for name in sorted(names):
+                    lost = name.startswith(_OLD) and name.removeprefix(_OLD) not in names
+                    path = method.joinpath(name, TRIAL)
+                    if (lost or not name.startswith(".")) and path.exists():
+                        yield path
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, in the order of their names."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [folder / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
 
 
 def read_trial(path: Path) -> Trial:
     """Read a ``trial.json``; raise a `ValueError` in one line if it is not one this version can read."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, int):
-        raise ValueError("not a trial of reprbench")
-    if version > SCHEMA:
-        raise ValueError(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
+    content = path.read_bytes()
     try:
-        return Trial.model_validate(content)
+        trial = Trial.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(_what_is_wrong(content, error)) from None
+    if "schema_version" not in trial.model_fields_set:
+        raise ValueError(NO_TRIAL)
+    if trial.schema_version > SCHEMA:
+        raise ValueError(_newer(trial.schema_version))
+    return trial
+
+
+def _what_is_wrong(content: bytes, error: ValidationError) -> str:
+    """Return in one line why `content` cannot be read; pydantic's `error` may speak of what follows from it alone."""
+    try:
+        decoded = json.loads(content)
+    except RecursionError:
+        return "nested too deeply"
+    except ValueError as broken:
+        return str(broken)
+    version = decoded.get("schema_version") if isinstance(decoded, dict) else None
+    if not isinstance(version, int):
+        return NO_TRIAL
+    if version > SCHEMA:
+        return _newer(version)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _newer(version: int) -> str:
+    return f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})"
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python's collector from walking, over and over, all that is being read: none of it is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        # Nor need the passes that follow walk it: it lives for as long as the command.
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _swap(new: Path, final: Path) -> None:

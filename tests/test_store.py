@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -116,6 +117,37 @@ def test_what_is_no_trial_is_named_and_skipped(tmp_path, text, reason):
     assert len(problems) == 1
     assert str(bad) in problems[0]
     assert reason in problems[0]
+
+
+def test_a_file_of_the_right_form_with_wrong_content_is_named_and_skipped(tmp_path):
+    store = Store(tmp_path)
+    folder = store.write(trial(evaluations=[evaluation([1.0, 2.0])]), {})
+    good = json.loads((folder / "trial.json").read_text())
+    for number, place in enumerate(("value", "metric", "at")):
+        content = json.loads(json.dumps(good))
+        content["evaluations"][0]["measurements"][1][place] = ["nothing of the kind"]
+        bad = folder.with_name(f"1-{number}") / "trial.json"
+        bad.parent.mkdir()
+        bad.write_text(json.dumps(content))
+    deep = folder.with_name("2-deep") / "trial.json"
+    deep.parent.mkdir()
+    deep.write_text("[" * 10**6)
+    (folder.with_name("3-none")).mkdir()
+    trials, problems = store.read()
+    assert [t.seed for t in trials] == [0]
+    assert ["measurements.1" in problem for problem in problems] == [True, True, True, False]
+    assert str(deep) in problems[3]
+    problems = []
+    assert len(list(store.each(problems))) == 1
+    assert len(problems) == 4
+    with pytest.raises(UserError, match="2-deep"):
+        store.find("mine/ae/2-deep")
+
+
+def test_reading_leaves_the_collector_as_it_was(tmp_path):
+    assert gc.isenabled()
+    Store(tmp_path).read()
+    assert gc.isenabled()
 
 
 def test_a_field_that_a_later_version_added_is_no_obstacle(tmp_path):
