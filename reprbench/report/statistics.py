@@ -1,0 +1,259 @@
+"""The statistics of reports: numbers in, numbers out; every formula carries its source.
+
+What the folds are decides what may be concluded from them. A fold is a random part of one training split, and all folds
+share one test split. So everything here speaks about *other labeled images from where these came from, on this test
+split*; it does not speak about other test images, nor, within one seed, about other fits of the learner.
+
+Two folds of f images out of N share f/N of their images on average, and to first order (a value is a mean of what the
+fold's images contribute) that share ρ is the correlation of their values. The mean over n folds then has the variance
+σ²(1/n + (1 − 1/n)ρ), and the sample variance S² estimates σ²(1 − ρ), so that S²(1/n + ρ/(1 − ρ)) is unbiased. This is
+the correction of Nadeau and Bengio, whose ρ is n_test/(n_train + n_test) because it is the test sets that overlap by
+chance in their resampling; their ρ/(1 − ρ) is n_test/n_train. The term ρ/(1 − ρ) is called `ratio` throughout.
+
+C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
+R. Bouckaert, E. Frank, "Evaluating the replicability of significance tests", PAKDD (2004).
+J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+"""Of the intervals."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the values of the folds say together.
+
+    Attributes
+    ----------
+    mean : over the folds.
+    std : standard deviation over the folds, ddof = 0, as papers on STL-10 print it; None for a single value.
+    n : the number of folds.
+    half_width : the 95 % interval of the mean is mean ± half_width; None for a single value.
+    """
+
+    mean: float
+    std: float | None
+    n: int
+    half_width: float | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean: low and high."""
+        return None if self.half_width is None else (self.mean - self.half_width, self.mean + self.half_width)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test found: its statistic and the two-sided p value."""
+
+    # Not a test of ours, whatever pytest thinks of the name.
+    __test__ = False
+
+    statistic: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Components:
+    """How much values differ between folds, between seeds, and beyond what folds and seeds explain.
+
+    All three are standard deviations with ddof = 0; their squares add up to the variance of all values.
+    """
+
+    folds: float
+    seeds: float
+    residual: float
+
+
+def overlap_ratio(fold_size: float, train_size: float) -> float:
+    """Return ρ/(1 − ρ), where ρ = fold_size / train_size is the share of images that two random folds have in common.
+
+    0 where folds share nothing worth speaking of; infinite where every fold is the whole of the training split.
+    """
+    if not 0 < fold_size <= train_size:
+        raise ValueError(f"a fold of {fold_size} images of {train_size}; expected 0 < fold_size ≤ train_size")
+    return math.inf if fold_size == train_size else fold_size / (train_size - fold_size)
+
+
+def summarise(values: ArrayLike, ratio: float = 0.0) -> Summary:
+    """Return mean, spread and 95 % interval of one seed's fold values.
+
+    The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio); with ``ratio=0`` (folds
+    that do not overlap) it is the plain one.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if not numbers.size:
+        raise ValueError("no values to summarise")
+    n = numbers.size
+    if n == 1:
+        return Summary(float(numbers[0]), None, 1, None)
+    std = float(numbers.std())
+    return Summary(float(numbers.mean()), std, n, half_width(std, n, ratio))
+
+
+def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
+    """Return half the 95 % interval of a mean from what is published of it: the ddof = 0 spread over n folds."""
+    if n < 2 or math.isinf(ratio):
+        return None
+    variance = std**2 * n / (n - 1) * (1 / n + ratio)
+    return _t_quantile(n - 1) * math.sqrt(variance)
+
+
+def summarise_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
+    """Return mean, spread over folds, and the interval of the mean over seeds and folds.
+
+    Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
+    variances of the means over seeds of each fold, and over folds of each seed. Degrees of freedom after
+    F. Satterthwaite (Biometrics Bulletin 2, 1946). It counts the residual twice, which errs on the careful side.
+
+    Parameters
+    ----------
+    values : of shape (seeds, folds).
+    ratio : of the folds, see the module.
+    """
+    table = _table(values)
+    if len(table) == 1:
+        return summarise(table[0], ratio)
+    by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
+    parts = [(float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1)]
+    if len(by_fold) > 1:
+        parts.append((float(by_fold.var(ddof=1)) * (1 / len(by_fold) + ratio), len(by_fold) - 1))
+    std = float(by_fold.std()) if len(by_fold) > 1 else None
+    total = sum(variance for variance, _ in parts)
+    half: float | None = 0.0
+    if math.isinf(total):
+        half = None
+    elif total:
+        freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
+        half = _t_quantile(freedom) * math.sqrt(total)
+    return Summary(float(table.mean()), std, table.size, half)
+
+
+def variance_components(values_by_seed: ArrayLike) -> Components:
+    """Split the variance of values of shape (seeds, folds) into folds, seeds and the rest."""
+    table = _table(values_by_seed)
+    by_fold, by_seed = table.mean(axis=0, keepdims=True), table.mean(axis=1, keepdims=True)
+    residual = table - by_fold - by_seed + table.mean()
+    return Components(float(by_fold.std()), float(by_seed.std()), float(np.sqrt(np.mean(residual**2))))
+
+
+def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResult:
+    """Test whether paired differences over overlapping folds are 0 on average (Nadeau and Bengio; see the module).
+
+    t = mean / √(S²(1/n + ratio)) with n − 1 degrees of freedom; ``ratio=0`` is the plain paired t-test. Differences
+    that are all the same have no variance to judge them by: all 0 gives p = 1, all the same other value p = 0.
+    """
+    numbers = _differences(differences)
+    n, mean = numbers.size, float(numbers.mean())
+    if np.all(numbers == numbers[0]):
+        return TestResult(0.0, 1.0) if numbers[0] == 0 else TestResult(math.copysign(math.inf, mean), 0.0)
+    if math.isinf(ratio):
+        return TestResult(0.0, 1.0)
+    statistic = mean / math.sqrt(float(numbers.var(ddof=1)) * (1 / n + ratio))
+    return TestResult(statistic, 2 * _t_below(-abs(statistic), n - 1))
+
+
+def wilcoxon(differences: ArrayLike) -> TestResult:
+    """Test paired differences by their signed ranks; zeros are split between both sides (Demšar, section 3.1.3).
+
+    It assumes that the differences are independent: for overlapping folds it is too sure of itself, and is meant for
+    differences over datasets, or as a second opinion.
+    """
+    from scipy import stats
+
+    numbers = _differences(differences)
+    if not numbers.any():
+        return TestResult(0.0, 1.0)
+    found: Any = stats.wilcoxon(numbers, zero_method="zsplit")
+    return TestResult(float(found.statistic), float(found.pvalue))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Return the p values adjusted for their number (S. Holm, Scand. J. Statistics 6, 1979), in the given order."""
+    numbers = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(numbers, kind="stable")
+    factors = np.arange(numbers.size, 0, -1)
+    adjusted = np.empty_like(numbers)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * numbers[order]), 1.0)
+    return adjusted
+
+
+def average_ranks(scores: ArrayLike, higher_is_better: bool = True) -> Floats:
+    """Return the mean rank of each method, 1 the best; equal scores share their mean rank (Demšar, section 3.2).
+
+    Parameters
+    ----------
+    scores : of shape (datasets, methods).
+    higher_is_better : whether the highest score gets rank 1.
+    """
+    table = _table(scores)
+    ordered = -table if higher_is_better else table
+    below = (ordered[:, None, :] < ordered[:, :, None]).sum(axis=2)
+    equal = (ordered[:, None, :] == ordered[:, :, None]).sum(axis=2)
+    ranks: Floats = below + (equal + 1) / 2
+    return np.asarray(ranks.mean(axis=0), dtype=np.float64)
+
+
+def friedman(scores: ArrayLike) -> TestResult:
+    """Test whether methods differ over datasets, `scores` of shape (datasets, methods), at least three methods."""
+    from scipy import stats
+
+    table = _table(scores)
+    if table.shape[1] < 3:
+        raise ValueError("Friedman's test compares three methods or more; use wilcoxon for two")
+    if np.all(table == table[:, :1]):
+        return TestResult(0.0, 1.0)
+    found: Any = stats.friedmanchisquare(*table.T)
+    return TestResult(float(found.statistic), float(found.pvalue))
+
+
+def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
+    """Return how far apart two average ranks must be to differ, for `k` methods on `n` datasets (Nemenyi's test).
+
+    q √(k(k + 1)/6n), q being the quantile of the studentised range over √2 (Demšar, section 3.2.2 and table 5).
+    """
+    from scipy import stats
+
+    if k < 2 or n < 1:
+        raise ValueError(f"{k} methods on {n} datasets; expected at least two methods and one dataset")
+    q = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(k * (k + 1) / (6 * n))
+
+
+def _table(values: ArrayLike) -> Floats:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"expected a table with rows and columns, not an array of shape {table.shape}")
+    return table
+
+
+def _differences(values: ArrayLike) -> Floats:
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.size < 2:
+        raise ValueError("a paired test needs two differences or more")
+    return numbers
+
+
+# scipy.special takes a tenth of the time that scipy.stats takes to import.
+def _t_below(statistic: float, degrees: float) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(degrees, statistic))
+
+
+def _t_quantile(degrees: float) -> float:
+    """Return the quantile of Student's t that leaves half of 1 − LEVEL above it."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))

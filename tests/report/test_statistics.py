@@ -1,0 +1,249 @@
+"""Against scipy, statsmodels, scikit-posthocs, published worked examples, and simulations of what is claimed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scikit_posthocs
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from reprbench.report import statistics as s
+
+# J. Demšar (2006), table 6: the AUC of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf on 14 datasets. In the last row but one
+# it prints 0.975 twice and yet ranks the two 2 and 3: they differ beyond the third digit, restored by the fifth.
+DEMSAR = np.array(
+    [
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.97501, 0.975],
+        [0.957, 0.978, 0.946, 0.970],
+    ]
+)
+VALUES = np.array([50.2, 49.1, 50.7, 51.3, 48.8, 50.0, 49.9, 50.4, 51.0, 49.6])
+
+
+def test_the_plain_interval_is_that_of_scipy():
+    found = s.summarise(VALUES)
+    low, high = stats.t.interval(0.95, len(VALUES) - 1, loc=VALUES.mean(), scale=stats.sem(VALUES))
+    assert found.interval == pytest.approx((low, high))
+    assert (found.mean, found.std, found.n) == (pytest.approx(VALUES.mean()), pytest.approx(VALUES.std(ddof=0)), 10)
+
+
+def test_a_single_value_has_no_spread_and_no_interval():
+    found = s.summarise([3.0])
+    assert (found.mean, found.std, found.n, found.half_width, found.interval) == (3.0, None, 1, None, None)
+    with pytest.raises(ValueError, match="no values"):
+        s.summarise([])
+
+
+def test_overlap_widens_the_interval_as_written_by_nadeau_and_bengio():
+    ratio = s.overlap_ratio(1000, 5000)
+    assert ratio == pytest.approx(0.25)
+    widened = s.summarise(VALUES, ratio).half_width / s.summarise(VALUES).half_width
+    assert widened == pytest.approx(math.sqrt((1 / 10 + 0.25) / (1 / 10)))
+
+
+def test_folds_that_are_the_whole_training_split_have_no_interval():
+    ratio = s.overlap_ratio(100, 100)
+    assert math.isinf(ratio)
+    assert s.summarise(VALUES, ratio).half_width is None
+    assert s.corrected_resampled_t_test(VALUES, ratio).p == 1
+    with pytest.raises(ValueError, match="fold of 101"):
+        s.overlap_ratio(101, 100)
+
+
+def _coverage(ratio: float, n_trials: int = 1500) -> float:
+    """Return how often the interval of ten folds of 40 out of 200 contributions holds their true mean, 0."""
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(n_trials):
+        contributions = generator.normal(size=200)
+        folds = [contributions[generator.choice(200, 40, replace=False)].mean() for _ in range(10)]
+        low, high = s.summarise(folds, ratio).interval
+        held += low <= 0 <= high
+    return held / n_trials
+
+
+def test_the_corrected_interval_holds_the_truth_in_95_percent_and_the_plain_one_does_not():
+    assert _coverage(s.overlap_ratio(40, 200)) == pytest.approx(0.95, abs=0.02)
+    assert _coverage(0.0) < 0.80
+
+
+def test_without_overlap_the_corrected_test_is_the_paired_t_test_of_scipy():
+    a, b = DEMSAR[:, 0], DEMSAR[:, 1]
+    expected = stats.ttest_rel(a, b)
+    found = s.corrected_resampled_t_test(a - b, 0.0)
+    assert found.statistic == pytest.approx(expected.statistic)
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_the_corrected_test_by_hand():
+    # Bouckaert and Frank (2004), equation for 10 × 10 cross-validation: n₂/n₁ = 1/9. Here three differences 1, 2, 3:
+    # mean 2, S² 1, t = 2/√(1/3 + 1/9) = 3, and Student's distribution with 2 degrees of freedom has the closed form
+    # P(T < t) = 1/2 + t/(2√(2 + t²)).
+    found = s.corrected_resampled_t_test([1.0, 2.0, 3.0], 1 / 9)
+    assert found.statistic == pytest.approx(3.0)
+    assert found.p == pytest.approx(1 - 3 / math.sqrt(11))
+
+
+def test_the_corrected_test_errs_as_often_as_it_says_where_folds_overlap():
+    generator = np.random.default_rng(1)
+    rejected = {0.0: 0, s.overlap_ratio(40, 200): 0}
+    for _ in range(1500):
+        contributions = generator.normal(size=200)
+        folds = [contributions[generator.choice(200, 40, replace=False)].mean() for _ in range(10)]
+        for ratio in rejected:
+            rejected[ratio] += s.corrected_resampled_t_test(folds, ratio).p < 0.05
+    plain, corrected = (count / 1500 for count in rejected.values())
+    assert corrected == pytest.approx(0.05, abs=0.02)
+    assert plain > 0.2
+
+
+@pytest.mark.parametrize(("value", "statistic", "p"), [(0.0, 0.0, 1.0), (2.0, math.inf, 0.0), (-2.0, -math.inf, 0.0)])
+def test_differences_without_variance(value, statistic, p):
+    assert s.corrected_resampled_t_test([value] * 4, 0.25) == s.TestResult(statistic, p)
+
+
+def test_a_paired_test_needs_pairs():
+    with pytest.raises(ValueError, match="two differences"):
+        s.corrected_resampled_t_test([1.0], 0.0)
+    with pytest.raises(ValueError, match="two differences"):
+        s.wilcoxon([1.0])
+
+
+def test_wilcoxon_is_that_of_demsars_worked_example():
+    # Section 3.1.3: C4.5 against C4.5+m, T = min(R+, R-) = 12 and z = -2.54 with two zeros split.
+    found = s.wilcoxon(DEMSAR[:, 1] - DEMSAR[:, 0])
+    assert found.statistic == pytest.approx(12.0)
+    assert found.p < 0.05
+    assert s.wilcoxon([0.0, 0.0, 0.0]) == s.TestResult(0.0, 1.0)
+
+
+def test_wilcoxon_without_ties_is_exact():
+    # All ten differences of one sign: 2/2¹⁰.
+    assert s.wilcoxon(np.arange(1.0, 11.0)).p == pytest.approx(2 / 2**10)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_holm_is_that_of_statsmodels(count):
+    generator = np.random.default_rng(count)
+    for _ in range(3):
+        p_values = np.round(generator.random(count) ** 3, 2)  # small ones, and ties
+        assert s.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+def test_holm_of_nothing_is_nothing():
+    assert s.holm([]).shape == (0,)
+
+
+def test_components_add_up_to_the_variance_of_all_values():
+    table = np.random.default_rng(2).normal(size=(3, 10)) + np.arange(3)[:, None]
+    found = s.variance_components(table)
+    assert found.folds**2 + found.seeds**2 + found.residual**2 == pytest.approx(table.var())
+
+
+def test_components_find_where_the_variance_comes_from():
+    fold, seed = np.arange(10.0), np.array([0.0, 3.0])
+    found = s.variance_components(fold[None, :] + seed[:, None])
+    assert found.folds == pytest.approx(fold.std())
+    assert found.seeds == pytest.approx(1.5)
+    assert found.residual == pytest.approx(0, abs=1e-12)
+
+
+def test_seeds_that_agree_leave_the_interval_of_the_folds():
+    # Two seeds of the same values: nothing from the seeds, and Satterthwaite's degrees of freedom are n − 1.
+    together = s.summarise_seeds([VALUES, VALUES], 0.25)
+    assert together.half_width == pytest.approx(s.summarise(VALUES, 0.25).half_width)
+    assert together.n == 20
+    assert s.summarise_seeds([VALUES], 0.25) == s.summarise(VALUES, 0.25)
+
+
+def test_a_single_fold_of_several_seeds_is_the_plain_interval_over_seeds():
+    seeds = np.array([[50.0], [51.0], [53.0]])
+    assert s.summarise_seeds(seeds).half_width == pytest.approx(s.summarise(seeds[:, 0]).half_width)
+    assert s.summarise_seeds([[1.0, 1.0], [1.0, 1.0]]).half_width == 0
+
+
+def test_the_interval_over_seeds_and_folds_holds_the_truth_in_95_percent():
+    generator = np.random.default_rng(3)
+    held = 0
+    for _ in range(1500):
+        values = generator.normal(size=(1, 10)) + generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 10))
+        low, high = s.summarise_seeds(values).interval
+        held += low <= 0 <= high
+    assert held / 1500 == pytest.approx(0.95, abs=0.02)
+
+
+def test_average_ranks_are_those_of_demsars_worked_example():
+    assert s.average_ranks(DEMSAR) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_average_ranks_are_those_of_scipy(higher):
+    ranked = stats.rankdata(-DEMSAR if higher else DEMSAR, axis=1).mean(axis=0)
+    assert s.average_ranks(DEMSAR, higher_is_better=higher) == pytest.approx(ranked)
+
+
+def test_friedman_is_that_of_demsars_worked_example():
+    # Section 3.2.2 gives χ² = 9.28 from the ranks, without the correction for ties that scipy makes; which divides by
+    # 1 − Σ(t³ − t)/(n k (k² − 1)), t being the sizes of the groups of equal scores.
+    ranks, (n, k) = s.average_ranks(DEMSAR), DEMSAR.shape
+    statistic = 12 * n / (k * (k + 1)) * (np.sum(ranks**2) - k * (k + 1) ** 2 / 4)
+    assert statistic == pytest.approx(9.28, abs=0.01)
+    ties = sum(t**3 - t for row in DEMSAR for t in np.unique(row, return_counts=True)[1])
+    corrected = statistic / (1 - ties / (n * k * (k**2 - 1)))
+    assert s.friedman(DEMSAR).statistic == pytest.approx(corrected)
+    assert s.friedman(DEMSAR).p == pytest.approx(stats.chi2.sf(corrected, k - 1))
+
+
+def test_friedman_without_ties_is_the_formula():
+    scores = np.random.default_rng(4).normal(size=(9, 5))
+    ranks, (n, k) = s.average_ranks(scores), scores.shape
+    statistic = 12 * n / (k * (k + 1)) * (np.sum(ranks**2) - k * (k + 1) ** 2 / 4)
+    found = s.friedman(scores)
+    assert found.statistic == pytest.approx(statistic)
+    assert found.p == pytest.approx(stats.chi2.sf(statistic, k - 1))
+    assert s.friedman(np.ones((4, 3))) == s.TestResult(0.0, 1.0)
+    with pytest.raises(ValueError, match="three methods"):
+        s.friedman(np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "q_values"),
+    [
+        (0.05, [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]),
+        (0.10, [1.645, 2.052, 2.291, 2.459, 2.589, 2.693, 2.780, 2.855, 2.920]),
+    ],
+)
+def test_critical_values_are_those_of_demsars_table_5(alpha, q_values):
+    for k, q in enumerate(q_values, start=2):
+        n = k * (k + 1) / 6  # makes the factor of q 1
+        assert s.critical_difference(k, 1, alpha) * math.sqrt(1 / n) == pytest.approx(q, abs=1.1e-3)
+
+
+def test_the_critical_difference_of_demsars_worked_example():
+    assert s.critical_difference(4, 14, 0.05) == pytest.approx(1.25, abs=0.01)
+    assert s.critical_difference(4, 14, 0.10) == pytest.approx(1.12, abs=0.01)
+
+
+def test_ranks_further_apart_than_the_critical_difference_are_those_that_nemenyi_tells_apart():
+    scores = np.random.default_rng(5).normal(size=(12, 5)) + np.arange(5)
+    ranks, critical = s.average_ranks(scores), s.critical_difference(5, 12)
+    p_values = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
+    apart = np.abs(ranks[:, None] - ranks[None, :]) > critical
+    assert np.array_equal(apart, p_values < 0.05)
+    assert apart.any()
+    assert not apart[~np.eye(5, dtype=bool)].all()
