@@ -1,0 +1,197 @@
+"""The protocol convergence: how the difference between images and their reconstructions shrinks as a learner learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat
+
+from reprbench.errors import UserError
+from reprbench.learner import Reconstructs
+from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Snapshots, Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN_EPOCHS = 6
+SHOWN_IMAGES = 3
+HALF_RANGE = 0.5
+"""The histograms cover −0.5 … 0.5; what is beyond is counted in the outermost bins."""
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+ALL = "all"
+COLORS = {"grey": "#444444", "red": "#D62728", "green": "#2CA02C", "blue": "#1F77B4", ALL: "#000000"}
+SPREAD, MEAN, SHARE = "spread", "|mean|", "share within tolerance"
+PANELS = {
+    SPREAD: "standard deviation of x − x̂",
+    MEAN: "|mean of x − x̂|",
+    SHARE: "share of |x − x̂| ≤ {tolerance:g} (%)",
+}
+"""The labels of the axes of y."""
+
+Differences = NDArray[np.float64]
+
+
+class Convergence(Protocol):
+    """The differences x − x̂ of a few images over the epochs of a fit, channel by channel (AME-AE, Fig. 2).
+
+    The images are eight of those that the learner is fitted to, the same for every method with the same data. Learners
+    that the shared loop trains keep their reconstructions after 0, 1, 2, 5, 10, 20, … epochs and at the end.
+    """
+
+    name = "convergence"
+    version = 1
+    headline = SHARE
+    needs = (Reconstructs,)
+
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    bins: Annotated[int, Field(ge=3, le=1001)] = 41
+    epochs: tuple[NonNegativeFloat, ...] = ()
+    """Those of the recorded epochs that the figure shows; by default at most six, the first and the last among them."""
+
+    def evaluate(self, subject: Subject, seed: int) -> Outcome:
+        """Return three numbers of x − x̂ for each recorded epoch and channel, and for all channels together.
+
+        They are the standard deviation, the absolute value of the mean, and the share within the tolerance (%).
+        """
+        snapshots = subject.snapshots(subject.trained)
+        if snapshots is None:
+            method = type(subject.learner(subject.trained)).method_name
+            return Outcome(missing=f"{self.name}: the fit of {method} keeps no reconstructions as it learns")
+        shown = self._shown(snapshots.epochs)
+        outcome = Outcome(headline_at={"epoch": snapshots.epochs[-1], "channel": ALL})
+        for epoch, reconstructions in zip(snapshots.epochs, snapshots.reconstructions, strict=True):
+            for channel, differences in by_channel(snapshots.originals, reconstructions).items():
+                outcome.measurements += self._measure(differences, {"epoch": epoch, "channel": channel})
+        at = {"channel": ALL}
+        share = f"x − x̂ within ±{self.tolerance:g} (%)"
+        outcome.curves = [
+            Curve(SPREAD, "epoch", at, "standard deviation of x − x̂"),
+            Curve(SHARE, "epoch", at, share),
+        ]
+        outcome.figures["figure2"] = draw_histograms(snapshots, shown, self.bins)
+        outcome.figures["course"] = draw_course(outcome.measurements, self.tolerance)
+        return outcome
+
+    def _measure(self, differences: Differences, at: dict[str, Any]) -> list[Measurement]:
+        within = float((np.abs(differences) <= self.tolerance).mean())
+        return [
+            Measurement(SPREAD, float(differences.std()), "", "lower", at),
+            Measurement(MEAN, abs(float(differences.mean())), "", "lower", at),
+            Measurement(SHARE, 100 * within, "%", "higher", at),
+        ]
+
+    def _shown(self, recorded: list[float]) -> list[int]:
+        """Return the places, among the recorded epochs, of those that the figure shows."""
+        if unknown := sorted(set(self.epochs) - set(recorded)):
+            raise UserError(
+                f"{self.name}: nothing was recorded after {_listed(unknown)} epochs; "
+                f"set epochs to some of {_listed(recorded)}"
+            )
+        if self.epochs:
+            return [place for place, epoch in enumerate(recorded) if epoch in self.epochs]
+        count = min(SHOWN_EPOCHS, len(recorded))
+        return [round(place) for place in np.linspace(0, len(recorded) - 1, count)]
+
+
+def by_channel(originals: NDArray[np.float32], reconstructions: NDArray[np.float32]) -> dict[str, Differences]:
+    """Return the differences x − x̂ of images (N, C, H, W) as vectors: of each channel by its name, and of all."""
+    differences = originals.astype(np.float64) - reconstructions
+    found = {name: differences[:, place].ravel() for place, name in enumerate(CHANNELS[originals.shape[1]])}
+    return {**found, ALL: differences.ravel()}
+
+
+def density(differences: Differences, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middles of the bins, and the density of the differences in each; it integrates to 1."""
+    clipped = np.clip(differences, -HALF_RANGE, HALF_RANGE)
+    heights, edges = np.histogram(clipped, bins, (-HALF_RANGE, HALF_RANGE), density=True)
+    return (edges[:-1] + edges[1:]) / 2, heights
+
+
+def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure:
+    """Return Fig. 2: some images and their reconstructions after the shown epochs, and histograms of all differences.
+
+    Parameters
+    ----------
+    shown : the places of the epochs in `snapshots`.
+    bins : of the histograms.
+    """
+    from reprbench.protocols.figures import new_axes, new_figure, show_image
+
+    images = min(SHOWN_IMAGES, len(snapshots.originals))
+    figure = new_figure(1.15 * (len(shown) + 1) + 0.4, 1.1 * images + 1.75)
+    axes = new_axes(figure, images + 1, len(shown) + 1, height_ratios=[1.0] * images + [1.35])
+    figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.03, wspace=0, hspace=0)
+    columns = [("original x", snapshots.originals)]
+    columns += [(f"epoch {snapshots.epochs[place]:g}", snapshots.reconstructions[place]) for place in shown]
+    for number, (title, column) in enumerate(columns):
+        axes[0, number].set_title(title, fontsize=8)
+        for place in range(images):
+            show_image(axes[place, number], column[place])
+    histograms = axes[-1, 1:]
+    for panel, place in zip(histograms, shown, strict=True):
+        panel.sharey(histograms[0])
+        _histogram(panel, by_channel(snapshots.originals, snapshots.reconstructions[place]), bins)
+        panel.tick_params(labelleft=panel is histograms[0])
+    histograms[0].set_ylabel("density")
+    axes[-1, 0].set_axis_off()
+    handles, labels = histograms[0].get_legend_handles_labels()
+    axes[-1, 0].legend(
+        handles,
+        labels,
+        title=f"{len(snapshots.originals)} images",
+        loc="center",
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+        handlelength=1.2,
+    )
+    return figure
+
+
+def _histogram(axes: Axes, differences: dict[str, Differences], bins: int) -> None:
+    for channel, values in differences.items():
+        if channel != ALL:
+            axes.plot(*density(values, bins), color=COLORS[channel], label=channel, linewidth=1.1)
+    axes.set_box_aspect(1.15)
+    axes.set_xlim(-HALF_RANGE, HALF_RANGE)
+    axes.set_xticks([-HALF_RANGE, 0, HALF_RANGE], ["−.5", "0", ".5"])
+    axes.set_xlabel("x − x̂")
+
+
+def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
+    """Return the three measurements against the epochs, a line for each channel and, of color images, for all."""
+    from reprbench.protocols.figures import line, new_axes, new_figure
+
+    channels = list(dict.fromkeys(m.at["channel"] for m in measurements))
+    if len(channels) == 2:
+        channels.remove(ALL)  # grey is all there is
+    figure = new_figure(8.4, 2.6)
+    for axes, (metric, label) in zip(new_axes(figure, 1, len(PANELS))[0], PANELS.items(), strict=True):
+        for number, channel in enumerate(channels):
+            points = [
+                (m.at["epoch"], m.value) for m in measurements if (m.metric, m.at["channel"]) == (metric, channel)
+            ]
+            epochs, values = zip(*points, strict=True)
+            line(axes, epochs, values, channel, number, color=COLORS[channel])
+        axes.set_ylim(bottom=0)
+        _epoch_axis(axes, list(epochs))
+        axes.set_ylabel(label.format(tolerance=tolerance))
+    if len(channels) > 1:
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _epoch_axis(axes: Axes, epochs: list[float]) -> None:
+    """Give every recorded epoch its tick; a long course is logarithmic after epoch 1, so that 0 has its place too."""
+    if epochs[-1] > 10:
+        axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("epoch" if epochs[-1] <= 10 else "epoch (logarithmic after 1)")
+
+
+def _listed(epochs: list[float]) -> str:
+    return ", ".join(f"{epoch:g}" for epoch in epochs)

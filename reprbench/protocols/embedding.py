@@ -1,0 +1,236 @@
+"""The protocol embedding: a sample of the test images as points in the plane, by PCA and by t-SNE of their codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt, model_validator
+
+from reprbench.data.folds import named_generator, stratified_rows
+from reprbench.errors import UserError
+from reprbench.features import Pooling, View
+from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from reprbench.data.dataset import Dataset
+    from reprbench.images import Rows
+
+SMALLEST_SAMPLE = 10
+"""Images; a map of fewer tells nothing."""
+PRINCIPAL_COMPONENTS = 50
+"""At most so many go into t-SNE, for speed and against noise (L. van der Maaten, G. Hinton, "Visualizing data using
+t-SNE", 2008, reduce to 30; scikit-learn's guide advises 50)."""
+NAMED_CLASSES = 20
+"""The most that a legend names."""
+
+Plane = NDArray[np.float32]
+"""Shape (n, 2)."""
+
+
+class Embedding(Protocol):
+    """Maps of a stratified sample of the test images, the same images for every method, and how far to trust them.
+
+    The features are standardised on the sample, so that their scale does not matter. PCA is exact; t-SNE (scikit-learn)
+    is made of the first 50 principal components and starts from the first two, so that neither depends on a seed: the
+    same features give the same bits on one machine. But t-SNE magnifies rounding, and another order of the features may
+    move its points. Labels color the points; no number depends on them.
+    """
+
+    name = "embedding"
+    version = 1
+    headline = "trustworthiness"
+
+    layers: Literal["last", "all"] | tuple[str, ...] = "last"
+    pooling: Pooling = "max"
+    grid: PositiveInt = 2
+    images: Annotated[int, Field(ge=SMALLEST_SAMPLE, le=5000)] = 1000
+    tsne: bool = True
+    perplexity: Annotated[float, Field(ge=1)] = 30.0
+    neighbours: PositiveInt = 10
+
+    @model_validator(mode="after")
+    def _sample_suffices(self) -> Embedding:
+        if self.tsne and self.perplexity > _largest_perplexity(self.images):
+            raise ValueError(
+                f"a perplexity of {self.perplexity:g} needs {int(np.ceil(3 * self.perplexity)) + 1} images, "
+                f"not {self.images}; set perplexity lower or images higher"
+            )
+        if self.neighbours > _most_neighbours(self.images):
+            raise ValueError(
+                f"{self.neighbours} neighbours need {2 * self.neighbours + 1} images, not {self.images}; "
+                "set neighbours lower or images higher"
+            )
+        return self
+
+    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
+        """Return the features of the whole test split: classifiers read them too, so no image is encoded for this."""
+        trained = dataset.folds[0] if supervised else None
+        view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
+        return [Features(trained, "test", np.arange(len(dataset.test), dtype=np.int64), view)]
+
+    def evaluate(self, subject: Subject, seed: int) -> Outcome:
+        """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's holds.
+
+        Trustworthiness (J. Venna, S. Kaski, "Neighborhood preservation in nonlinear projection methods", 2001) is 1 if
+        the nearest neighbours of every point on the map are its nearest neighbours among the features.
+        """
+        from sklearn.manifold import trustworthiness
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        from reprbench.protocols.standardise import standardise
+
+        dataset = subject.dataset
+        outcome = Outcome()
+        rows = self.sample(dataset)
+        if len(rows) < SMALLEST_SAMPLE:
+            outcome.missing = f"{self.name} needs {SMALLEST_SAMPLE} test images, and there are {len(rows)}"
+            return outcome
+        (wanted,) = self.reads(dataset, subject.supervised)
+        features = subject.features(wanted)
+        codes = standardise(features, rows).apply(features, rows)
+        if not codes.any():
+            outcome.missing = f"{self.name}: all images have the same code"
+            return outcome
+        # One thread: sums in another order would be other bits.
+        with threadpool_limits(1):
+            components, explained = _principal_components(codes)
+            maps = {"PCA": components[:, :2]}
+            if self.tsne:
+                subject.progress("t-SNE", 0.1)
+                maps["t-SNE"] = _tsne(components, self._perplexity(len(rows), outcome))
+            neighbours = self._neighbours(len(rows), outcome)
+            subject.progress("trustworthiness", 0.8)
+            for name, plane in maps.items():
+                trust = float(trustworthiness(codes, plane, n_neighbors=neighbours))
+                outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
+        outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
+        outcome.headline_at = {"map": list(maps)[-1]}
+        outcome.figures["map"] = draw_maps(maps, dataset.test_labels[rows], dataset.classes)
+        return outcome
+
+    def sample(self, dataset: Dataset) -> Rows:
+        """Return the rows of the test split that are shown; they depend on the dataset and `images` alone.
+
+        Raises
+        ------
+        UserError
+            If there are more classes than images.
+        """
+        if len(dataset.test) <= self.images:
+            return np.arange(len(dataset.test), dtype=np.int64)
+        if self.images < len(dataset.classes):
+            raise UserError(
+                f"{self.name}: {self.images} images leave out some of {len(dataset.classes)} classes; set images higher"
+            )
+        name = f"{dataset.name.partition('[')[0]} embedding"
+        return stratified_rows(dataset.test_labels, self.images, named_generator(name))
+
+    def _perplexity(self, count: int, outcome: Outcome) -> float:
+        """Return the perplexity for a sample of `count`, which may be smaller than was asked for."""
+        allowed = _largest_perplexity(count)
+        if self.perplexity > allowed:
+            outcome.warnings.append(f"{self.name}: perplexity lowered to {allowed:.3g} for {count} test images")
+        return min(self.perplexity, allowed)
+
+    def _neighbours(self, count: int, outcome: Outcome) -> int:
+        allowed = _most_neighbours(count)
+        if self.neighbours > allowed:
+            outcome.warnings.append(f"{self.name}: trustworthiness of {allowed} neighbours for {count} test images")
+        return min(self.neighbours, allowed)
+
+
+def _largest_perplexity(count: int) -> float:
+    """t-SNE looks at three times as many neighbours as its perplexity says (van der Maaten 2014)."""
+    return (count - 1) / 3
+
+
+def _most_neighbours(count: int) -> int:
+    """Trustworthiness is normalised for fewer neighbours than half of the points."""
+    return (count - 1) // 2
+
+
+def _principal_components(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Return 2 … 50 principal components, float32 of shape (n, k), and the share of the variance in the first two.
+
+    The sign of a component is such that its largest loading is positive.
+    """
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(PRINCIPAL_COMPONENTS, *codes.shape), svd_solver="full")
+    components = pca.fit_transform(codes).astype(np.float32)
+    if components.shape[1] == 1:
+        components = np.pad(components, ((0, 0), (0, 1)))
+    return components, float(pca.explained_variance_ratio_[:2].sum())
+
+
+def _tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
+    """Return the map that t-SNE makes of principal components, started from the first two.
+
+    That is scikit-learn's ``init="pca"`` without the random projections by which it approximates these two: nothing
+    is left to draw.
+    """
+    from sklearn.manifold import TSNE
+
+    # Points start close together (scikit-learn's constant), so that the first forces order them.
+    start = components[:, :2] / components[:, 0].std() * 1e-4
+    plane: Plane = TSNE(2, perplexity=perplexity, init=start).fit_transform(components)
+    return plane
+
+
+def draw_maps(maps: dict[str, Plane], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
+    """Return the maps side by side, the points colored by class, with a legend of at most 20 class names."""
+    from reprbench.protocols.figures import new_axes, new_figure
+
+    figure = new_figure(2.9 * len(maps) + 1.2, 2.9)
+    colors = _class_colors(len(classes))
+    for axes, (name, plane) in zip(new_axes(figure, 1, len(maps))[0], maps.items(), strict=True):
+        _scatter(axes, plane, colors[labels])
+        axes.set_title(name)
+        unit = "component" if name == "PCA" else "dimension"
+        axes.set_xlabel(f"first {unit}")
+        axes.set_ylabel(f"second {unit}")
+    _legend(figure, colors, classes)
+    return figure
+
+
+def _scatter(axes: Axes, plane: Plane, colors: NDArray[np.float64]) -> None:
+    # Drawn class by class, the last one would hide the others.
+    order = named_generator("embedding drawing order").permutation(len(plane))
+    x, y = plane[order].T
+    axes.scatter(x, y, c=colors[order], s=min(16.0, 6000 / len(plane)), linewidths=0, alpha=0.8)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_box_aspect(1)
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _legend(figure: Figure, colors: NDArray[np.float64], classes: tuple[str, ...]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: list[Any] = [
+        Line2D([], [], color=color, marker="o", markersize=5, linestyle="", label=name)
+        for color, name in zip(colors[:NAMED_CLASSES], classes, strict=False)
+    ]
+    if len(classes) > NAMED_CLASSES:
+        handles.append(Line2D([], [], linestyle="", label=f"and {len(classes) - NAMED_CLASSES} more"))
+    size = 8 if len(handles) <= 12 else 6
+    figure.legend(
+        handles=handles, loc="outside right center", fontsize=size, frameon=False, handletextpad=0.1, labelspacing=0.35
+    )
+
+
+def _class_colors(count: int) -> NDArray[np.float64]:
+    """Return a color (red, green, blue, opacity) for each class; those of up to 20 classes are told apart."""
+    import matplotlib as mpl
+
+    if count <= 20:
+        colors: NDArray[np.float64] = mpl.colormaps["tab10" if count <= 10 else "tab20"](np.arange(count))
+    else:
+        colors = mpl.colormaps["turbo"](np.linspace(0, 1, count))
+    return colors
