@@ -26,8 +26,15 @@ class Reference(_Form):
     """Accuracy in percent."""
     spread: float | None = None
     """Standard deviation over folds, in points."""
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    """Points that may lie between the published value and one that counts as reproduced, whatever the intervals say."""
     citation: str
     differences: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The citation, and what differs between that protocol and ours."""
+        return f"{self.citation} ({'; '.join(self.differences)})" if self.differences else self.citation
 
 
 class Row(_Form):
@@ -35,6 +42,8 @@ class Row(_Form):
 
     method: CallField
     label: str | None = None
+    group: str = ""
+    """Under which heading the row stands in a report that has headings."""
     reference: Reference | None = None
     budget: Budget | None = None
     protocols: tuple[CallField, ...] | None = None

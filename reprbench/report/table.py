@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-import numpy as np
-
+from reprbench.benchmark import Benchmark
+from reprbench.report.comparison import Comparison, Standing, compare
+from reprbench.report.marks import mark
+from reprbench.report.rows import Row, Source, make_row, merge_seeds, not_run
+from reprbench.report.statistics import variance_components
+from reprbench.report.verdict import deviations_of
 from reprbench.store import Evaluation, Trial
+
+Seeds = Literal["apart", "together"]
+
+__all__ = ["Row", "SeedSpread", "Table", "make_tables", "newest", "reference_text"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row: what a trial says under one protocol; a hole with its reason where it says nothing."""
+class SeedSpread:
+    """How much one method's values vary between seeds, apart from how much they vary between folds (both ddof = 0)."""
 
     label: str
-    seed: int
-    status: str
-    reason: str
-    mean: float | None
-    std: float | None
-    """Standard deviation over the folds, ddof = 0 as the paper prints it."""
-    folds: int
-    unit: str
-    better: str
-    """"higher", "lower" or "neither": which way the mean is better."""
-    reference: float | None
-    reference_spread: float | None
-    dimension: int | None
-    parameters: int | None
-    fit_seconds: float | None
-    evaluation_seconds: float | None
-    peak_memory: int | None
-    supervised: bool
-    control: bool
-    notes: tuple[str, ...]
-    """Warnings and deviations."""
-    trial: str
-    """The trial's folder in the store."""
+    seeds: tuple[int, ...]
+    mean: float
+    std_seeds: float
+    std_folds: float
 
 
 @dataclass(frozen=True)
@@ -58,37 +48,99 @@ class Table:
     """Older trials of the same rows, not shown."""
     references: tuple[str, ...] = field(default=())
     """The sources of the reference values, and what differs there."""
+    title: str = ""
+    """The benchmark's, where its file is known."""
+    at: Mapping[str, Any] = field(default_factory=dict)
+    """The coordinates at which the metric is taken, besides the fold."""
+    comparison: Comparison | None = None
+    """How rows were tested against the best; None if nothing could be tested."""
+    seeds: tuple[SeedSpread, ...] = ()
+    explanations: tuple[str, ...] = ()
+    """What else a reader must know of the rows together."""
 
 
-def make_tables(trials: Iterable[Trial]) -> list[Table]:
-    """Return one table for each benchmark, data and protocol among the trials, rows in the order of their best mean."""
-    groups: dict[tuple[str, str, str], list[Trial]] = {}
+def make_tables(
+    trials: Iterable[Trial], benchmarks: Mapping[str, Benchmark] | None = None, seeds: Seeds = "apart"
+) -> list[Table]:
+    """Return one table for each benchmark, data and protocol among the trials, rows in the order of their best mean.
+
+    A row for which the benchmark sets another pooling ("protocol of its own") stands in the benchmark's table, and a
+    note says so.
+
+    Parameters
+    ----------
+    benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
+    seeds : whether the seeds of a method are rows of their own or one row.
+    """
+    trials = list(trials)
+    homes = _homes(trials)
+    groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
-        for protocol in trial.protocols:
-            groups.setdefault((trial.benchmark, trial.dataset.digest, protocol), []).append(trial)
-    return [_table(key[2], group) for key, group in sorted(groups.items())]
+        for place, protocol in enumerate(trial.protocols):
+            home = homes.get((trial.benchmark, trial.dataset.digest, protocol), protocol) if _own(trial) else protocol
+            source = Source(trial, _find(trial, protocol), protocol, is_first=place == 0)
+            groups.setdefault((trial.benchmark, trial.dataset.digest, home), []).append(source)
+    known = benchmarks or {}
+    return [_table(key[2], group, known.get(key[0]), seeds) for key, group in sorted(groups.items())]
 
 
-def _table(protocol: str, group: Sequence[Trial]) -> Table:
-    current = newest(group)
-    evaluations = [_find(trial, protocol) for trial in current]
-    rows = [_row(trial, evaluation) for trial, evaluation in zip(current, evaluations, strict=True)]
+def _own(trial: Trial) -> bool:
+    return any(note.startswith("protocol of its own") for note in trial.deviations)
+
+
+def _homes(trials: Sequence[Trial]) -> dict[tuple[str, str, str], str]:
+    """Return, for a protocol of a row's own, that of the same name which the most other rows of its benchmark have."""
+    common: dict[tuple[str, str, str], Counter[str]] = {}
+    for trial in trials:
+        for protocol in () if _own(trial) else trial.protocols:
+            common.setdefault((trial.benchmark, trial.dataset.digest, _name(protocol)), Counter())[protocol] += 1
+    homes = {}
+    for trial in trials:
+        for protocol in trial.protocols if _own(trial) else ():
+            counts = common.get((trial.benchmark, trial.dataset.digest, _name(protocol)))
+            if counts:
+                homes[trial.benchmark, trial.dataset.digest, protocol] = counts.most_common(1)[0][0]
+    return homes
+
+
+def _name(protocol: str) -> str:
+    return protocol.partition("[")[0]
+
+
+def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, seeds: Seeds) -> Table:
+    latest = {id(trial) for trial in newest(source.trial for source in group)}
+    sources = [source for source in group if id(source.trial) in latest]
+    first = next((source for source in sources if source.evaluation), sources[0])
+    evaluations = [source.evaluation for source in sources if source.evaluation]
+    versions = tuple(sorted({evaluation.version for evaluation in evaluations}))
+    groups = {row.label or str(row.method): row.group for row in benchmark.methods} if benchmark else {}
+    rows, explanations = mark([make_row(source, groups) for source in sources], sources, protocol)
+    standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0)
+    rows = [replace(row, standing=standings.get(row.key, Standing())) for row in rows]
+    spread = _seed_spread(rows)
+    if seeds == "together":
+        rows = merge_seeds(rows, sources)
+    if benchmark and not any(deviations_of(source.trial.deviations) for source in sources) and first.is_first:
+        rows += not_run(benchmark, {row.label for row in rows})
     # Holes come last; among equals the order is that of the names.
     rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seed))
-    data = current[0].dataset
-    known = next((evaluation for evaluation in evaluations if evaluation), None)
-    references = {reference_text(trial) for trial in current if trial.reference}
+    data = first.trial.dataset
     return Table(
-        benchmark=current[0].benchmark,
+        benchmark=first.trial.benchmark,
         dataset=data.title,
         digest=data.digest,
         counts=f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images; {data.classes} classes",
         protocol=protocol,
-        versions=tuple(sorted({evaluation.version for evaluation in evaluations if evaluation})),
-        metric=known.headline if known else "",
+        versions=versions,
+        metric=first.evaluation.headline if first.evaluation else "",
         rows=tuple(rows),
-        superseded=len(group) - len(current),
-        references=tuple(sorted(references)),
+        superseded=len(group) - len(sources),
+        references=tuple(sorted({reference for row in rows for reference in row.references})),
+        title=benchmark.title if benchmark else "",
+        at=first.evaluation.headline_at if first.evaluation else {},
+        comparison=comparison,
+        seeds=spread,
+        explanations=explanations,
     )
 
 
@@ -106,62 +158,30 @@ def _find(trial: Trial, protocol: str) -> Evaluation | None:
     return found[-1] if found else None
 
 
-def _row(trial: Trial, evaluation: Evaluation | None) -> Row:
-    mean, std, folds, unit, better = _summary(evaluation) if evaluation else (None, None, 0, "", "neither")
-    status, reason = trial.status, trial.reason
-    if evaluation and evaluation.missing:
-        status, reason = "skipped", evaluation.missing
-    return Row(
-        label=trial.label,
-        seed=trial.seed,
-        status=status,
-        reason=reason,
-        mean=mean,
-        std=std,
-        folds=folds,
-        unit=unit,
-        better=better,
-        reference=trial.reference.value if trial.reference else None,
-        reference_spread=trial.reference.spread if trial.reference else None,
-        dimension=_single(evaluation, "feature dimension"),
-        parameters=trial.cost.parameters,
-        fit_seconds=trial.cost.fit_seconds,
-        evaluation_seconds=evaluation.seconds if evaluation else None,
-        peak_memory=trial.cost.peak_memory,
-        supervised=trial.method.supervised,
-        control=trial.method.control,
-        notes=(*trial.deviations, *trial.warnings, *(evaluation.warnings if evaluation else ())),
-        trial=str(trial.folder),
-    )
-
-
 def _badness(row: Row) -> float:
     """Return a number that is smaller for better rows."""
     return (row.mean or 0.0) if row.better == "lower" else -(row.mean or 0.0)
 
 
-def _summary(evaluation: Evaluation) -> tuple[float | None, float | None, int, str, str]:
-    """Return mean and standard deviation (ddof = 0) of the headline over the folds, their number, unit, direction."""
-    found = [
-        m
-        for m in evaluation.measurements
-        if m["metric"] == evaluation.headline and evaluation.headline_at.items() <= m["at"].items()
-    ]
-    values = np.array([m["value"] for m in found], dtype=np.float64)
-    if not len(values):
-        return None, None, 0, "", "neither"
-    std = float(values.std()) if len(values) > 1 else None
-    return float(values.mean()), std, len(values), str(found[0]["unit"]), str(found[0]["better"])
-
-
-def _single(evaluation: Evaluation | None, metric: str) -> int | None:
-    found = [m["value"] for m in evaluation.measurements if m["metric"] == metric] if evaluation else []
-    return int(found[0]) if found else None
+def _seed_spread(rows: Sequence[Row]) -> tuple[SeedSpread, ...]:
+    """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
+    methods: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.mean is not None:
+            methods.setdefault(row.key, []).append(row)
+    found = []
+    for same in methods.values():
+        shared = set.intersection(*(set(row.by_fold) for row in same))
+        if len(same) < 2 or not shared:
+            continue
+        values = [[row.by_fold[fold] for fold in sorted(shared, key=str)] for row in same]
+        parts = variance_components(values)
+        mean = sum(map(sum, values)) / (len(values) * len(shared))
+        seeds = tuple(sorted(row.seed for row in same))
+        found.append(SeedSpread(same[0].label, seeds, mean, parts.seeds, parts.folds))
+    return tuple(sorted(found, key=lambda spread: spread.label))
 
 
 def reference_text(trial: Trial) -> str:
     """Return the citation of a trial's reference, and what differs between that protocol and ours."""
-    if trial.reference is None:
-        return ""
-    differences = f" ({'; '.join(trial.reference.differences)})" if trial.reference.differences else ""
-    return f"{trial.reference.citation}{differences}"
+    return trial.reference.text if trial.reference else ""

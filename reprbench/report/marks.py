@@ -1,0 +1,66 @@
+"""What makes rows of one table differ besides the method: machine, protocol version, coordinates; marked on the row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from reprbench.report.rows import Row, Source
+from reprbench.report.verdict import deviations_of
+
+
+def mark(rows: Sequence[Row], sources: Sequence[Source], protocol: str) -> tuple[list[Row], tuple[str, ...]]:
+    """Return the rows with notes on what sets them apart, and what a reader must know of the rows together."""
+    machines = [_machine(source.trial.provenance) for source in sources]
+    versions = [source.evaluation.version if source.evaluation else None for source in sources]
+    places = [_at(source) for source in sources]
+    explanations = []
+    notes: list[list[str]] = [[] for _ in rows]
+    usual = _usual(machines)
+    if _mixed(machines):
+        explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
+        _note(notes, machines, usual, "ran on {}")
+    newest = max((version for version in versions if version is not None), default=None)
+    if _mixed(versions):
+        explanations.append(
+            f"mixed versions of the protocol: only rows of version {newest} compete; run the benchmark again"
+        )
+        _note(notes, versions, newest, f"{protocol} version {{}}, not {newest}")
+    if _mixed(places):
+        _note(notes, places, _usual(places), "measured at {}")
+    if _mixed([deviations_of(source.trial.deviations) for source in sources]):
+        explanations.append("mixed deviations: rows deviate from the benchmark in different ways, see their notes")
+    marked = [replace(row, notes=(*row.notes, *more)) for row, more in zip(rows, notes, strict=True)]
+    return marked, tuple(explanations)
+
+
+def _machine(provenance: dict[str, Any]) -> str | None:
+    """Return what numbers may depend on in their last digits: processor, device, PyTorch."""
+    versions, machine = provenance.get("versions") or {}, provenance.get("machine") or {}
+    torch = versions.get("torch")
+    parts = (machine.get("processor"), provenance.get("device"), f"torch {torch}" if torch else None)
+    return ", ".join(str(part) for part in parts if part) or None
+
+
+def _at(source: Source) -> str | None:
+    if source.evaluation is None:
+        return None
+    return ", ".join(f"{name} {value}" for name, value in source.evaluation.headline_at.items())
+
+
+def _usual(values: Sequence[Any]) -> Any:
+    """Return the most frequent of the known values; of equally frequent ones the first in order."""
+    known = Counter(value for value in values if value is not None)
+    return min(known, key=lambda value: (-known[value], str(value)), default=None)
+
+
+def _mixed(values: Sequence[Any]) -> bool:
+    return len({value for value in values if value is not None}) > 1
+
+
+def _note(notes: Sequence[list[str]], values: Sequence[Any], usual: Any, text: str) -> None:
+    for own, value in zip(notes, values, strict=True):
+        if value is not None and value != usual:
+            own.append(text.format(value))

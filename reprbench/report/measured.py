@@ -1,0 +1,38 @@
+"""Reading the measurements of an evaluation: values by fold, and how far the folds behind them overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reprbench.data.folds import IMAGES_A_CLASS
+from reprbench.report.statistics import overlap_ratio
+from reprbench.store import DataRecord, Evaluation
+
+ByFold = dict[int | None, float]
+"""Values by the number of their fold; None for what is measured once, over no folds."""
+
+
+def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the measurements of `metric` whose coordinates include `at`."""
+    return [
+        found for found in evaluation.measurements if found["metric"] == metric and at.items() <= found["at"].items()
+    ]
+
+
+def by_fold(measurements: list[dict[str, Any]]) -> ByFold:
+    """Return the mean value of each fold: what varies within a fold is not counted as if it were more folds."""
+    values: dict[int | None, list[float]] = {}
+    for found in measurements:
+        values.setdefault(found["at"].get("fold"), []).append(found["value"])
+    return {fold: sum(numbers) / len(numbers) for fold, numbers in values.items()}
+
+
+def fold_ratio(data: DataRecord) -> float:
+    """Return ρ/(1 − ρ) for the folds of a dataset (see `reprbench.report.statistics`).
+
+    The store does not keep the size of the folds; it follows from how all datasets get theirs: 100 images a class, at
+    most four fifths of the training split (`reprbench.data.folds`); STL-10's own folds are of that size too.
+    """
+    size = min(IMAGES_A_CLASS * data.classes, 0.8 * data.train)
+    return overlap_ratio(size, data.train)

@@ -1,0 +1,85 @@
+"""What a published value and a measured one say together.
+
+Every reference of Table 1 lists differences ("widths … are ours"): a paper leaves much unsaid. Such differences do not
+forbid to compare; they stand beside the verdict, so that nobody reads "reproduced" as "repeated in every detail". What
+forbids it is a row that is not the benchmark's: other data, fewer images, another protocol, budget or width (its
+*deviations*), or a value in another unit. What the benchmark itself sets for a row ("protocol of its own") is none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from reprbench.benchmark import Reference
+from reprbench.report.statistics import Summary, half_width
+
+Word = Literal["reproduced", "above", "below", "not comparable", "not run"]
+
+OWN = ("protocol of its own", "budget of its own")
+"""How the notes begin that the benchmark's file, not the user, is the cause of."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, and what it rests on.
+
+    Attributes
+    ----------
+    word : the verdict.
+    difference : measured minus published, in the metric's unit; None if nothing was measured.
+    margin : how large a difference still counts as reproduced.
+    because : why the values do not compare, or what differs although they do.
+    """
+
+    word: Word
+    difference: float | None = None
+    margin: float | None = None
+    because: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        compared = self.word in ("reproduced", "above", "below")
+        return f"{self.word} ({self.difference:+.1f})" if compared and self.difference is not None else self.word
+
+
+def deviations_of(notes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Return those of a trial's deviations that make it another experiment than the benchmark's."""
+    return tuple(note for note in notes if not note.startswith(OWN))
+
+
+def judge(
+    reference: Reference,
+    measured: Summary | None,
+    unit: str,
+    deviations: tuple[str, ...],
+    ratio: float,
+    reason: str = "",
+) -> Verdict:
+    """Return the verdict on one row.
+
+    The values agree if their difference lies within the combined 95 % interval √(h² + h_ref²), or within the
+    reference's tolerance if it states one that is larger. h_ref comes from the published standard deviation, taken to
+    be over as many folds of the same overlap as ours; without one the published value counts as exact.
+
+    Parameters
+    ----------
+    measured : mean and interval; None if the row holds no value.
+    deviations : of the trial from its benchmark, see `deviations_of`.
+    ratio : of the folds, see `reprbench.report.statistics`.
+    reason : why there is no value.
+    """
+    if measured is None:
+        return Verdict("not run", because=(reason,) if reason else ())
+    difference = measured.mean - reference.value
+    if unit != "%":
+        return Verdict("not comparable", because=(f"measured in {unit or 'no unit'}, published in %",))
+    if deviations:
+        return Verdict("not comparable", difference, None, deviations)
+    published = half_width(reference.spread, measured.n, ratio) if reference.spread is not None else None
+    margin = max(math.hypot(measured.half_width or 0.0, published or 0.0), reference.tolerance or 0.0)
+    if measured.half_width is None and reference.tolerance is None:
+        because = ("a single fold or training set: no interval, and no tolerance is stated", *reference.differences)
+        return Verdict("not comparable", difference, None, because)
+    word: Word = "reproduced" if abs(difference) <= margin else "above" if difference > 0 else "below"
+    return Verdict(word, difference, margin, reference.differences)
