@@ -32,12 +32,14 @@ class Limits:
     """Bytes a trial may take, mapped files not counted."""
     device: str = "cpu"
     threads: int | None = None
-    """CPU threads of a trial; by default the cores divided by the jobs."""
+    """CPU threads of a trial; by default the cores, or as many as OMP_NUM_THREADS allows, divided by the jobs."""
 
     @property
     def threads_each(self) -> int:
         """CPU threads of one trial."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+        allowed = os.environ.get("OMP_NUM_THREADS", "")
+        cores = int(allowed) if allowed.isdecimal() else os.cpu_count() or 1
+        return self.threads or max(1, cores // self.jobs)
 
 
 @dataclass(frozen=True)
