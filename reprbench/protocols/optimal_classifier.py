@@ -1,0 +1,208 @@
+"""How far the codes of reconstructions are from those of originals: a fresh classifier, as good as it gets."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from reprbench.errors import UserError
+from reprbench.features import Pooling, View, checked
+from reprbench.learner import Reconstructs
+from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
+from reprbench.run import derive_seed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from reprbench.data.dataset import Dataset
+    from reprbench.images import Rows
+    from reprbench.protocols.density_ratio import Codes, Judgement
+
+FEWEST_IMAGES = 20
+"""Two of them validate."""
+
+
+class OptimalClassifier(Protocol):
+    """Propositions 1 and 2 of AME-AE on real codes: a fresh classifier C tells E(x) from E(x̂), x̂ = D(E(x)).
+
+    The best C is q_d/(q_d + q_r), the densities being those of the codes of originals and of reconstructions. C is
+    trained to convergence on images of the test split, which the learner never saw: 50 % of them train it, 10 % stop
+    it, and 40 % are evaluated; x and x̂ are always in the same part. The parts are the same for every method and seed.
+    Neither way is better: a C at chance says that originals and reconstructions look alike to E, or that E is blind.
+
+    Metrics
+    -------
+    accuracy (%) : of C at ½; 50 is chance.
+    log loss (nats) : a code; log 2 is chance.
+    calibration error : expected, in [0, 1], with 15 bins: how far C is from being a probability.
+    lower bound of 2·JSD − log 4 (nats) : V = E[log C(h)] + E[log(1 − C(ĥ))], in [−log 4, 0] for the best C; a C that is
+        worse than chance on the evaluated images gives less than −log 4. Its standard error over images stands beside
+        it: up to that, the true number is not lower.
+    lower bound of JSD (nats) : (V + log 4)/2, not below 0; in [0, log 2].
+    epochs, best epoch : that C was trained, and the one whose weights it has.
+
+    Parameters
+    ----------
+    pooling, grid : how the last layer's maps become the codes; the bounds are those of the pooled codes.
+    images : the most of the test split that are used.
+    width : of the two hidden layers of C.
+    learning_rate : of Adam.
+    batch_size : originals, and as many reconstructions, in a step.
+    epochs : the most; a C that did not converge by then is told in a warning.
+    patience : epochs without progress on the validation part after which C has converged.
+    """
+
+    name = "optimal-classifier"
+    version = 1
+    headline = "accuracy"
+    needs = (Reconstructs,)
+
+    pooling: Pooling = "mean"
+    grid: PositiveInt = 2
+    images: Annotated[int, Field(ge=FEWEST_IMAGES)] = 10_000
+    width: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+    batch_size: PositiveInt = 128
+    epochs: PositiveInt = 200
+    patience: PositiveInt = 10
+
+    def evaluate(self, subject: Subject, seed: int) -> Outcome:
+        """Return what C tells apart on the evaluation part, and how well calibrated it is."""
+        from reprbench.protocols.density_ratio import Training, divide, judge, train_classifier
+
+        rows = self.rows(subject.dataset)
+        codes = self._codes(subject, rows)
+        parts = divide(len(rows), _generator(subject.dataset, "parts"))
+        training = Training(self.width, self.learning_rate, self.batch_size, self.epochs, self.patience)
+        classifier = train_classifier(
+            codes,
+            parts,
+            training,
+            derive_seed(seed, self.name),
+            subject.device,
+            lambda share: subject.progress(f"{self.name}: train", share),
+        )
+        originals, reconstructions = (classifier.logits(codes[which, parts.evaluation]) for which in (0, 1))
+        judged = judge(originals, reconstructions)
+        outcome = Outcome(
+            [
+                Measurement("accuracy", 100 * judged.accuracy, "%"),
+                Measurement("log loss", judged.log_loss, "nats"),
+                Measurement("calibration error", judged.calibration_error),
+                Measurement("lower bound of 2·JSD − log 4", judged.value, "nats"),
+                Measurement("standard error of the bound of 2·JSD − log 4", judged.standard_error, "nats"),
+                Measurement("lower bound of JSD", judged.divergence, "nats"),
+                Measurement("epochs", classifier.epochs),
+                Measurement("best epoch", classifier.best_epoch),
+            ],
+            figures={"reliability": reliability(originals, reconstructions, judged)},
+        )
+        if not classifier.converged:
+            outcome.warnings.append(
+                f"the classifier had not converged after {classifier.epochs} epochs: the bounds may be loose"
+            )
+        return outcome
+
+    def rows(self, dataset: Dataset) -> Rows:
+        """Return the test images that are used, sorted.
+
+        Raises
+        ------
+        UserError
+            If there are too few to divide.
+        """
+        from reprbench.data.folds import random_rows
+
+        total = len(dataset.test)
+        if total < FEWEST_IMAGES:
+            raise UserError(
+                f"{self.name}: {total} test images cannot be divided in three; "
+                f"expected at least {FEWEST_IMAGES}, use a larger --limit or dataset"
+            )
+        return random_rows(total, min(self.images, total), _generator(dataset, "images"))
+
+    def _codes(self, subject: Subject, rows: Rows) -> Codes:
+        """Return the codes of the test images at `rows` and of their reconstructions, encoded alike."""
+        import torch
+
+        from reprbench.state import evaluating
+
+        learner = subject.learner(subject.trained)
+        if not isinstance(learner, Reconstructs):
+            raise TypeError(f"{type(learner).__name__} does not reconstruct")
+        view = View(pooling=self.pooling, grid=self.grid)
+        codes, done = np.empty((2, 0, 0), dtype=np.float32), 0
+        for x in subject.dataset.test.take(rows).batches(learner.encode_batch_size, subject.device):
+            with evaluating(learner):
+                both = [view.matrix(checked(learner.encode(of), len(x))) for of in (x, learner.reconstruct(x))]
+                batch = torch.stack(both).cpu().numpy()
+            if done == 0:
+                codes = _mapped((2, len(rows), batch.shape[2]))
+            codes[:, done : done + len(x)] = batch
+            done += len(x)
+            subject.progress(f"{self.name}: encode", done / len(rows))
+        return codes
+
+
+def _mapped(shape: tuple[int, int, int]) -> Codes:
+    """Return an array in a temporary file: raw pixels of STL-10, twice, take 1.8 GB. It vanishes with the array."""
+    with tempfile.TemporaryFile(prefix="reprbench-") as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+
+
+def _generator(dataset: Dataset, purpose: str) -> np.random.Generator:
+    from reprbench.data.folds import named_generator
+
+    # Without the parameters of the dataset's name, which may name a path.
+    return named_generator(f"{dataset.name.partition('[')[0]} optimal-classifier {purpose}")
+
+
+def reliability(originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement) -> Figure:
+    """Return the reliability diagram of the logits of n originals and n reconstructions, and below it where C lies.
+
+    The bars of a dot are ± one standard error of the share it stands for.
+    """
+    from scipy.special import expit
+    from sklearn.calibration import calibration_curve
+
+    from reprbench.protocols.density_ratio import CALIBRATION_BINS
+    from reprbench.protocols.figures import COLORS, new_axes, new_figure
+
+    sides = expit(originals), expit(reconstructions)
+    probabilities = np.concatenate(sides)
+    targets = np.repeat([1, 0], len(originals))
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    share, mean = calibration_curve(targets, probabilities, n_bins=CALIBRATION_BINS)
+    # Bins as scikit-learn fills them: closed at their upper edge.
+    counts = np.bincount(np.searchsorted(edges[1:-1], probabilities), minlength=CALIBRATION_BINS)
+    filled = counts[counts > 0]
+
+    figure = new_figure(3.5, 4.2)
+    upper, lower = new_axes(figure, 2, 1, sharex=True, height_ratios=(2.2, 1))[:, 0]
+    upper.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="$C = q_d/(q_d + q_r)$")
+    errors = np.sqrt(share * (1 - share) / filled)
+    upper.errorbar(mean, share, errors, fmt="o", color=COLORS[0], elinewidth=0.8, markersize=4, label="classifier $C$")
+    upper.set(ylabel="share of originals among codes", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
+    upper.legend(loc="upper left", fontsize=8, frameon=False)
+    value = f"{round(judged.value, 3) + 0.0:.3f}".replace("-", "−")
+    upper.text(
+        0.98,
+        0.03,
+        f"calibration error {judged.calibration_error:.3f}\n"
+        f"2·JSD − log 4 ≥ {value} nats\nJSD ≥ {judged.divergence:.3f} nats",
+        transform=upper.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=8,
+    )
+    weights = [np.full(len(side), 100 / len(probabilities)) for side in sides]
+    labels = ["originals", "reconstructions"]
+    lower.hist(sides, bins=edges, weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
+    lower.set(xlabel="C, bins of 1/15", ylabel="share of codes (%)")
+    lower.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2, fontsize=8, frameon=False)
+    figure.align_ylabels()
+    return figure
