@@ -1,0 +1,271 @@
+"""Paths between images that are straight in the code: how evenly they run, and how far from real images (Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+
+from reprbench.data.folds import named_generator, random_rows
+from reprbench.errors import UserError
+from reprbench.learner import Decodes
+from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
+from reprbench.run import derive_seed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from reprbench.data.dataset import Dataset
+    from reprbench.images import Images, Rows
+    from reprbench.learner import Learner
+
+CODE, PIXELS, RECONSTRUCTIONS = "code", "pixel blend", "blend of reconstructions"
+MODELS = (CODE, PIXELS, RECONSTRUCTIONS)
+DISTANCE = "distance to nearest real image"
+BY_POSITION = "distance to nearest real image by position"
+PAIRS_AT_ONCE = 100
+NUMBERS_AT_ONCE = 2**26
+"""Of real images, as float32, that are searched at a time."""
+SAME_IMAGE = 1e-4
+"""Root mean squared difference, far below a grey level of 1/255, under which two ends of a path are one image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """What is measured of the paths of one model, an array of shape (pairs,) or (pairs, steps) each."""
+
+    endpoint_errors: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    """‖x_{t+1} − x_t‖, root mean squared per pixel, shape (pairs, steps − 1)."""
+    ends: NDArray[np.float64]
+    """‖x_last − x_first‖, likewise."""
+    distances: NDArray[np.float64]
+    """To the nearest real image, root mean squared per pixel."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Paths]) -> Paths:
+        """Return the paths of all parts."""
+        names = ("endpoint_errors", "lengths", "ends", "distances")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+class Interpolation(Protocol):
+    """Linear interpolation in h from E(a) to E(b) for pairs of test images, decoded at equal steps.
+
+    Measured for the model "code" and beside it for two blends in pixel space: "pixel blend", of a and b themselves, and
+    "blend of reconstructions", of D(E(a)) and D(E(b)). Endpoint error is the mean squared error of the ends against a
+    and b; unevenness of steps the coefficient of variation of ‖x_{t+1} − x_t‖ along a path (0: perfectly even); step
+    excess the length of the path divided by the distance of its ends (1: straight in pixel space); and the distance to
+    the nearest real image is Euclidean, given as root mean squared error of a pixel, a mean over intermediate images,
+    and apart from that at every position. All are means over pairs.
+
+    What blur does: a smooth image lies near many real ones, and the mean image is near everything, so that a blurred
+    decoder has small distances however poor its paths are. A pixel blend of sharp images pays for two sharp ghosts, and
+    a sharp decoder for every stroke at another place. "Blend of reconstructions" is as blurred as the code's own
+    images, and therefore the fairer neighbour: a code's path is worth something where it runs nearer to real images
+    than that.
+
+    Source: X. Gao, H. Xiong (the AME-AE paper), Fig. 5, which is a picture; the numbers are choices of ours.
+
+    Parameters
+    ----------
+    classes : pairs of class numbers, each of which gives the first test image of either class as a pair; without them
+        pairs are drawn at random from different classes, by the seed, the same for all methods.
+    pairs : how many are shown: the first.
+    measured_pairs : how many are drawn.
+    steps : images of a path, both ends included.
+    real_images : the most unlabeled images among which the nearest is sought, the same for everybody.
+    """
+
+    name = "interpolation"
+    version = 1
+    headline = DISTANCE
+    needs = (Decodes,)
+
+    classes: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()
+    pairs: PositiveInt = 6
+    measured_pairs: PositiveInt = 100
+    steps: Annotated[int, Field(ge=3)] = 11
+    real_images: PositiveInt = 10_000
+
+    @field_validator("classes")
+    @classmethod
+    def _differ(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        same = [str(pair) for pair in value if pair[0] == pair[1]]
+        if same:
+            raise ValueError(f"expected pairs of two different classes, not {', '.join(same)}")
+        return value
+
+    def evaluate(self, subject: Subject, seed: int) -> Outcome:
+        """Return the measurements of all models, a curve of the distances, and pictures of the first paths."""
+        learner, dataset = subject.learner(subject.trained), subject.dataset
+        chosen = self.chosen_pairs(dataset, seed)
+        count = min(self.real_images, len(dataset.unlabeled))
+        generator = named_generator(f"{dataset.name.partition('[')[0]} interpolation")
+        real = dataset.unlabeled.take(random_rows(len(dataset.unlabeled), count, generator))
+        parts: dict[str, list[Paths]] = {model: [] for model in MODELS}
+        shown: dict[str, Tensor] = {}
+        for start in range(0, len(chosen), PAIRS_AT_ONCE):
+            subject.progress(self.name, start / len(chosen))
+            some = chosen[start : start + PAIRS_AT_ONCE]
+            a, b = (dataset.test.batch(some[:, side], subject.device) for side in (0, 1))
+            for model, images in paths(learner, a, b, self.steps).items():
+                parts[model].append(_measured(images.cpu(), a.cpu(), b.cpu(), real))
+                if start == 0:
+                    shown[model] = images[: self.pairs].cpu()
+        return self._outcome({model: Paths.joined(part) for model, part in parts.items()}, shown)
+
+    def chosen_pairs(self, dataset: Dataset, seed: int) -> Rows:
+        """Return the rows of the test split that paths run between, shape (pairs, 2).
+
+        Raises
+        ------
+        UserError
+            If the test split has no image of a class that is asked for, or only one class.
+        """
+        labels = dataset.test_labels
+        if self.classes:
+            for number in sorted({number for pair in self.classes for number in pair}):
+                if number not in labels:
+                    there = ", ".join(str(label) for label in np.unique(labels))
+                    raise UserError(f"interpolation: no test image is of class {number}; expected one of {there}")
+            first = [[int(np.argmax(labels == number)) for number in pair] for pair in self.classes]
+            return np.array(first, dtype=np.int64)
+        if len(np.unique(labels)) < 2:
+            raise UserError("interpolation: the test images are all of one class; expected two, use a larger --limit")
+        generator = np.random.default_rng(derive_seed(seed, "interpolation/pairs"))
+        drawn = [
+            [start, generator.choice(np.flatnonzero(labels != labels[start]))]
+            for start in generator.integers(len(labels), size=self.measured_pairs)
+        ]
+        return np.array(drawn, dtype=np.int64)
+
+    def _outcome(self, found: dict[str, Paths], shown: dict[str, Tensor]) -> Outcome:
+        positions = [step / (self.steps - 1) for step in range(self.steps)]
+        outcome = Outcome(headline_at={"model": CODE})
+        for model, measured in found.items():
+            at: dict[str, Any] = {"model": model}
+            by_position = measured.distances.mean(0)
+            outcome.measurements += [
+                Measurement(DISTANCE, float(by_position[1:-1].mean()), "", "lower", at),
+                Measurement("endpoint error", float(measured.endpoint_errors.mean()), "", "lower", at),
+                *_along(measured, at),
+                *(
+                    Measurement(BY_POSITION, float(value), "", "lower", {**at, "position": position})
+                    for position, value in zip(positions, by_position, strict=True)
+                ),
+            ]
+            outcome.curves.append(
+                Curve(
+                    BY_POSITION, "position", at, f"distance to nearest real image, {model}", "position between a and b"
+                )
+            )
+        if collapsed := int((found[CODE].ends <= SAME_IMAGE).sum()):
+            outcome.warnings.append(
+                f"the ends of {collapsed} of {len(found[CODE].ends)} paths are decoded to one and the same image; "
+                "steps are measured on the others"
+            )
+        outcome.figures = {
+            "strips": _strips(shown, positions),
+            "distance": _distance_figure({model: paths.distances for model, paths in found.items()}, positions),
+        }
+        return outcome
+
+
+def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Return `steps` points from `start` to `end` (N, …), both included, shape (N, steps, …)."""
+    import torch
+
+    shares = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.ndim - 1))
+    return (1 - shares) * start.unsqueeze(1) + shares * end.unsqueeze(1)
+
+
+def paths(learner: Learner, a: Tensor, b: Tensor, steps: int) -> dict[str, Tensor]:
+    """Return the images of every model's paths from `a` to `b` (N, C, H, W), shape (N, steps, C, H, W)."""
+    import torch
+
+    from reprbench.protocols.mirror_decoder import encoded
+    from reprbench.state import evaluating
+
+    if not isinstance(learner, Decodes):
+        raise TypeError(f"{type(learner).__name__} does not decode")
+    start, end = (list(encoded(learner, x).values())[-1] for x in (a, b))
+    codes = straight(start, end, steps).flatten(0, 1)
+    with evaluating(learner):
+        decoded = torch.cat([learner.decode(part) for part in torch.split(codes, learner.encode_batch_size)]).float()
+    images = decoded.reshape(len(a), steps, *a.shape[1:])
+    return {
+        CODE: images,
+        PIXELS: straight(a, b, steps),
+        RECONSTRUCTIONS: straight(images[:, 0], images[:, -1], steps),
+    }
+
+
+def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
+    points = images.flatten(2).double().numpy()
+    ends = np.stack([a.flatten(1).double().numpy(), b.flatten(1).double().numpy()], axis=1)
+    return Paths(
+        np.square(points[:, [0, -1]] - ends).mean((1, 2)),
+        np.sqrt(np.square(np.diff(points, axis=1)).mean(2)),
+        np.sqrt(np.square(points[:, -1] - points[:, 0]).mean(1)),
+        nearest_distances(images.flatten(0, 1), real).reshape(points.shape[:2]),
+    )
+
+
+def nearest_distances(images: Tensor, real: Images) -> NDArray[np.float64]:
+    """Return the root mean squared difference of each image (N, C, H, W) to the nearest of `real`, shape (N,)."""
+    from reprbench.protocols.neighbours import nearest
+
+    queries = images.flatten(1).numpy()
+    least = np.full(len(queries), np.inf)
+    step = max(1, NUMBERS_AT_ONCE // queries.shape[1])
+    for start in range(0, len(real), step):
+        some = real.batch(slice(start, min(start + step, len(real)))).flatten(1).numpy()
+        found = some[nearest(some, queries, 1, "euclidean")[:, 0]]
+        # Differences are taken anew: the search's own distances carry the rounding of large products.
+        least = np.minimum(least, np.sqrt(np.square(found - queries).mean(1, dtype=np.float64)))
+    return least
+
+
+def _along(measured: Paths, at: dict[str, Any]) -> list[Measurement]:
+    """Return unevenness and excess of the steps, over the paths whose ends differ."""
+    kept = measured.ends > SAME_IMAGE
+    if not kept.any():
+        return []
+    lengths, ends = measured.lengths[kept], measured.ends[kept]
+    unevenness = lengths.std(1) / lengths.mean(1)
+    return [
+        Measurement("unevenness of steps", float(unevenness.mean()), "", "lower", at),
+        Measurement("step excess", float((lengths.sum(1) / ends).mean()), "", "lower", at),
+    ]
+
+
+def _strips(shown: dict[str, Tensor], positions: Sequence[float]) -> Figure:
+    """Return two rows for each path: through the code, and blended."""
+    from reprbench.protocols.figures import image_grid
+
+    rows = [images for pair in zip(shown[CODE], shown[PIXELS], strict=True) for images in pair]
+    return image_grid(
+        [row.numpy() for row in rows],
+        ["code", "pixel blend"] * (len(rows) // 2),
+        [f"{position:.2g}" for position in positions],
+    )
+
+
+def _distance_figure(distances: dict[str, NDArray[np.float64]], positions: Sequence[float]) -> Figure:
+    from reprbench.protocols.figures import line, new_axes, new_figure
+
+    figure = new_figure(3.5, 2.9)
+    (axes,) = new_axes(figure).ravel()
+    for number, (model, values) in enumerate(distances.items()):
+        line(axes, positions, values.mean(0).tolist(), model, number)
+    axes.set_xlabel("position between a and b")
+    axes.set_ylabel("RMSE to nearest real image")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower center")
+    return figure

@@ -1,0 +1,206 @@
+"""Mirror decoders: networks that learn to give images back from the frozen features of a layer, all by one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reprbench.errors import Diverged
+from reprbench.features import checked
+from reprbench.run import derive_seed, seeded
+from reprbench.state import evaluating
+
+if TYPE_CHECKING:
+    from reprbench.images import Images, Rows
+    from reprbench.learner import FeatureMaps, ImageShape, Learner
+
+CALIBRATION_BATCHES = 8
+"""The first batches, whose features say by which mean and scale each channel is standardised."""
+SMALLEST_SCALE = 0.01
+"""Of the root of the mean variance of a layer's channels: one that hardly varies is not blown up to the others."""
+LARGEST_LINEAR = 2**25
+"""Weights of the layer that makes a vector a map; where there would be more, the map starts smaller."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every decoder of every learner may spend.
+
+    Attributes
+    ----------
+    steps : of Adam.
+    batch_size : images of a step.
+    width : channels of all maps inside the decoder.
+    lr : Adam's.
+    """
+
+    steps: int
+    batch_size: int
+    width: int
+    lr: float
+
+
+class MirrorDecoder(nn.Module):
+    """From features (N, C, H, W) or (N, D) to images in [0, 1]; the architecture is ours, and one for all layers.
+
+    A map has its channels brought to `width` by a 1×1 convolution; a vector becomes a map of `width` channels and ⌈1/8⌉
+    of the image's sides by a linear layer. Then, until the map is as large as the image: twice as large (nearest
+    neighbour, at most to the image's size), 3×3 convolution, batch normalization, ReLU. At last a 3×3 convolution and a
+    sigmoid. Maps larger than the image are averaged down to its size first.
+
+    Parameters
+    ----------
+    features : the shape of one image's features.
+    image : (channels, height, width).
+    width : channels of the maps.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, features: Sequence[int], image: ImageShape, width: int) -> None:
+        super().__init__()
+        channels, *full = image
+        self._vector = len(features) == 1
+        if self._vector:
+            size = _start(features[0], full, width)
+            self._shape = (width, *size)
+            self.first: nn.Module = nn.Linear(features[0], int(np.prod(self._shape)))
+        else:
+            size = [min(side, most) for side, most in zip(features[1:], full, strict=True)]
+            self._shape = (features[0], *size)
+            self.first = nn.Conv2d(features[0], width, 1)
+        blocks: list[nn.Module] = []
+        while size != full:
+            size = [min(2 * side, most) for side, most in zip(size, full, strict=True)]
+            # Nearest neighbour: the gradient of bilinear interpolation is not reproducible on CUDA.
+            blocks += [
+                nn.Upsample(size=tuple(size), mode="nearest"),
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+        self.blocks = nn.Sequential(*blocks, nn.Conv2d(width, channels, 3, padding=1), nn.Sigmoid())
+        self.register_buffer("mean", torch.zeros(features[0]))
+        self.register_buffer("scale", torch.ones(features[0]))
+
+    def standardise_by(self, mean: Tensor, variance: Tensor) -> None:
+        """Set what is subtracted from each channel, and the standard deviation that it is divided by."""
+        floor = SMALLEST_SCALE * variance.mean().sqrt()
+        scale = torch.maximum(variance.sqrt(), floor)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(scale > 0, scale, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the images of `features`, float32 (N, C, H, W)."""
+        places = (1, -1, *[1] * (features.ndim - 2))
+        standard = (features.float() - self.mean.view(places)) / self.scale.view(places)
+        if self._vector:
+            start: Tensor = self.first(standard).unflatten(1, self._shape)
+        else:
+            if tuple(standard.shape[2:]) != self._shape[1:]:
+                standard = functional.adaptive_avg_pool2d(standard, (self._shape[1], self._shape[2]))
+            start = self.first(standard)
+        images: Tensor = self.blocks(start)
+        return images
+
+
+def encoded(learner: Learner, x: Tensor) -> FeatureMaps:
+    """Return the features of `x`, in evaluation mode, without gradients and in the batches that the learner wants."""
+    with evaluating(learner):
+        parts = [checked(learner.encode(part), len(part)) for part in torch.split(x, learner.encode_batch_size)]
+        if len(parts) == 1:
+            return parts[0]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def train_decoders(
+    learner: Learner,
+    images: Images,
+    layers: Sequence[str],
+    budget: Budget,
+    seed: int,
+    device: str,
+    advance: Callable[[float], None] = lambda share: None,
+) -> dict[str, MirrorDecoder]:
+    """Return a decoder for each layer, in evaluation mode, trained on the features of `images` for one budget.
+
+    A step encodes one batch, once, and moves every decoder by its own mean squared error. A decoder's weights start
+    from the seed and the layer's name, and the batches are those of the seed: which layers are trained beside it
+    changes nothing.
+
+    Raises
+    ------
+    Diverged
+        If a decoder's last error is not finite.
+    """
+    shapes = {name: encoded(learner, images.batch(slice(0, 1), device))[name].shape[1:] for name in layers}
+    decoders = {name: _made(shape, images.shape, budget.width, seed, name) for name, shape in shapes.items()}
+    for decoder in decoders.values():
+        decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _calibrate(decoders, learner, images, budget, seed, device)
+    optimisers = {name: torch.optim.Adam(decoder.parameters(), lr=budget.lr) for name, decoder in decoders.items()}
+    losses: dict[str, Tensor] = {}
+    for step, rows in enumerate(_batches(len(images), budget, seed)):
+        x = images.batch(rows, device)
+        maps = encoded(learner, x)
+        for name, decoder in decoders.items():
+            optimisers[name].zero_grad(set_to_none=True)
+            losses[name] = functional.mse_loss(decoder(maps[name]), x)
+            losses[name].backward()  # type: ignore[no-untyped-call]
+            optimisers[name].step()
+        advance((step + 1) / budget.steps)
+    for name, loss in losses.items():
+        if not bool(torch.isfinite(loss)):
+            raise Diverged(f"the mirror decoder of layer {name!r} ended with an error of {float(loss)}")
+        decoders[name].eval()
+    return decoders
+
+
+def _start(features: int, full: Sequence[int], width: int) -> list[int]:
+    """Return the size of the map that a vector of `features` numbers becomes."""
+    size = [-(-side // 8) for side in full]
+    while features * width * size[0] * size[1] > LARGEST_LINEAR and max(size) > 1:
+        size = [-(-side // 2) for side in size]
+    return size
+
+
+def _made(shape: Sequence[int], image: ImageShape, width: int, seed: int, layer: str) -> MirrorDecoder:
+    with seeded(seed, f"reconstruction/{layer}"):
+        return MirrorDecoder(shape, image, width)
+
+
+def _batches(length: int, budget: Budget, seed: int) -> Iterator[Rows]:
+    """Yield the rows of every step: all images in a new order for each round, whole batches only."""
+    generator = np.random.default_rng(derive_seed(seed, "reconstruction/batches"))
+    size = min(budget.batch_size, length)
+    order, start = generator.permutation(length), 0
+    for _ in range(budget.steps):
+        if start + size > length:
+            order, start = generator.permutation(length), 0
+        yield np.sort(order[start : start + size]).astype(np.int64)
+        start += size
+
+
+def _calibrate(
+    decoders: Mapping[str, MirrorDecoder], learner: Learner, images: Images, budget: Budget, seed: int, device: str
+) -> None:
+    """Measure mean and variance of every channel over the first batches."""
+    sums = {name: torch.zeros(3, len(decoder.mean), dtype=torch.float64) for name, decoder in decoders.items()}
+    for number, rows in enumerate(_batches(len(images), budget, seed)):
+        if number == CALIBRATION_BATCHES:
+            break
+        maps = encoded(learner, images.batch(rows, device))
+        for name in decoders:
+            values = maps[name].double().transpose(0, 1).flatten(1)
+            count = torch.full_like(values[:, 0], values.shape[1])
+            sums[name] += torch.stack([count, values.sum(1), values.square().sum(1)]).cpu()
+    for name, (count, total, squares) in sums.items():
+        mean = total / count
+        decoders[name].standardise_by(mean, (squares / count - mean.square()).clamp(min=0))
