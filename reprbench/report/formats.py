@@ -1,146 +1,146 @@
-"""Tables as text: for the terminal, as Markdown, CSV and JSON."""
+"""Tables and pivots in all formats: for the terminal, as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
-from reprbench.report.table import Row, Table
+from reprbench.report.grid import Grid, table_grid
+from reprbench.report.latex import as_document
+from reprbench.report.pivot import Pivot, pivot_grid
+from reprbench.report.table import Table
+from reprbench.report.text import count_text, plus_minus, seconds_text
 
-HEADERS = ("Method", "{metric}", "Reference", "Features", "Parameters", "Fit", "Evaluation", "Peak memory", "Notes")
+__all__ = [
+    "FORMATS",
+    "as_csv",
+    "as_json",
+    "as_latex",
+    "as_markdown",
+    "as_terminal",
+    "count_text",
+    "plus_minus",
+    "seconds_text",
+]
+
+Shown = Sequence[Table | Pivot]
+
+TERMINAL = {"best": "* {}", "tie": "≈ {}", "": "{}"}
+MARKDOWN = {"best": "**{}**", "tie": "≈ {}", "": "{}"}
 
 
-def as_terminal(tables: Sequence[Table]) -> str:
+def as_terminal(tables: Shown) -> str:
     """Return the tables for a terminal."""
-    return "\n\n".join(_text(table, "simple", heading="{}") for table in tables)
+    return "\n\n".join(_text(_grid(table), "simple", "{}", TERMINAL, "\n") for table in tables)
 
 
-def as_markdown(tables: Sequence[Table]) -> str:
+def as_markdown(tables: Shown) -> str:
     """Return the tables as GitHub's Markdown."""
-    return "\n\n".join(_text(table, "github", heading="### {}") for table in tables) + "\n"
+    return "\n\n".join(_text(_grid(table), "github", "### {}", MARKDOWN, "\n\n") for table in tables) + "\n"
 
 
-def as_csv(tables: Sequence[Table]) -> str:
-    """Return one flat CSV: a line for each row of each table, numbers unrounded."""
-    import pandas as pd
-
-    text: str = pd.DataFrame(_records(tables)).to_csv(index=False)
-    return text
+def as_latex(tables: Shown) -> str:
+    """Return a LaTeX document of the tables, rows in the benchmark's order and under its headings."""
+    return as_document([_grid(table, by_group=True) for table in tables])
 
 
-def as_json(tables: Sequence[Table]) -> str:
+def as_csv(tables: Shown) -> str:
+    """Return one flat CSV: a line for each row of each table (each cell of each pivot), numbers unrounded."""
+    records = [record for table in tables for record in _records(table)]
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def as_json(tables: Shown) -> str:
     """Return the tables as JSON, numbers unrounded."""
     return json.dumps([asdict(table) for table in tables], indent=2, ensure_ascii=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+FORMATS: dict[str, Callable[[Shown], str]] = {
     "table": as_terminal,
     "markdown": as_markdown,
+    "latex": as_latex,
     "csv": as_csv,
     "json": as_json,
 }
 
 
-def _records(tables: Sequence[Table]) -> list[dict[str, object]]:
-    records = []
-    for table in tables:
-        shared = asdict(table)
-        rows = shared.pop("rows")
-        shared.pop("references")
-        records += [{**shared, **row, "notes": "; ".join(row["notes"])} for row in rows]
-    return records
+def _grid(table: Table | Pivot, by_group: bool = False) -> Grid:
+    return pivot_grid(table) if isinstance(table, Pivot) else table_grid(table, by_group)
 
 
-def _text(table: Table, style: str, heading: str) -> str:
-    """Return one table: heading, rows, and under it everything a reader needs to judge it."""
-    from tabulate import tabulate
-
-    footnotes: list[str] = []
-    seeds = {row.seed for row in table.rows}
-    body = [_cells(row, footnotes, show_seed=len(seeds) > 1) for row in table.rows]
-    headers = [header.format(metric=f"{table.metric or 'result'}".capitalize()) for header in HEADERS]
-    used = [column for column in range(len(headers)) if any(cells[column] for cells in body)]
-    grid = tabulate(
-        [[cells[column] for column in used] for cells in body],
-        [headers[column] for column in used],
-        tablefmt=style,
-        disable_numparse=True,
-        colalign=["left" if headers[c] in ("Method", "Notes") else "right" for c in used],
-    )
-    title = heading.format(f"{table.benchmark}: {table.dataset}, {table.protocol}")
-    blank = "\n\n" if style == "github" else "\n"
-    return f"{title}\n\n{grid}\n\n" + blank.join(_under(table, footnotes))
-
-
-def _cells(row: Row, footnotes: list[str], show_seed: bool) -> list[str]:
-    marks = ("†" if row.supervised else "") + ("‡" if row.control else "")
-    notes = [f"{row.status}: {row.reason}"] if row.status != "done" else []
+def _records(table: Table | Pivot) -> list[dict[str, object]]:
+    """Return flat records: lists are joined by "; ", mappings written as ``name=value``."""
+    if isinstance(table, Pivot):
+        shared = {name: value for name, value in asdict(table).items() if name not in ("rows", "columns", "at")}
+        return [
+            {**shared, **_flat("at", table.at), "label": row.label, "seed": row.seed, "value": column, **asdict(cell)}
+            for row in table.rows
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            if cell
+        ]
+    shared = asdict(table)
+    for name in ("rows", "references", "comparison", "seeds", "explanations", "order"):
+        shared.pop(name)
     return [
-        f"{row.label}{f' (seed {row.seed})' if show_seed else ''}{' ' + marks if marks else ''}",
-        "—" if row.mean is None else plus_minus(row.mean, row.std),
-        "" if row.reference is None else plus_minus(row.reference, row.reference_spread),
-        "" if row.dimension is None else str(row.dimension),
-        count_text(row.parameters),
-        seconds_text(row.fit_seconds),
-        seconds_text(row.evaluation_seconds),
-        "" if row.peak_memory is None else f"{row.peak_memory / 2**20:.0f} MB",
-        " ".join(f"[{_number(note, footnotes)}]" for note in [*notes, *row.notes]),
+        {
+            name: value
+            for key, content in {**shared, **asdict(row)}.items()
+            for name, value in _flat(key, content).items()
+        }
+        for row in table.rows
     ]
 
 
-def _number(note: str, footnotes: list[str]) -> int:
-    """Return the number under which `note` stands, adding it if it is new."""
-    if note not in footnotes:
-        footnotes.append(note)
-    return footnotes.index(note) + 1
+def _flat(name: str, value: object) -> dict[str, object]:
+    """Return one field of a record as one or more columns."""
+    if name == "key":
+        return {}
+    if name == "verdict":
+        given: Mapping[str, object] = value if isinstance(value, Mapping) else {}
+        because = given.get("because", ())
+        return {
+            "verdict": given.get("word", ""),
+            "difference": given.get("difference"),
+            "margin": given.get("margin"),
+            "because": "; ".join(because) if isinstance(because, tuple) else "",
+        }
+    if name == "standing" and isinstance(value, Mapping):
+        return {"standing": value["place"], "p": value["p"]}
+    if isinstance(value, Mapping):
+        return {name: "; ".join(f"{key}={number}" for key, number in value.items())}
+    if isinstance(value, tuple):
+        return {name: "; ".join(map(str, value))}
+    return {name: value}
 
 
-def _under(table: Table, footnotes: Sequence[str]) -> list[str]:
-    lines = [f"[{number}] {note}" for number, note in enumerate(footnotes, start=1)]
-    if any(row.supervised for row in table.rows):
-        lines.append("† supervised: fitted once a fold, with that fold's labels")
-    if any(row.control for row in table.rows):
-        lines.append("‡ control: learns nothing from an objective of its own")
-    folds = sorted({row.folds for row in table.rows if row.folds})
-    unit = next((row.unit for row in table.rows if row.unit), "")
-    if folds:
-        spread = "mean ± standard deviation (ddof = 0) over" if max(folds) > 1 else "on"
-        what = f"{table.metric}{f' in {unit}' if unit else ''}"
-        lines.append(f"{what}: {spread} {'/'.join(map(str, folds))} fold{'s' if max(folds) > 1 else ''}")
-    version = f" version {', '.join(map(str, table.versions))}" if table.versions else ""
-    if len(table.versions) > 1:
-        version += " (mixed: run the benchmark again)"
-    lines.append(
-        f"protocol {table.protocol}{version}; data {table.dataset}, digest {table.digest[:12]} ({table.counts})"
+def _text(grid: Grid, style: str, heading: str, emphasis: Mapping[str, str], blank: str) -> str:
+    """Return one table: heading, rows, and under it everything a reader needs to judge it."""
+    from tabulate import tabulate
+
+    escape = _escaped if style == "github" else str
+    body = tabulate(
+        [[emphasis[cell.emphasis].format(escape(cell.text)) for cell in line] for line in grid.lines],
+        grid.headers,
+        tablefmt=style,
+        disable_numparse=True,
+        colalign=["left" if left else "right" for left in grid.left],
     )
-    lines += [f"reference: {reference}" for reference in table.references]
-    if table.superseded:
-        lines.append(f"{table.superseded} older trials of these rows, made by other code, are not shown")
-    return lines
+    under = [
+        escape(f"bold: {line[2:]}" if style == "github" and line.startswith("* ") else line) for line in grid.under
+    ]
+    return f"{heading.format(escape(grid.title))}\n\n{body}\n\n" + blank.join(under)
 
 
-def plus_minus(value: float, spread: float | None) -> str:
-    """Return a value as a table prints it."""
-    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Return a duration in a unit that suits it."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def count_text(count: int | None) -> str:
-    """Return a count with three figures, in thousands or millions where that is shorter."""
-    if count is None:
-        return ""
-    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {letter}"
-    return str(count)
+def _escaped(text: str) -> str:
+    """Return text that GitHub's Markdown shows as it is, in a cell too."""
+    for sign in ("\\", "|", "*", "_", "`", "<"):
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -7,7 +7,7 @@ from typing import Any
 
 from reprbench.data.folds import IMAGES_A_CLASS
 from reprbench.report.statistics import overlap_ratio
-from reprbench.store import DataRecord, Evaluation
+from reprbench.store import DataRecord, Evaluation, Trial
 
 ByFold = dict[int | None, float]
 """Values by the number of their fold; None for what is measured once, over no folds."""
@@ -36,3 +36,10 @@ def fold_ratio(data: DataRecord) -> float:
     """
     size = min(IMAGES_A_CLASS * data.classes, 0.8 * data.train)
     return overlap_ratio(size, data.train)
+
+
+def find_evaluation(trial: Trial, protocol: str) -> Evaluation | None:
+    """Return what the protocol found, or one of its name: the table's rows may have another pooling of their own."""
+    same = [one for one in trial.evaluations if one.text == protocol]
+    named = [one for one in trial.evaluations if one.text.partition("[")[0] == protocol.partition("[")[0]]
+    return next(iter([*reversed(same), *reversed(named)]), None)

@@ -57,6 +57,8 @@ class Table:
     seeds: tuple[SeedSpread, ...] = ()
     explanations: tuple[str, ...] = ()
     """What else a reader must know of the rows together."""
+    order: tuple[str, ...] = ()
+    """The labels of the rows in the order of the benchmark's file, where it is known."""
 
 
 def make_tables(
@@ -141,6 +143,7 @@ def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, 
         comparison=comparison,
         seeds=spread,
         explanations=explanations,
+        order=tuple(groups),
     )
 
 

@@ -1,0 +1,116 @@
+"""Tables as a LaTeX document: booktabs, a block for each heading, every sign escaped; pdflatex compiles it as it is."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from reprbench.report.grid import Cell, Grid
+
+PREAMBLE = r"""% Written by reprbench. It compiles as it is: pdflatex FILE.
+% To put a table into a paper, copy it from \begin{table} to \end{table}; the paper's preamble needs the packages below.
+\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}  % outlines, where they are installed
+\usepackage{booktabs}
+\usepackage{graphicx}           % \resizebox: a wide table shrinks to the text's width
+\usepackage[margin=2cm]{geometry}
+\begin{document}
+"""
+END = "\\end{document}\n"
+
+ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
+    "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$", "−": r"$-$", "≈": r"$\approx$", "≤": r"$\le$", "≥": r"$\ge$",
+    "≠": r"$\ne$", "∞": r"$\infty$", "√": r"$\surd$", "→": r"$\to$", "∘": r"$\circ$", "²": r"$^2$", "³": r"$^3$",
+    "†": r"\dag{}", "‡": r"\ddag{}", "—": "---", "–": "--", "…": r"\dots{}", "’": "'", "‘": "`", "“": "``", "”": "''",
+    "\N{NO-BREAK SPACE}": "~", "‖": r"$\|$", "°": r"$^\circ$",
+}  # fmt: skip
+EMPHASIS = {"best": r"\textbf{%s}", "tie": r"$\approx$ %s", "": "%s"}
+
+
+def as_document(grids: Sequence[Grid]) -> str:
+    """Return a document with a floating table for each grid."""
+    return PREAMBLE + "\n".join(map(_table, grids)) + END
+
+
+def escape(text: str) -> str:
+    """Return `text` as LaTeX that prints it; signs that LaTeX's fonts lack as letters without accents or as U+XXXX."""
+    return "".join(map(_sign, text))
+
+
+def _sign(sign: str) -> str:
+    if sign in ESCAPES:
+        return ESCAPES[sign]
+    if sign.isspace():
+        return " "
+    if " " <= sign <= "~" or "¡" <= sign <= "ÿ":
+        return sign
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(sign, ""))
+    if greek:
+        return _greek(greek[1], greek[2])
+    parts = unicodedata.normalize("NFKD", sign)
+    letters = "".join(part for part in parts if not unicodedata.combining(part))
+    if letters not in ("", sign) and letters.isascii():
+        # x̂ comes as an x and a combining sign: that alone leaves nothing, which is what is wanted.
+        return escape(letters)
+    return "" if unicodedata.combining(sign) or unicodedata.category(sign) in ("Cc", "Cf") else f"U+{ord(sign):04X}"
+
+
+def _greek(size: str, name: str) -> str:
+    """Return a Greek letter; the capitals that look like Latin ones have no command of their own."""
+    name = {"LAMDA": "lambda"}.get(name, name.lower())
+    if name in ("omicron", "final"):
+        return {"omicron": "o", "final": r"$\varsigma$"}[name]
+    commands = {"gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"}
+    if size == "CAPITAL":
+        latin = {"eta": "H", "rho": "P", "chi": "X", "nu": "N"}.get(name, name[0].upper())
+        return rf"$\{name.capitalize()}$" if name in commands else latin
+    return rf"$\{name}$"
+
+
+def _table(grid: Grid) -> str:
+    columns = "".join("l" if left else "r" for left in grid.left)
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{escape(grid.title)}}}",
+        # A table narrower than the text keeps its size.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line([escape(header) for header in grid.headers]),
+    ]
+    for heading, block in grid.blocks:
+        lines.append(r"\midrule")
+        if heading:
+            lines.append(rf"\multicolumn{{{len(grid.headers)}}}{{l}}{{\emph{{{escape(heading)}}}}} \\")
+        lines += [_line([_cell(cell) for cell in line]) for line in block]
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}}",
+        "",
+        r"\medskip",
+        r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
+    ]
+    lines += [rf"{escape(_explained(line))}\par" for line in grid.under]
+    return "\n".join([*lines, r"\end{minipage}", r"\end{table}", ""])
+
+
+def _explained(line: str) -> str:
+    """Return a line under the table; what the terminal marks with a star stands here in bold."""
+    return f"bold: {line[2:]}" if line.startswith("* ") else line
+
+
+def _cell(cell: Cell) -> str:
+    # Bold does not reach into mathematics, and ± would stay thin.
+    return EMPHASIS[cell.emphasis] % escape(cell.text)
+
+
+def _line(cells: Sequence[str]) -> str:
+    # A [ that follows \\ would be read as its option; braces keep it apart.
+    return " & ".join(f"{{{cell}}}" if cell.startswith("[") else cell for cell in cells) + r" \\"

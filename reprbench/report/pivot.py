@@ -1,0 +1,215 @@
+"""Any measurement against the methods: a row for each method, a column for each value of one coordinate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reprbench.errors import UserError, did_you_mean
+from reprbench.report.grid import Cell, Grid, method_name
+from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
+from reprbench.report.statistics import Summary, summarise
+from reprbench.report.table import Table
+from reprbench.report.text import capitalised, decimals_for, place_text, plus_minus
+from reprbench.spec import parse_value
+from reprbench.store import Evaluation, Trial
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: a metric, and the coordinates that are fixed."""
+
+    metric: str
+    at: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PivotRow:
+    """One method: its values in the order of the columns; None where it has none."""
+
+    label: str
+    name: str
+    """The label with seed and marks."""
+    seed: int
+    cells: tuple[Summary | None, ...]
+    reason: str = ""
+    """Why there are no values."""
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """One metric of one protocol on one dataset."""
+
+    benchmark: str
+    dataset: str
+    digest: str
+    protocol: str
+    metric: str
+    unit: str
+    better: str
+    at: Mapping[str, Any]
+    coordinate: str
+    """The name of what the columns are values of; "" if nothing but the fold varies."""
+    columns: tuple[Any, ...]
+    rows: tuple[PivotRow, ...]
+
+
+def parse_question(text: str) -> Question:
+    """Read ``METRIC`` or ``METRIC@coordinate=value,…``."""
+    metric, _, rest = text.partition("@")
+    at = {}
+    for part in filter(None, re.split(r",(?=[^,=]+=)", rest)):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise UserError(
+                f"--pivot {text!r}: cannot read {part!r}; expected METRIC@coordinate=value,coordinate=value"
+            )
+        at[name.strip()] = parse_value(value, text)
+    if not metric.strip():
+        raise UserError(f"--pivot {text!r}: no metric; expected METRIC@coordinate=value,…")
+    return Question(metric.strip(), at)
+
+
+def make_pivots(question: Question, tables: Sequence[Table], trials: Iterable[Trial]) -> list[Pivot]:
+    """Return a pivot for each table whose rows have the metric at the fixed coordinates.
+
+    Raises
+    ------
+    UserError
+        If no row has the metric or the coordinates, or if more than one coordinate varies.
+    """
+    by_folder = {str(trial.folder): trial for trial in trials}
+    pivots, seen = [], []
+    for table in tables:
+        found = []
+        for row in table.rows:
+            trial = by_folder.get(row.trial)
+            evaluation = find_evaluation(trial, table.protocol) if trial else None
+            if evaluation:
+                seen.append(evaluation)
+            if trial:
+                own = matching(evaluation, question.metric, question.at) if evaluation else []
+                found.append((row, trial, own))
+        if any(measurements for _, _, measurements in found):
+            pivots.append(_pivot(question, table, found))
+    if not pivots:
+        raise UserError(_nothing(question, seen))
+    return pivots
+
+
+def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, list[dict[str, Any]]]]) -> Pivot:
+    measurements = [one for _, _, own in found for one in own]
+    coordinate = _varying(question, measurements)
+    columns = tuple(sorted({one["at"].get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
+    several = len({seed for row in table.rows for seed in row.seeds}) > 1
+    rows = []
+    for row, trial, own in found:
+        cells = []
+        for column in columns:
+            values = by_fold([one for one in own if not coordinate or one["at"].get(coordinate) == column])
+            cells.append(summarise(list(values.values()), fold_ratio(trial.dataset)) if values else None)
+        reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
+        rows.append(PivotRow(row.label, method_name(row, several), row.seed, tuple(cells), reason))
+    first = measurements[0]
+    return Pivot(
+        benchmark=table.benchmark,
+        dataset=table.dataset,
+        digest=table.digest,
+        protocol=table.protocol,
+        metric=question.metric,
+        unit=first["unit"],
+        better=first["better"],
+        at=dict(question.at),
+        coordinate=coordinate,
+        columns=columns,
+        rows=tuple(rows),
+    )
+
+
+def _varying(question: Question, measurements: Iterable[Mapping[str, Any]]) -> str:
+    """Return the name of the one coordinate that varies, fold excepted; "" if none does."""
+    values: dict[str, set[Any]] = {}
+    for one in measurements:
+        for name, value in one["at"].items():
+            if name != "fold" and name not in question.at:
+                values.setdefault(name, set()).add(value)
+    varying = {name: found for name, found in values.items() if len(found) > 1}
+    # A name beside a number that it goes with (a layer and its depth) is not a coordinate of its own.
+    names = [name for name in varying if not _follows(name, varying, measurements)]
+    if len(names) > 1:
+        known = "; ".join(f"{name}: {', '.join(map(str, sorted(varying[name], key=_order)))}" for name in sorted(names))
+        fixed = f"{question.metric}@{names[0]}={min(varying[names[0]], key=_order)}"
+        raise UserError(
+            f"--pivot {question.metric!r}: {' and '.join(sorted(names))} vary; "
+            f"fix all but one, as in {fixed!r} ({known})"
+        )
+    return names[0] if names else next(iter(values), "")
+
+
+def _follows(name: str, varying: Mapping[str, set[Any]], measurements: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether the values of `name` follow, one to one, from those of a coordinate that comes before it."""
+    for other in varying:
+        if other == name:
+            return False
+        pairs = {(one["at"].get(other), one["at"].get(name)) for one in measurements}
+        if len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs}):
+            return True
+    return False
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Return a key that sorts numbers by size and before words."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, float(value), "") if is_number else (1, 0.0, str(value))
+
+
+def _nothing(question: Question, evaluations: Iterable[Evaluation]) -> str:
+    measurements = [one for evaluation in evaluations for one in evaluation.measurements]
+    metrics = dict.fromkeys(one["metric"] for one in measurements)
+    if question.metric not in metrics:
+        near = did_you_mean(question.metric, metrics)
+        return f"--pivot: unknown metric {question.metric!r}.{near} Known: {', '.join(metrics) or 'none'}"
+    places = [one["at"] for one in measurements if one["metric"] == question.metric]
+    names = dict.fromkeys(name for at in places for name in at)
+    for name, value in question.at.items():
+        if name not in names:
+            near = did_you_mean(name, names)
+            return f"--pivot: {question.metric!r} has no coordinate {name!r}.{near} Known: {', '.join(names) or 'none'}"
+        values = dict.fromkeys(str(at[name]) for at in places if name in at)
+        if str(value) not in values:
+            near = did_you_mean(str(value), values)
+            return f"--pivot: no {question.metric!r} at {name}={value}.{near} Known: {', '.join(values)}"
+    return (
+        f"--pivot: no {question.metric!r} at all of {place_text(question.at.items())} together; fix fewer coordinates"
+    )
+
+
+def pivot_grid(pivot: Pivot) -> Grid:
+    """Return a pivot as text."""
+    decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), pivot.unit)
+    named = [
+        f"{pivot.coordinate} {column}" if pivot.coordinate else capitalised(pivot.metric) for column in pivot.columns
+    ]
+    lines = tuple(
+        (Cell(row.name), *(Cell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))
+        for row in pivot.rows
+    )
+    folds = {cell.n for row in pivot.rows for cell in row.cells if cell}
+    what = f"{pivot.metric}{f' in {pivot.unit}' if pivot.unit else ''}"
+    what += f" at {place_text(pivot.at.items())}" if pivot.at else ""
+    counted = f"{'/'.join(map(str, sorted(folds)))} fold{'s' if max(folds) > 1 else ''}"
+    spread = "mean ± standard deviation (ddof = 0) over" if max(folds) > 1 else "on"
+    better = f"; {pivot.better} is better" if pivot.better != "neither" else ""
+    return Grid(
+        title=f"{pivot.benchmark}: {pivot.dataset}, {pivot.protocol}, {what}",
+        headers=("Method", *named),
+        left=(True, *(False for _ in named)),
+        blocks=(("", lines),),
+        under=(
+            f"{what}: {spread} {counted}{better}",
+            f"data {pivot.dataset}, digest {pivot.digest[:12]}",
+            *(f"{row.name}: {row.reason}" for row in pivot.rows if row.reason),
+        ),
+    )

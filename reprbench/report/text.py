@@ -1,0 +1,56 @@
+"""Numbers as reports print them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def plus_minus(value: float, spread: float | None, decimals: int = 1) -> str:
+    """Return a value as a table prints it."""
+    text = f"{value:.{decimals}f}"
+    return text if spread is None else f"{text} ± {spread:.{decimals}f}"
+
+
+def decimals_for(values: Iterable[float | None], unit: str) -> int:
+    """Return how many decimals a column needs: one for percents, else three figures of its median size."""
+    sizes = sorted(abs(value) for value in values if value)
+    if unit == "%" or not sizes:
+        return 1
+    return min(max(2 - math.floor(math.log10(sizes[len(sizes) // 2])), 1), 8)
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a duration in a unit that suits it."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def count_text(count: int | None) -> str:
+    """Return a count with three figures, in thousands or millions where that is shorter."""
+    if count is None:
+        return ""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {letter}"
+    return str(count)
+
+
+def memory_text(memory: int | None) -> str:
+    """Return bytes in megabytes."""
+    return "" if memory is None else f"{memory / 2**20:.0f} MB"
+
+
+def place_text(at: Iterable[tuple[str, object]]) -> str:
+    """Return coordinates for people: ``corruption mask, level 0.4``."""
+    return ", ".join(f"{name} {value}" for name, value in at)
+
+
+def capitalised(text: str) -> str:
+    """Return `text` with a capital first letter, the others as they are (PSNR stays PSNR)."""
+    return text[:1].upper() + text[1:]
