@@ -1,4 +1,7 @@
-"""The protocol of Table 1: a linear SVM trained on the features of each fold, its accuracy on the whole test split."""
+"""The protocol of Table 1: a linear SVM trained on the features of each fold, its accuracy on the whole test split.
+
+Other protocols that train the same SVM are `SVMProtocol`s too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,19 @@ from reprbench.protocols.folds import FoldProtocol
 from reprbench.run import derive_seed
 
 
-class LinearSVM(FoldProtocol):
+class SVMProtocol(FoldProtocol):
+    """A protocol whose classifier is the linear SVM of Table 1: its grid of C, and the draws of its inner folds."""
+
+    costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    inner_folds: Annotated[int, Field(ge=2)] = 5
+
+    @staticmethod
+    def inner_generator(seed: int, fold: int) -> np.random.Generator:
+        """Return what draws the inner folds: the same in all these protocols, so that equal data give an equal C."""
+        return np.random.default_rng(derive_seed(seed, f"linear-svm/inner folds/{fold}"))
+
+
+class LinearSVM(SVMProtocol):
     """10-fold linear SVM (METHODS: one-vs-rest, squared hinge, L2): mean test accuracy over the dataset's folds.
 
     Features are standardised on the fold. C is chosen inside the fold by stratified cross-validation, never on the
@@ -22,9 +37,6 @@ class LinearSVM(FoldProtocol):
     name = "linear-svm"
     version = 1
     headline = "accuracy"
-
-    costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    inner_folds: Annotated[int, Field(ge=2)] = 5
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) of every fold."""
@@ -40,7 +52,7 @@ class LinearSVM(FoldProtocol):
                 subject.dataset.test_labels,
                 len(subject.dataset.classes),
                 self.costs,
-                np.random.default_rng(derive_seed(seed, f"linear-svm/inner folds/{fold.number}")),
+                self.inner_generator(seed, fold.number),
                 inner_folds=self.inner_folds,
             )
             at = {"fold": fold.number}

@@ -1,4 +1,7 @@
-"""A fold of the linear SVM protocol: C chosen by cross-validation inside the fold, then the accuracy on test rows."""
+"""A fold of the linear SVM protocol: C chosen by cross-validation inside the fold, then the accuracy on test rows.
+
+`train_fold` returns the trained classifier, for protocols that ask it about several test matrices.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,74 @@ def select_cost(
 
 
 @dataclass(frozen=True)
+class FoldClassifier:
+    """What was trained on a fold; it can be asked about any number of test matrices.
+
+    Attributes
+    ----------
+    choice : CostChoice
+        The cost it was trained with, and how that was chosen.
+    machines : LinearSVMs
+        Of that cost alone.
+    standardiser : Standardiser
+        Fitted to the fold.
+    """
+
+    choice: CostChoice
+    machines: LinearSVMs
+    standardiser: Standardiser
+
+    def count_right(self, x: Matrix, labels: Labels) -> int:
+        """Return how many rows of `x` (m, d), as the learner gave them, are classified rightly.
+
+        Raises
+        ------
+        Diverged
+            If features are NaN or infinite.
+        """
+        return int(_count_right(self.machines, self.standardiser, x, labels)[0])
+
+    def accuracy(self, x: Matrix, labels: Labels) -> float:
+        """Return the share of the rows of `x` (m, d), read block by block, that are classified rightly, in [0, 1]."""
+        return self.count_right(x, labels) / len(x)
+
+
+def train_fold(
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+) -> FoldClassifier:
+    """Choose C within the fold and train with it on the whole fold.
+
+    Parameters
+    ----------
+    x : float array of shape (n, d)
+        Features as the learner gave them.
+    labels : integer array of shape (n,)
+        Classes in 0 … n_classes − 1.
+    n_classes : int
+    costs : sequence of float
+        The grid of C.
+    generator : numpy generator
+        Draws the inner folds.
+    inner_folds : int, optional
+    device : torch device, optional
+
+    Raises
+    ------
+    Diverged
+        If features are NaN or infinite.
+    """
+    choice = select_cost(x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device)
+    return FoldClassifier(choice, *_fit_raw(x, labels, None, n_classes, [choice.cost], device))
+
+
+@dataclass(frozen=True)
 class FoldResult:
     """What a fold gave.
 
@@ -107,7 +178,7 @@ def evaluate_fold(
     inner_folds: int = 5,
     device: torch.device | str = "cpu",
 ) -> FoldResult:
-    """Choose C within the fold, train with it on the whole fold, and test.
+    """Choose C within the fold, train with it on the whole fold as `train_fold` does, and test.
 
     Parameters
     ----------
@@ -115,25 +186,17 @@ def evaluate_fold(
         Features as the learner gave them; may be memory-mapped. `test_x` is read block by block.
     train_labels, test_labels : integer arrays of shape (n,) and (m,)
         Classes in 0 … n_classes − 1.
-    n_classes : int
-    costs : sequence of float
-        The grid of C.
-    generator : numpy generator
-        Draws the inner folds.
-    inner_folds : int, optional
-    device : torch device, optional
+    n_classes, costs, generator, inner_folds, device
+        As in `train_fold`.
 
     Raises
     ------
     Diverged
         If features are NaN or infinite.
     """
-    choice = select_cost(
-        train_x, train_labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device
-    )
-    machines, standardiser = _fit_raw(train_x, train_labels, None, n_classes, [choice.cost], device)
-    right = _count_right(machines, standardiser, test_x, test_labels)
-    return FoldResult(float(right[0] / len(test_x)), choice.cost, choice.accuracies, choice.at_edge)
+    classifier = train_fold(train_x, train_labels, n_classes, costs, generator, inner_folds=inner_folds, device=device)
+    choice = classifier.choice
+    return FoldResult(classifier.accuracy(test_x, test_labels), choice.cost, choice.accuracies, choice.at_edge)
 
 
 def _fit_raw(
