@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from reprbench.errors import UserError
 from reprbench.protocols.base import Measurement, Outcome, Subject
-from reprbench.protocols.folds import FoldProtocol
+from reprbench.protocols.folds import Fold, FoldProtocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reprbench.images import Images, Rows
+
+SHOWN_IMAGES = 8
+SHOWN_NEIGHBOURS = 5
 
 
 class KNN(FoldProtocol):
@@ -26,7 +36,7 @@ class KNN(FoldProtocol):
     metric: Literal["euclidean", "cosine"] = "euclidean"
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return the accuracy (%) of every fold."""
+        """Return the accuracy (%) of every fold; draw the nearest images of the first."""
         from reprbench.protocols.neighbours import nearest, vote
 
         outcome = Outcome()
@@ -38,5 +48,40 @@ class KNN(FoldProtocol):
             outcome.measurements.append(
                 Measurement("accuracy", 100 * float(right.mean()), "%", "higher", {"fold": fold.number})
             )
+            if fold.number == 0:
+                outcome.figures["neighbours"] = self._figure(subject, fold)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         return outcome
+
+    def _figure(self, subject: Subject, fold: Fold) -> Figure:
+        """Draw the first test image of each class, eight at most, beside the nearest training images of the fold."""
+        from matplotlib.patches import Patch
+
+        from reprbench.protocols.figures import COLORS, image_grid
+        from reprbench.protocols.neighbours import nearest
+
+        dataset = subject.dataset
+        shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]
+        # Asked apart from the vote, whose ties must not depend on how many neighbours are drawn.
+        found = nearest(fold.train, fold.test[shown], min(SHOWN_NEIGHBOURS, len(fold.train)), self.metric)
+        rows = self._folds(dataset)[fold.number]
+        images = [
+            np.concatenate([_floats(dataset.test, shown[[i]]), _floats(dataset.train, rows[found[i]])])
+            for i in range(len(shown))
+        ]
+        names = [dataset.classes[label] for label in dataset.test_labels[shown]]
+        figure = image_grid(images, names, ["test", *map(str, range(1, 1 + found.shape[1]))])
+        panels = np.array(figure.axes).reshape(len(shown), 1 + found.shape[1])
+        same = fold.labels[found] == dataset.test_labels[shown][:, None]
+        for panel, right in zip(panels[:, 1:].flat, same.flat, strict=True):
+            panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2.5)
+        legend = [Patch(color=COLORS[2], label="same class"), Patch(color=COLORS[1], label="another class")]
+        figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + 0.3)
+        return figure
+
+
+def _floats(images: Images, rows: Rows) -> NDArray[np.float32]:
+    """Return the images at `rows`, float32 in [0, 1]."""
+    return images.pixels(rows).astype(np.float32) / np.float32(255)

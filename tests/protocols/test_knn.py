@@ -9,6 +9,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from reprbench.errors import Diverged, UserError
+from reprbench.images import Images
 from reprbench.protocols import neighbours
 from reprbench.protocols.base import Subject, make_protocols
 from reprbench.protocols.neighbours import nearest, vote
@@ -63,7 +64,7 @@ def test_features_that_are_not_finite_are_told():
 class Data:
     """Two folds of three examples; the test images are the examples of the first, moved a little."""
 
-    train = test = range(6)
+    train = test = Images(np.arange(6 * 64).reshape(6, 1, 8, 8).astype(np.uint8))
     train_labels = np.array([0, 1, 2, 2, 0, 1])
     test_labels = np.array([0, 1, 2, 0, 0, 0])
     classes = ("a", "b", "c")
@@ -99,6 +100,23 @@ def test_the_accuracy_of_each_fold_is_that_of_a_vote(call, expected):
     assert [m.value for m in found if m.metric == "accuracy"] == pytest.approx(expected)
     assert [m.at for m in found if m.metric == "accuracy"] == [{"fold": n} for n in range(len(expected))]
     assert found[-1].metric == "feature dimension" and found[-1].value == 2
+
+
+def test_the_figure_frames_the_nearest_images_of_the_first_fold_by_their_class():
+    (protocol,) = make_protocols([parse_call("knn")])
+    figure = protocol.evaluate(subject()[0], 0).figures["neighbours"]
+    # The first test image of each of three classes, and the fold's three images.
+    panels = np.array(figure.axes).reshape(3, 4)
+    assert [row[0].get_ylabel() for row in panels] == ["a", "b", "c"]
+    nearest_rows = [[0, 1, 2], [1, 0, 2], [2, 0, 1]]
+    for row, expected in zip(panels, nearest_rows, strict=True):
+        shown = [np.rint(255 * panel.get_images()[0].get_array()) for panel in row]
+        assert np.array_equal(shown[0], shown[1])  # train and test hold the same images
+        for image, place in zip(shown[1:], expected, strict=True):
+            assert np.array_equal(image, Data.train.pixels(slice(None))[place, 0])
+        colors = [panel.spines["top"].get_edgecolor() for panel in row[1:]]
+        assert colors[0] != colors[1] == colors[2]
+        assert [panel.spines["top"].get_visible() for panel in row] == [False, True, True, True]
 
 
 def test_a_supervised_learner_is_asked_for_each_fold_anew():

@@ -1,0 +1,116 @@
+"""Corrupted copies of a test split, the same for every method and seed, and the names of their kinds and levels.
+
+The draws depend on the dataset's name, the kind and an image's place in the split alone: a higher level of a kind
+corrupts an image further in the same way, and the images before and after it, their number and batches change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.data.folds import named_generator
+from reprbench.images import Images
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
+
+Kind = Literal["mask", "gaussian", "salt-and-pepper", "occlusion"]
+
+Pixels = NDArray[np.uint8]
+
+BLOCK = 2**22
+"""Numbers of the images that are corrupted at a time."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A kind of corruption.
+
+    Attributes
+    ----------
+    corrupt : returns images (n, C, H, W) corrupted, given a level in (0, 1] and the generator that has drawn for the
+        images before them. It draws as much for an image at every level, and image after image.
+    title, level : what it is, and what a level means with its unit, for people.
+    label : returns the short name of a level.
+    """
+
+    corrupt: Callable[[Pixels, float, np.random.Generator], Pixels]
+    title: str
+    level: str
+    label: Callable[[float], str]
+
+
+def corrupted(dataset: Dataset, kind: Kind, level: float) -> Images:
+    """Return the test split of `dataset` corrupted; at level 0 the split itself.
+
+    Besides the copy, uint8 as the original, a block of images is in memory.
+    """
+    images = dataset.test
+    if level == 0:
+        return images
+    # Without the dataset's parameters, which may name a path, as for its folds.
+    generator = named_generator(f"{dataset.name.partition('[')[0]} test {kind}")
+    copy = np.empty((len(images), *images.shape), dtype=np.uint8)
+    step = max(1, BLOCK // math.prod(images.shape))
+    for start in range(0, len(images), step):
+        block = slice(start, min(start + step, len(images)))
+        copy[block] = CORRUPTIONS[kind].corrupt(images.pixels(block), level, generator)
+    return Images(copy)
+
+
+def _mask(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
+    """Set a pixel, all its channels, to 0 with probability `level`."""
+    count, _, height, width = pixels.shape
+    return pixels * (generator.random((count, 1, height, width), dtype=np.float32) >= level)
+
+
+def _gaussian(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
+    """Add noise of standard deviation `level` of the pixels' range to every channel; clip and round."""
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
+    noise *= np.float32(255 * level)
+    noise += pixels
+    return np.rint(noise.clip(0, 255, out=noise), out=noise).astype(np.uint8)
+
+
+def _salt_and_pepper(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
+    """Set a pixel, all its channels, with probability `level` to 0 or to 1 with equal chance."""
+    count, _, height, width = pixels.shape
+    drawn = generator.random((count, 2, height, width), dtype=np.float32)
+    hit, salt = drawn[:, :1] < level, drawn[:, 1:] < 0.5
+    return np.where(hit, np.where(salt, np.uint8(255), np.uint8(0)), pixels)
+
+
+def _occlusion(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
+    """Blacken one rectangle of the image's proportions and of `level` of its area, to a pixel's rounding.
+
+    Its place is uniform over those where it lies inside; a larger one covers a smaller one.
+    """
+    count, _, height, width = pixels.shape
+    sides = round(height * math.sqrt(level)), round(width * math.sqrt(level))
+    free = np.array([height - sides[0] + 1, width - sides[1] + 1])
+    for image, (top, left) in zip(pixels, (generator.random((count, 2)) * free).astype(int), strict=True):
+        image[:, top : top + sides[0], left : left + sides[1]] = 0
+    return pixels
+
+
+CORRUPTIONS: dict[Kind, Corruption] = {
+    "mask": Corruption(_mask, "pixels off", "share of pixels set to 0", lambda level: f"{100 * level:.3g} % off"),
+    "gaussian": Corruption(
+        _gaussian, "Gaussian noise", "standard deviation (of the pixels' range)", lambda level: f"σ = {level:.3g}"
+    ),
+    "salt-and-pepper": Corruption(
+        _salt_and_pepper,
+        "salt and pepper",
+        "share of pixels set to 0 or 1",
+        lambda level: f"{100 * level:.3g} % s. & p.",
+    ),
+    "occlusion": Corruption(
+        _occlusion, "occlusion", "share of the area that is black", lambda level: f"{100 * level:.3g} % covered"
+    ),
+}

@@ -1,0 +1,130 @@
+"""Few labels: what a linear SVM learns from the features of one, five, ten … labeled images a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, PositiveInt
+
+from reprbench.data.folds import named_generator
+from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
+from reprbench.protocols.linear_svm import SVMProtocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reprbench.images import Rows
+
+HEADLINE = 10
+"""Labels a class of the accuracy that stands in a table, where it is measured."""
+
+
+class FewLabels(SVMProtocol):
+    """The SVM of `linear-svm`, trained on a few labeled images a class of each fold, tested on the whole test split.
+
+    The images of a number of labels are among those of every larger number; they depend on the dataset and the fold
+    alone, so that all methods and seeds learn from the same. C is chosen within them by cross-validation in
+    min(`inner_folds`, labels) inner folds; of ties the smallest. With one label a class there is nothing to
+    cross-validate: all costs are tied, and the smallest of the grid, the most regularised, is taken.
+
+    Parameters
+    ----------
+    labels : how many labeled images of each class.
+    """
+
+    name = "few-labels"
+    version = 1
+    headline = "accuracy"
+
+    labels: Annotated[
+        tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(lambda labels: tuple(sorted(set(labels))))
+    ] = (1, 5, 10, 25, 50, 100)
+
+    def evaluate(self, subject: Subject, seed: int) -> Outcome:
+        """Return the accuracy (%) of every fold with every number of labels that all classes of the fold have."""
+        from reprbench.protocols.svm import train_fold
+
+        outcome, n_classes = Outcome(), len(subject.dataset.classes)
+        base = subject.dataset.name.partition("[")[0]
+        lacking = dict.fromkeys(self.labels, 0)
+        for fold in self.each_fold(subject):
+            fewest = int(np.bincount(fold.labels, minlength=n_classes).min())
+            generator = named_generator(f"{base} few labels of fold {fold.number}")
+            ranks = ranks_in_class(fold.labels, generator)
+            for count in self.labels:
+                if count > fewest:
+                    lacking[count] += 1
+                    continue
+                rows = np.flatnonzero(ranks < count)
+                classifier = train_fold(
+                    fold.train[rows],
+                    fold.labels[rows],
+                    n_classes,
+                    self.costs if count > 1 else [min(self.costs)],
+                    self.inner_generator(seed, fold.number),
+                    inner_folds=min(self.inner_folds, count),
+                )
+                accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
+                at = {"fold": fold.number, "labels": count}
+                outcome.measurements += [
+                    Measurement("accuracy", accuracy, "%", "higher", at),
+                    Measurement("C", classifier.choice.cost, at=at),
+                ]
+        self._explain(outcome, lacking, fold.number + 1, subject.supervised)
+        return outcome
+
+    def _explain(self, outcome: Outcome, lacking: dict[int, int], n_folds: int, supervised: bool) -> None:
+        """Add warnings, and the headline, curve and figure of what was measured."""
+        outcome.warnings += [
+            f"{count} labels a class left out in {folds} of {n_folds} folds: a class has fewer images there"
+            for count, folds in lacking.items()
+            if folds
+        ]
+        if supervised:
+            outcome.warnings.append("the learner itself saw all labels of each fold, not the few alone")
+        measured = [count for count, folds in lacking.items() if folds < n_folds]
+        if not measured:
+            outcome.missing = f"few-labels needs {self.labels[0]} images of every class in a fold"
+            return
+        outcome.headline_at = {"labels": min(measured, key=lambda count: abs(count - HEADLINE))}
+        outcome.curves = [
+            Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images a class", log=True)
+        ]
+        outcome.figures = {"curve": _curve(outcome.measurements, measured)}
+
+
+def ranks_in_class(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
+    """Return the rank, from 0, of each image in a random order of its class; shape (n,), as `labels`."""
+    order = generator.permutation(len(labels))
+    ranks = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        places = order[labels[order] == label]
+        ranks[places] = np.arange(len(places))
+    return ranks
+
+
+def _curve(measurements: Sequence[Measurement], counts: Sequence[int]) -> Figure:
+    """Draw the mean accuracy over the folds, and its standard deviation, against the number of labels."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    from reprbench.protocols.figures import line, new_axes, new_figure
+
+    found = [
+        [one.value for one in measurements if one.metric == "accuracy" and one.at["labels"] == count]
+        for count in counts
+    ]
+    figure = new_figure(3.5, 2.6)
+    panel = new_axes(figure)[0, 0]
+    means, spread = [float(np.mean(values)) for values in found], [float(np.std(values)) for values in found]
+    line(panel, counts, means, "mean and standard deviation over folds", spread=spread)
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(FixedLocator(counts))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter("{x:.0f}")
+    panel.set_xlabel("labeled images a class")
+    panel.set_ylabel("Accuracy (%)")
+    panel.legend(loc="lower right")
+    return figure
