@@ -87,7 +87,7 @@ class CodeStats(Protocol):
             found.append(layer_stats(features[:, end - width : end]))
         names = list(widths)
         places = [{"layer": name, "depth": depth} for depth, name in enumerate(names, start=1)]
-        outcome = Outcome(headline_at=places[-1], figures={"layers": layers_figure(names, found)})
+        outcome = Outcome(headline_at={"layer": names[-1]}, figures={"layers": layers_figure(names, found)})
         for stats, at in zip(found, places, strict=True):
             outcome.measurements += _measurements(stats, at)
             if stats.ranked < stats.units:

@@ -202,7 +202,7 @@ def reliability(originals: NDArray[np.float64], reconstructions: NDArray[np.floa
     weights = [np.full(len(side), 100 / len(probabilities)) for side in sides]
     labels = ["originals", "reconstructions"]
     lower.hist(sides, bins=edges, weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
-    lower.set(xlabel="C, bins of 1/15", ylabel="share of codes (%)")
+    lower.set(xlabel=f"C, bins of 1/{CALIBRATION_BINS}", ylabel="share of codes (%)")
     lower.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2, fontsize=8, frameon=False)
     figure.align_ylabels()
     return figure
