@@ -204,6 +204,8 @@ class Store:
         for path in self._trial_files():
             try:
                 yield read_trial(path)
+            except FileNotFoundError:
+                continue
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: skipped: {error}")
 
@@ -222,20 +224,21 @@ class Store:
             if any(name.startswith(prefix.rstrip("/")) for name in names):
                 try:
                     found.append((path.parent, read_trial(path)))
+                except FileNotFoundError:
+                    continue
                 except ValueError as error:
                     raise UserError(f"{path}: cannot be read: {error}") from None
         return found
 
     def _trial_files(self) -> Iterator[Path]:
-        """Yield the paths of all ``trial.json``; where a crash came between two renames, the older trial's."""
+        """Yield where every ``trial.json`` should be; where a crash came between two renames, the older one."""
         for benchmark in _folders(self.root):
             for method in _folders(benchmark):
                 names = {path.name for path in _folders(method)}
                 for name in sorted(names):
                     lost = name.startswith(_OLD) and name.removeprefix(_OLD) not in names
-                    path = method.joinpath(name, TRIAL)
-                    if (lost or not name.startswith(".")) and path.exists():
-                        yield path
+                    if lost or not name.startswith("."):
+                        yield method.joinpath(name, TRIAL)
 
 
 def _folders(folder: Path) -> list[Path]:

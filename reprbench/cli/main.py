@@ -13,6 +13,7 @@ from reprbench.errors import UserError, did_you_mean
 COMMANDS = {
     "run": "reprbench.cli.run",
     "report": "reprbench.cli.report",
+    "compare": "reprbench.cli.compare",
     "show": "reprbench.cli.show",
     "list": "reprbench.cli.list",
     "data": "reprbench.cli.data",

@@ -1,0 +1,46 @@
+"""What GitHub Actions reads of a program that runs in it: the job's summary, and annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+
+SHOWN = 10
+"""As many annotations of a kind does GitHub show of one step."""
+
+
+def running() -> bool:
+    """Return whether this is a step of a job on GitHub."""
+    return bool(os.environ.get(SUMMARY))
+
+
+def append_summary(markdown: str) -> None:
+    """Append to the summary of the job."""
+    with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as file:
+        file.write(markdown + "\n")
+
+
+def annotate(level: Literal["error", "warning"], title: str, messages: Sequence[str]) -> None:
+    """Show each message as an annotation; what is more than GitHub shows is counted in the last one.
+
+    They go to standard error, where GitHub reads them too: standard output belongs to the report.
+    """
+    shown = list(messages[:SHOWN])
+    if len(messages) > SHOWN:
+        shown[-1] = f"{len(messages) - SHOWN + 1} more; the job's summary has them"
+    for message in shown:
+        click.echo(f"::{level} title={_property(title)}::{_data(message)}", err=True)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
