@@ -266,6 +266,6 @@ def _distance_figure(distances: dict[str, NDArray[np.float64]], positions: Seque
         line(axes, positions, values.mean(0).tolist(), model, number)
     axes.set_xlabel("position between a and b")
     axes.set_ylabel("RMSE to nearest real image")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="lower center")
+    axes.set_ylim(0, 1.08 * max(float(values.mean(0).max()) for values in distances.values()))
+    axes.legend(loc="lower center", frameon=False, fontsize=8)
     return figure

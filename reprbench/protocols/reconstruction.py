@@ -130,7 +130,9 @@ class Reconstruction(Protocol):
             outcome.measurements.append(Measurement("PCA dimension", dimension, at=layer.at(COMPONENTS)))
         outcome.measurements += measured(learner, batches, layers, decoders, own, floors, subject)
         outcome.curves = _curves(outcome.measurements)
-        if any(layer.size > len(floors.components) for layer in layers):
+        # A whole basis loses nothing: more components would be no better.
+        whole = len(floors.components) == int(np.prod(dataset.test.shape))
+        if not whole and any(layer.size > len(floors.components) for layer in layers):
             outcome.warnings.append(
                 f"PCA floors have at most {len(floors.components)} components: those of {floors.images} images of "
                 f"{int(np.prod(dataset.test.shape))} numbers"
@@ -298,10 +300,14 @@ def _error_figure(measurements: Sequence[Measurement], layers: Sequence[Layer]) 
         points = [(m.at["depth"], m.value) for m in measurements if m.metric == "MSE" and m.at["decoder"] == kind]
         # Where the components are a whole basis their error is zero, which a logarithmic axis cannot show.
         points = [(depth, value) for depth, value in points if value > 0]
-        if points:
+        values += [value for _, value in points]
+        if points and kind == MEAN:
+            axes.axhline(points[0][1], color="0.45", linestyle=":", label=kind)
+        elif points:
             depths, errors = zip(*points, strict=True)
-            line(axes, depths, errors, kind, number, linestyle="-" if kind in (OWN, MIRROR) else "--")
-            values += errors
+            # Hollow marks let the learner's own be seen where the components do as well as it.
+            options: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "none"} if kind == COMPONENTS else {}
+            line(axes, depths, errors, kind, number, **options)
     if values and max(values) > 10 * min(values):
         axes.set_yscale("log")
     elif values:
@@ -314,5 +320,5 @@ def _error_figure(measurements: Sequence[Measurement], layers: Sequence[Layer]) 
     axes.set_xlim(layers[0].depth - 0.5, layers[-1].depth + 0.5)
     axes.set_xlabel("layer")
     axes.set_ylabel("MSE of reconstruction")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
     return figure

@@ -194,6 +194,9 @@ def test_deconvnet_reconstructs_from_every_layer_by_itself():
     assert "mirror" not in {decoder for _, decoder in used}
     x = Data().test.batch(slice(None))
     expected = float((learner.reconstruct(x, "layer1") - x).square().mean())
+    # 400 features of layer 1, but no more than 64 components, with which nothing is lost: no reason to warn.
+    assert value(outcome, "MSE", "layer1", "PCA") == 0
+    assert outcome.warnings == []
     assert value(outcome, "MSE", "layer1", "own") == pytest.approx(expected, rel=1e-4)
 
 
