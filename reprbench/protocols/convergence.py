@@ -185,12 +185,17 @@ def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
 
 
 def _epoch_axis(axes: Axes, epochs: list[float]) -> None:
-    """Give every recorded epoch its tick; a long course is logarithmic after epoch 1, so that 0 has its place too."""
-    if epochs[-1] > 10:
+    """Give the recorded epochs their ticks; a long course is logarithmic after epoch 1, so that 0 has its place too."""
+    long = epochs[-1] > 10
+    labels = [f"{epoch:g}" for epoch in epochs]
+    if long:
         axes.set_xscale("symlog", linthresh=1, linscale=0.5)
-    axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs], minor=False)
+        axes.set_xlim(-0.2, 1.2 * epochs[-1])
+        if len(epochs) > 1 and epochs[-1] < 1.8 * epochs[-2]:
+            labels[-2] = ""  # there is no room for both
+    axes.set_xticks(epochs, labels)
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("epoch" if epochs[-1] <= 10 else "epoch (logarithmic after 1)")
+    axes.set_xlabel("epoch (logarithmic after 1)" if long else "epoch")
 
 
 def _listed(epochs: list[float]) -> str:
