@@ -100,17 +100,12 @@ def _occlusion(pixels: Pixels, level: float, generator: np.random.Generator) -> 
 
 
 CORRUPTIONS: dict[Kind, Corruption] = {
-    "mask": Corruption(_mask, "pixels off", "share of pixels set to 0", lambda level: f"{100 * level:.3g} % off"),
-    "gaussian": Corruption(
-        _gaussian, "Gaussian noise", "standard deviation (of the pixels' range)", lambda level: f"σ = {level:.3g}"
-    ),
+    "mask": Corruption(_mask, "masking", "share of pixels off", lambda level: f"{100 * level:.3g} % off"),
+    "gaussian": Corruption(_gaussian, "Gaussian noise", "σ (pixels' range = 1)", lambda level: f"σ = {level:.3g}"),
     "salt-and-pepper": Corruption(
-        _salt_and_pepper,
-        "salt and pepper",
-        "share of pixels set to 0 or 1",
-        lambda level: f"{100 * level:.3g} % s. & p.",
+        _salt_and_pepper, "salt and pepper", "share of pixels hit", lambda level: f"{100 * level:.3g} % hit"
     ),
     "occlusion": Corruption(
-        _occlusion, "occlusion", "share of the area that is black", lambda level: f"{100 * level:.3g} % covered"
+        _occlusion, "occlusion", "share of area covered", lambda level: f"{100 * level:.3g} % covered"
     ),
 }

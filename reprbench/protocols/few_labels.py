@@ -119,12 +119,12 @@ def _curve(measurements: Sequence[Measurement], counts: Sequence[int]) -> Figure
     figure = new_figure(3.5, 2.6)
     panel = new_axes(figure)[0, 0]
     means, spread = [float(np.mean(values)) for values in found], [float(np.std(values)) for values in found]
-    line(panel, counts, means, "mean and standard deviation over folds", spread=spread)
+    line(panel, counts, means, "mean ± standard deviation over folds", spread=spread)
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(FixedLocator(counts))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter("{x:.0f}")
     panel.set_xlabel("labeled images a class")
     panel.set_ylabel("Accuracy (%)")
-    panel.legend(loc="lower right")
+    panel.legend(loc="lower right", fontsize=8, frameon=False)
     return figure

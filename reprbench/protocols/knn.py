@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from reprbench.images import Images, Rows
 
 SHOWN_IMAGES = 8
-SHOWN_NEIGHBOURS = 5
+NEIGHBOUR_NAMES = ("nearest", "2nd", "3rd", "4th", "5th")
+"""Of the neighbours that are shown."""
 
 
 class KNN(FoldProtocol):
@@ -55,6 +56,7 @@ class KNN(FoldProtocol):
 
     def _figure(self, subject: Subject, fold: Fold) -> Figure:
         """Draw the first test image of each class, eight at most, beside the nearest training images of the fold."""
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.patches import Patch
 
         from reprbench.protocols.figures import COLORS, image_grid
@@ -63,22 +65,24 @@ class KNN(FoldProtocol):
         dataset = subject.dataset
         shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]
         # Asked apart from the vote, whose ties must not depend on how many neighbours are drawn.
-        found = nearest(fold.train, fold.test[shown], min(SHOWN_NEIGHBOURS, len(fold.train)), self.metric)
+        found = nearest(fold.train, fold.test[shown], min(len(NEIGHBOUR_NAMES), len(fold.train)), self.metric)
         rows = self._folds(dataset)[fold.number]
         images = [
             np.concatenate([_floats(dataset.test, shown[[i]]), _floats(dataset.train, rows[found[i]])])
             for i in range(len(shown))
         ]
         names = [dataset.classes[label] for label in dataset.test_labels[shown]]
-        figure = image_grid(images, names, ["test", *map(str, range(1, 1 + found.shape[1]))])
+        figure = image_grid(images, names, ["test image", *NEIGHBOUR_NAMES[: found.shape[1]]])
         panels = np.array(figure.axes).reshape(len(shown), 1 + found.shape[1])
         same = fold.labels[found] == dataset.test_labels[shown][:, None]
         for panel, right in zip(panels[:, 1:].flat, same.flat, strict=True):
-            panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2.5)
+            panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2)
         legend = [Patch(color=COLORS[2], label="same class"), Patch(color=COLORS[1], label="another class")]
         figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        # Room for the frames and the legend.
+        figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02))
         width, height = figure.get_size_inches()
-        figure.set_size_inches(width, height + 0.3)
+        figure.set_size_inches(width + 0.3, height + 0.5)
         return figure
 
 

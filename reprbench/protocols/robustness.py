@@ -35,6 +35,8 @@ HEADLINE = 0.4
 IDENTITY = " of the identity"
 """What is measured of the corrupted images themselves ends with this."""
 PROBE = "probe accuracy"
+QUALITY_BATCH = 64
+"""Images compared at a time: SSIM takes up to forty times their memory."""
 NO_RECONSTRUCTION = " (the learner does not reconstruct)"
 
 
@@ -220,7 +222,7 @@ def _qualities(
     from reprbench.protocols.quality import Quality
 
     test, learner = subject.dataset.test, subject.learner(trained)
-    side, size = min(test.shape[1:]), learner.encode_batch_size
+    side, size = min(test.shape[1:]), min(QUALITY_BATCH, learner.encode_batch_size)
     identity, reconstruction = Quality(side, subject.device), Quality(side, subject.device)
     pairs = zip(images.batches(size, subject.device), test.batches(size, subject.device), strict=True)
     for number, (x, originals) in enumerate(pairs):
@@ -251,7 +253,7 @@ def _grid(learner: Learner, shown: Sequence[Images], kind: Kind, levels: Sequenc
         if isinstance(learner, Reconstructs):
             rows.append(_reconstruct(learner, x).cpu().numpy())
             labels.append("reconstructed")
-    title = f"Test images, {CORRUPTIONS[kind].title}"
+    title = f"Test images under {CORRUPTIONS[kind].title}"
     return image_grid(rows, labels, title=title + ("" if isinstance(learner, Reconstructs) else NO_RECONSTRUCTION))
 
 
@@ -284,7 +286,7 @@ def _curves_figure(
     for panel, label in zip(axes[:, 0], metrics.values(), strict=True):
         panel.set_ylabel(label)
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=2)
+    figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

@@ -205,6 +205,17 @@ def test_a_single_cost_is_taken_without_cross_validation(monkeypatch: pytest.Mon
     assert len(fits) == 7 and chosen.accuracy == result.accuracy
 
 
+def test_a_trained_fold_says_of_every_test_matrix_what_a_fold_evaluated_on_it_says() -> None:
+    x, labels = digits()
+    costs = (1e-4, 1e-2)
+    classifier = svm.train_fold(x[:200], labels[:200], 10, costs, np.random.default_rng(0))
+    for asked, named in ((x[200:600], labels[200:600]), (x[600:] / 2, labels[600:]), (x[:1], labels[:1])):
+        expected = svm.evaluate_fold(x[:200], labels[:200], asked, named, 10, costs, np.random.default_rng(0))
+        assert classifier.accuracy(asked, named) == expected.accuracy
+        assert classifier.count_right(asked, named) == round(expected.accuracy * len(asked))
+        assert classifier.choice.cost == expected.cost
+
+
 @pytest.mark.parametrize("gram_rows", [10_000, 0])
 @pytest.mark.parametrize("shape", [(300, 40), (200, 500)])
 def test_small_systems_solved_directly_give_the_same_machines(monkeypatch, shape, gram_rows) -> None:
