@@ -165,7 +165,8 @@ class FeatureCache:
         return [np.load(paths[view], mmap_mode="r", allow_pickle=False) for view in views]
 
     def _path(self, key: Mapping[str, Any], rows: Rows, view: View) -> Path:
-        content = {**key, "view": view.model_dump(mode="json"), "rows": hashlib.sha256(rows.tobytes()).hexdigest()}
+        # Apart from the key: a name in it hides nothing of what is read.
+        content = [dict(key), view.model_dump(mode="json"), hashlib.sha256(rows.tobytes()).hexdigest()]
         return self.folder / f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.npy"
 
 

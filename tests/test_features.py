@@ -136,6 +136,13 @@ def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, chan
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_no_name_in_the_key_hides_what_is_read(tmp_path):
+    cache, data, rows = FeatureCache(tmp_path), images(), np.array([1, 2, 3])
+    for key in ({}, {"rows": "a"}, {"rows": "b"}, {"view": "a"}):
+        cache.matrices(key, net, data, rows, [View()])
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_a_failure_while_extracting_leaves_no_file(tmp_path):
     def broken():
         learner = net()

@@ -101,7 +101,7 @@ class Evaluator:
         views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
         key = {
             "fit": self._job.hash,
-            "rows": self._fits.key(asked.trained),
+            "trained": self._fits.key(asked.trained),
             "data": self._dataset.digest,
             "split": asked.split,
         }

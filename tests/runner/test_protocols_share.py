@@ -161,11 +161,6 @@ def test_protocols_find_the_same_together_and_alone(dataset, first, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="Evaluator's key names the fit 'rows', which FeatureCache overwrites with the rows that are read: "
-    "the test features of the first fold's learner are taken for those of all ten",
-)
 def test_a_supervised_learner_is_fitted_and_encodes_once_a_fold_for_all_protocols(dataset, tmp_path):
     run(CountingLabels, dataset, tmp_path, *READERS)
     assert CountingLabels.fits == [len(fold) for fold in dataset.folds]
