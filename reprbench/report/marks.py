@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from reprbench.report.rows import Row, Source
+from reprbench.report.rows import Source
 from reprbench.report.verdict import deviations_of
 
 
-def mark(rows: Sequence[Row], sources: Sequence[Source], protocol: str) -> tuple[list[Row], tuple[str, ...]]:
-    """Return the rows with notes on what sets them apart, and what a reader must know of the rows together."""
+def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Return notes on what sets each row apart, and what a reader must know of the rows together."""
     machines = [_machine(source.trial.provenance) for source in sources]
     versions = [source.evaluation.version if source.evaluation else None for source in sources]
     places = [_at(source) for source in sources]
     explanations = []
-    notes: list[list[str]] = [[] for _ in rows]
+    notes: list[list[str]] = [[] for _ in sources]
     usual = _usual(machines)
     if _mixed(machines):
         explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
@@ -32,8 +31,7 @@ def mark(rows: Sequence[Row], sources: Sequence[Source], protocol: str) -> tuple
         _note(notes, places, _usual(places), "measured at {}")
     if _mixed([deviations_of(source.trial.deviations) for source in sources]):
         explanations.append("mixed deviations: rows deviate from the benchmark in different ways, see their notes")
-    marked = [replace(row, notes=(*row.notes, *more)) for row, more in zip(rows, notes, strict=True)]
-    return marked, tuple(explanations)
+    return notes, tuple(explanations)
 
 
 def _machine(provenance: dict[str, Any]) -> str | None:

@@ -78,8 +78,8 @@ class Row:
     """How the row stands to the best of its table."""
 
 
-def make_row(source: Source, groups: Mapping[str, str]) -> Row:
-    """Return the row of one trial."""
+def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = ()) -> Row:
+    """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
     found = matching(evaluation, evaluation.headline, evaluation.headline_at) if evaluation else []
     values, ratio = by_fold(found), fold_ratio(trial.dataset)
@@ -111,7 +111,7 @@ def make_row(source: Source, groups: Mapping[str, str]) -> Row:
         peak_memory=trial.cost.peak_memory,
         supervised=trial.method.supervised,
         control=trial.method.control,
-        notes=(*trial.deviations, *trial.warnings, *(evaluation.warnings if evaluation else ())),
+        notes=(*trial.deviations, *trial.warnings, *(evaluation.warnings if evaluation else ()), *notes),
         trial=str(trial.folder),
         key=source.key,
         group=groups.get(trial.label, ""),

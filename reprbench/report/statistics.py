@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -252,6 +253,7 @@ def _t_below(statistic: float, degrees: float) -> float:
     return float(stdtr(degrees, statistic))
 
 
+@cache
 def _t_quantile(degrees: float) -> float:
     """Return the quantile of Student's t that leaves half of 1 − LEVEL above it."""
     from scipy.special import stdtrit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from reprbench.benchmark import Benchmark
-from reprbench.report.comparison import Comparison, Standing, compare
+from reprbench.report.comparison import Comparison, compare
 from reprbench.report.marks import mark
 from reprbench.report.rows import Row, Source, make_row, merge_seeds, not_run
 from reprbench.report.statistics import variance_components
@@ -116,9 +116,10 @@ def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, 
     evaluations = [source.evaluation for source in sources if source.evaluation]
     versions = tuple(sorted({evaluation.version for evaluation in evaluations}))
     groups = {row.label or str(row.method): row.group for row in benchmark.methods} if benchmark else {}
-    rows, explanations = mark([make_row(source, groups) for source in sources], sources, protocol)
+    notes, explanations = mark(sources, protocol)
+    rows = [make_row(source, groups, own) for source, own in zip(sources, notes, strict=True)]
     standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0)
-    rows = [replace(row, standing=standings.get(row.key, Standing())) for row in rows]
+    rows = [replace(row, standing=standings[row.key]) if row.key in standings else row for row in rows]
     spread = _seed_spread(rows)
     if seeds == "together":
         rows = merge_seeds(rows, sources)

@@ -1,0 +1,222 @@
+"""Which rows are marked, on fabricated tables whose truth is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_store import evaluation, trial
+
+from reprbench.benchmark import find_benchmark
+from reprbench.report.formats import FORMATS
+from reprbench.report.table import make_tables
+from reprbench.store import DataRecord
+
+DATA = DataRecord(
+    call="stl10", title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000, classes=10,
+    folds=10,
+)  # fmt: skip
+BASE = np.random.default_rng(0).normal(0, 1, 10)
+CLOSE = BASE + np.random.default_rng(1).normal(0, 0.3, 10)
+
+
+def row(label: str, values, digest: str | None = None, **changes):
+    changes = {"dataset": DATA, **changes}
+    evaluations = [evaluation([float(value) for value in values], **changes.pop("evaluation", {}))]
+    return trial(label, digest=(digest or label[0]) * 64, evaluations=evaluations, **changes)
+
+
+def places(trials, **options) -> dict[str, str]:
+    (table,) = make_tables(trials, **options)
+    return {one.label: one.standing.place for one in table.rows}
+
+
+def test_a_row_far_above_the_others_is_the_best():
+    trials = [row("a", 50 + BASE), row("b", 55 + CLOSE), row("c", 40 + BASE)]
+    assert places(trials) == {"a": "other", "b": "best", "c": "other"}
+    assert "* 5" in FORMATS["table"](make_tables(trials))
+    assert "**5" in FORMATS["markdown"](make_tables(trials))
+    assert r"\textbf{5" in FORMATS["latex"](make_tables(trials))
+
+
+def test_a_row_that_is_not_told_apart_from_the_best_makes_both_ties_and_nothing_bold():
+    trials = [row("a", 50 + BASE), row("b", 50.05 + CLOSE), row("c", 40 + BASE)]
+    assert places(trials) == {"a": "tie", "b": "tie", "c": "other"}
+    for form in ("table", "markdown", "latex"):
+        text = FORMATS[form](make_tables(trials))
+        assert text.count("≈" if form != "latex" else r"$\approx$") == 3, form  # two rows and what the mark means
+        assert "**" not in text
+        assert "textbf" not in text
+
+
+def test_p_values_are_those_of_the_formula_with_holms_correction():
+    b, c = 50 + CLOSE + 0.2, 49.8 + BASE[::-1]
+    (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)])
+    expected = []
+    for other in (b, c):
+        difference = 51 + BASE - other
+        t = difference.mean() / np.sqrt(difference.var(ddof=1) * (1 / 10 + 1000 / 4000))
+        expected.append(2 * stats.t.sf(abs(t), 9))
+    low, high = sorted(expected)
+    adjusted = {low: 2 * low, high: max(2 * low, high)}
+    found = {one.label: one.standing.p for one in table.rows}
+    assert found["a"] is None
+    assert found["b"] == pytest.approx(min(1, adjusted[expected[0]]))
+    assert found["c"] == pytest.approx(min(1, adjusted[expected[1]]))
+    assert (table.comparison.best, table.comparison.comparisons, table.comparison.ratio) == ("a", 2, 0.25)
+
+
+def test_where_lower_is_better_the_lowest_is_the_best():
+    trials = [row("a", 50 + BASE), row("b", 40 + BASE)]
+    for one in trials:
+        for found in one.evaluations[0].measurements:
+            found["better"] = "lower"
+    assert places(trials) == {"a": "other", "b": "best"}
+
+
+def test_where_neither_is_better_nothing_is_marked():
+    trials = [row("a", 50 + BASE), row("b", 40 + BASE)]
+    for one in trials:
+        for found in one.evaluations[0].measurements:
+            found["better"] = "neither"
+    assert places(trials) == {"a": "untested", "b": "untested"}
+
+
+def test_supervised_rows_do_not_compete_and_controls_do():
+    method = trial().method
+    supervised = row("s", 70 + BASE, method=method.model_copy(update={"supervised": True}))
+    control = row("c", 60 + BASE, method=method.model_copy(update={"control": True}))
+    assert places([supervised, control, row("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
+
+
+def test_one_fold_is_no_ground_for_a_test():
+    assert set(places([row("a", [50.0]), row("b", [60.0])]).values()) == {"untested"}
+
+
+def test_rows_that_share_one_fold_only_are_not_tested():
+    other = row("b", 60 + BASE)
+    for number, found in enumerate(other.evaluations[0].measurements):
+        found["at"] = {"fold": number + 9}
+    assert set(places([row("a", 50 + BASE), other]).values()) == {"untested"}
+
+
+def test_only_the_newest_version_of_the_protocol_competes():
+    old = row("o", 70 + BASE)
+    new = [row(label, value + BASE, evaluation={"version": 2}) for label, value in (("a", 50), ("b", 55))]
+    assert places([old, *new]) == {"o": "untested", "a": "other", "b": "best"}
+    (table,) = make_tables([old, *new])
+    noted = next(one for one in table.rows if one.label == "o").notes
+    assert noted == ("linear-svm version 1, not 2",)
+    assert "only rows of version 2 compete" in FORMATS["table"]([table])
+
+
+def seeds():
+    return [
+        row("a", 50 + BASE, "a", seed=0),
+        row("a", 52 + BASE, "b", seed=1),
+        row("b", 40 + BASE, "c", seed=0),
+        row("b", 41 + BASE, "d", seed=1),
+    ]
+
+
+def test_seeds_are_apart_and_their_spread_stands_under_the_table():
+    (table,) = make_tables(seeds())
+    assert len(table.rows) == 4
+    assert {one.label: one.standing.place for one in table.rows} == {"a": "best", "b": "other"}
+    first = table.seeds[0]
+    assert (first.label, first.seeds) == ("a", (0, 1))
+    assert first.std_seeds == pytest.approx(1.0)
+    assert first.std_folds == pytest.approx(BASE.std())
+    text = FORMATS["table"]([table])
+    assert f"standard deviation (ddof = 0) over seeds 1.00, over folds {BASE.std():.2f}" in text
+
+
+def test_seeds_together_are_one_row_if_asked():
+    (table,) = make_tables(seeds(), seeds="together")
+    assert [one.label for one in table.rows] == ["a", "b"]
+    first = table.rows[0]
+    assert first.seeds == (0, 1)
+    assert first.mean == pytest.approx(51 + BASE.mean())
+    assert first.std == pytest.approx(BASE.std())
+    assert first.folds == 10
+    single = make_tables(seeds())[0].rows[0]
+    # Two seeds that differ by two points say more doubt than ten folds of one seed.
+    assert first.high - first.low > single.high - single.low
+    assert "a (seeds 0, 1)" in FORMATS["table"]([table])
+
+
+def test_a_seed_that_failed_stays_a_hole_beside_the_others():
+    failed = trial("a", seed=2, digest="9" * 64, dataset=DATA, status="failed", reason="ValueError: no")
+    (table,) = make_tables([*seeds(), failed], seeds="together")
+    assert [(one.label, one.seeds, one.mean is None) for one in table.rows][-1] == ("a", (2,), True)
+
+
+def test_mixed_machines_and_deviations_are_marked_and_explained():
+    here = {"device": "cpu", "machine": {"processor": "Xeon"}, "versions": {"torch": "2.4"}}
+    there = {**here, "device": "cuda:0"}
+    trials = [row("a", 50 + BASE, provenance=here), row("b", 50 + BASE, provenance=here, deviations=["limit 9"])]
+    (table,) = make_tables([*trials, row("c", 50 + BASE, provenance=there)])
+    notes = {one.label: one.notes for one in table.rows}
+    assert notes == {"a": (), "b": ("limit 9",), "c": ("ran on Xeon, cuda:0, torch 2.4",)}
+    text = FORMATS["table"]([table])
+    assert "mixed machines: rows without a note on it ran on Xeon, cpu, torch 2.4" in text
+    assert "mixed deviations" in text
+
+
+def test_a_row_with_a_protocol_of_its_own_stands_in_the_benchmarks_table():
+    own = "linear-svm[pooling=sum]"
+    note = f"protocol of its own: {own}"
+    trials = [
+        row("a", 50 + BASE),
+        row("b", 40 + BASE, protocols=[own], deviations=[note], evaluation={"text": own}),
+    ]
+    (table,) = make_tables(trials)
+    assert table.protocol == "linear-svm"
+    assert [(one.label, one.notes) for one in table.rows] == [("a", ()), ("b", (note,))]
+    asked_for = [trials[0], trials[1].model_copy(update={"deviations": ["protocol " + own]})]
+    assert len(make_tables(asked_for)) == 2
+
+
+def test_published_rows_that_are_missing_are_not_run_and_stand_under_their_heading():
+    benchmark = find_benchmark("table1-stl10")
+    known = {"table1-stl10": benchmark}
+    reference = next(one.reference for one in benchmark.methods if one.label == "AE")
+    trials = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference)]
+    (table,) = make_tables(trials, known)
+    published = [one.label for one in benchmark.methods if one.reference]
+    assert sorted(one.label for one in table.rows) == sorted(published)
+    verdicts = {one.label: str(one.verdict) for one in table.rows}
+    assert verdicts["DCGAN"] == "not run"
+    assert verdicts["AE"].startswith("reproduced")
+    for form in FORMATS:
+        assert "not run" in FORMATS[form]([table]), form
+        assert "reproduced" in FORMATS[form]([table]), form
+    limited = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference, deviations=["limit 9"])]
+    (table,) = make_tables(limited, known)
+    assert [str(one.verdict) for one in table.rows] == ["not comparable"]
+
+
+def test_a_reference_belongs_to_the_first_protocol_alone():
+    reference = find_benchmark("table1-stl10").methods[0].reference
+    both = row("a", 50 + BASE, reference=reference, protocols=["linear-svm", "knn"])
+    both.evaluations.append(evaluation([50.0, 51.0], text="knn"))
+    tables = {table.protocol: table.rows[0].reference for table in make_tables([both])}
+    assert tables == {"knn": None, "linear-svm": 49.5}
+
+
+def test_json_carries_tests_verdicts_and_fold_values():
+    (table,) = json.loads(FORMATS["json"](make_tables([row("a", 50 + BASE), row("b", 55 + CLOSE)])))
+    assert table["rows"][0]["standing"] == {"place": "best", "p": None}
+    assert table["rows"][0]["by_fold"]["3"] == pytest.approx(55 + CLOSE[3])
+    assert table["comparison"]["comparisons"] == 1
+
+
+def test_small_numbers_keep_three_figures():
+    trials = [row("a", 0.0123 + BASE * 1e-4), row("b", 0.0456 + BASE * 1e-4)]
+    for one in trials:
+        for found in one.evaluations[0].measurements:
+            found.update(metric="MSE", unit="", better="lower")
+        one.evaluations[0].headline = "MSE"
+    assert "0.0123 ± 0.0001" in FORMATS["table"](make_tables(trials))

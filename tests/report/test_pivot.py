@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from test_store import evaluation, trial
+
+from reprbench.errors import UserError
+from reprbench.report.formats import FORMATS
+from reprbench.report.pivot import make_pivots, parse_question
+from reprbench.report.table import make_tables
+
+LEVELS = (0, 0.2, 0.4)
+
+
+def robust(label: str, digest: str, top: float):
+    measurements = [
+        {
+            "metric": "probe accuracy",
+            "value": top - 10 * level + fold,
+            "unit": "%",
+            "better": "higher",
+            "at": {"fold": fold, "corruption": kind, "level": level},
+        }
+        for kind in ("mask", "noise")
+        for level in LEVELS
+        for fold in range(3)
+    ]
+    found = evaluation([], text="robustness", headline="probe accuracy", measurements=measurements)
+    found.headline_at = {"corruption": "mask", "level": 0.4}
+    return trial(label, digest=digest * 64, protocols=["robustness"], evaluations=[found])
+
+
+TRIALS = [
+    robust("a", "a", 50.0),
+    robust("b", "b", 60.0),
+    trial("c", digest="c" * 64, protocols=["robustness"], status="timeout", reason="too slow"),
+]
+
+
+def pivots(text: str, trials=TRIALS):
+    return make_pivots(parse_question(text), make_tables(trials), trials)
+
+
+def test_the_coordinate_that_varies_becomes_the_columns():
+    (pivot,) = pivots("probe accuracy@corruption=mask")
+    assert (pivot.coordinate, pivot.columns) == ("level", LEVELS)
+    assert [row.label for row in pivot.rows] == ["b", "a", "c"]
+    cell = pivot.rows[0].cells[1]
+    assert (cell.mean, cell.n) == (pytest.approx(59.0), 3)
+    assert cell.std == pytest.approx(np.std([0, 1, 2]))
+    assert pivot.rows[2].cells == (None, None, None)
+
+
+def test_a_level_can_be_fixed_and_the_corruption_vary():
+    (pivot,) = pivots("probe accuracy@level=0.2")
+    assert (pivot.coordinate, pivot.columns) == ("corruption", ("mask", "noise"))
+
+
+def test_all_fixed_is_one_column():
+    (pivot,) = pivots("probe accuracy@corruption=mask,level=0.4")
+    assert len(pivot.columns) == 1
+    assert pivot.rows[1].cells[0].mean == pytest.approx(47.0)
+
+
+def test_a_pivot_in_every_format():
+    found = pivots("probe accuracy@corruption=mask")
+    for form in ("table", "markdown"):
+        text = FORMATS[form](found)
+        assert "level 0.2" in text
+        assert "59.0 ± 0.8" in text
+        assert "timeout: too slow" in text
+    assert r"59.0 $\pm$ 0.8" in FORMATS["latex"](found)
+    records = list(csv.DictReader(io.StringIO(FORMATS["csv"](found))))
+    assert len(records) == 6
+    assert (records[1]["label"], records[1]["value"], float(records[1]["mean"])) == ("b", "0.2", pytest.approx(59.0))
+    (content,) = json.loads(FORMATS["json"](found))
+    assert content["columns"] == [0, 0.2, 0.4]
+    assert content["rows"][2]["cells"] == [None, None, None]
+
+
+def test_layers_that_go_with_their_depth_are_one_coordinate():
+    measurements = [
+        {"metric": "rank", "value": float(d), "unit": "", "better": "neither", "at": {"layer": f"l{d}", "depth": d}}
+        for d in range(3)
+    ]
+    found = evaluation([], text="code-stats", headline="rank", measurements=measurements)
+    (pivot,) = pivots("rank", [trial("a", protocols=["code-stats"], evaluations=[found])])
+    assert (pivot.coordinate, pivot.columns) == ("layer", ("l0", "l1", "l2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("probe acuracy", ["'probe acuracy'", "Did you mean 'probe accuracy'"]),
+        ("probe accuracy", ["corruption and level vary", "probe accuracy@corruption=mask"]),
+        ("probe accuracy@corruption=maks", ["corruption=maks", "'mask'"]),
+        ("probe accuracy@corupption=mask", ["'corupption'", "'corruption'"]),
+        ("probe accuracy@corruption", ["expected METRIC@coordinate=value"]),
+        ("@corruption=mask", ["no metric"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_remedy(text, words):
+    with pytest.raises(UserError) as caught:
+        pivots(text)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from reprbench.benchmark import Reference
+from reprbench.report.statistics import summarise
+from reprbench.report.verdict import deviations_of, judge
+
+REFERENCE = Reference(value=50.0, spread=0.6, citation="A paper", differences=("widths are ours",))
+VALUES = [49.0, 50.0, 51.0, 50.5, 49.5]
+
+
+def shifted(points: float, ratio: float = 0.25):
+    return summarise([value + points for value in VALUES], ratio)
+
+
+def margin(spread: float, ratio: float = 0.25) -> float:
+    """Return √(h² + h_ref²) from the formulas of the text: both over five folds, t(0.975, 4) = 2.776."""
+    h = 2.7764451 * math.sqrt(0.625 * (1 / 5 + ratio))
+    h_ref = 2.7764451 * math.sqrt(spread**2 * 5 / 4 * (1 / 5 + ratio))
+    return math.hypot(h, h_ref)
+
+
+@pytest.mark.parametrize(("sign", "outside"), [(1, "above"), (-1, "below")])
+def test_values_agree_up_to_the_combined_interval_and_no_further(sign, outside):
+    bound = margin(0.6)
+    inside = judge(REFERENCE, shifted(sign * (bound - 1e-6)), "%", (), 0.25)
+    beyond = judge(REFERENCE, shifted(sign * (bound + 1e-6)), "%", (), 0.25)
+    assert (inside.word, beyond.word) == ("reproduced", outside)
+    assert inside.margin == pytest.approx(bound)
+
+
+def test_what_differs_in_the_publication_stands_beside_the_verdict_and_does_not_forbid_it():
+    verdict = judge(REFERENCE, shifted(0), "%", (), 0.25)
+    assert verdict.word == "reproduced"
+    assert verdict.because == ("widths are ours",)
+    assert str(verdict) == "reproduced (+0.0)"
+
+
+def test_a_published_value_without_a_spread_counts_as_exact():
+    exact = Reference(value=50.0, citation="A paper")
+    assert judge(exact, shifted(0), "%", (), 0.25).margin == pytest.approx(shifted(0).half_width)
+
+
+def test_a_stated_tolerance_widens_the_margin_and_never_narrows_it():
+    wide, narrow = (REFERENCE.model_copy(update={"tolerance": points}) for points in (5.0, 0.01))
+    assert judge(wide, shifted(4.9), "%", (), 0.25).word == "reproduced"
+    assert judge(wide, shifted(5.1), "%", (), 0.25).word == "above"
+    assert judge(narrow, shifted(0.5), "%", (), 0.25).word == "reproduced"
+
+
+def test_a_tolerance_judges_a_single_value_that_no_interval_can():
+    single = summarise([52.0])
+    verdict = judge(REFERENCE, single, "%", (), 0.0)
+    assert verdict.word == "not comparable"
+    assert "single" in verdict.because[0]
+    assert judge(REFERENCE.model_copy(update={"tolerance": 2.0}), single, "%", (), 0.0).word == "reproduced"
+
+
+def test_a_row_that_is_not_the_benchmarks_does_not_compare_and_says_why():
+    verdict = judge(REFERENCE, shifted(0), "%", ("limit 100", "width=4"), 0.25)
+    assert verdict.word == "not comparable"
+    assert verdict.because == ("limit 100", "width=4")
+    assert verdict.difference == pytest.approx(0)
+    assert judge(REFERENCE, shifted(0), "dB", (), 0.25).because == ("measured in dB, published in %",)
+
+
+def test_what_the_benchmark_sets_for_a_row_is_no_deviation():
+    notes = ["protocol of its own: linear-svm[pooling=sum]", "budget of its own: 30 epochs", "limit 100"]
+    assert deviations_of(notes) == ("limit 100",)
+
+
+def test_nothing_measured_is_not_run():
+    verdict = judge(REFERENCE, None, "", (), 0.25, "timeout: took too long")
+    assert str(verdict) == "not run"
+    assert verdict.because == ("timeout: took too long",)
