@@ -114,7 +114,25 @@ def test_channels_last_images_are_compared_channel_by_channel():
     assert nearest_distances(colored.batch(slice(None)), colored).tolist() == [0] * 6
 
 
-def test_the_headline_is_the_mean_over_the_inner_positions_and_pairs():
+def test_the_headline_is_what_the_code_gains_over_blending_its_own_reconstructions():
+    outcome = evaluated(Collapsed, steps=5, measured_pairs=4)
+    code, blend = (
+        value(outcome, "distance to nearest real image", model=model) for model in ("code", "blend of reconstructions")
+    )
+    assert outcome.headline_at == {}
+    (headline,) = [m for m in outcome.measurements if m.metric == Interpolation.headline]
+    assert headline.value == code - blend == 0, "one image for everything gains nothing"
+    assert headline.better == "lower"
+    curved = evaluated(Shortened, steps=5, measured_pairs=4)
+    code, blend = (
+        value(curved, "distance to nearest real image", model=model) for model in ("code", "blend of reconstructions")
+    )
+    (headline,) = [m for m in curved.measurements if m.metric == Interpolation.headline]
+    assert headline.value == pytest.approx(code - blend)
+    assert headline.value != 0
+
+
+def test_the_distance_is_the_mean_over_the_inner_positions_and_pairs():
     outcome = evaluated(RawPixels, steps=5, measured_pairs=4)
     pairs = Interpolation(measured_pairs=4).chosen_pairs(Data(), 0)
     x, real = (images.batch(slice(None)).flatten(1).double().numpy() for images in (Data.test, Data.unlabeled))
@@ -129,7 +147,6 @@ def test_the_headline_is_the_mean_over_the_inner_positions_and_pairs():
     assert value(outcome, "distance to nearest real image", model="code") == pytest.approx(
         np.mean(expected[1:-1]), rel=1e-5
     )
-    assert outcome.headline_at == {"model": "code"}
     assert [curve.at for curve in outcome.curves] == [
         {"model": model} for model in ("code", "pixel blend", "blend of reconstructions")
     ]
