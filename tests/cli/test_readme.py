@@ -1,39 +1,38 @@
-"""What the README shows, works."""
+"""What the README says of commands and benchmarks holds; `tests/test_docs.py` runs what it shows."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from conftest import FAST, REPOSITORY
+from conftest import REPOSITORY
 
 from reprbench.benchmark import load_benchmark
 from reprbench.cli.main import COMMANDS
+from reprbench.protocols.base import protocol_entries
+from reprbench.registry import discover
 
 README = (REPOSITORY / "README.md").read_text()
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found.group(1)
-
-
-def test_the_method_of_the_readme_runs(cli, tmp_path):
-    (tmp_path / "mine.py").write_text(block("python"))
-    (command,) = re.findall(r"^reprbench (run --plugin .*)$", README, re.MULTILINE)
-    done = cli(*command.split(), *FAST, "--epochs", "2")
-    assert done.returncode == 0, done.stderr
-    for label in ("my-method", "my-method[width=16]", "pca"):
-        assert re.search(rf"^{re.escape(label)} .*\d ± \d", done.stdout, re.MULTILINE)
-    assert "—" not in done.stdout
-
-
 def test_the_benchmark_of_the_readme_is_valid(tmp_path):
-    (tmp_path / "mine.yaml").write_text(block("yaml"))
+    found = re.search(r"```yaml.*?\n(.*?)```", README, re.DOTALL)
+    assert found
+    (tmp_path / "mine.yaml").write_text(found.group(1))
     assert load_benchmark(tmp_path / "mine.yaml").methods[0].reference.value == 58.1
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_told(command):
     assert f"`reprbench {command}" in README
+
+
+def test_every_method_and_protocol_is_told(tmp_path):
+    names = [*discover(folder=tmp_path).entries, *(entry.name for entry in protocol_entries())]
+    assert not [name for name in names if f"`{name}`" not in README]
+
+
+def test_every_linked_page_is_there():
+    links = re.findall(r"\]\((docs/[^)#]+)\)", README)
+    assert links
+    assert not [link for link in links if not (REPOSITORY / link).is_file()]
