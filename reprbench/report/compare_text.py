@@ -167,5 +167,5 @@ def _plain(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return `text` so that GitHub's Markdown shows it as it is: no markup, links or mentions."""
-    marked = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", html.escape(_plain(text), quote=False))
+    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_plain(text), quote=False))
     return marked.replace("@", "&#64;")
