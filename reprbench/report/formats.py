@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 
+from reprbench.report.comparison import Standing
 from reprbench.report.grid import Grid, table_grid
 from reprbench.report.latex import as_document
 from reprbench.report.pivot import Pivot, pivot_grid
 from reprbench.report.table import Table
 from reprbench.report.text import count_text, plus_minus, seconds_text
+from reprbench.report.verdict import Verdict
 
 __all__ = [
     "FORMATS",
@@ -60,7 +61,7 @@ def as_csv(tables: Shown) -> str:
 
 def as_json(tables: Shown) -> str:
     """Return the tables as JSON, numbers unrounded."""
-    return json.dumps([asdict(table) for table in tables], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(list(tables), indent=2, ensure_ascii=False, default=vars) + "\n"
 
 
 FORMATS: dict[str, Callable[[Shown], str]] = {
@@ -79,22 +80,18 @@ def _grid(table: Table | Pivot, by_group: bool = False) -> Grid:
 def _records(table: Table | Pivot) -> list[dict[str, object]]:
     """Return flat records: lists are joined by "; ", mappings written as ``name=value``."""
     if isinstance(table, Pivot):
-        shared = {name: value for name, value in asdict(table).items() if name not in ("rows", "columns", "at")}
+        shared = {name: value for name, value in vars(table).items() if name not in ("rows", "columns", "at")}
         return [
-            {**shared, **_flat("at", table.at), "label": row.label, "seed": row.seed, "value": column, **asdict(cell)}
+            {**shared, **_flat("at", table.at), "label": row.label, "seed": row.seed, "value": column, **vars(cell)}
             for row in table.rows
             for column, cell in zip(table.columns, row.cells, strict=True)
             if cell
         ]
-    shared = asdict(table)
+    shared = dict(vars(table))
     for name in ("rows", "references", "comparison", "seeds", "explanations", "order"):
         shared.pop(name)
     return [
-        {
-            name: value
-            for key, content in {**shared, **asdict(row)}.items()
-            for name, value in _flat(key, content).items()
-        }
+        {name: value for key, content in {**shared, **vars(row)}.items() for name, value in _flat(key, content).items()}
         for row in table.rows
     ]
 
@@ -103,17 +100,11 @@ def _flat(name: str, value: object) -> dict[str, object]:
     """Return one field of a record as one or more columns."""
     if name == "key":
         return {}
-    if name == "verdict":
-        given: Mapping[str, object] = value if isinstance(value, Mapping) else {}
-        because = given.get("because", ())
-        return {
-            "verdict": given.get("word", ""),
-            "difference": given.get("difference"),
-            "margin": given.get("margin"),
-            "because": "; ".join(because) if isinstance(because, tuple) else "",
-        }
-    if name == "standing" and isinstance(value, Mapping):
-        return {"standing": value["place"], "p": value["p"]}
+    if isinstance(value, Verdict):
+        because = "; ".join(value.because)
+        return {"verdict": value.word, "difference": value.difference, "margin": value.margin, "because": because}
+    if isinstance(value, Standing):
+        return {"standing": value.place, "p": value.p}
     if isinstance(value, Mapping):
         return {name: "; ".join(f"{key}={number}" for key, number in value.items())}
     if isinstance(value, tuple):

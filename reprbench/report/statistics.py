@@ -93,14 +93,16 @@ def summarise(values: ArrayLike, ratio: float = 0.0) -> Summary:
     The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio); with ``ratio=0`` (folds
     that do not overlap) it is the plain one.
     """
-    numbers = np.asarray(values, dtype=np.float64)
-    if not numbers.size:
+    # A store of ten thousand rows of ten values: plain floats take a tenth of the time of small arrays.
+    numbers: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
+    if not numbers:
         raise ValueError("no values to summarise")
-    n = numbers.size
+    n = len(numbers)
+    mean = math.fsum(numbers) / n
     if n == 1:
-        return Summary(float(numbers[0]), None, 1, None)
-    std = float(numbers.std())
-    return Summary(float(numbers.mean()), std, n, half_width(std, n, ratio))
+        return Summary(mean, None, 1, None)
+    std = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / n)
+    return Summary(mean, std, n, half_width(std, n, ratio))
 
 
 def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
