@@ -75,7 +75,8 @@ def command(**given: Any) -> int:
 
     With equal seeds the test asks whether these two fits differ. --ignore-seeds asks whether the methods do: a
     difference must exceed what seeds and folds explain, paired over the folds and unpaired over the seeds. With one
-    seed on each side the spread of the seeds is unknown, and is taken to be that of the folds.
+    seed on each side the spread of the seeds is unknown, and is taken to be that of the folds; two single values of
+    different seeds are judged only if a tolerance is given.
 
     \b
     Exit status: 0 no worse, 1 worse, 2 a mistake in what was asked, 3 nothing that compares.

@@ -4,7 +4,8 @@ A row is **worse** if its mean is worse than before by more than the tolerance, 
 to chance: the test's p value, adjusted by Holm's method for all that are compared, is below 0.05. Where there is only
 one value to compare no test is possible, and the tolerance alone decides. A row that was measured before and is not
 measured now (its trial failed, or its protocol or metric is missing) is worse as well. A row that only one store has is
-told, and is neither better nor worse. A metric without a direction is shown and never judged.
+told, and is neither better nor worse. A metric without a direction is shown and never judged; nor are two single
+values of different seeds, unless a tolerance says how much seeds may differ.
 
 The test is paired over the folds that both stores share (corrected resampled t-test, see
 `reprbench.report.statistics`). It speaks about other labeled images for *these two fits*. With equal seeds that is what
@@ -89,6 +90,11 @@ class Comparison(NamedTuple):
         return None if self.base is None or self.new is None else self.new - self.base
 
     @property
+    def of_other_seeds(self) -> bool:
+        """Whether the fits of BASE and NEW differ by their seeds."""
+        return self.seeds[0] != self.seeds[1]
+
+    @property
     def gain(self) -> float:
         """How much better NEW is; negative where it is worse."""
         return (self.difference or 0.0) * (-1 if self.better == "lower" else 1)
@@ -160,7 +166,7 @@ def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
     # 60 − 59.5 is not 0.5 in binary.
     if (adjusted is not None and adjusted >= ALPHA) or abs(comparison.gain) <= comparison.tolerance * (1 + 1e-9):
         verdict = "same"
-    if comparison.better == "neither":
+    if comparison.better == "neither" or (adjusted is None and comparison.of_other_seeds and not comparison.tolerance):
         verdict = "not judged"
     return comparison._replace(adjusted=adjusted, verdict=verdict)
 

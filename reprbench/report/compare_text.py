@@ -144,6 +144,8 @@ def _under(report: Report) -> list[str]:
             "one seed on each side says nothing of how much fits differ; it is taken to be as much as folds do. "
             "Several seeds would tell"
         )
+    if any(c.difference is not None and c.better != "neither" and c.verdict == "not judged" for c in compared):
+        lines.append("two single values of different seeds are judged by a tolerance alone; none was given for these")
     tolerances = {c.metric: c.tolerance for c in compared if c.tolerance}
     if tolerances:
         lines.append(f"tolerance: {', '.join(f'{metric} {value:g}' for metric, value in tolerances.items())}")

@@ -282,6 +282,16 @@ def test_over_seeds_a_collapse_is_worse_and_another_seed_is_not(tmp_path):
     assert "unpaired over seeds" in text
 
 
+@pytest.mark.parametrize(
+    ("seed", "tolerances", "verdict"),
+    [(1, {}, "not judged"), (1, {"accuracy": 1.0}, "worse"), (1, {"accuracy": 3.0}, "same"), (0, {}, "worse")],
+)
+def test_single_values_of_different_seeds_are_judged_by_a_tolerance_alone(tmp_path, seed, tolerances, verdict):
+    report = compared(tmp_path, [row([60])], [row([58], seed=seed)], ignore_seeds=True, tolerances=tolerances)
+    assert (verdicts(report), report.status) == ([verdict], int(verdict == "worse"))
+    assert ("judged by a tolerance alone" in as_terminal(report)) == (verdict == "not judged")
+
+
 def test_over_seeds_one_more_failure_than_before_is_worse(tmp_path):
     base = [row(FOLDS), missing(seed=1)]
     same = compared(tmp_path / "same", base, [row(FOLDS + NOISE, seed=2), missing(seed=3)], ignore_seeds=True)
