@@ -10,7 +10,7 @@ import click
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.report.table import Seeds, Table
+    from reprbench.report.table import Table
     from reprbench.store import Trial
 
 
@@ -52,6 +52,10 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
     from reprbench.report.formats import FORMATS
     from reprbench.report.pivot import make_pivots, parse_question
 
+    if given["seeds"] == "together" and (given["pivot"] or figures):
+        raise UserError(
+            "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
+        )
     tables, trials = _read(stores or (Path("results"),), given)
     shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
     text = FORMATS[given["form"]](shown)
@@ -82,9 +86,7 @@ def _read(stores: tuple[Path, ...], given: dict[str, Any]) -> tuple[list[Table],
         found += trials
     wanted = Wanted(given["benchmarks"], given["methods"], given["datasets"], given["protocols"])
     chosen = sorted(select_trials(found, wanted), key=lambda trial: str(trial.provenance.get("ended", "")))
-    # A row of a pivot or a figure is one trial.
-    seeds: Seeds = "apart" if given["pivot"] else given["seeds"]
-    tables = make_tables(chosen, known_benchmarks(chosen, wanted), seeds)
+    tables = make_tables(chosen, known_benchmarks(chosen, wanted), given["seeds"])
     return select_tables(tables, wanted), chosen
 
 

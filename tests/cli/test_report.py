@@ -1,0 +1,118 @@
+"""``reprbench report`` as a user types it, on fabricated stores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from test_store import evaluation, trial
+
+from reprbench.cli.main import main
+from reprbench.store import Store
+
+
+@pytest.fixture
+def stores(tmp_path, monkeypatch):
+    first, second = Store(tmp_path / "results"), Store(tmp_path / "more")
+    first.write(trial("AE", evaluations=[evaluation([50.0, 51.0, 52.5])]), {})
+    first.write(trial("AE", seed=1, digest="b" * 64, evaluations=[evaluation([50.5, 51.0, 52.0])]), {})
+    pca = trial().method.model_copy(update={"name": "pca", "call": "pca"})
+    second.write(trial("PCA", digest="c" * 64, method=pca, evaluations=[evaluation([40.0, 41.0, 42.5])]), {})
+    broken = tmp_path / "more/mine/ae/9-99999999/trial.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def report(stores, monkeypatch, capsys):
+    """Run the command in this process; return exit status, output and messages."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["reprbench", "report", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+    return run
+
+
+def test_several_stores_are_one_report_and_a_broken_file_is_a_warning(report):
+    status, text, messages = report("results", "more")
+    assert status == 0
+    assert "AE (seed 1)" in text
+    assert "PCA" in text
+    assert "Warning: " in messages
+    assert "9-99999999" in messages
+
+
+def test_selection_seeds_and_output(report, stores):
+    status, text, messages = report(
+        "results", "more", "--method", "AE", "--seeds", "together", "--format", "json", "-o", "o.json"
+    )
+    assert (status, text) == (0, "")
+    assert "wrote o.json" in messages
+    (table,) = json.loads((stores / "o.json").read_text())
+    assert [(row["label"], row["seeds"]) for row in table["rows"]] == [("AE", [0, 1])]
+
+
+def test_pivot_and_latex(report):
+    status, text, _ = report("--pivot", "accuracy", "--format", "latex")
+    assert status == 0
+    assert r"51.2 $\pm$ 1.0" in text
+    assert text.rstrip().endswith(r"\end{document}")
+
+
+def test_a_pivot_and_seeds_together_exclude_each_other(report):
+    status, _, messages = report("--pivot", "accuracy", "--seeds", "together")
+    assert status == 2
+    assert "--seeds together" in messages
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--benchmark", "mien"], "Did you mean 'mine'"),
+        (["--method", "aee"], "Did you mean 'ae'"),
+        (["--pivot", "acuracy"], "Did you mean 'accuracy'"),
+        (["--protocol", "linear-smv"], "Did you mean 'linear-svm'"),
+        (["--format", "docx"], "latex"),
+        (["nowhere"], "no such folder"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line(report, words, said):
+    status, text, messages = report(*words)
+    assert (status, text) == (2, "")
+    assert said in messages
+
+
+def test_figures_say_that_there_are_none(report):
+    status, _, messages = report("--figures", "figures")
+    assert status == 0
+    assert "no figures" in messages
+
+
+PROGRAM = """
+import sys
+from reprbench.cli.main import main
+for form in ("table", "markdown", "latex", "csv", "json"):
+    sys.argv = ["reprbench", "report", "results", "--format", form, "-o", form]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+print({"torch", "torchvision", "sklearn", "matplotlib", "pandas"} & {name.partition(".")[0] for name in sys.modules})
+print("scipy.stats" in sys.modules)
+"""
+
+
+def test_no_format_imports_anything_heavy(stores):
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, cwd=stores)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["set()", "False"]
+    assert all((stores / form).stat().st_size for form in ("table", "markdown", "latex", "csv", "json"))
