@@ -35,8 +35,11 @@ class Adversarial(AE):
 
     Parameters
     ----------
-    lambda_dis, lambda_rec : weights of the discrimination and the reconstruction. With 0.1 instead of 0.02, C wins on
-        8×8 digits and the reconstructions are lost; no setting has been searched for yet.
+    lambda_dis, lambda_rec : weights of the discrimination and the reconstruction. The defaults, and those of
+        `statistics`, come from the benchmark lambda-cifar10 (10,000 images of CIFAR-10 as JPEG, 5 epochs, two seeds;
+        results/lambda-cifar10): with the features of all layers, as in Table 1, they are better than `ae` with either
+        seed, no setting is told apart from them as better, and none kept more of the image. With the last layer alone
+        every setting is worse than `ae` in the mean over the seeds.
     statistics : what the batch normalizations of E normalize by when C looks at reconstructions: the statistics of the
         batch of originals, so that both meet the very same function and no reconstruction's logit depends on another
         ("originals", the cheapest: virtual batch normalization, Salimans et al. 2016); their own ("separate"); or those
