@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
     default="table",
     show_default=True,
-    help="How to write the tables.",
+    help="How to write the tables; html is one page that needs nothing else; give -o too.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
 @click.option(
@@ -52,13 +52,21 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
     from reprbench.report.formats import FORMATS
     from reprbench.report.pivot import make_pivots, parse_question
 
+    stores = stores or (Path("results"),)
+    if given["form"] == "html" and given["pivot"]:
+        raise UserError("--pivot: an HTML page has no pivots; choose another --format, or leave --pivot out")
     if given["seeds"] == "together" and (given["pivot"] or figures):
         raise UserError(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
         )
-    tables, trials = _read(stores or (Path("results"),), given)
+    tables, trials = _read(stores, given)
     shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
-    text = FORMATS[given["form"]](shown)
+    if given["form"] == "html":
+        from reprbench.report.html import as_html
+
+        text = as_html(tables, trials, stores, output.parent if output else Path())
+    else:
+        text = FORMATS[given["form"]](shown)
     if output is None:
         click.echo(text.rstrip("\n"))
     else:

@@ -1,0 +1,192 @@
+// The charts of a table. They show the rows that the table shows at the moment.
+const MOST_NAMES = 40;
+const MOST_LINES = 40;
+
+const COSTS = [
+  ["fit", "Fit time", { log: true, durations: true, text: secondsText }, secondsText],
+  ["parameters", "Parameters", { log: true, text: countText }, countText],
+  ["evaluation", "Evaluation time", { log: true, durations: true, text: secondsText }, secondsText],
+  ["memory", "Peak memory", { log: true, text: (value) => `${countText(value)}B` }, (value) => `${countText(value)}B`],
+];
+
+function valueText(table, row) {
+  const unit = table.unit ? ` ${table.unit}` : "";
+  const spread = row.std === null ? "" : ` ± ${trimmed(row.std, 3)}`;
+  return `${trimmed(row.mean)}${spread}${unit}`;
+}
+
+function metricLabel(table) {
+  return `${table.metric}${table.unit ? ` (${table.unit})` : ""}`;
+}
+
+// The points that no other is both cheaper and better than, from the cheapest to the dearest.
+function frontOf(points, better) {
+  const sign = better === "lower" ? -1 : 1;
+  const sorted = [...points].sort((a, b) => a.cost - b.cost || sign * (b.row.mean - a.row.mean));
+  const front = [];
+  for (const point of sorted) {
+    if (!front.length || sign * point.row.mean > sign * front[front.length - 1].row.mean) front.push(point);
+  }
+  return front;
+}
+
+// Puts names beside their points; a name that would cover another, or a point, is left to the tip.
+function placeNames(plot, points, area) {
+  const taken = points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6]);
+  const free = ([a, b, c, d]) =>
+    a >= area.left - 6 && c <= area.right + 6 && b >= area.top - 8 && d <= area.bottom &&
+    taken.every(([e, f, g, h]) => c < e || a > g || d < f || b > h);
+  for (const { x, y, row } of points) {
+    const width = row.label.length * 6.6 + 2;
+    const places = [
+      [x + 9, y, "start", [x + 8, y - 7, x + 8 + width, y + 7]],
+      [x - 9, y, "end", [x - 8 - width, y - 7, x - 8, y + 7]],
+      [x, y - 13, "middle", [x - width / 2, y - 20, x + width / 2, y - 7]],
+      [x, y + 14, "middle", [x - width / 2, y + 7, x + width / 2, y + 21]],
+    ];
+    const place = places.find(([, , , box]) => free(box));
+    if (!place) continue;
+    taken.push(place[3]);
+    plot.append(svg("text", { class: "name", x: place[0], y: place[1], dy: "0.32em", "text-anchor": place[2], "aria-hidden": "true" }, row.label));
+  }
+}
+
+function costChart(table, shownRows) {
+  const able = COSTS.filter(([one]) => table.rows.filter((row) => row[one] > 0 && row.mean !== null).length > 1);
+  if (!able.length) return null;
+  let [key, title, options, text] = able[0];
+  const draw = (width) => {
+    const rows = shownRows().filter((row) => row.mean !== null && row[key] > 0);
+    if (!rows.length) return null;
+    const height = Math.min(380, Math.max(280, width * 0.62));
+    const area = { left: 44, right: width - 14, top: 26, bottom: height - 46 };
+    const plot = canvas(width, height, `${table.metric} against ${title.toLowerCase()}; arrow keys go from point to point`);
+    const x = makeAxis(rows.map((row) => row[key]), area.left, area.right, options);
+    const y = makeAxis(rows.flatMap((row) => [row.mean - (row.std || 0), row.mean + (row.std || 0)]), area.bottom, area.top);
+    drawAxes(plot, x, y, area, title, metricLabel(table));
+    const points = rows.map((row) => ({ row, cost: row[key], x: x.at(row[key]), y: y.at(row.mean) }));
+    if (table.better !== "neither") {
+      const steps = frontOf(points, table.better).map((point, place) => (place ? `H${point.x}V${point.y}` : `M${point.x},${point.y}`));
+      plot.append(svg("path", { class: "front", d: `${steps.join("")}H${area.right}` }));
+    }
+    for (const { row, x: place } of points) {
+      if (row.std) plot.append(svg("line", { class: `bar ${colorClass(row.mark)}`, x1: place, x2: place, y1: y.at(row.mean - row.std), y2: y.at(row.mean + row.std) }));
+    }
+    for (const point of points) {
+      plot.append(pointAt(point.x, point.y, point.row.mark, `${point.row.label}: ${valueText(table, point.row)}, ${title.toLowerCase()} ${text(point.cost)}`));
+    }
+    placeNames(plot, points, area);
+    return plot;
+  };
+  const front = table.better === "neither" ? "" : " On the dotted line: no row shown is both cheaper and better.";
+  const chart = chartFigure("Cost beside quality", `Logarithmic cost. Bars: one standard deviation over folds.${front}`, draw);
+  if (able.length > 1) {
+    chart.controls.append(choice("Cost", able.map(([one, name]) => [one, name]), (value) => {
+      [key, title, options, text] = COSTS.find(([one]) => one === value);
+      chart.redraw();
+    }));
+  }
+  return chart;
+}
+
+function foldChart(table, shownRows) {
+  if (!table.rows.some((row) => row.folds.length > 1)) return null;
+  const draw = (width, figure) => {
+    const all = shownRows().filter((row) => row.folds.length);
+    const rows = all.slice(0, MOST_NAMES);
+    figure.querySelector(".rest").textContent = all.length > rows.length ? ` The first ${rows.length} of ${all.length} rows.` : "";
+    if (!rows.length) return null;
+    const names = Math.min(width * 0.36, 14 + 6.6 * Math.max(...rows.map((row) => row.label.length)));
+    const area = { left: names, right: width - 12, top: 10, bottom: 10 + rows.length * 22 };
+    const plot = canvas(width, area.bottom + 46, `${table.metric} in each fold; arrow keys go from row to row`);
+    const values = rows.flatMap((row) => [...row.folds, ...(row.reference === null ? [] : [row.reference])]);
+    const x = makeAxis(values, area.left + 4, area.right, { count: Math.max(3, Math.floor((area.right - area.left) / 90)) });
+    drawAxes(plot, x, { at: () => 0, ticks: [] }, area, metricLabel(table), "");
+    rows.forEach((row, place) => {
+      const y = area.top + 22 * place + 11;
+      const longest = Math.floor((names - 8) / 6.4);
+      const label = row.label.length > longest ? `${row.label.slice(0, longest - 1)}…` : row.label;
+      const low = Math.min(...row.folds);
+      const high = Math.max(...row.folds);
+      const spoken = `${row.label}: ${valueText(table, row)}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
+      const group = svg("g", { class: `point dots ${colorClass(row.mark)}`, role: "img", "aria-label": spoken, tabindex: "-1" });
+      group.append(svg("line", { class: "rule", x1: area.left, x2: area.right, y1: y, y2: y }));
+      group.append(svg("text", { class: "name", x: names - 8, y, dy: "0.32em", "text-anchor": "end" }, label));
+      for (const value of row.folds) group.append(svg("circle", { class: "dot", cx: x.at(value).toFixed(2), cy: y, r: 3.6 }));
+      group.append(svg("line", { class: "mean", x1: x.at(row.mean), x2: x.at(row.mean), y1: y - 7.5, y2: y + 7.5 }));
+      if (row.reference !== null) {
+        group.append(svg("path", { class: "published", transform: `translate(${x.at(row.reference).toFixed(2)},${y})`, d: SHAPES[3](5) }));
+      }
+      plot.append(group);
+    });
+    return plot;
+  };
+  const published = table.rows.some((row) => row.reference !== null) ? " Open diamonds: published values." : "";
+  const caption = html("span", {}, `A dot for each fold; upright strokes: means.${published}`, html("span", { class: "rest" }));
+  return chartFigure("Every fold", caption, draw);
+}
+
+function curveChart(table, shownRows) {
+  if (!table.curves.length) return null;
+  let curve = table.curves[0];
+  const off = new Set();
+  const legend = html("div", { class: "legend", role: "group", "aria-label": "Methods that are shown" });
+  const draw = (width, figure) => {
+    const shown = new Set(shownRows());
+    const able = curve.lines.map((line) => ({ row: table.rows[line.row], points: line.points })).filter(({ row }) => shown.has(row));
+    const first = able.slice(0, MOST_LINES);
+    figure.querySelector(".rest").textContent = able.length > first.length ? ` The first ${first.length} of ${able.length} rows.` : "";
+    legend.replaceChildren(...first.map(({ row }) => {
+      const swatch = svg("svg", { viewBox: "-14 -7 28 14", class: `swatch ${colorClass(row.mark)}`, "aria-hidden": "true" },
+        svg("line", { x1: -14, x2: 14, y1: 0, y2: 0, "stroke-dasharray": dash(row.mark) }), svg("path", { d: markerPath(row.mark, 4) }));
+      const entry = button(row.label, { "aria-pressed": String(!off.has(row)) }, () => {
+        if (!off.delete(row)) off.add(row);
+        chart.redraw();
+        [...legend.children].find((one) => one.row === row)?.focus();
+      });
+      entry.row = row;
+      entry.prepend(swatch);
+      return entry;
+    }));
+    const lines = first.filter(({ row }) => !off.has(row));
+    if (!lines.length) return null;
+    const height = Math.min(380, Math.max(280, width * 0.62));
+    const area = { left: 44, right: width - 14, top: 26, bottom: height - 46 };
+    const plot = canvas(width, height, `${curve.title}; arrow keys go from point to point`);
+    const xs = lines.flatMap(({ points }) => points.map(([x]) => x));
+    const log = curve.log && Math.min(...xs) > 0;
+    const x = makeAxis(xs, area.left, area.right, { log });
+    const places = [...new Set(xs)].sort((a, b) => a - b);
+    if (places.length <= 7) x.ticks = places.map((value) => [value, trimmed(value)]);
+    const y = makeAxis(lines.flatMap(({ points }) => points.flatMap(([, mean, std]) => [mean - std, mean + std])), area.bottom, area.top);
+    drawAxes(plot, x, y, area, curve.x_label, curve.y_label);
+    for (const { row, points } of lines) {
+      const path = points.map(([a, b]) => `${x.at(a).toFixed(2)},${y.at(b).toFixed(2)}`);
+      if (points.some(([, , std]) => std > 0)) {
+        const upper = points.map(([a, mean, std]) => `${x.at(a).toFixed(2)},${y.at(mean + std).toFixed(2)}`);
+        const lower = points.map(([a, mean, std]) => `${x.at(a).toFixed(2)},${y.at(mean - std).toFixed(2)}`).reverse();
+        plot.append(svg("path", { class: `band ${colorClass(row.mark)}`, d: `M${[...upper, ...lower].join("L")}z` }));
+      }
+      plot.append(svg("path", { class: `line ${colorClass(row.mark)}`, d: `M${path.join("L")}`, "stroke-dasharray": dash(row.mark) }));
+    }
+    for (const { row, points } of lines) {
+      for (const [a, mean, std] of points) {
+        const spread = std > 0 ? ` ± ${trimmed(std, 3)}` : "";
+        plot.append(pointAt(x.at(a), y.at(mean), row.mark, `${row.label}, ${curve.x_label} ${trimmed(a)}: ${trimmed(mean)}${spread}`, "small"));
+      }
+    }
+    return plot;
+  };
+  const caption = html("span", {}, "Mean over folds; bands: one standard deviation. Choose a name to hide or show its line.", html("span", { class: "rest" }));
+  const chart = chartFigure("Curves", caption, draw);
+  if (table.curves.length > 1) {
+    chart.controls.append(choice("Curve", table.curves.map((one, place) => [place, one.title]), (place) => {
+      curve = table.curves[Number(place)];
+      chart.redraw();
+    }));
+  } else {
+    chart.figure.querySelector("h4").textContent = curve.title;
+  }
+  chart.figure.querySelector(".stage").after(legend);
+  return chart;
+}

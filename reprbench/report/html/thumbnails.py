@@ -1,0 +1,91 @@
+"""Figures as data URIs that together stay within a budget; what does not fit whole is shown smaller."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+BUDGET = 2_800_000
+"""Bytes that all figures of a page may take, as base64."""
+SMALLEST_SHARE = 9_000
+"""Bytes below which a figure of a paper cannot be read any more; rather fewer figures are shown than smaller ones."""
+SIZES = ((960, 80), (720, 80), (540, 80), (400, 75), (300, 60), (220, 40))
+"""What is tried for a thumbnail: width in pixels, and WebP's quality."""
+MOST_PIXELS = 40_000_000
+"""A larger picture is not one of ours, and is left alone."""
+
+
+def embedded(paths: Sequence[Path], budget: int = BUDGET) -> list[str]:
+    """Return a data URI for each figure, in order; empty where a file cannot be shown, or the budget is used up.
+
+    Each figure has the same share of the budget. One that fits its share is embedded as it is; a larger one is
+    scaled down. The first figures are shown where there are too many.
+    """
+    shown = paths[: budget // SMALLEST_SHARE]
+    sizes = [_size(path) for path in shown]
+    share = _share(sizes, budget)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda path: _data_uri(path, share), shown))
+    return made + [""] * (len(paths) - len(shown))
+
+
+def _share(sizes: Sequence[int], budget: int) -> int:
+    """Return the largest number of bytes to which each figure is cut so that together they stay within the budget."""
+    left = budget
+    for rest, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
+        if size * rest > left:
+            return left // rest
+        left -= size
+    return budget
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file as base64; 0 where it is not there."""
+    try:
+        return _encoded_size(path.stat().st_size)
+    except OSError:
+        return 0
+
+
+def _data_uri(path: Path, share: int) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return ""
+    if _encoded_size(len(content)) + 32 <= share:
+        return _uri("png", content)
+    return _thumbnail(content, share)
+
+
+def _thumbnail(content: bytes, share: int) -> str:
+    """Return the widest WebP that fits into the share, or nothing if none does."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(content)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return ""
+            picture = image.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return ""
+    for width, quality in SIZES:
+        smaller = picture.copy()
+        smaller.thumbnail((width, width * 4))
+        buffer = BytesIO()
+        smaller.save(buffer, format="WEBP", quality=quality, method=2)
+        if _encoded_size(len(buffer.getvalue())) + 32 <= share:
+            return _uri("webp", buffer.getvalue())
+    return ""
+
+
+def _encoded_size(size: int) -> int:
+    return (size + 2) // 3 * 4
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

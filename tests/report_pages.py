@@ -1,0 +1,110 @@
+"""A store with all that a page can show: curves, figures, histories, failures, references, seeds, a hostile name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from test_store import evaluation, trial
+
+from reprbench.benchmark import Reference
+from reprbench.report.html import as_html
+from reprbench.report.table import make_tables
+from reprbench.store import Cost, CurveRecord, Evaluation, MethodRecord, Store, Trial
+
+HOSTILE = "<script>alert(1)</script>"
+HISTORY = "step,seconds,epoch,loss,accuracy\n1,0.5,1,0.9,\n2,1.0,2,0.5,0.6\n3,1.5,3,0.4,0.7\n"
+REFERENCE = Reference(value=71.0, spread=0.5, citation="A. Author, 2020")
+LABELS = (1, 10, 100)
+
+
+def write_store(root: Path) -> list[Trial]:
+    """Write the store; return its trials."""
+    root.mkdir(parents=True, exist_ok=True)
+    picture, history = root / "picture.png", root / "history.csv"
+    Image.effect_noise((240, 160), 60).convert("RGB").save(picture)
+    history.write_text(HISTORY)
+    trials = [
+        _done("alpha", 0, [70.25, 71.5, 72.0], 12.5, 50_960, REFERENCE),
+        _done("beta", 1, [81.0, 82.25, 81.5], 3600.0, 1_200_000, supervised=True),
+        _done(HOSTILE, 2, [9.5, 9.75, 10.0], 0.2, 100, control=True),
+        trial(
+            "broken",
+            digest="4" * 64,
+            status="failed",
+            reason="the loss is nan",
+            traceback="Traceback:\n  <b>line</b>",
+            deviations=["limit 100"],
+            protocols=["linear-svm", "few-labels"],
+        ),
+    ]
+    store = Store(root / "results")
+    for one in trials:
+        files = {"history.csv": history} if one.status == "done" else {}
+        files |= {name: picture for found in one.evaluations for name in found.figures}
+        store.write(one, files)
+    return store.read()[0]
+
+
+def write_page(root: Path) -> Path:
+    """Write the store and its page; return the page's path."""
+    trials = write_store(root)
+    page = root / "report.html"
+    page.write_text(as_html(make_tables(trials), trials, [root / "results"], root), encoding="utf-8")
+    return page
+
+
+def _done(
+    label: str,
+    number: int,
+    values: list[float],
+    seconds: float,
+    parameters: int,
+    reference: Reference | None = None,
+    **kind: bool,
+) -> Trial:
+    method = MethodRecord(
+        name="ae", call=label, parameters={"width": 64, "lr": 1e-4}, origin="test", source="s", **kind
+    )
+    return trial(
+        label,
+        digest=f"{number}" * 64,
+        method=method,
+        protocols=["linear-svm", "few-labels"],
+        evaluations=[evaluation(values, figures=["figures/linear-svm-0a1b2c3d-confusion.png"]), _few_labels(values)],
+        cost=Cost(parameters=parameters, fit_seconds=seconds, peak_memory=2**27),
+        provenance={"ended": f"2026-01-0{number + 1}", "machine": {"cores": 2}},
+        warnings=["C at the edge of its grid"] if number == 1 else [],
+        reference=reference,
+    )
+
+
+def _few_labels(values: list[float]) -> Evaluation:
+    measurements = [
+        {
+            "metric": "accuracy",
+            "value": value - 20 / labels,
+            "unit": "%",
+            "better": "higher",
+            "at": {"fold": fold, "labels": labels},
+        }
+        for labels in LABELS
+        for fold, value in enumerate(values)
+    ]
+    title, x_label = "Accuracy (%)", "labeled images a class"
+    return Evaluation(
+        name="few-labels",
+        version=1,
+        parameters={},
+        text="few-labels",
+        headline="accuracy",
+        hash="h",
+        seconds=2.0,
+        measurements=measurements,
+        headline_at={"labels": 10},
+        curves=[
+            CurveRecord(metric="accuracy", x="labels", title=title, x_label=x_label, log=True),
+            CurveRecord(metric="accuracy", x="fold", title="by fold"),
+        ],
+        figures=["figures/few-labels-0a1b2c3d-curve.png", "figures/few-labels-0a1b2c3d-grid.png"],
+    )
