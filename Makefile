@@ -10,7 +10,9 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(VENV)/bin/reprbench run --benchmark quick --jobs 2
+	$(VENV)/bin/reprbench run --benchmark quick --jobs 2; status=$$?; \
+	$(VENV)/bin/reprbench report --benchmark quick --format html -o report.html && \
+	echo "HTML report: $(CURDIR)/report.html"; exit $$status
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
