@@ -161,7 +161,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=3600,
             env={
                 **os.environ,
                 "PATH": os.pathsep.join(path),
