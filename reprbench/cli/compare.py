@@ -38,8 +38,8 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.command()
 @click.argument("base", type=click.Path(path_type=Path), default=Path("results"))
 @click.argument("new", type=click.Path(path_type=Path), required=False)
-@click.option("--base-rev", metavar="REV", help="Compare with BASE as committed at this revision of git.")
-@click.option("--new-rev", metavar="REV", help="With --base-rev: the other revision; the files as they are by default.")
+@click.option("--base-rev", metavar="REV", help="Read BASE as it is committed at this revision of git.")
+@click.option("--new-rev", metavar="REV", help="Read NEW so; by default the files as they are.")
 @click.option(
     "--tolerance",
     "tolerances",
@@ -61,7 +61,7 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
 @click.option("--github", "on_github", is_flag=True, help="On GitHub: also write the job's summary and annotations.")
 def command(**given: Any) -> int:
-    r"""Tell whether NEW is worse than BASE: two stores, or (--base-rev) two revisions of the store BASE.
+    r"""Tell whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
 
     Rows are matched by benchmark, label, method with its parameters, budget, dataset digest, seed and protocol; a row
     whose label was kept while its parameters changed is matched by its label. Compared is each protocol's headline,
@@ -111,10 +111,13 @@ def _compare(given: dict[str, Any]) -> tuple[Report, list[str]]:
     with ExitStack() as stack:
         base, new = _folders(given, stack)
         report = compare(Store(base), Store(new), settings, problems)
-        for folder, revision in ((base, given["base_rev"]), (new, given["new_rev"])):
-            if revision:
-                name = f"{given['base']} at {revision}"
-                problems = [problem.replace(str(folder), name, 1) for problem in problems]
+        # A file of a revision is named by the store and the revision, not by the temporary folder.
+        for folder, store, revision in (
+            (base, given["base"], given["base_rev"]),
+            (new, given["new"] or given["base"], given["new_rev"]),
+        ):
+            if revision is not None:
+                problems = [problem.replace(str(folder), f"{store} at {revision}", 1) for problem in problems]
     return report, problems
 
 
@@ -123,13 +126,11 @@ def _folders(given: dict[str, Any], stack: ExitStack) -> tuple[Path, Path]:
     from reprbench.cli.revisions import store_at
 
     base, new, base_rev, new_rev = (given[name] for name in ("base", "new", "base_rev", "new_rev"))
-    if base_rev is None and (new is None or new_rev is not None):
+    if new is None and base_rev is None and new_rev is None:
         raise UserError(
             "nothing to compare with: give two stores (reprbench compare BASE NEW), or one and a revision "
             "(reprbench compare results --base-rev main)"
         )
-    if base_rev is not None and new is not None:
-        raise UserError("--base-rev compares two revisions of one store; give one store, or leave the revision out")
     folders = []
     for store, revision in ((base, base_rev), (new or base, new_rev)):
         if revision is None and not store.exists():

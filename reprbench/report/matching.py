@@ -215,9 +215,10 @@ def _origin(trial: Trial) -> Origin:
     """Return what the provenance says, as far as it says it."""
     known = trial.provenance
     code, versions, machine = (_part(known, name) for name in ("code", "versions", "machine"))
-    commit = str(code.get("commit") or "unknown")[:7] + (" with changes" if code.get("dirty") else "")
+    commit = code.get("commit")
+    changed = " with changes" if code.get("dirty") else ""
     return Origin(
-        code=f"reprbench {versions.get('reprbench', 'unknown')}, commit {commit}",
+        code=f"{str(commit)[:7]}{changed}" if commit else f"reprbench {versions.get('reprbench', 'unknown')}",
         torch=str(versions.get("torch", "unknown")),
         machine=f"{machine.get('processor', 'unknown')}, {known.get('device', 'unknown')}",
     )

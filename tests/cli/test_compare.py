@@ -73,8 +73,7 @@ def test_stores_without_a_common_row_have_status_3(here, tmp_path):
         (["compare"], ["BASE NEW", "--base-rev main"]),
         (["compare", "base"], ["BASE NEW"]),
         (["compare", "base", "nowhere"], ["nowhere", "no such folder"]),
-        (["compare", "base", "base", "--base-rev", "main"], ["--base-rev", "one store"]),
-        (["compare", "base", "--new-rev", "main"], ["BASE NEW"]),
+        (["compare", "base", "base", "--new-rev", "main"], ["base", "no git repository"]),
         (["compare", "base", "base", "--tolerance", "accuracy"], ["'accuracy'", "accuracy=0.5"]),
         (["compare", "base", "base", "--tolerance", "accuracy=-1"], ["accuracy=-1"]),
         (["compare", "base", "base", "--tolerance", "accuracy=nan"], ["accuracy=nan"]),
@@ -135,6 +134,10 @@ def test_revisions_of_a_store_are_read_from_git(here, tmp_path):
     assert here(*words, "main", cwd=folder).returncode == 0
     assert here(*words, "HEAD~1", cwd=folder).returncode == 1
     assert here(*words, "HEAD~1", "--new-rev", "main", cwd=folder).returncode == 1
+    write(tmp_path / "elsewhere")
+    assert here("compare", "some results", "../elsewhere", "--base-rev", "HEAD~1", cwd=folder).returncode == 0
+    assert here("compare", "some results", "../elsewhere", "--base-rev", "main", cwd=folder).returncode == 0
+    assert here("compare", "../elsewhere", "some results", "--new-rev", "main", cwd=folder).returncode == 1
     # The working tree, and where one stands in it, do not matter to two revisions.
     again = here("compare", ".", "--base-rev", "main", "--new-rev", "HEAD~1", cwd=store)
     assert (again.returncode, "better" in again.stdout) == (0, True)

@@ -308,7 +308,7 @@ def test_what_differs_besides_the_numbers_is_told(tmp_path):
 
     base, new = (row(FOLDS, provenance=provenance(*where)) for where in (("abcdef123", "2.4"), ("123456789", "2.5")))
     assert compared(tmp_path, [base], [new]).notes == (
-        "code differs: reprbench 0.1.0, commit abcdef1 in BASE, reprbench 0.1.0, commit 1234567 in NEW",
+        "code differs: abcdef1 in BASE, 1234567 in NEW",
         "torch differs: 2.4 in BASE, 2.5 in NEW",
     )
     assert compared(tmp_path / "same", [base], [base]).notes == ()

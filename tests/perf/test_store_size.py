@@ -1,0 +1,103 @@
+"""What `report` and `compare` take on stores of ten thousand trials. Run with `make perf`.
+
+Processor time is measured, not time on the clock, and beside it what Python's own `json` takes to parse the same files
+at the same moment: the ratio of the two is the same on a machine that is slow or busy. The limits in seconds are meant
+for a machine on which nothing else runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from stores import TRIALS, write_store
+
+PROGRAM = Path(sys.executable).with_name("reprbench")
+SECONDS, MEGABYTES = 3.0, 500
+PARSE = """
+import json, pathlib, sys
+for path in pathlib.Path(sys.argv[1]).glob("*/*/*/trial.json"):
+    json.loads(path.read_bytes())
+"""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a process took: seconds of the processor, megabytes at its peak, and its exit status."""
+
+    seconds: float
+    megabytes: float
+    status: int
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    root = tmp_path_factory.mktemp("stores")
+    write_store(root / "base")
+    write_store(root / "new", noise=1, worse=5.0)
+    # As in any store that people put their hands on.
+    odd = root / "new" / "bench-0" / "method-00"
+    for name, content in (("broken", "{"), ("newer", '{"schema_version": 99}'), ("foreign", "[]")):
+        (odd / name).mkdir()
+        (odd / name / "trial.json").write_text(content)
+    yield lambda name: root / name
+    shutil.rmtree(root)
+
+
+def taken(command: list[str]) -> Taken:
+    """Run a command to its end."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Taken(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode)
+
+
+def measure(name: str, words: list[str], parsed: list[Path]) -> tuple[Taken, float]:
+    """Return what the quickest of three runs took, and the median of its ratio to parsing the files."""
+    runs, ratios = [], []
+    for _ in range(3):
+        parsing = sum(taken([sys.executable, "-c", PARSE, str(store)]).seconds for store in parsed)
+        runs.append(taken([str(PROGRAM), *words]))
+        ratios.append(runs[-1].seconds / parsing)
+    best, ratio = min(runs, key=lambda run: run.seconds), statistics.median(ratios)
+    print(f"\n{name}: {best.seconds:.2f} s, {ratio:.2f} times json.loads, {best.megabytes:.0f} MB")
+    return best, ratio
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_report(stores, form, tmp_path):
+    words = ["report", str(stores("new")), "--format", form, "-o", str(tmp_path / "report")]
+    best, ratio = measure(f"report of {TRIALS} trials as {form}", words, [stores("new")])
+    assert best.status == 0
+    assert best.megabytes <= MEGABYTES
+    assert best.seconds <= SECONDS or ratio <= 4.5
+
+
+def test_compare(stores, tmp_path):
+    words = ["compare", str(stores("base")), str(stores("new")), "--format", "json", "-o", str(tmp_path / "compared")]
+    best, ratio = measure(f"compare of 2 × {TRIALS} trials", words, [stores("base"), stores("new")])
+    assert best.status == 1
+    content = json.loads((tmp_path / "compared").read_text())
+    assert len(content["comparisons"]) == TRIALS
+    assert {c["label"] for c in content["comparisons"] if c["verdict"] == "worse"} == {"method-00"}
+    assert best.megabytes <= MEGABYTES
+    assert best.seconds <= SECONDS or ratio <= 3.0
+
+
+def test_reading_is_hardly_slower_than_parsing(stores):
+    program = "import sys, pathlib, reprbench.store as s; s.Store(pathlib.Path(sys.argv[1])).read()"
+    ratios = []
+    for _ in range(3):
+        parsing = taken([sys.executable, "-c", PARSE, str(stores("base"))])
+        reading = taken([sys.executable, "-c", program, str(stores("base"))])
+        ratios.append(reading.seconds / parsing.seconds)
+    print(f"\nreading: {statistics.median(ratios):.2f} times json.loads")
+    assert statistics.median(ratios) <= 2.0
