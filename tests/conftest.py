@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parent.parent
+from common import REPOSITORY
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,5 +61,3 @@ class Flat(Learner):
         return {"pixels": (x - self.mean).flatten(1)}
 
 """
-FAST = ("--limit", "150", "--set", "linear-svm.costs=[0.1]", "--set", "linear-svm.inner_folds=2")
-"""Options that make a run on digits take a moment."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from conftest import REPOSITORY
+from common import REPOSITORY
 from documented import Block, Session, commands, expected, options_of, quick
 
 import reprbench

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from common import REPOSITORY
 from documented import parse_commands
 
 from reprbench.benchmark import load_benchmark

@@ -43,7 +43,7 @@ def _machine(provenance: dict[str, Any]) -> str | None:
 
 
 def _at(source: Source) -> str | None:
-    if source.evaluation is None:
+    if source.evaluation is None or source.evaluation.missing:
         return None
     return ", ".join(f"{name} {value}" for name, value in source.evaluation.headline_at.items())
 

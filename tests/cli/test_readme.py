@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import REPOSITORY
+from common import REPOSITORY
 
 from reprbench.benchmark import load_benchmark
 from reprbench.cli.main import COMMANDS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FAST
+from common import FAST
 
 SMALL = (*FAST, "--epochs", "2", "--set", "width=4")
 
