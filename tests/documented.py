@@ -12,7 +12,8 @@ Kinds of blocks, by the word behind the fence:
 - ``text``: pictures of text.
 
 What is substituted, so that all of it takes a minute: ``reprbench run`` gets ``--epochs 1 --limit 150`` in place of
-its own epochs and limit, and ``pip install --editable .`` is stood in for by the metadata that it would write.
+its own epochs and limit, and a linear SVM with a single C, which then stands behind the protocol's name in outputs; and
+``pip install --editable .`` is stood in for by the metadata that it would write.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ KINDS = {"console", "sh", "python", "yaml", "toml", "text"}
 NOT_VALID = "# not valid"
 """A benchmark file that begins with this shows mistakes."""
 QUICK = ("--epochs", "1", "--limit", "150")
+QUICK_SVM = ("--set", "linear-svm.costs=[0.1]")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def commands(block: Block) -> list[Command]:
 # What may differ between machines and runs in a line that is shown; everything else is literal.
 WILD = (
     (r"…", r".*"),
+    (r"linear-svm(?=[\s,;]|$)", r"linear-svm(?:\[costs=\[0\.1\]\])?"),
     (r"(?:\d+ h )?(?:\d+ min )?\d+(?:\.\d+)? (?:s|min)\b", r"(?:\d+ h )?(?:\d+ min )?\d+(?:\.\d+)? (?:s|min)"),
     (r"\d+ MB", r"\d+ MB"),
     (r"(?:[≈*] )?-?\d+\.\d+", r"(?:[≈*] )?-?\d+(?:\.\d+)?(?:e-?\d+)?"),
@@ -187,7 +190,9 @@ def quick(line: str) -> str:
     """Return a command with few epochs and images, if it is a run."""
     if not re.match(r"reprbench run\b", line):
         return line
-    return " ".join([re.sub(r" --(epochs|limit) \d+", "", line), *QUICK])
+    protocols = re.search(r"--protocols (\S+)", line)
+    has_svm = "linear-svm" in protocols[1] if protocols else "--benchmark" not in line
+    return " ".join([re.sub(r" --(epochs|limit) \d+", "", line), *QUICK, *(QUICK_SVM if has_svm else ())])
 
 
 def refused(path: Path) -> bool:

@@ -90,15 +90,28 @@ def test_an_unknown_option_in_a_command_that_is_not_run_fails(tmp_path):
         ("fit 1 min 05 s", "fit 3.1 s", True),
         ("… to run", "3 of 3 trials to run", True),
         ("0 of 3 trials to run", "3 of 3 trials to run", False),
+        ("protocol linear-svm version 1", "protocol linear-svm[costs=[0.1]] version 1", True),
+        ("protocol linear-svm version 1", "protocol linear-svm[pooling=sum] version 1", False),
     ],
 )
 def test_decimals_may_differ_and_whole_numbers_may_not(shown, output, same):
     assert bool(expected(shown).match(output)) == same
 
 
-def test_a_run_is_made_quick_and_nothing_else_is():
-    assert quick("reprbench run --methods pca --epochs 20") == "reprbench run --methods pca --epochs 1 --limit 150"
-    assert quick("reprbench report") == "reprbench report"
+@pytest.mark.parametrize(
+    ("line", "run"),
+    [
+        ("reprbench report", "reprbench report"),
+        ("reprbench run --protocols knn --epochs 20", "reprbench run --protocols knn --epochs 1 --limit 150"),
+        ("reprbench run --benchmark a.yaml", "reprbench run --benchmark a.yaml --epochs 1 --limit 150"),
+        (
+            "reprbench run --methods pca",
+            "reprbench run --methods pca --epochs 1 --limit 150 --set linear-svm.costs=[0.1]",
+        ),
+    ],
+)
+def test_a_run_is_made_quick_and_nothing_else_is(line, run):
+    assert quick(line) == run
 
 
 def test_commands_are_read_with_what_is_shown_below_them():

@@ -92,7 +92,7 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
 
 
 def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
-    words = ("run", "--methods", "pca", *FAST, "--protocols")
+    words = ("run", "--methods", "pca", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
     (first,) = tmp_path.glob("results/adhoc/pca/*/figures/knn-*.png")
     before = first.read_bytes()
@@ -110,7 +110,7 @@ def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
 
 
 def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_path):
-    words = ("run", "--methods", "pca", *FAST, "--protocols")
+    words = ("run", "--methods", "pca", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
     assert cli(*words, "knn[k=3]").returncode == 0
     stored = trials(tmp_path)["pca"]
