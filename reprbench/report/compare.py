@@ -15,7 +15,9 @@ is wanted: nothing but the code differs. Fits of other seeds differ by more than
 from __future__ import annotations
 
 import math
+import multiprocessing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -23,12 +25,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError, did_you_mean
-from reprbench.report.matching import Matched, Pair, Result, RowKey, Selection, Series, differing, match, read_rows
+from reprbench.report.matching import (
+    Matched,
+    Pair,
+    Result,
+    RowKey,
+    Rows,
+    Selection,
+    Series,
+    differing,
+    match,
+    read_rows,
+)
 from reprbench.report.statistics import TestResult, corrected_resampled_t_test, holm
 from reprbench.store import Store
 
 ALPHA = 0.05
 """The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
+
+LARGE = 2000
+"""From so many trials on it takes less time to start a second process than to read both stores in this one."""
 
 Verdict = Literal["worse", "better", "same", "not judged"]
 ORDER: tuple[Verdict, ...] = ("worse", "better", "same", "not judged")
@@ -131,12 +147,32 @@ def compare(base: Store, new: Store, settings: Settings, problems: list[str]) ->
     UserError
         If a metric is named that neither store has.
     """
-    metrics: set[str] = set()
-    before, after = (
-        read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics) for store in (base, new)
-    )
+    before, after, metrics = _read_both(base, new, settings, problems)
     _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
     return compare_rows(match(before, after), settings)
+
+
+def _read_both(base: Store, new: Store, settings: Settings, problems: list[str]) -> tuple[Rows, Rows, set[str]]:
+    """Return the rows of both stores and the names of all their metrics; large stores are read at the same time."""
+    if min(base.size(), new.size()) < LARGE:
+        sides = [_read(store, settings) for store in (base, new)]
+    else:
+        # spawn, because a process with threads (pytest's, a server's) cannot be forked safely.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            first = process.submit(_read, base, settings)
+            second = _read(new, settings)
+            sides = [first.result(), second]
+    for side in sides:
+        problems += side[2]
+    return sides[0][0], sides[1][0], sides[0][1] | sides[1][1]
+
+
+def _read(store: Store, settings: Settings) -> tuple[Rows, set[str], list[str]]:
+    """Return the rows of a store, the names of its metrics, and a line for each file that cannot be read."""
+    metrics: set[str] = set()
+    problems: list[str] = []
+    rows = read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics)
+    return rows, metrics, problems
 
 
 def compare_rows(matched: Matched, settings: Settings) -> Report:

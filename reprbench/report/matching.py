@@ -131,10 +131,11 @@ def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool,
             key = (result.row, result.protocol)
             if key not in newest or newest[key].ended <= result.ended:
                 newest[key] = result
-    rows: Rows = defaultdict(lambda: defaultdict(list))
+    rows: defaultdict[RowKey, defaultdict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for (row, protocol), result in sorted(newest.items(), key=lambda item: item[1].seed):
         rows[row._replace(seed=None) if ignore_seeds else row][protocol].append(result)
-    return rows
+    # Plain dicts can be sent from one process to another.
+    return {row: dict(results) for row, results in rows.items()}
 
 
 def match(base: Rows, new: Rows) -> Matched:
@@ -150,7 +151,6 @@ def match(base: Rows, new: Rows) -> Matched:
     pairs = []
     for row, other in same.items():
         for protocol, results in base[row].items():
-            # `get`, because asking a defaultdict would add what is missing.
             pairs.append(Pair(tuple(results), tuple(new[other].get(protocol, ()))))
     found = set(same.values())
     return Matched(

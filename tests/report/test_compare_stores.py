@@ -314,6 +314,17 @@ def test_what_differs_besides_the_numbers_is_told(tmp_path):
     assert compared(tmp_path / "same", [base], [base]).notes == ()
 
 
+def test_stores_read_in_two_processes_give_the_same_report(tmp_path, monkeypatch):
+    base, new = [row(FOLDS, "a"), row(FOLDS, "b")], [row(FOLDS - 9 + NOISE, "a"), row(FOLDS, "b"), row(FOLDS, "c")]
+    alone = compared(tmp_path, base, new)
+    (tmp_path / "base/mine/ae/broken").mkdir()
+    (tmp_path / "base/mine/ae/broken/trial.json").write_text("{")
+    monkeypatch.setattr("reprbench.report.compare.LARGE", 1)
+    problems: list[str] = []
+    assert compare(Store(tmp_path / "base"), Store(tmp_path / "new"), Settings(), problems) == alone
+    assert len(problems) == 1
+
+
 def test_names_stay_text_in_markdown_and_lines_stay_lines(tmp_path):
     name = "<script>alert(1)</script> | [x](http://y) @all *b*\n::error::z"
     text = as_markdown(compared(tmp_path, [row(FOLDS, name)], [row(FOLDS, name)]))
