@@ -196,7 +196,7 @@ class Store:
     def read(self) -> tuple[list[Trial], list[str]]:
         """Return all trials, and a line for each file that is not one: broken, foreign, or of a newer schema."""
         problems: list[str] = []
-        with _collector_paused():
+        with collector_paused():
             return list(self.each(problems)), problems
 
     def each(self, problems: list[str]) -> Iterator[Trial]:
@@ -289,7 +289,7 @@ def _newer(version: int) -> str:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Keep Python's collector from walking, over and over, all that is being read: none of it is garbage."""
     enabled = gc.isenabled()
     gc.disable()

@@ -38,7 +38,7 @@ from reprbench.report.matching import (
     read_rows,
 )
 from reprbench.report.statistics import TestResult, corrected_resampled_t_test, holm
-from reprbench.store import Store
+from reprbench.store import Store, collector_paused
 
 ALPHA = 0.05
 """The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
@@ -147,9 +147,10 @@ def compare(base: Store, new: Store, settings: Settings, problems: list[str]) ->
     UserError
         If a metric is named that neither store has.
     """
-    before, after, metrics = _read_both(base, new, settings, problems)
-    _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
-    return compare_rows(match(before, after), settings)
+    with collector_paused():
+        before, after, metrics = _read_both(base, new, settings, problems)
+        _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
+        return compare_rows(match(before, after), settings)
 
 
 def _read_both(base: Store, new: Store, settings: Settings, problems: list[str]) -> tuple[Rows, Rows, set[str]]:
@@ -171,7 +172,8 @@ def _read(store: Store, settings: Settings) -> tuple[Rows, set[str], list[str]]:
     """Return the rows of a store, the names of its metrics, and a line for each file that cannot be read."""
     metrics: set[str] = set()
     problems: list[str] = []
-    rows = read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics)
+    with collector_paused():
+        rows = read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics)
     return rows, metrics, problems
 
 
