@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.folds import named_generator, random_rows, stratified_folds, stratified_rows
+from reprbench.data.folds import base_name, named_generator, random_rows, stratified_folds, stratified_rows
 from reprbench.errors import UserError
 from reprbench.images import Images, Rows
 
@@ -70,7 +70,7 @@ class Dataset:
             train_labels=train_labels,
             test=test,
             test_labels=test_labels,
-            folds=self.folds if train is self.train else stratified_folds(train_labels, _base(self.name)),
+            folds=self.folds if train is self.train else stratified_folds(train_labels, base_name(self.name)),
             digest=hashlib.sha256(f"{self.digest} limited to {count}".encode()).hexdigest(),
         )
 
@@ -86,7 +86,7 @@ class Dataset:
         return self.unlabeled.take(random_rows(len(self.unlabeled), count, self._generator(count, "unlabeled")))
 
     def _generator(self, count: int, split: str) -> np.random.Generator:
-        return named_generator(f"{_base(self.name)} {split} limited to {count}")
+        return named_generator(f"{base_name(self.name)} {split} limited to {count}")
 
 
 def assemble(
@@ -120,7 +120,7 @@ def assemble(
     _check_images(name, splits)
     for split, images, labels in (("train", train, train_labels), ("test", test, test_labels)):
         _check_labels(name, split, len(images), labels, len(classes))
-    folds = tuple(stratified_folds(train_labels, _base(name)) if folds is None else folds)
+    folds = tuple(stratified_folds(train_labels, base_name(name)) if folds is None else folds)
     return Dataset(
         name=name,
         title=title,
@@ -141,10 +141,6 @@ def match_labels(labels: Labels, images: Images, path: Path) -> Labels:
     if len(labels) != len(images):
         raise UserError(f"{path}: has {len(labels)} labels; expected {len(images)}, one an image; fetch it again")
     return labels
-
-
-def _base(name: str) -> str:
-    return name.partition("[")[0]
 
 
 def _digest(content: Mapping[str, str], folds: Sequence[Rows]) -> str:

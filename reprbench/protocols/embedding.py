@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from reprbench.data.folds import named_generator, stratified_rows
+from reprbench.data.folds import base_name, named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject
@@ -127,7 +127,7 @@ class Embedding(Protocol):
             raise UserError(
                 f"{self.name}: {self.images} images leave out some of {len(dataset.classes)} classes; set images higher"
             )
-        name = f"{dataset.name.partition('[')[0]} embedding"
+        name = f"{base_name(dataset.name)} embedding"
         return stratified_rows(dataset.test_labels, self.images, named_generator(name))
 
     def _perplexity(self, count: int, outcome: Outcome) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, PositiveInt
 
-from reprbench.data.folds import named_generator
+from reprbench.data.folds import base_name, named_generator
 from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
 from reprbench.protocols.linear_svm import SVMProtocol
 
@@ -48,7 +48,7 @@ class FewLabels(SVMProtocol):
         from reprbench.protocols.svm import train_fold
 
         outcome, n_classes = Outcome(), len(subject.dataset.classes)
-        base = subject.dataset.name.partition("[")[0]
+        base = base_name(subject.dataset.name)
         lacking = dict.fromkeys(self.labels, 0)
         for fold in self.each_fold(subject):
             fewest = int(np.bincount(fold.labels, minlength=n_classes).min())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from reprbench.data.folds import named_generator, random_rows
+from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError
 from reprbench.learner import Decodes
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
@@ -108,7 +108,7 @@ class Interpolation(Protocol):
         learner, dataset = subject.learner(subject.trained), subject.dataset
         chosen = self.chosen_pairs(dataset, seed)
         count = min(self.real_images, len(dataset.unlabeled))
-        generator = named_generator(f"{dataset.name.partition('[')[0]} interpolation")
+        generator = named_generator(f"{base_name(dataset.name)} interpolation")
         real = dataset.unlabeled.take(random_rows(len(dataset.unlabeled), count, generator))
         parts: dict[str, list[Paths]] = {model: [] for model in MODELS}
         shown: dict[str, Tensor] = {}

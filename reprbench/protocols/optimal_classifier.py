@@ -155,10 +155,9 @@ def _mapped(shape: tuple[int, int, int]) -> Codes:
 
 
 def _generator(dataset: Dataset, purpose: str) -> np.random.Generator:
-    from reprbench.data.folds import named_generator
+    from reprbench.data.folds import base_name, named_generator
 
-    # Without the parameters of the dataset's name, which may name a path.
-    return named_generator(f"{dataset.name.partition('[')[0]} optimal-classifier {purpose}")
+    return named_generator(f"{base_name(dataset.name)} optimal-classifier {purpose}")
 
 
 def reliability(originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement) -> Figure:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from reprbench.data.folds import named_generator, random_rows
+from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError, did_you_mean
 from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
@@ -119,7 +119,7 @@ class Reconstruction(Protocol):
             return Outcome(missing="reconstruction[mirror=false] needs a learner that reconstructs from a chosen layer")
         floors = fitted_floors(dataset.unlabeled, dataset.name, max(layer.size for layer in layers))
         count = min(self.images, len(dataset.test))
-        rows = random_rows(len(dataset.test), count, named_generator(f"{_base(dataset.name)} reconstruction"))
+        rows = random_rows(len(dataset.test), count, named_generator(f"{base_name(dataset.name)} reconstruction"))
         few = np.linspace(0, count - 1, min(SHOWN_IMAGES, count)).round().astype(np.int64)
         batches = dataset.test.take(rows).batches(self.batch_size, subject.device)
         outcome = Outcome(headline_at={"layer": shown[-1].name, "decoder": used[shown[-1].name]})
@@ -176,7 +176,7 @@ def fitted_floors(images: Images, name: str, dimension: int) -> Floors:
     size = int(np.prod(images.shape))
     total = sum(images.batch(slice(start, start + 1000)).double().sum(0) for start in range(0, len(images), 1000))
     most = min(len(images), PCA_IMAGES, max(2, PCA_BYTES // (8 * size)))
-    rows = random_rows(len(images), most, named_generator(f"{_base(name)} components"))
+    rows = random_rows(len(images), most, named_generator(f"{base_name(name)} components"))
     pixels = images.pixels(rows).reshape(most, size) / 255.0
     # Around their mean, n images have at most n − 1 directions.
     fitted = PCA(max(1, min(dimension, size, most - 1)), svd_solver="covariance_eigh" if size <= most else "full")
@@ -256,11 +256,6 @@ def _has_own(learner: Learner, images: Images, layer: str, device: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _base(name: str) -> str:
-    """Return a dataset's name without its parameters: those may name a path."""
-    return name.partition("[")[0]
 
 
 def _curves(measurements: Sequence[Measurement]) -> list[Curve]:
