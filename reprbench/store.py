@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,16 +61,25 @@ class DataRecord(_Part):
     folds: int
 
 
-class CurveRecord(_Part):
-    """Measurements that are read as a line: those of `metric` at the coordinates `at`, against the coordinate `x`."""
+@dataclass(frozen=True)
+class Curve:
+    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
+
+    Attributes
+    ----------
+    metric : of the measurements.
+    x : the name of the numeric coordinate in their `at`.
+    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
+    title, x_label : for people; by default `metric` and `x`.
+    log : whether the axis of x is logarithmic.
+    """
 
     metric: str
     x: str
-    at: dict[str, Any] = Field(default_factory=dict)
+    at: dict[str, Any] = field(default_factory=dict)
     title: str = ""
     x_label: str = ""
     log: bool = False
-    """Whether the axis of x is logarithmic."""
 
 
 class MeasurementRecord(TypedDict):
@@ -102,7 +112,7 @@ class Evaluation(_Part):
     """Why the protocol could not be run on this learner."""
     headline_at: dict[str, Any] = Field(default_factory=dict)
     """The coordinates of the headline's measurements, besides the fold; every measurement of the metric by default."""
-    curves: list[CurveRecord] = Field(default_factory=list)
+    curves: list[Curve] = Field(default_factory=list)
     figures: list[str] = Field(default_factory=list)
     """Files in the trial's folder, such as ``figures/robustness-1a2b3c4d-grid.png``."""
 

@@ -10,7 +10,7 @@ from test_store import evaluation, trial
 from reprbench.benchmark import Reference
 from reprbench.report.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.store import Cost, CurveRecord, Evaluation, MethodRecord, Store, Trial
+from reprbench.store import Cost, Curve, Evaluation, MethodRecord, Store, Trial
 
 HOSTILE = "<script>alert(1)</script>"
 HISTORY = "step,seconds,epoch,loss,accuracy\n1,0.5,1,0.9,\n2,1.0,2,0.5,0.6\n3,1.5,3,0.4,0.7\n"
@@ -103,8 +103,8 @@ def _few_labels(values: list[float]) -> Evaluation:
         measurements=measurements,
         headline_at={"labels": 10},
         curves=[
-            CurveRecord(metric="accuracy", x="labels", title=title, x_label=x_label, log=True),
-            CurveRecord(metric="accuracy", x="fold", title="by fold"),
+            Curve(metric="accuracy", x="labels", title=title, x_label=x_label, log=True),
+            Curve(metric="accuracy", x="fold", title="by fold"),
         ],
         figures=["figures/few-labels-0a1b2c3d-curve.png", "figures/few-labels-0a1b2c3d-grid.png"],
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reprbench.errors import Diverged, UserError, did_you_mean
 from reprbench.spec import Call, mistakes
+from reprbench.store import Curve as Curve  # part of what a protocol yields, as the store keeps it
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,27 +53,6 @@ class Measurement:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
-
-    Attributes
-    ----------
-    metric : of the measurements.
-    x : the name of the numeric coordinate in their `at`.
-    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
-    title, x_label : for people; by default `metric` and `x`.
-    log : whether the axis of x is logarithmic.
-    """
-
-    metric: str
-    x: str
-    at: dict[str, Any] = field(default_factory=dict)
-    title: str = ""
-    x_label: str = ""
-    log: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class Features:
     """What is read of the features: from a learner that saw the labels of `trained`, `rows` of a split, in a view.
@@ -105,6 +85,11 @@ class Snapshots:
     epochs: list[float]
     originals: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
+
+
+def first_fit(dataset: Dataset, supervised: bool) -> Rows | None:
+    """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
+    return dataset.folds[0] if supervised else None
 
 
 class Subject:
@@ -143,8 +128,8 @@ class Subject:
 
     @property
     def trained(self) -> Rows | None:
-        """The rows that stand for all where a protocol looks at a single fit: the first fold's, if labels are seen."""
-        return self.dataset.folds[0] if self.supervised else None
+        """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
+        return first_fit(self.dataset, self.supervised)
 
 
 @dataclass

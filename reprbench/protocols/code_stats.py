@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.features import Matrix, View, checked
-from reprbench.protocols.base import Curve, Features, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.base import Curve, Features, Measurement, Outcome, Protocol, Subject, first_fit
 from reprbench.protocols.standardise import row_blocks
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CodeStats(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the means of all channels on the whole test split."""
-        trained = dataset.folds[0] if supervised else None
+        trained = first_fit(dataset, supervised)
         rows = np.arange(len(dataset.test), dtype=np.int64)
         return [Features(trained, "test", rows, View(layers="all", pooling="mean", grid=1))]
 

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 from reprbench.data.folds import base_name, named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
-from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject, first_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ class Embedding(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split: classifiers read them too, so no image is encoded for this."""
-        trained = dataset.folds[0] if supervised else None
+        trained = first_fit(dataset, supervised)
         view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
         return [Features(trained, "test", np.arange(len(dataset.test), dtype=np.int64), view)]
 

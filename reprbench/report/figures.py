@@ -18,7 +18,7 @@ from reprbench.report.measured import ByFold, by_fold, find_evaluation, matching
 from reprbench.report.ranks import Ranks
 from reprbench.report.table import Table
 from reprbench.report.text import capitalised
-from reprbench.store import CurveRecord, Trial
+from reprbench.store import Curve, Trial
 
 Points = dict[float, ByFold]
 """Values by x and fold."""
@@ -37,7 +37,7 @@ class Panel:
     lines : points by the method's label, in the order of the table.
     """
 
-    curve: CurveRecord
+    curve: Curve
     unit: str
     lines: Mapping[str, Points]
 
@@ -67,7 +67,7 @@ def draw_all(tables: Sequence[Table], trials: Iterable[Trial], ranks: Sequence[R
 
 def panels_of(table: Table, trials: Mapping[str, Trial]) -> dict[str, list[Panel]]:
     """Return the stored curves of a table's rows, by metric; over the seeds of a method the values are averaged."""
-    kinds: dict[str, CurveRecord] = {}
+    kinds: dict[str, Curve] = {}
     lines: dict[str, dict[str, list[Points]]] = {}
     units: dict[str, str] = {}
     for row in table.rows:
@@ -150,7 +150,7 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _panel_title(curve: CurveRecord) -> str:
+def _panel_title(curve: Curve) -> str:
     """Return what distinguishes the panel: its title without the metric, which stands at the axis."""
     rest = re.sub(rf"^{re.escape(curve.metric)}( \([^)]*\))?(, |$)", "", curve.title, flags=re.IGNORECASE)
     return capitalised(rest or ", ".join(str(value) for value in curve.at.values()))

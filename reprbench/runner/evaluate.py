@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from reprbench.features import FeatureCache
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
 from reprbench.runner.plan import digest
-from reprbench.store import CurveRecord, Evaluation
+from reprbench.store import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +89,7 @@ class Evaluator:
         evaluation.warnings = outcome.warnings
         evaluation.missing = outcome.missing or None
         evaluation.headline_at = outcome.headline_at
-        evaluation.curves = [CurveRecord(**asdict(curve)) for curve in outcome.curves]
+        evaluation.curves = outcome.curves
         return evaluation
 
     def _features(self, asked: Features) -> Matrix:

@@ -20,7 +20,7 @@ from reprbench.report.html.details import MOST_MEASUREMENTS, describe, read_hist
 from reprbench.report.html.payload import DETAILS_BUDGET, MOST_ROWS, Files
 from reprbench.report.html.thumbnails import embedded
 from reprbench.report.table import make_tables
-from reprbench.store import CurveRecord
+from reprbench.store import Curve
 
 LARGEST_PAGE = 5_000_000
 
@@ -208,12 +208,12 @@ def test_a_curve_is_mean_and_spread_over_folds_and_seeds():
         ]  # fmt: skip
         return evaluation([]).model_copy(update={"measurements": measurements})
 
-    curve = CurveRecord(metric="a", x="x", at={"k": "in"})
+    curve = Curve(metric="a", x="x", at={"k": "in"})
     values = np.array([0, 1, 2, 10, 11, 12])
     points = curve_points([one(0), one(10)], curve)
     np.testing.assert_allclose(points, [[x, values.mean() + x, values.std()] for x in (0.5, 2.0)])
     assert curve_title(curve) == "a: in"
-    assert curve_points([one(0)], CurveRecord(metric="a", x="k")) == []
+    assert curve_points([one(0)], Curve(metric="a", x="k")) == []
 
 
 def test_measurements_are_summed_up_over_folds_alone():

@@ -10,7 +10,7 @@ from reprbench.protocols.figures import LARGEST_BYTES
 from reprbench.report.figures import draw_all, draw_curves, draw_ranks, panels_of
 from reprbench.report.ranks import Ranks, ranks_over_datasets
 from reprbench.report.table import make_tables
-from reprbench.store import CurveRecord, DataRecord
+from reprbench.store import Curve, DataRecord
 
 LEVELS = (0, 0.2, 0.4)
 KINDS = ("mask", "noise", "blur")
@@ -31,7 +31,7 @@ def robust(label: str, digest: str, top: float, seed: int = 0):
     ]
     found = evaluation([], text="robustness", headline="probe accuracy", measurements=measurements)
     found.curves = [
-        CurveRecord(metric="probe accuracy", x="level", at={"corruption": kind}, title=f"Probe accuracy (%), {kind}")
+        Curve(metric="probe accuracy", x="level", at={"corruption": kind}, title=f"Probe accuracy (%), {kind}")
         for kind in KINDS
     ]
     return trial(label, seed=seed, digest=digest * 64, protocols=["robustness"], evaluations=[found])

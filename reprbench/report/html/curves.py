@@ -6,24 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reprbench.store import CurveRecord, Evaluation
+from reprbench.store import Curve, Evaluation
 
 FOLD = "fold"
 
 
-def curve_key(curve: CurveRecord) -> tuple[str, ...]:
+def curve_key(curve: Curve) -> tuple[str, ...]:
     """Return what the curves of different methods have in common if they belong into one chart."""
     return (curve.metric, curve.x, _coordinates(curve.at))
 
 
-def curve_title(curve: CurveRecord) -> str:
+def curve_title(curve: Curve) -> str:
     """Return the name of a curve's chart: its title, and where it was measured."""
     title = curve.title or curve.metric
     places = ", ".join(str(value) for value in curve.at.values())
     return f"{title}: {places}" if places and places not in title else title
 
 
-def curve_points(evaluations: Sequence[Evaluation], curve: CurveRecord) -> list[list[float]]:
+def curve_points(evaluations: Sequence[Evaluation], curve: Curve) -> list[list[float]]:
     """Return [x, mean over folds and seeds, standard deviation (ddof = 0)] for each numeric x, ascending."""
     values: dict[float, list[float]] = {}
     for one in (one for evaluation in evaluations for one in evaluation.measurements):
@@ -33,7 +33,7 @@ def curve_points(evaluations: Sequence[Evaluation], curve: CurveRecord) -> list[
     return [[x, *mean_and_spread(values[x])] for x in sorted(values)]
 
 
-def curve_unit(evaluation: Evaluation, curve: CurveRecord) -> str:
+def curve_unit(evaluation: Evaluation, curve: Curve) -> str:
     """Return the unit in which a curve's metric is measured."""
     return next((str(one["unit"]) for one in evaluation.measurements if one["metric"] == curve.metric), "")
 
