@@ -14,7 +14,6 @@ is wanted: nothing but the code differs. Fits of other seeds differ by more than
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,7 +36,7 @@ from reprbench.report.matching import (
     match,
     read_rows,
 )
-from reprbench.report.statistics import TestResult, corrected_resampled_t_test, holm
+from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store, collector_paused
 
 ALPHA = 0.05
@@ -207,52 +206,6 @@ def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
     if comparison.better == "neither" or (adjusted is None and comparison.of_other_seeds and not comparison.tolerance):
         verdict = "not judged"
     return comparison._replace(adjusted=adjusted, verdict=verdict)
-
-
-def seeds_t_test(base: NDArray[np.float64], new: NDArray[np.float64], ratio: float) -> TestResult | None:
-    """Test the difference of two groups of fits over other seeds and other folds at once.
-
-    Folds are shared by all fits: their part of the variance is that of the paired differences of the means over seeds,
-    S²_folds(1/n + ratio). Seeds are not: their part is S²_seeds(1/m + 1/k), pooled from the means over folds of the m
-    and k seeds. Degrees of freedom after Satterthwaite, as `statistics.summarise_seeds` has it, which this extends to
-    two groups.
-
-    One seed on each side says nothing of how much fits differ. Then a fit is taken to differ from another as much as
-    the values of two folds do; that is an assumption, and the report says so.
-
-    Parameters
-    ----------
-    base, new : of shape (m, n) and (k, n): seeds and shared folds.
-    ratio : of the folds.
-
-    Returns
-    -------
-    None if there is one value on each side.
-    """
-    (m, n), k = base.shape, len(new)
-    difference = float(new.mean() - base.mean())
-    parts: list[tuple[float, int]] = []
-    if n > 1:
-        folds = float((new.mean(axis=0) - base.mean(axis=0)).var(ddof=1))
-        parts.append((folds * (1 / n + ratio) if folds else 0.0, n - 1))
-    if m + k > 2:
-        pooled = sum(float(((group.mean(axis=1) - group.mean()) ** 2).sum()) for group in (base, new))
-        parts.append((pooled / (m + k - 2) * (1 / m + 1 / k), m + k - 2))
-    elif n > 1:
-        pooled = float(base.var(ddof=1) + new.var(ddof=1)) / 2
-        parts.append((2 * pooled, 2 * (n - 1)))
-    if not parts:
-        return None
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
-    if math.isinf(variance):
-        return TestResult(0.0, 1.0)
-    from scipy.special import stdtr
-
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    statistic = difference / math.sqrt(variance)
-    return TestResult(statistic, 2 * float(stdtr(freedom, -abs(statistic))))
 
 
 def _compare_pair(pair: Pair, settings: Settings) -> list[Comparison]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from reprbench.report.measured import fold_ratio
+from reprbench.report.measured import fold_ratio, matching
 from reprbench.store import Evaluation, Trial
 
 FOLD = "fold"
@@ -33,9 +33,7 @@ class Selection:
         elif self.metrics:
             yield from (m for m in evaluation.measurements if m["metric"] in self.metrics)
         else:
-            at = evaluation.headline_at.items()
-            headline = [m for m in evaluation.measurements if m["metric"] == evaluation.headline]
-            yield from (m for m in headline if at <= m["at"].items())
+            yield from matching(evaluation, evaluation.headline, evaluation.headline_at)
 
 
 class Series(NamedTuple):

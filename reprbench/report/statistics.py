@@ -159,12 +159,48 @@ def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResu
     """
     numbers = _differences(differences)
     n, mean = numbers.size, float(numbers.mean())
-    if np.all(numbers == numbers[0]):
-        return TestResult(0.0, 1.0) if numbers[0] == 0 else TestResult(math.copysign(math.inf, mean), 0.0)
-    if math.isinf(ratio):
-        return TestResult(0.0, 1.0)
-    statistic = mean / math.sqrt(float(numbers.var(ddof=1)) * (1 / n + ratio))
-    return TestResult(statistic, 2 * _t_below(-abs(statistic), n - 1))
+    # Rounding would give equal numbers a variance.
+    variance = 0.0 if np.all(numbers == numbers[0]) else float(numbers.var(ddof=1)) * (1 / n + ratio)
+    return _student(mean, variance, n - 1)
+
+
+def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
+    """Test the difference of two groups of fits over other seeds and other folds at once.
+
+    Folds are shared by all fits: their part of the variance is that of the paired differences of the means over seeds,
+    S²_folds(1/n + ratio). Seeds are not: their part is S²_seeds(1/m + 1/k), pooled from the means over folds of the m
+    and k seeds. Degrees of freedom after Satterthwaite, as in `summarise_seeds`, which this extends to two groups.
+
+    One seed on each side says nothing of how much fits differ. Then a fit is taken to differ from another as much as
+    the values of two folds do; that is an assumption, and the report says so.
+
+    Parameters
+    ----------
+    base, new : of shape (m, n) and (k, n): seeds and shared folds.
+    ratio : of the folds.
+
+    Returns
+    -------
+    None if there is one value on each side.
+    """
+    (m, n), k = base.shape, len(new)
+    difference = float(new.mean() - base.mean())
+    parts: list[tuple[float, int]] = []
+    if n > 1:
+        folds = float((new.mean(axis=0) - base.mean(axis=0)).var(ddof=1))
+        parts.append((folds * (1 / n + ratio) if folds else 0.0, n - 1))
+    if m + k > 2:
+        pooled = sum(float(((group.mean(axis=1) - group.mean()) ** 2).sum()) for group in (base, new))
+        parts.append((pooled / (m + k - 2) * (1 / m + 1 / k), m + k - 2))
+    elif n > 1:
+        pooled = float(base.var(ddof=1) + new.var(ddof=1)) / 2
+        parts.append((2 * pooled, 2 * (n - 1)))
+    if not parts:
+        return None
+    variance = sum(part for part, _ in parts)
+    if variance in (0, math.inf):
+        return _student(difference, variance, math.inf)
+    return _student(difference, variance, variance**2 / sum(part**2 / degrees for part, degrees in parts))
 
 
 def wilcoxon(differences: ArrayLike) -> TestResult:
@@ -246,6 +282,16 @@ def _differences(values: ArrayLike) -> Floats:
     if numbers.ndim != 1 or numbers.size < 2:
         raise ValueError("a paired test needs two differences or more")
     return numbers
+
+
+def _student(difference: float, variance: float, degrees: float) -> TestResult:
+    """Test a difference by its variance: where that is 0 any difference is one, where it is infinite none is."""
+    if variance == 0:
+        return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
+    if math.isinf(variance):
+        return TestResult(0.0, 1.0)
+    statistic = difference / math.sqrt(variance)
+    return TestResult(statistic, 2 * _t_below(-abs(statistic), degrees))
 
 
 # scipy.special takes a tenth of the time that scipy.stats takes to import.

@@ -10,10 +10,11 @@ from scipy import stats
 from test_store import evaluation, trial
 
 from reprbench.errors import UserError
-from reprbench.report.compare import Report, Settings, compare, seeds_t_test
+from reprbench.report.compare import Report, Settings, compare
 from reprbench.report.compare_text import ROWS, as_json, as_markdown, as_terminal, sentence
 from reprbench.report.matching import Selection
 from reprbench.report.measured import fold_ratio
+from reprbench.report.statistics import seeds_t_test
 from reprbench.spec import Budget
 from reprbench.store import DataRecord, Store, Trial
 

@@ -15,7 +15,7 @@ from typing import get_args
 from reprbench import __version__
 from reprbench.report.html.cells import Lines, make_lines
 from reprbench.report.html.payload import MOST_ROWS, Files, folders_of, make_payload
-from reprbench.report.html.thumbnails import embedded
+from reprbench.report.html.thumbnails import embedded, fair_share
 from reprbench.report.rows import Row
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
@@ -71,7 +71,7 @@ def as_html(tables: Sequence[Table], trials: Iterable[Trial], stores: Sequence[P
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     files = Files(trials, stores, beside)
-    most = _rows_each([len(table.rows) for table in tables])
+    most = fair_share([len(table.rows) for table in tables], MOST_ROWS)
     shown = [replace(table, rows=_first_rows(table.rows, most)) for table in tables]
     galleries = _galleries(shown, files)
     figures: dict[str, list[str]] = {}
@@ -109,16 +109,6 @@ def as_html(tables: Sequence[Table], trials: Iterable[Trial], stores: Sequence[P
         payload=payload.as_json(),
         policy=_policy(style, script),
     )
-
-
-def _rows_each(counts: Sequence[int], most: int = MOST_ROWS) -> int:
-    """Return how many rows a table may have so that all have at most `most` together; small tables stay whole."""
-    left = most
-    for rest, count in zip(range(len(counts), 0, -1), sorted(counts), strict=True):
-        if count * rest > left:
-            return left // rest
-        left -= count
-    return most
 
 
 def _first_rows(rows: Sequence[Row], most: int) -> tuple[Row, ...]:

@@ -26,14 +26,14 @@ def embedded(paths: Sequence[Path], budget: int = BUDGET) -> list[str]:
     """
     shown = paths[: budget // SMALLEST_SHARE]
     sizes = [_size(path) for path in shown]
-    share = _share(sizes, budget)
+    share = fair_share(sizes, budget)
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda path: _data_uri(path, share), shown))
     return made + [""] * (len(paths) - len(shown))
 
 
-def _share(sizes: Sequence[int], budget: int) -> int:
-    """Return the largest number of bytes to which each figure is cut so that together they stay within the budget."""
+def fair_share(sizes: Sequence[int], budget: int) -> int:
+    """Return the largest size that all may have so that together they stay within the budget; small ones stay whole."""
     left = budget
     for rest, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         if size * rest > left:
