@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reprbench.report.measured import matching
 from reprbench.store import Curve, Evaluation
 
 FOLD = "fold"
@@ -26,9 +27,9 @@ def curve_title(curve: Curve) -> str:
 def curve_points(evaluations: Sequence[Evaluation], curve: Curve) -> list[list[float]]:
     """Return [x, mean over folds and seeds, standard deviation (ddof = 0)] for each numeric x, ascending."""
     values: dict[float, list[float]] = {}
-    for one in (one for evaluation in evaluations for one in evaluation.measurements):
+    for one in (one for evaluation in evaluations for one in matching(evaluation, curve.metric, curve.at)):
         x = one["at"].get(curve.x)
-        if one["metric"] == curve.metric and curve.at.items() <= one["at"].items() and _is_number(x):
+        if _is_number(x):
             values.setdefault(float(x), []).append(one["value"])
     return [[x, *mean_and_spread(values[x])] for x in sorted(values)]
 

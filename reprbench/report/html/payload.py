@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from reprbench.report.html.curves import curve_key, curve_points, curve_title, curve_unit
 from reprbench.report.html.details import Detail, describe
+from reprbench.report.measured import find_evaluation
 from reprbench.report.rows import Row
 from reprbench.report.table import Table
 from reprbench.store import TRIAL, Evaluation, Trial
@@ -45,7 +46,7 @@ class Files:
     def evaluations(self, row: Row, table: Table) -> list[tuple[str, Evaluation]]:
         """Return what the table's protocol found in the row's trials, each with the trial's folder."""
         trials = [(folder, self.trial(folder)) for folder in folders_of(row)]
-        found = [(folder, _evaluation(trial, table.protocol)) for folder, trial in trials if trial]
+        found = [(folder, find_evaluation(trial, table.protocol)) for folder, trial in trials if trial]
         return [(folder, evaluation) for folder, evaluation in found if evaluation]
 
     def path(self, folder: str, name: str) -> Path:
@@ -61,13 +62,6 @@ class Files:
 def folders_of(row: Row) -> list[str]:
     """Return the folders of a row's trials: one, or of several seeds each, or none where nothing was run."""
     return row.trial.split("; ") if row.trial else []
-
-
-def _evaluation(trial: Trial, protocol: str) -> Evaluation | None:
-    """Return what a protocol found, or what the trial's own form of it did where that stands in the same table."""
-    found = [one for one in trial.evaluations if one.text == protocol]
-    found = found or [one for one in trial.evaluations if one.name == protocol.partition("[")[0]]
-    return found[-1] if found else None
 
 
 @dataclass(frozen=True)
