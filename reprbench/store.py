@@ -219,10 +219,6 @@ class Store:
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: skipped: {error}")
 
-    def size(self) -> int:
-        """Return how many trials there are, those included that cannot be read."""
-        return sum(1 for _ in self._trial_files())
-
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
 

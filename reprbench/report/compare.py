@@ -14,9 +14,7 @@ is wanted: nothing but the code differs. Fits of other seeds differ by more than
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -29,7 +27,6 @@ from reprbench.report.matching import (
     Pair,
     Result,
     RowKey,
-    Rows,
     Selection,
     Series,
     differing,
@@ -41,9 +38,6 @@ from reprbench.store import Store, collector_paused
 
 ALPHA = 0.05
 """The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
-
-LARGE = 2000
-"""From so many trials on it takes less time to start a second process than to read both stores in this one."""
 
 Verdict = Literal["worse", "better", "same", "not judged"]
 ORDER: tuple[Verdict, ...] = ("worse", "better", "same", "not judged")
@@ -147,33 +141,12 @@ def compare(base: Store, new: Store, settings: Settings, problems: list[str]) ->
         If a metric is named that neither store has.
     """
     with collector_paused():
-        before, after, metrics = _read_both(base, new, settings, problems)
+        metrics: set[str] = set()
+        before, after = (
+            read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics) for store in (base, new)
+        )
         _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
         return compare_rows(match(before, after), settings)
-
-
-def _read_both(base: Store, new: Store, settings: Settings, problems: list[str]) -> tuple[Rows, Rows, set[str]]:
-    """Return the rows of both stores and the names of all their metrics; large stores are read at the same time."""
-    if min(base.size(), new.size()) < LARGE:
-        sides = [_read(store, settings) for store in (base, new)]
-    else:
-        # spawn, because a process with threads (pytest's, a server's) cannot be forked safely.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            first = process.submit(_read, base, settings)
-            second = _read(new, settings)
-            sides = [first.result(), second]
-    for side in sides:
-        problems += side[2]
-    return sides[0][0], sides[1][0], sides[0][1] | sides[1][1]
-
-
-def _read(store: Store, settings: Settings) -> tuple[Rows, set[str], list[str]]:
-    """Return the rows of a store, the names of its metrics, and a line for each file that cannot be read."""
-    metrics: set[str] = set()
-    problems: list[str] = []
-    with collector_paused():
-        rows = read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics)
-    return rows, metrics, problems
 
 
 def compare_rows(matched: Matched, settings: Settings) -> Report:

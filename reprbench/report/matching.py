@@ -132,7 +132,7 @@ def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool,
     rows: defaultdict[RowKey, defaultdict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for (row, protocol), result in sorted(newest.items(), key=lambda item: item[1].seed):
         rows[row._replace(seed=None) if ignore_seeds else row][protocol].append(result)
-    # Plain dicts can be sent from one process to another.
+    # Plain dicts: asking one for what it lacks adds nothing.
     return {row: dict(results) for row, results in rows.items()}
 
 
