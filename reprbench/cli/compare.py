@@ -61,7 +61,7 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
 @click.option("--github", "on_github", is_flag=True, help="On GitHub: also write the job's summary and annotations.")
 def command(**given: Any) -> int:
-    r"""Tell whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
+    """Tell whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
 
     Rows are matched by benchmark, label, method with its parameters, budget, dataset digest, seed and protocol; a row
     whose label was kept while its parameters changed is matched by its label. Compared is each protocol's headline,
@@ -80,7 +80,7 @@ def command(**given: Any) -> int:
 
     \b
     Exit status: 0 no worse, 1 worse, 2 a mistake in what was asked, 3 nothing that compares.
-    """
+    """  # noqa: D301 - click reads \b, not backslash-b
     from reprbench.files import write_text
     from reprbench.report.compare_text import FORMATS
 

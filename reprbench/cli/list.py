@@ -128,6 +128,8 @@ def _show(records: list[dict[str, Any]], form: str) -> None:
 
 
 def _detail(key: str, value: Any) -> list[str]:
+    from reprbench.spec import show_value
+
     if key == "parameters":
-        return [f"{p['name']} = {p['default']}   ({p['type']})" for p in value]
+        return [f"{p['name']} = {show_value(p['default'])}   ({p['type']})" for p in value]
     return [f"{key}: {', '.join(value) if isinstance(value, list) else value}"] if value else []

@@ -49,13 +49,13 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reprbench")
 def cli() -> None:
-    r"""Tell how good the representations are that unsupervised learners find.
+    """Tell how good the representations are that unsupervised learners find.
 
     \b
     reprbench run --methods ameae,dae,sparse-ae     a first table, on the embedded digits
     reprbench run --benchmark mnist --data-dir DIR  a benchmark, on your data
     reprbench report                                the tables of all finished trials
-    """
+    """  # noqa: D301 - click reads \b, not backslash-b
 
 
 def main() -> None:

@@ -10,13 +10,14 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
 from reprbench.errors import UserError
 from reprbench.registry import Entry
-from reprbench.spec import mistakes
+from reprbench.spec import mistakes, show_value
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
@@ -125,11 +126,27 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
 
 
 def type_text(info: Any) -> str:
-    """Return a parameter's type and bounds, for people."""
-    name = str(getattr(info.annotation, "__name__", info.annotation)).replace("typing.", "")
-    if "[" not in name and getattr(info.annotation, "__args__", None):
-        name = str(info.annotation).replace("typing.", "")
-    return ", ".join([name, *(str(bound) for bound in info.metadata)])
+    """Return a parameter's type and bounds as a user writes values: ``int > 0``, ``[float ≥ 0, ≤ 1, …]``."""
+    return _type_text(info.annotation, info.metadata)
+
+
+def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(inner[0], [*inner[1:], *metadata])
+    if origin is Literal:
+        name = " or ".join(map(show_value, inner))
+    elif origin in (Union, UnionType):
+        name = " or ".join(map(_type_text, inner))
+    elif origin is tuple:
+        name = f"[{', '.join('…' if one is Ellipsis else _type_text(one) for one in inner)}]"
+    else:
+        name = {str: "text", type(None): "null"}.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    # A field may stand inside a type, with bounds of its own. Validators have none, and are not for people.
+    marks = [mark for one in metadata for mark in getattr(one, "metadata", [one])]
+    signs = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"), ("min_length", "length ≥"))
+    bounds = [f"{sign} {getattr(mark, at)}" for mark in marks for at, sign in signs if hasattr(mark, at)]
+    return f"{name} {', '.join(bounds)}".rstrip()
 
 
 def main() -> None:

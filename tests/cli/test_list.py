@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_methods_are_listed_with_their_origin(cli):
     done = cli("list", "methods", "--format", "json")
@@ -41,3 +43,10 @@ def test_datasets_protocols_and_benchmarks(cli):
     assert "costs" in cli("list", "protocols", "-v").stdout
     names = [record["name"] for record in json.loads(cli("list", "benchmarks", "--format", "json").stdout)]
     assert {"quick", "mnist", "table1-stl10", "table1-cifar10"} <= set(names)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["compare", "--help"], ["list", "protocols", "-v"]])
+def test_nothing_meant_for_programs_is_shown(cli, words):
+    shown = cli(*words).stdout
+    assert len(shown) > 500
+    assert not [mark for mark in ("\\b", "\b", "<function", "Gt(", "Annotated") if mark in shown]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
 from reprbench.registry import discover
-from reprbench.runner.describe import Question, answer, describe
+from reprbench.runner.describe import Question, answer, describe, type_text
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
 PLUGIN = """
@@ -58,3 +60,23 @@ def test_a_learner_refuses_images_when_a_run_is_planned(tmp_path, monkeypatch, p
     (tmp_path / "picky.py").write_text(PLUGIN)
     registry = discover(plugins=[tmp_path / "picky.py"], folder=Path("none"))
     assert answer(Question(registry.find("picky"), parameters, {}, shape)).mistakes == mistakes
+
+
+class Typed(BaseModel):
+    plain: int = 1
+    bounded: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    word: Literal["max", "mean"] = "max"
+    optional: PositiveInt | None = None
+    several: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), AfterValidator(sorted)] = (1.0,)
+    pairs: tuple[tuple[str, bool], ...] = ()
+
+
+def test_types_read_as_values_are_written():
+    assert {name: type_text(info) for name, info in Typed.model_fields.items()} == {
+        "plain": "int",
+        "bounded": "float ≥ 0, < 1",
+        "word": "max or mean",
+        "optional": "int > 0 or null",
+        "several": "[float ≥ 0, …] length ≥ 1",
+        "pairs": "[[text, bool], …]",
+    }
