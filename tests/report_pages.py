@@ -10,7 +10,7 @@ from test_store import evaluation, trial
 from reprbench.benchmark import Reference
 from reprbench.report.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.store import Cost, Curve, Evaluation, MethodRecord, Store, Trial
+from reprbench.store import Cost, Curve, Evaluation, Measurement, MethodRecord, Store, Trial
 
 HOSTILE = "<script>alert(1)</script>"
 HISTORY = "step,seconds,epoch,loss,accuracy\n1,0.5,1,0.9,\n2,1.0,2,0.5,0.6\n3,1.5,3,0.4,0.7\n"
@@ -81,13 +81,13 @@ def _done(
 
 def _few_labels(values: list[float]) -> Evaluation:
     measurements = [
-        {
-            "metric": "accuracy",
-            "value": value - 20 / labels,
-            "unit": "%",
-            "better": "higher",
-            "at": {"fold": fold, "labels": labels},
-        }
+        Measurement(
+            metric="accuracy",
+            value=value - 20 / labels,
+            unit="%",
+            better="higher",
+            at={"fold": fold, "labels": labels},
+        )
         for labels in LABELS
         for fold, value in enumerate(values)
     ]

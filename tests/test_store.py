@@ -3,12 +3,16 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from msgspec.structs import replace
 
 from reprbench.errors import UserError
 from reprbench.spec import Budget
-from reprbench.store import SCHEMA, DataRecord, Evaluation, MethodRecord, Store, Trial, read_trial
+from reprbench.store import SCHEMA, DataRecord, Evaluation, Measurement, MethodRecord, Store, Trial, read_trial
 
 
 def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes) -> Trial:
@@ -38,9 +42,10 @@ def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes) -
     return Trial(**values)
 
 
-def evaluation(values: list[float], text: str = "linear-svm", **changes) -> Evaluation:
+def evaluation(values: list[float], text: str = "linear-svm", measured: Any = None, **changes) -> Evaluation:
+    """Return an evaluation with one value a fold; `measured` changes what the measurements say besides."""
     measurements = [
-        {"metric": "accuracy", "value": value, "unit": "%", "better": "higher", "at": {"fold": fold}}
+        replace(Measurement("accuracy", value, "%", "higher", {"fold": fold}), **(measured or {}))
         for fold, value in enumerate(values)
     ]
     known = {"name": "linear-svm", "version": 1, "parameters": {}, "headline": "accuracy", "hash": "h", "seconds": 1.0}
@@ -98,11 +103,12 @@ def test_a_write_that_fails_leaves_the_old_trial(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "Expecting value"),
-        ("{", "Expecting"),
+        ("", "truncated"),
+        ("{", "truncated"),
+        ("{,}", "malformed"),
         ("[]", "not a trial"),
         ('{"a": 1}', "not a trial"),
-        ('{"schema_version": 1}', "Field required"),
+        ('{"schema_version": 1}', "missing required field `benchmark`"),
         (json.dumps({"schema_version": SCHEMA + 1}), "newer reprbench"),
     ],
 )
@@ -135,13 +141,29 @@ def test_a_file_of_the_right_form_with_wrong_content_is_named_and_skipped(tmp_pa
     (folder.with_name("3-none")).mkdir()
     trials, problems = store.read()
     assert [t.seed for t in trials] == [0]
-    assert ["measurements.1" in problem for problem in problems] == [True, True, True, False]
+    assert ["measurements" in problem for problem in problems] == [True, True, True, False]
     assert str(deep) in problems[3]
     problems = []
     assert len(list(store.each(problems))) == 1
     assert len(problems) == 4
     with pytest.raises(UserError, match="2-deep"):
         store.find("mine/ae/2-deep")
+
+
+def test_what_pydantic_reads_is_named_when_it_is_wrong(tmp_path):
+    folder = Store(tmp_path).write(trial(), {})
+    content = json.loads((folder / "trial.json").read_text())
+    (folder / "trial.json").write_text(json.dumps({**content, "budget": {"epochs": -1}}))
+    with pytest.raises(ValueError, match=r"^epochs: Input should be greater than 0 - at `\$.budget`$"):
+        read_trial(folder / "trial.json")
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5)])
+def test_numbers_of_other_libraries_are_written_as_numbers(tmp_path, value):
+    at = {"fold": np.int64(3), "path": tmp_path}
+    written = trial(evaluations=[evaluation([0.0], measured={"value": value, "at": at})])
+    (measurement,) = read_trial(Store(tmp_path).write(written, {}) / "trial.json").evaluations[0].measurements
+    assert (measurement.value, measurement.at) == (0.5, {"fold": 3, "path": str(tmp_path)})
 
 
 def test_reading_leaves_the_collector_as_it_was(tmp_path):

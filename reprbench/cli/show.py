@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
-    from reprbench.store import Store
+    from reprbench.store import Store, to_json
 
     path = Path(trial)
     if path.is_relative_to(store):
@@ -30,7 +31,8 @@ def command(trial: str, store: Path, form: str) -> None:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
         raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
     folder, content = found[0]
-    click.echo(content.model_dump_json(indent=2) if form == "json" else "\n".join(_lines(folder, content)))
+    text = json.dumps(to_json(content), indent=2) if form == "json" else "\n".join(_lines(folder, content))
+    click.echo(text)
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
@@ -62,6 +64,6 @@ def _evaluation_lines(evaluation: Evaluation) -> list[str]:
     if evaluation.missing:
         lines.append(f"  {evaluation.missing}")
     for m in evaluation.measurements:
-        place = ", ".join(f"{key} {value}" for key, value in m["at"].items())
-        lines.append(f"  {m['metric']}{f' ({place})' if place else ''}: {m['value']:g} {m['unit']}".rstrip())
+        place = ", ".join(f"{key} {value}" for key, value in m.at.items())
+        lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())
     return [*lines, *(f"  warning: {warning}" for warning in evaluation.warnings)]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reprbench.errors import Diverged, UserError, did_you_mean
+from reprbench.errors import UserError, did_you_mean
 from reprbench.spec import Call, mistakes
-from reprbench.store import Curve as Curve  # part of what a protocol yields, as the store keeps it
+
+# Parts of what a protocol yields, as the store keeps them.
+from reprbench.store import Curve as Curve
+from reprbench.store import Measurement as Measurement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,31 +28,6 @@ if TYPE_CHECKING:
     from reprbench.learner import Learner
 
 GROUP = "reprbench.protocols"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number: what, how much, in which unit, which way is better, and where (fold, layer, noise level, …).
-
-    Raises
-    ------
-    Diverged
-        If the value is not finite.
-    """
-
-    metric: str
-    value: float
-    unit: str = ""
-    better: Literal["higher", "lower", "neither"] = "neither"
-    at: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise Diverged(f"{self.metric} is {self.value}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the measurement as the store keeps it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

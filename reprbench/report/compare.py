@@ -14,12 +14,12 @@ is wanted: nothing but the code differs. Fits of other seeds differ by more than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.matching import (
@@ -242,11 +242,11 @@ def _compare_series(
     folds = _shared_folds([*sides[0], *sides[1]])
     if not folds:
         return _unmeasured(about._replace(**named), "not judged", "no fold is shared")
-    base, new = (np.array([[series.values[fold] for fold in folds] for series in side]) for side in sides)
+    base, new = ([[series.values[fold] for fold in folds] for series in side] for side in sides)
     return about._replace(
         **named,
-        base=float(base.mean()),
-        new=float(new.mean()),
+        base=_mean(base),
+        new=_mean(new),
         folds=0 if folds == [""] else len(folds),
         p=None if known.better == "neither" else _p_value(base, new, before[0].ratio, settings.ignore_seeds),
         tolerance=settings.tolerances.get(metric, 0.0),
@@ -259,11 +259,16 @@ def _shared_folds(series: Sequence[Series]) -> list[str]:
     return [fold for fold in series[0].values if fold in shared]
 
 
-def _p_value(base: NDArray[np.float64], new: NDArray[np.float64], ratio: float, ignore_seeds: bool) -> float | None:
+def _mean(values: list[list[float]]) -> float:
+    return math.fsum(map(math.fsum, values)) / (len(values) * len(values[0]))
+
+
+def _p_value(base: list[list[float]], new: list[list[float]], ratio: float, ignore_seeds: bool) -> float | None:
     if ignore_seeds:
-        result = seeds_t_test(base, new, ratio)
+        result = seeds_t_test(np.array(base), np.array(new), ratio)
         return None if result is None else result.p
-    return None if base.size == 1 else corrected_resampled_t_test((new - base)[0], ratio).p
+    differences = [after - before for before, after in zip(base[0], new[0], strict=True)]
+    return None if len(differences) == 1 else corrected_resampled_t_test(differences, ratio).p
 
 
 def _check_names(names: Sequence[str], known: set[str]) -> None:

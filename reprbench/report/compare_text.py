@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Callable, Sequence
 
 from reprbench.report.compare import ALPHA, ORDER, Comparison, Report
 from reprbench.report.matching import RowKey
+from reprbench.report.text import json_text
 
 ROWS = 200
 """The most rows that a table for people shows: GitHub refuses comments of more than 65,536 characters."""
@@ -41,7 +41,7 @@ def as_json(report: Report) -> str:
         "only_new": [row._asdict() for row in report.only_new],
         "notes": report.notes,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content)
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {"table": as_terminal, "markdown": as_markdown, "json": as_json}

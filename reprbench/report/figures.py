@@ -44,7 +44,7 @@ class Panel:
 
 def draw_all(tables: Sequence[Table], trials: Iterable[Trial], ranks: Sequence[Ranks], folder: Path) -> list[Path]:
     """Write a PNG for each curve of each table, and for each critical-difference diagram; return the paths."""
-    by_folder = {str(trial.folder): trial for trial in trials}
+    by_folder = {trial.folder: trial for trial in trials}
     written = []
     several = Counter((table.benchmark, table.protocol) for table in tables)
     for table in tables:
@@ -76,15 +76,13 @@ def panels_of(table: Table, trials: Mapping[str, Trial]) -> dict[str, list[Panel
         for curve in evaluation.curves if evaluation else ():
             kind = f"{curve.metric} {curve.x} {sorted(curve.at.items())}"
             found = (
-                [one for one in matching(evaluation, curve.metric, curve.at) if curve.x in one["at"]]
-                if evaluation
-                else []
+                [one for one in matching(evaluation, curve.metric, curve.at) if curve.x in one.at] if evaluation else []
             )
             if found:
                 kinds.setdefault(kind, curve)
-                units.setdefault(kind, found[0]["unit"])
-                places = sorted({float(one["at"][curve.x]) for one in found})
-                points = {x: by_fold([one for one in found if float(one["at"][curve.x]) == x]) for x in places}
+                units.setdefault(kind, found[0].unit)
+                places = sorted({float(one.at[curve.x]) for one in found})
+                points = {x: by_fold([one for one in found if float(one.at[curve.x]) == x]) for x in places}
                 lines.setdefault(kind, {}).setdefault(row.label, []).append(points)
     panels: dict[str, list[Panel]] = {}
     for kind, curve in kinds.items():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from reprbench.report.comparison import Standing
 from reprbench.report.grid import Grid, table_grid
 from reprbench.report.latex import as_document
 from reprbench.report.pivot import Pivot, pivot_grid
 from reprbench.report.table import Table
-from reprbench.report.text import count_text, plus_minus, seconds_text
+from reprbench.report.text import count_text, json_text, plus_minus, seconds_text
 from reprbench.report.verdict import Verdict
 
 __all__ = [
@@ -61,7 +62,11 @@ def as_csv(tables: Shown) -> str:
 
 def as_json(tables: Shown) -> str:
     """Return the tables as JSON, numbers unrounded."""
-    return json.dumps(list(tables), indent=2, ensure_ascii=False, default=vars) + "\n"
+    return json_text(list(tables), _fields)
+
+
+def _fields(value: object) -> dict[str, object]:
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else vars(value)
 
 
 FORMATS: dict[str, Callable[[Shown], str]] = {
@@ -90,9 +95,9 @@ def _records(table: Table | Pivot) -> list[dict[str, object]]:
     shared = dict(vars(table))
     for name in ("rows", "references", "comparison", "seeds", "explanations", "order"):
         shared.pop(name)
+    rows = [{**shared, **msgspec.structs.asdict(row)} for row in table.rows]
     return [
-        {name: value for key, content in {**shared, **vars(row)}.items() for name, value in _flat(key, content).items()}
-        for row in table.rows
+        {name: value for key, content in row.items() for name, value in _flat(key, content).items()} for row in rows
     ]
 
 
@@ -100,6 +105,8 @@ def _flat(name: str, value: object) -> dict[str, object]:
     """Return one field of a record as one or more columns."""
     if name == "key":
         return {}
+    if value is None or isinstance(value, str | int | float):
+        return {name: value}
     if isinstance(value, Verdict):
         because = "; ".join(value.because)
         return {"verdict": value.word, "difference": value.difference, "margin": value.margin, "because": because}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reprbench.report.comparison import ALPHA
-from reprbench.report.rows import Row
+from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
 from reprbench.report.text import (
     capitalised,
@@ -24,6 +24,9 @@ HEADERS = (
     "Peak memory", "Notes",
 )  # fmt: skip
 LEFT = {"Method", "Verdict", "Notes"}
+
+Footnotes = dict[str, int]
+"""Notes and their numbers, from 1."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,10 @@ class Grid:
 
 def table_grid(table: Table, by_group: bool = False) -> Grid:
     """Return a table as text: best rows first, or in the order and under the headings of the benchmark's file."""
-    footnotes: list[str] = []
+    footnotes: Footnotes = {}
     unit = next((row.unit for row in table.rows if row.unit), "")
     decimals = decimals_for((row.mean for row in table.rows), unit)
-    several = len({seed for row in table.rows for seed in row.seeds}) > 1
+    several = of_several_seeds(table.rows)
     blocks = [
         (heading, [_cells(row, footnotes, several, decimals) for row in rows])
         for heading, rows in (_grouped(table) if by_group else [("", list(table.rows))])
@@ -79,7 +82,7 @@ def table_grid(table: Table, by_group: bool = False) -> Grid:
         blocks=tuple(
             (heading, tuple(tuple(line[column] for column in used) for line in block)) for heading, block in blocks
         ),
-        under=(*(f"[{number}] {note}" for number, note in enumerate(footnotes, start=1)), *under_lines(table)),
+        under=(*(f"[{number}] {note}" for note, number in footnotes.items()), *under_lines(table)),
     )
 
 
@@ -90,15 +93,15 @@ def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
     return [(heading, [row for row in ordered if row.group == heading]) for heading in headings]
 
 
-def _cells(row: Row, footnotes: list[str], several_seeds: bool, decimals: int) -> tuple[Cell, ...]:
+def _cells(row: Row, footnotes: Footnotes, several_seeds: bool, decimals: int) -> tuple[Cell, ...]:
     notes = [f"{row.status}: {row.reason}"] if row.status not in ("done", "not run") else []
     place = row.standing.place
     emphasis: Literal["", "best", "tie"] = place if place in ("best", "tie") else ""
-    source = numbers(row.references, footnotes)
+    source = _numbers(row.references, footnotes)
     published = "" if row.reference is None else f"{plus_minus(row.reference, row.reference_spread)} {source}"
     because = row.verdict.because if row.verdict and row.verdict.word == "not comparable" else ()
     # What differs in the publication stands with its source; a verdict in spite of it points there.
-    pointer = numbers(because, footnotes) if because else source if row.verdict and row.verdict.because else ""
+    pointer = _numbers(because, footnotes) if because else source if row.verdict and row.verdict.because else ""
     return (
         Cell(method_name(row, several_seeds)),
         Cell("—" if row.mean is None else plus_minus(row.mean, row.std, decimals), emphasis),
@@ -110,25 +113,23 @@ def _cells(row: Row, footnotes: list[str], several_seeds: bool, decimals: int) -
         Cell(seconds_text(row.fit_seconds)),
         Cell(seconds_text(row.evaluation_seconds)),
         Cell(memory_text(row.peak_memory)),
-        Cell(numbers([*notes, *row.notes], footnotes)),
+        Cell(_numbers([*notes, *row.notes], footnotes)),
     )
 
 
 def method_name(row: Row, several_seeds: bool) -> str:
-    """Return a row's label with its seed, where that tells rows apart, and the marks † and ‡."""
+    """Return a row's name with the marks † and ‡."""
     marks = ("†" if row.supervised else "") + ("‡" if row.control else "")
-    seed = ""
-    if several_seeds and row.seeds:
-        seed = f" (seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))})"
-    return f"{row.label}{seed}{f' {marks}' if marks else ''}"
+    return f"{row_name(row, several_seeds)}{f' {marks}' if marks else ''}"
 
 
-def numbers(notes: Sequence[str], footnotes: list[str]) -> str:
+def numbers(notes: Sequence[str], footnotes: Footnotes) -> tuple[int, ...]:
     """Return the numbers under which `notes` stand among the footnotes, adding those that are new."""
-    for note in notes:
-        if note not in footnotes:
-            footnotes.append(note)
-    return " ".join(f"[{footnotes.index(note) + 1}]" for note in notes)
+    return tuple(footnotes.setdefault(note, len(footnotes) + 1) for note in notes)
+
+
+def _numbers(notes: Sequence[str], footnotes: Footnotes) -> str:
+    return " ".join(f"[{number}]" for number in numbers(notes, footnotes))
 
 
 def under_lines(table: Table) -> list[str]:

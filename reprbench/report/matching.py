@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reprbench.report.measured import fold_ratio, matching
-from reprbench.store import Evaluation, Trial
+from reprbench.report.text import place_text
+from reprbench.store import Evaluation, Measurement, Trial
 
 FOLD = "fold"
 
@@ -26,12 +27,12 @@ class Selection:
     metrics: tuple[str, ...] = ()
     every: bool = False
 
-    def of(self, evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    def of(self, evaluation: Evaluation) -> Iterator[Measurement]:
         """Yield the measurements that are compared."""
         if self.every:
-            yield from (m for m in evaluation.measurements if m["better"] != "neither")
+            yield from (m for m in evaluation.measurements if m.better != "neither")
         elif self.metrics:
-            yield from (m for m in evaluation.measurements if m["metric"] in self.metrics)
+            yield from (m for m in evaluation.measurements if m.metric in self.metrics)
         else:
             yield from matching(evaluation, evaluation.headline, evaluation.headline_at)
 
@@ -50,7 +51,7 @@ class Series(NamedTuple):
     at: str
     unit: str
     better: str
-    values: Mapping[str, float]
+    values: dict[str, float]
 
 
 class RowKey(NamedTuple):
@@ -195,18 +196,14 @@ def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
 
 def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> dict[tuple[str, str], Series]:
     """Return the measurements that are compared, those that differ in nothing but the fold together."""
-    values: dict[tuple[str, str], dict[str, float]] = {}
-    kinds: dict[tuple[str, str], tuple[str, str]] = {}
-    metrics.update({m["metric"] for m in evaluation.measurements})
+    found: dict[tuple[str, str], Series] = {}
+    metrics.update({m.metric for m in evaluation.measurements})
     for m in selection.of(evaluation):
-        metric, at = m["metric"], m["at"]
-        place = "" if at.keys() <= {FOLD} else ", ".join(f"{name} {at[name]}" for name in sorted(at) if name != FOLD)
-        values.setdefault((metric, place), {})[str(at.get(FOLD, ""))] = m["value"]
-        kinds[metric, place] = (m["unit"], m["better"])
-    return {
-        (metric, place): Series(metric, place, *kinds[metric, place], found)
-        for (metric, place), found in values.items()
-    }
+        place = place_text((name, m.at[name]) for name in sorted(m.at) if name != FOLD) if len(m.at) > 1 else ""
+        if (m.metric, place) not in found:
+            found[m.metric, place] = Series(m.metric, place, m.unit, m.better, {})
+        found[m.metric, place].values[str(m.at.get(FOLD, ""))] = m.value
+    return found
 
 
 def _origin(trial: Trial) -> Origin:

@@ -7,24 +7,26 @@ from typing import Any
 
 from reprbench.data.folds import IMAGES_A_CLASS
 from reprbench.report.statistics import overlap_ratio
-from reprbench.store import DataRecord, Evaluation, Trial
+from reprbench.store import DataRecord, Evaluation, Measurement, Trial
 
 ByFold = dict[int | None, float]
 """Values by the number of their fold; None for what is measured once, over no folds."""
 
 
-def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
+def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list[Measurement]:
     """Return the measurements of `metric` whose coordinates include `at`."""
     return [
-        found for found in evaluation.measurements if found["metric"] == metric and at.items() <= found["at"].items()
+        found
+        for found in evaluation.measurements
+        if found.metric == metric and (not at or at.items() <= found.at.items())
     ]
 
 
-def by_fold(measurements: list[dict[str, Any]]) -> ByFold:
+def by_fold(measurements: list[Measurement]) -> ByFold:
     """Return the mean value of each fold: what varies within a fold is not counted as if it were more folds."""
     values: dict[int | None, list[float]] = {}
     for found in measurements:
-        values.setdefault(found["at"].get("fold"), []).append(found["value"])
+        values.setdefault(found.at.get("fold"), []).append(found.value)
     return {fold: sum(numbers) / len(numbers) for fold, numbers in values.items()}
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Cell, Grid, method_name
 from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
+from reprbench.report.rows import of_several_seeds
 from reprbench.report.statistics import Summary, summarise
 from reprbench.report.table import Table
 from reprbench.report.text import capitalised, decimals_for, place_text, plus_minus
 from reprbench.spec import parse_value
-from reprbench.store import Evaluation, Trial
+from reprbench.store import Evaluation, Measurement, Trial
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def make_pivots(question: Question, tables: Sequence[Table], trials: Iterable[Tr
     UserError
         If no row has the metric or the coordinates, or if more than one coordinate varies.
     """
-    by_folder = {str(trial.folder): trial for trial in trials}
+    by_folder = {trial.folder: trial for trial in trials}
     pivots, seen = [], []
     for table in tables:
         found = []
@@ -99,16 +100,16 @@ def make_pivots(question: Question, tables: Sequence[Table], trials: Iterable[Tr
     return pivots
 
 
-def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, list[dict[str, Any]]]]) -> Pivot:
+def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, list[Measurement]]]) -> Pivot:
     measurements = [one for _, _, own in found for one in own]
     coordinate = _varying(question, measurements)
-    columns = tuple(sorted({one["at"].get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
-    several = len({seed for row in table.rows for seed in row.seeds}) > 1
+    columns = tuple(sorted({one.at.get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
+    several = of_several_seeds(table.rows)
     rows = []
     for row, trial, own in found:
         cells = []
         for column in columns:
-            values = by_fold([one for one in own if not coordinate or one["at"].get(coordinate) == column])
+            values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
             cells.append(summarise(list(values.values()), fold_ratio(trial.dataset)) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row.label, method_name(row, several), row.seed, tuple(cells), reason))
@@ -119,8 +120,8 @@ def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, l
         digest=table.digest,
         protocol=table.protocol,
         metric=question.metric,
-        unit=first["unit"],
-        better=first["better"],
+        unit=first.unit,
+        better=first.better,
         at=dict(question.at),
         coordinate=coordinate,
         columns=columns,
@@ -128,11 +129,11 @@ def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, l
     )
 
 
-def _varying(question: Question, measurements: Iterable[Mapping[str, Any]]) -> str:
+def _varying(question: Question, measurements: Iterable[Measurement]) -> str:
     """Return the name of the one coordinate that varies, fold excepted; "" if none does."""
     values: dict[str, set[Any]] = {}
     for one in measurements:
-        for name, value in one["at"].items():
+        for name, value in one.at.items():
             if name != "fold" and name not in question.at:
                 values.setdefault(name, set()).add(value)
     varying = {name: found for name, found in values.items() if len(found) > 1}
@@ -148,12 +149,12 @@ def _varying(question: Question, measurements: Iterable[Mapping[str, Any]]) -> s
     return names[0] if names else next(iter(values), "")
 
 
-def _follows(name: str, varying: Mapping[str, set[Any]], measurements: Iterable[Mapping[str, Any]]) -> bool:
+def _follows(name: str, varying: Mapping[str, set[Any]], measurements: Iterable[Measurement]) -> bool:
     """Return whether the values of `name` follow, one to one, from those of a coordinate that comes before it."""
     for other in varying:
         if other == name:
             return False
-        pairs = {(one["at"].get(other), one["at"].get(name)) for one in measurements}
+        pairs = {(one.at.get(other), one.at.get(name)) for one in measurements}
         if len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs}):
             return True
     return False
@@ -167,11 +168,11 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def _nothing(question: Question, evaluations: Iterable[Evaluation]) -> str:
     measurements = [one for evaluation in evaluations for one in evaluation.measurements]
-    metrics = dict.fromkeys(one["metric"] for one in measurements)
+    metrics = dict.fromkeys(one.metric for one in measurements)
     if question.metric not in metrics:
         near = did_you_mean(question.metric, metrics)
         return f"--pivot: unknown metric {question.metric!r}.{near} Known: {', '.join(metrics) or 'none'}"
-    places = [one["at"] for one in measurements if one["metric"] == question.metric]
+    places = [one.at for one in measurements if one.metric == question.metric]
     names = dict.fromkeys(name for at in places for name in at)
     for name, value in question.at.items():
         if name not in names:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.report.comparison import Standing
@@ -29,8 +31,7 @@ class Source:
         return (self.trial.label, self.trial.method.call, str(self.trial.budget))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One row: what a trial says under one protocol; a hole with its reason where it says nothing."""
 
     label: str
@@ -66,7 +67,7 @@ class Row:
     low: float | None = None
     high: float | None = None
     """The 95 % interval of the mean: over other labeled images and, where the row has several seeds, over seeds."""
-    by_fold: ByFold = field(default_factory=dict)
+    by_fold: ByFold = {}
     """The value of each fold."""
     version: int | None = None
     """Of the protocol."""
@@ -74,7 +75,7 @@ class Row:
     """Of the published value; None where nothing is published."""
     references: tuple[str, ...] = ()
     """The source of the published value, and what differs there."""
-    standing: Standing = field(default_factory=Standing)
+    standing: Standing = Standing()
     """How the row stands to the best of its table."""
 
 
@@ -88,7 +89,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
     reference = trial.reference if source.is_first else None
-    unit = str(found[0]["unit"]) if found else ""
+    unit = str(found[0].unit) if found else ""
     why = f"{status}: {reason}" if status != "done" else ""
     deviations = deviations_of(trial.deviations)
     low, high = _interval(summary)
@@ -101,7 +102,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
         std=summary.std if summary else None,
         folds=len(values),
         unit=unit,
-        better=str(found[0]["better"]) if found else "neither",
+        better=str(found[0].better) if found else "neither",
         reference=reference.value if reference else None,
         reference_spread=reference.spread if reference else None,
         dimension=_single(evaluation, "feature dimension"),
@@ -112,7 +113,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
         supervised=trial.method.supervised,
         control=trial.method.control,
         notes=(*trial.deviations, *trial.warnings, *(evaluation.warnings if evaluation else ()), *notes),
-        trial=str(trial.folder),
+        trial=trial.folder,
         key=source.key,
         group=groups.get(trial.label, ""),
         seeds=(trial.seed,),
@@ -150,7 +151,7 @@ def _merged(rows: Sequence[Row], source: Source) -> Row:
     reference = source.trial.reference if source.is_first else None
     deviations = deviations_of(source.trial.deviations)
     low, high = _interval(summary)
-    return replace(
+    return msgspec.structs.replace(
         rows[0],
         seed=min(row.seed for row in rows),
         seeds=tuple(sorted(row.seed for row in rows)),
@@ -167,6 +168,18 @@ def _merged(rows: Sequence[Row], source: Source) -> Row:
         trial="; ".join(row.trial for row in rows),
         verdict=judge(reference, summary, rows[0].unit, deviations, ratio) if reference else None,
     )
+
+
+def of_several_seeds(rows: Iterable[Row]) -> bool:
+    """Return whether rows must be told apart by their seeds."""
+    return len({seed for row in rows for seed in row.seeds}) > 1
+
+
+def row_name(row: Row, several_seeds: bool) -> str:
+    """Return a row's label, with its seeds where they tell rows apart."""
+    if not several_seeds or not row.seeds:
+        return row.label
+    return f"{row.label} (seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))})"
 
 
 def not_run(benchmark: Benchmark, labels: set[str]) -> list[Row]:
@@ -213,7 +226,7 @@ def _interval(summary: Summary | None) -> tuple[float | None, float | None]:
 
 def _single(evaluation: Evaluation | None, metric: str) -> int | None:
     found = matching(evaluation, metric, {}) if evaluation else []
-    return int(found[0]["value"]) if found else None
+    return int(found[0].value) if found else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -44,8 +44,9 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
         ("method", wanted.methods, method_names),
         ("dataset", wanted.datasets, lambda trial: _call_names(trial.dataset.call, trial.dataset.title)),
     ):
-        check(what, names, {name for trial in unique.values() for name in names_of(trial)})
-        chosen = [trial for trial in chosen if _matches(names, names_of(trial))]
+        if names:
+            check(what, names, {name for trial in unique.values() for name in names_of(trial)})
+            chosen = [trial for trial in chosen if _matches(names, names_of(trial))]
     if not chosen:
         raise UserError("no trial has all that was asked for; ask for less")
     return chosen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from reprbench.benchmark import Benchmark
 from reprbench.report.comparison import Comparison, compare
@@ -119,7 +121,7 @@ def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, 
     notes, explanations = mark(sources, protocol)
     rows = [make_row(source, groups, own) for source, own in zip(sources, notes, strict=True)]
     standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0)
-    rows = [replace(row, standing=standings[row.key]) if row.key in standings else row for row in rows]
+    rows = [msgspec.structs.replace(row, standing=standings.get(row.key, row.standing)) for row in rows]
     spread = _seed_spread(rows)
     if seeds == "together":
         rows = merge_seeds(rows, sources)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
 
 
 def plus_minus(value: float, spread: float | None, decimals: int = 1) -> str:
@@ -49,6 +53,12 @@ def memory_text(memory: int | None) -> str:
 def place_text(at: Iterable[tuple[str, object]]) -> str:
     """Return coordinates for people: ``corruption mask, level 0.4``."""
     return ", ".join(f"{name} {value}" for name, value in at)
+
+
+def json_text(value: object, default: Callable[[Any], object] | None = None) -> str:
+    """Return indented JSON and a line's end; `default` is that of `json.dumps`, which indents in Python, and slowly."""
+    compact = json.dumps(value, ensure_ascii=False, default=default)
+    return msgspec.json.format(compact, indent=2) + "\n"
 
 
 def capitalised(text: str) -> str:

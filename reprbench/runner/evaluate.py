@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reprbench.errors import Diverged
 from reprbench.features import FeatureCache
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
@@ -82,10 +84,13 @@ class Evaluator:
             self._job.device,
         )
         outcome = protocol.evaluate(subject, self._job.seed)
+        for one in outcome.measurements:
+            if not math.isfinite(one.value):
+                raise Diverged(f"{one.metric} is {one.value}")
         evaluation.figures = self._draw(protocol.name, evaluation.hash, outcome.figures)
         # The fits of a supervised learner happen inside; they are counted as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
-        evaluation.measurements = [measurement.as_dict() for measurement in outcome.measurements]
+        evaluation.measurements = outcome.measurements
         evaluation.warnings = outcome.warnings
         evaluation.missing = outcome.missing or None
         evaluation.headline_at = outcome.headline_at

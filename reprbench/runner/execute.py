@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
 from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, Result
+from reprbench.store import to_json
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -143,7 +144,7 @@ def main() -> None:
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     job = Job.model_validate_json((folder / JOB).read_text(encoding="utf-8"))
     result = execute(job, folder, Reporter(descriptor))
-    write_json(folder / RESULT, result.model_dump(mode="json"))
+    write_json(folder / RESULT, to_json(result))
 
 
 if __name__ == "__main__":

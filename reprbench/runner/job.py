@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from reprbench.spec import Budget, Call
@@ -29,7 +30,7 @@ class Job(BaseModel):
     threads: int
 
 
-class Result(BaseModel):
+class Result(msgspec.Struct, kw_only=True):
     """The content of ``result.json``: what became of it."""
 
     status: Status
@@ -37,7 +38,7 @@ class Result(BaseModel):
     traceback: str = ""
     warnings: list[str] = []
     evaluations: list[Evaluation] = []
-    cost: Cost = Cost()
+    cost: Cost = msgspec.field(default_factory=Cost)
     resumed: bool = False
     provenance: dict[str, Any] = {}
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
-from pydantic import ValidationError
 
 from reprbench.files import write_text
 from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
@@ -102,8 +102,8 @@ class TrialProcess:
 
     def _answer(self, code: int, signal_name: str | None) -> Result:
         try:
-            return Result.model_validate_json((self.path / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValidationError):
+            return msgspec.json.decode((self.path / RESULT).read_bytes(), type=Result)
+        except (OSError, msgspec.DecodeError):
             output = (self.path / LOG).read_text(encoding="utf-8", errors="replace")[-4000:]
         if signal_name == "SIGKILL":
             reason = "killed by SIGKILL, not by reprbench: the system may have run out of memory"

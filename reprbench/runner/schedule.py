@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from reprbench.runner.job import HISTORY, Job, Result
 from reprbench.runner.plan import Planned, digest
 from reprbench.runner.process import TrialProcess
 from reprbench.spec import Call, parse_call
-from reprbench.store import Cost, Evaluation, Store, Trial
+from reprbench.store import Evaluation, Store, Trial, to_json
 
 POLL_SECONDS = 0.05
 
@@ -135,7 +137,7 @@ class Schedule:
         except OSError as error:
             # A full disk costs this trial's record, not the run; its fit stays in the cache.
             reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
-            trial = trial.model_copy(update={"status": "failed", "reason": reason})
+            trial = msgspec.structs.replace(trial, status="failed", reason=reason)
         self._listener.finished(planned, trial)
         return trial
 
@@ -179,8 +181,8 @@ def _record(planned: Planned, result: Result, signal_name: str | None, begun: st
     cost = result.cost
     if planned.action == "evaluate" and planned.stored is not None:
         # A failure while evaluating says nothing against the fit and what was found before.
-        known = planned.stored.cost.model_dump(exclude_none=True)
-        cost = Cost(**{**known, **result.cost.model_dump(exclude_none=True)})
+        newer = {name: value for name, value in to_json(result.cost).items() if value is not None}
+        cost = msgspec.structs.replace(planned.stored.cost, **newer)
         cost.evaluation_seconds = sum(evaluation.seconds for evaluation in kept)
     return Trial(
         benchmark=spec.benchmark,

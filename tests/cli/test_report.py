@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 from test_store import evaluation, trial
 
 from reprbench.cli.main import main
@@ -18,7 +19,7 @@ def stores(tmp_path, monkeypatch):
     first, second = Store(tmp_path / "results"), Store(tmp_path / "more")
     first.write(trial("AE", evaluations=[evaluation([50.0, 51.0, 52.5])]), {})
     first.write(trial("AE", seed=1, digest="b" * 64, evaluations=[evaluation([50.5, 51.0, 52.0])]), {})
-    pca = trial().method.model_copy(update={"name": "pca", "call": "pca"})
+    pca = replace(trial().method, name="pca", call="pca")
     second.write(trial("PCA", digest="c" * 64, method=pca, evaluations=[evaluation([40.0, 41.0, 42.5])]), {})
     broken = tmp_path / "more/mine/ae/9-99999999/trial.json"
     broken.parent.mkdir(parents=True)

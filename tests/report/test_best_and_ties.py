@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import stats
 from test_store import evaluation, trial
 
@@ -69,25 +70,21 @@ def test_p_values_are_those_of_the_formula_with_holms_correction():
 
 
 def test_where_lower_is_better_the_lowest_is_the_best():
-    trials = [row("a", 50 + BASE), row("b", 40 + BASE)]
-    for one in trials:
-        for found in one.evaluations[0].measurements:
-            found["better"] = "lower"
+    lower = {"measured": {"better": "lower"}}
+    trials = [row("a", 50 + BASE, evaluation=lower), row("b", 40 + BASE, evaluation=lower)]
     assert places(trials) == {"a": "other", "b": "best"}
 
 
 def test_where_neither_is_better_nothing_is_marked():
-    trials = [row("a", 50 + BASE), row("b", 40 + BASE)]
-    for one in trials:
-        for found in one.evaluations[0].measurements:
-            found["better"] = "neither"
+    neither = {"measured": {"better": "neither"}}
+    trials = [row("a", 50 + BASE, evaluation=neither), row("b", 40 + BASE, evaluation=neither)]
     assert places(trials) == {"a": "untested", "b": "untested"}
 
 
 def test_supervised_rows_do_not_compete_and_controls_do():
     method = trial().method
-    supervised = row("s", 70 + BASE, method=method.model_copy(update={"supervised": True}))
-    control = row("c", 60 + BASE, method=method.model_copy(update={"control": True}))
+    supervised = row("s", 70 + BASE, method=replace(method, supervised=True))
+    control = row("c", 60 + BASE, method=replace(method, control=True))
     assert places([supervised, control, row("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
 
 
@@ -97,8 +94,8 @@ def test_one_fold_is_no_ground_for_a_test():
 
 def test_rows_that_share_one_fold_only_are_not_tested():
     other = row("b", 60 + BASE)
-    for number, found in enumerate(other.evaluations[0].measurements):
-        found["at"] = {"fold": number + 9}
+    found = other.evaluations[0]
+    found.measurements = [replace(one, at={"fold": fold}) for fold, one in enumerate(found.measurements, start=9)]
     assert set(places([row("a", 50 + BASE), other]).values()) == {"untested"}
 
 
@@ -175,7 +172,7 @@ def test_a_row_with_a_protocol_of_its_own_stands_in_the_benchmarks_table():
     (table,) = make_tables(trials)
     assert table.protocol == "linear-svm"
     assert [(one.label, one.notes) for one in table.rows] == [("a", ()), ("b", (note,))]
-    asked_for = [trials[0], trials[1].model_copy(update={"deviations": ["protocol " + own]})]
+    asked_for = [trials[0], replace(trials[1], deviations=["protocol " + own])]
     assert len(make_tables(asked_for)) == 2
 
 
@@ -214,9 +211,7 @@ def test_json_carries_tests_verdicts_and_fold_values():
 
 
 def test_small_numbers_keep_three_figures():
-    trials = [row("a", 0.0123 + BASE * 1e-4), row("b", 0.0456 + BASE * 1e-4)]
-    for one in trials:
-        for found in one.evaluations[0].measurements:
-            found.update(metric="MSE", unit="", better="lower")
-        one.evaluations[0].headline = "MSE"
+    error = {"headline": "MSE", "measured": {"metric": "MSE", "unit": "", "better": "lower"}}
+    values = {"a": 0.0123 + BASE * 1e-4, "b": 0.0456 + BASE * 1e-4}
+    trials = [row(label, value, evaluation=error) for label, value in values.items()]
     assert "0.0123 ± 0.0001" in FORMATS["table"](make_tables(trials))

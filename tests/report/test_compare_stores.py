@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import stats
 from test_store import evaluation, trial
 
@@ -16,7 +17,7 @@ from reprbench.report.matching import Selection
 from reprbench.report.measured import fold_ratio
 from reprbench.report.statistics import seeds_t_test
 from reprbench.spec import Budget
-from reprbench.store import DataRecord, Store, Trial
+from reprbench.store import DataRecord, Measurement, Store, Trial, to_json
 
 STL10 = DataRecord(
     call="stl10", title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=100_000, train=5_000, test=8_000,
@@ -43,7 +44,7 @@ def compared(tmp_path, base: list[Trial], new: list[Trial], **settings) -> Repor
             # What `Store.write` does, without waiting for the disk.
             folder = tmp_path / name / one.folder
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "trial.json").write_text(one.model_dump_json())
+            (folder / "trial.json").write_text(json.dumps(to_json(one)))
     return compare(Store(tmp_path / "base"), Store(tmp_path / "new"), Settings(**settings), [])
 
 
@@ -79,10 +80,9 @@ def test_a_better_row_is_called_better(tmp_path):
 
 def test_lower_is_better_where_the_metric_says_so(tmp_path):
     def errors(shift):
-        found = evaluation(list(FOLDS + shift + NOISE * bool(shift)))
-        for m in found.measurements:
-            m.update(metric="MSE", better="lower")
-        return [row([], evaluations=[found.model_copy(update={"headline": "MSE"})])]
+        values = list(FOLDS + shift + NOISE * bool(shift))
+        found = evaluation(values, measured={"metric": "MSE", "better": "lower"}, headline="MSE")
+        return [row([], evaluations=[found])]
 
     assert verdicts(compared(tmp_path / "up", errors(0), errors(2))) == ["worse"]
     assert verdicts(compared(tmp_path / "down", errors(0), errors(-2))) == ["better"]
@@ -90,10 +90,7 @@ def test_lower_is_better_where_the_metric_says_so(tmp_path):
 
 def test_a_metric_without_a_direction_is_shown_and_never_judged(tmp_path):
     def sizes(value):
-        found = evaluation([value] * 2)
-        for m in found.measurements:
-            m["better"] = "neither"
-        return [row([], evaluations=[found])]
+        return [row([], evaluations=[evaluation([value] * 2, measured={"better": "neither"})])]
 
     report = compared(tmp_path, sizes(5.0), sizes(1.0))
     assert (verdicts(report), report.comparisons[0].p, report.status) == (["not judged"], None, 0)
@@ -160,7 +157,7 @@ def test_rows_of_one_store_alone_are_told_and_not_worse(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"budget": Budget(epochs=2)}, {"dataset": STL10.model_copy(update={"digest": "other"})},
+    [{"seed": 1}, {"budget": Budget(epochs=2)}, {"dataset": replace(STL10, digest="other")},
      {"benchmark": "another"}, {"label": "other"}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
@@ -171,7 +168,7 @@ def test_rows_that_differ_in_what_identifies_them_do_not_compare(tmp_path, chang
 
 def test_a_row_that_kept_its_label_while_its_parameters_changed_is_the_same_row(tmp_path):
     base = row(FOLDS, "mine")
-    method = base.method.model_copy(update={"call": "mine[lr=1e-7]", "source": "changed"})
+    method = replace(base.method, call="mine[lr=1e-7]", source="changed")
     report = compared(tmp_path, [base], [row(FOLDS - 20 + NOISE, "mine", method=method)])
     assert report.status == 1
     assert report.comparisons[0].notes == (
@@ -182,7 +179,7 @@ def test_a_row_that_kept_its_label_while_its_parameters_changed_is_the_same_row(
 
 def test_a_label_that_names_several_rows_pairs_none_of_them(tmp_path):
     base = row(FOLDS, "mine")
-    calls = [base.method.model_copy(update={"call": f"mine[lr={lr}]"}) for lr in (1, 2)]
+    calls = [replace(base.method, call=f"mine[lr={lr}]") for lr in (1, 2)]
     report = compared(tmp_path, [base], [row(FOLDS, "mine", method=method) for method in calls])
     assert report.status == 3
     assert len(report.only_new) == 2
@@ -209,11 +206,11 @@ def test_means_are_taken_over_the_folds_that_both_have(tmp_path):
 def test_coordinates_are_compared_one_by_one(tmp_path):
     def curve(*values):
         measurements = [
-            {"metric": "accuracy", "value": value + fold, "unit": "%", "better": "higher",
-             "at": {"fold": fold, "noise": noise}}
+            Measurement(metric="accuracy", value=value + fold, unit="%", better="higher",
+             at={"fold": fold, "noise": noise})
             for noise, value in enumerate(values) for fold in range(3)
         ]  # fmt: skip
-        return [row([], evaluations=[evaluation([]).model_copy(update={"measurements": measurements})])]
+        return [row([], evaluations=[replace(evaluation([]), measurements=measurements)])]
 
     report = compared(tmp_path, curve(50.0, 60.0), curve(50.0, 59.0))
     assert [(c.at, c.difference, c.verdict) for c in report.comparisons] == [
@@ -225,8 +222,8 @@ def test_coordinates_are_compared_one_by_one(tmp_path):
 def test_the_headline_is_compared_unless_something_else_is_asked_for(tmp_path):
     def extended(shift):
         found = evaluation(list(FOLDS))
-        found.measurements += [{"metric": "speed", "value": 5.0 + shift, "unit": "", "better": "higher", "at": {}}]
-        found.measurements += [{"metric": "C", "value": 5.0 + shift, "unit": "", "better": "neither", "at": {}}]
+        found.measurements += [Measurement(metric="speed", value=5.0 + shift, unit="", better="higher", at={})]
+        found.measurements += [Measurement(metric="C", value=5.0 + shift, unit="", better="neither", at={})]
         return [row([], evaluations=[found])]
 
     stores = extended(0), extended(-1)

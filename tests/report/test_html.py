@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from report_pages import HISTORY, HOSTILE, write_page, write_store
 from test_store import evaluation, trial
@@ -20,7 +21,7 @@ from reprbench.report.html.details import MOST_MEASUREMENTS, describe, read_hist
 from reprbench.report.html.payload import DETAILS_BUDGET, MOST_ROWS, Files
 from reprbench.report.html.thumbnails import embedded
 from reprbench.report.table import make_tables
-from reprbench.store import Curve
+from reprbench.store import Curve, Measurement
 
 LARGEST_PAGE = 5_000_000
 
@@ -122,13 +123,13 @@ def test_verdicts_are_shown_and_summed_up(page):
 
 def test_the_data_of_the_charts_is_unrounded(payload):
     few, svm = payload["tables"]
-    alpha = next(row for row in svm["rows"] if row["label"] == "alpha")
+    alpha = next(row for row in svm["rows"] if row["name"] == "alpha")
     assert alpha["folds"] == [70.25, 71.5, 72.0]
     assert alpha["mean"] == np.mean(alpha["folds"])
     assert (alpha["fit"], alpha["parameters"], alpha["reference"]) == (12.5, 50_960, 71.0)
     curve = next(one for one in few["curves"] if one["title"] == "Accuracy (%)")
     assert (curve["x_label"], curve["y_label"], curve["log"]) == ("labeled images a class", "accuracy (%)", True)
-    line = next(line for line in curve["lines"] if few["rows"][line["row"]]["label"] == "alpha")
+    line = next(line for line in curve["lines"] if few["rows"][line["row"]]["name"] == "alpha")
     expected = [[x, np.mean(alpha["folds"]) - 20 / x, np.std(alpha["folds"])] for x in (1, 10, 100)]
     np.testing.assert_allclose(line["points"], expected)
 
@@ -203,10 +204,10 @@ def test_a_missing_file_is_no_figure(tmp_path):
 def test_a_curve_is_mean_and_spread_over_folds_and_seeds():
     def one(shift):
         measurements = [
-            {"metric": "a", "value": fold + x + shift, "unit": "", "at": {"fold": fold, "x": x, "k": k}}
+            Measurement(metric="a", value=fold + x + shift, unit="", at={"fold": fold, "x": x, "k": k})
             for fold in range(3) for x in (2.0, 0.5) for k in ("in", "out")
         ]  # fmt: skip
-        return evaluation([]).model_copy(update={"measurements": measurements})
+        return replace(evaluation([]), measurements=measurements)
 
     curve = Curve(metric="a", x="x", at={"k": "in"})
     values = np.array([0, 1, 2, 10, 11, 12])
@@ -218,10 +219,10 @@ def test_a_curve_is_mean_and_spread_over_folds_and_seeds():
 
 def test_measurements_are_summed_up_over_folds_alone():
     measurements = [
-        {"metric": "m", "value": value, "unit": "dB", "better": "higher", "at": {"fold": fold, "level": level}}
+        Measurement(metric="m", value=value, unit="dB", better="higher", at={"fold": fold, "level": level})
         for level in (0.1, 0.2) for fold, value in enumerate((1.0, 3.0))
     ]  # fmt: skip
-    found = summaries(evaluation([]).model_copy(update={"measurements": measurements}))
+    found = summaries(replace(evaluation([]), measurements=measurements))
     assert found == [("m", "level 0.1", 2.0, 1.0, 2, "dB"), ("m", "level 0.2", 2.0, 1.0, 2, "dB")]
 
 
@@ -249,7 +250,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path):
 
 def test_the_measurements_of_a_trial_are_capped_and_counted(tmp_path):
     many = evaluation([1.0])
-    many.measurements = [{**many.measurements[0], "at": {"layer": layer}} for layer in range(MOST_MEASUREMENTS + 5)]
+    many.measurements = [replace(many.measurements[0], at={"layer": n}) for n in range(MOST_MEASUREMENTS + 5)]
     detail = describe(trial(evaluations=[many]), tmp_path, [])
     assert (len(detail.measurements), detail.left_out) == (MOST_MEASUREMENTS, 5)
 
@@ -262,7 +263,7 @@ def test_a_link_is_relative_and_escaped(tmp_path):
 def test_a_large_store_is_cut_to_size_and_the_page_says_so(tmp_path):
     many = [
         trial(f"m{number:04}", digest=f"{number:064x}"[::-1], evaluations=[evaluation([number / 50.0, 1.0])],
-              method=trial().method.model_copy(update={"parameters": {"text": f"{number}" * 200}}))
+              method=replace(trial().method, parameters={"text": f"{number}" * 200}))
         for number in range(MOST_ROWS + 200)
     ]  # fmt: skip
     holes = [trial(f"h{number}", digest=f"{number:064x}", status="failed", reason="x") for number in range(300)]
@@ -282,6 +283,13 @@ def test_seeds_together_are_one_row_with_all_their_trials(tmp_path):
     found = json.loads(re.search(r'id="payload">(.*?)</script>', text)[1])
     assert [len(row["trials"]) for row in found["tables"][0]["rows"]] == [3]
     assert len(found["details"]) == 3
+
+
+def test_charts_name_the_seeds_where_the_table_does(tmp_path):
+    seeds = [trial(seed=seed, digest=f"{seed}" * 64, evaluations=[evaluation([1.0 + seed, 2.0])]) for seed in range(2)]
+    for trials, names in ((seeds[:1], ["ae"]), (seeds, ["ae (seed 1)", "ae (seed 0)"])):
+        found = re.search(r'id="payload">(.*?)</script>', as_html(make_tables(trials), trials, [tmp_path], tmp_path))
+        assert [row["name"] for row in json.loads(found[1])["tables"][0]["rows"]] == names
 
 
 def test_the_command_writes_a_page_whose_links_lead_into_the_store(tmp_path, cli):

@@ -52,7 +52,7 @@ def test_every_line_has_as_many_cells_as_columns():
 
 
 def test_no_sign_of_a_label_or_reason_is_left_to_latex():
-    text = body(document(EVIL, deviations=[EVIL], title=EVIL))
+    text = body(document(EVIL, deviations=[EVIL]))
     assert r"\input" not in text
     label = next(line for line in text.splitlines() if line.startswith("50"))
     assert label.startswith(r"50\% of \#1 \& \$x\_1\textasciicircum{}2\$ \{a\textbackslash{}b\} \textasciitilde{}")

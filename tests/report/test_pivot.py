@@ -12,19 +12,20 @@ from reprbench.errors import UserError
 from reprbench.report.formats import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
+from reprbench.store import Measurement
 
 LEVELS = (0, 0.2, 0.4)
 
 
 def robust(label: str, digest: str, top: float):
     measurements = [
-        {
-            "metric": "probe accuracy",
-            "value": top - 10 * level + fold,
-            "unit": "%",
-            "better": "higher",
-            "at": {"fold": fold, "corruption": kind, "level": level},
-        }
+        Measurement(
+            metric="probe accuracy",
+            value=top - 10 * level + fold,
+            unit="%",
+            better="higher",
+            at={"fold": fold, "corruption": kind, "level": level},
+        )
         for kind in ("mask", "noise")
         for level in LEVELS
         for fold in range(3)
@@ -83,10 +84,7 @@ def test_a_pivot_in_every_format():
 
 
 def test_layers_that_go_with_their_depth_are_one_coordinate():
-    measurements = [
-        {"metric": "rank", "value": float(d), "unit": "", "better": "neither", "at": {"layer": f"l{d}", "depth": d}}
-        for d in range(3)
-    ]
+    measurements = [Measurement("rank", float(d), at={"layer": f"l{d}", "depth": d}) for d in range(3)]
     found = evaluation([], text="code-stats", headline="rank", measurements=measurements)
     (pivot,) = pivots("rank", [trial("a", protocols=["code-stats"], evaluations=[found])])
     assert (pivot.coordinate, pivot.columns) == ("layer", ("l0", "l1", "l2"))

@@ -10,7 +10,7 @@ from reprbench.protocols.figures import LARGEST_BYTES
 from reprbench.report.figures import draw_all, draw_curves, draw_ranks, panels_of
 from reprbench.report.ranks import Ranks, ranks_over_datasets
 from reprbench.report.table import make_tables
-from reprbench.store import Curve, DataRecord
+from reprbench.store import Curve, DataRecord, Measurement
 
 LEVELS = (0, 0.2, 0.4)
 KINDS = ("mask", "noise", "blur")
@@ -18,13 +18,13 @@ KINDS = ("mask", "noise", "blur")
 
 def robust(label: str, digest: str, top: float, seed: int = 0):
     measurements = [
-        {
-            "metric": "probe accuracy",
-            "value": top - 10 * level + fold,
-            "unit": "%",
-            "better": "higher",
-            "at": {"fold": fold, "corruption": kind, "level": level},
-        }
+        Measurement(
+            metric="probe accuracy",
+            value=top - 10 * level + fold,
+            unit="%",
+            better="higher",
+            at={"fold": fold, "corruption": kind, "level": level},
+        )
         for kind in KINDS
         for level in LEVELS
         for fold in range(3)

@@ -6,6 +6,7 @@ import json
 import statistics
 
 import pytest
+from msgspec.structs import replace
 from test_store import evaluation, trial
 
 from reprbench.benchmark import Reference
@@ -44,7 +45,7 @@ def test_trials_of_other_data_or_protocols_stand_in_other_tables():
     other = trial("x", digest="e" * 64, protocols=["linear-svm", "knn"], evaluations=[evaluation([1.0], text="knn")])
     tables = make_tables([*trials(), other])
     assert [table.protocol for table in tables] == ["knn", "linear-svm"]
-    limited = trial("y", digest="f" * 64, dataset=other.dataset.model_copy(update={"digest": "other"}))
+    limited = trial("y", digest="f" * 64, dataset=replace(other.dataset, digest="other"))
     assert len(make_tables([*trials(), limited])) == 2
 
 
@@ -83,8 +84,8 @@ def test_a_table_says_everything_a_reader_needs(form):
 def test_controls_and_supervised_rows_are_marked():
     method = trial().method
     marked = [
-        trial("c", method=method.model_copy(update={"control": True}), evaluations=[evaluation([1.0])]),
-        trial("s", method=method.model_copy(update={"supervised": True}), evaluations=[evaluation([1.0])]),
+        trial("c", method=replace(method, control=True), evaluations=[evaluation([1.0])]),
+        trial("s", method=replace(method, supervised=True), evaluations=[evaluation([1.0])]),
     ]
     text = FORMATS["table"](make_tables(marked))
     assert "c ‡" in text

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reprbench.data import load_dataset
+from reprbench.errors import Diverged
 from reprbench.features import View
 from reprbench.learner import Learner, Reconstructs, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
@@ -112,3 +113,16 @@ def test_a_learner_without_a_capability_gets_a_row_that_says_why(dataset, tmp_pa
     evaluation, _ = evaluate(Picky(), Watching, dataset, tmp_path)
     assert evaluation.missing == "picky needs a learner that reconstructs"
     assert evaluation.measurements == []
+
+
+class Broken(Picky):
+    name = "broken"
+    needs = ()
+
+    def evaluate(self, subject, seed):
+        return Outcome([Measurement("mean", 1.0), Measurement("spread", float("inf"))])
+
+
+def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
+    with pytest.raises(Diverged, match="spread is inf"):
+        evaluate(Broken(), Watching, dataset, tmp_path)

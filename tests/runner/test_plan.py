@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from reprbench.protocols.base import make_protocols
 from reprbench.registry import Entry
@@ -18,8 +19,8 @@ def spec(**changes) -> TrialSpec:
         "benchmark": "mine",
         "label": "ae",
         "entry": Entry("ae", "file", "ae.py"),
-        "method": method.model_copy(update=changes.pop("method", {})),
-        "dataset": data.model_copy(update=changes.pop("dataset", {})),
+        "method": replace(method, **changes.pop("method", {})),
+        "dataset": replace(data, **changes.pop("dataset", {})),
         "budget": Budget(epochs=1),
         "seed": 0,
         "protocols": tuple(make_protocols([parse_call("linear-svm")])),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reprbench.report.grid import numbers, under_lines
+from reprbench.report.grid import Footnotes, numbers, under_lines
 from reprbench.report.html.payload import folders_of
-from reprbench.report.rows import Row
+from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
 from reprbench.report.text import capitalised, count_text, decimals_for, memory_text, plus_minus, seconds_text
 
@@ -71,35 +70,34 @@ def make_lines(table: Table) -> Lines:
         Column("evaluation", "Evaluation"),
         Column("memory", "Peak memory"),
     ]
-    footnotes: list[str] = []
+    footnotes: Footnotes = {}
     unit = next((row.unit for row in table.rows if row.unit), "")
     decimals = decimals_for((row.mean for row in table.rows), unit)
-    several = len({seed for row in table.rows for seed in row.seeds}) > 1
+    several = of_several_seeds(table.rows)
     rows = [_line(row, footnotes, several, decimals) for row in table.rows]
     used = [column for column in columns if any(row.cells[column.key].text for row in rows)]
     # On a page the best row is bold, so that its name stays a name.
     under = [
         f"Bold: better than{line.removeprefix(BEST)}" if line.startswith(BEST) else line for line in under_lines(table)
     ]
-    return Lines(used, rows, footnotes, under)
+    return Lines(used, rows, list(footnotes), under)
 
 
-def _line(row: Row, footnotes: list[str], several_seeds: bool, decimals: int) -> Line:
+def _line(row: Row, footnotes: Footnotes, several_seeds: bool, decimals: int) -> Line:
     reasons = [f"{row.status}: {row.reason}"] if row.status not in ("done", "not run") else []
-    seeds = f" (seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))})"
     marks = [("†", "supervised")] if row.supervised else []
     marks += [("‡", "control")] if row.control else []
     return Line(
-        name=f"{row.label}{seeds}" if several_seeds and row.seeds else row.label,
+        name=row_name(row, several_seeds),
         marks=tuple(marks),
-        notes=_notes([*reasons, *row.notes], footnotes),
+        notes=numbers([*reasons, *row.notes], footnotes),
         cells=_cells(row, footnotes, decimals),
         trials=tuple(folders_of(row)),
         status=row.status if row.mean is None else "",
     )
 
 
-def _cells(row: Row, footnotes: list[str], decimals: int) -> dict[str, Cell]:
+def _cells(row: Row, footnotes: Footnotes, decimals: int) -> dict[str, Cell]:
     place, verdict = row.standing.place, row.verdict
     mean = "—" if row.mean is None else plus_minus(row.mean, row.std, decimals)
     interval = "" if row.low is None else f"[{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
@@ -109,12 +107,12 @@ def _cells(row: Row, footnotes: list[str], decimals: int) -> dict[str, Cell]:
         "group": Cell(row.group, row.group or None),
         "result": Cell(f"≈ {mean}" if place == "tie" else mean, row.mean, place if place in ("best", "tie") else ""),
         "interval": Cell(interval, row.low),
-        "reference": Cell(reference, row.reference, notes=_notes(row.references, footnotes)),
+        "reference": Cell(reference, row.reference, notes=numbers(row.references, footnotes)),
         "verdict": Cell(
             str(verdict) if verdict else "",
             str(verdict) if verdict else None,
             verdict.word.replace(" ", "-") if verdict else "",
-            _notes(because, footnotes),
+            numbers(because, footnotes),
         ),
         "features": Cell("" if row.dimension is None else str(row.dimension), row.dimension),
         "parameters": Cell(count_text(row.parameters), row.parameters),
@@ -122,9 +120,3 @@ def _cells(row: Row, footnotes: list[str], decimals: int) -> dict[str, Cell]:
         "evaluation": Cell(seconds_text(row.evaluation_seconds), row.evaluation_seconds),
         "memory": Cell(memory_text(row.peak_memory), row.peak_memory),
     }
-
-
-def _notes(notes: Sequence[str], footnotes: list[str]) -> tuple[int, ...]:
-    """Return the numbers of footnotes, adding those that are new."""
-    numbers(notes, footnotes)
-    return tuple(footnotes.index(note) + 1 for note in notes)

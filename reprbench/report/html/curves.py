@@ -28,23 +28,23 @@ def curve_points(evaluations: Sequence[Evaluation], curve: Curve) -> list[list[f
     """Return [x, mean over folds and seeds, standard deviation (ddof = 0)] for each numeric x, ascending."""
     values: dict[float, list[float]] = {}
     for one in (one for evaluation in evaluations for one in matching(evaluation, curve.metric, curve.at)):
-        x = one["at"].get(curve.x)
-        if _is_number(x):
-            values.setdefault(float(x), []).append(one["value"])
+        x = one.at.get(curve.x)
+        if isinstance(x, int | float) and not isinstance(x, bool):
+            values.setdefault(float(x), []).append(one.value)
     return [[x, *mean_and_spread(values[x])] for x in sorted(values)]
 
 
 def curve_unit(evaluation: Evaluation, curve: Curve) -> str:
     """Return the unit in which a curve's metric is measured."""
-    return next((str(one["unit"]) for one in evaluation.measurements if one["metric"] == curve.metric), "")
+    return next((str(one.unit) for one in evaluation.measurements if one.metric == curve.metric), "")
 
 
 def summaries(evaluation: Evaluation) -> list[tuple[str, str, float, float, int, str]]:
     """Return each metric at each place once: (metric, place, mean, standard deviation, folds, unit)."""
     groups: dict[tuple[str, str, str], list[float]] = {}
     for one in evaluation.measurements:
-        place = _coordinates({name: value for name, value in one["at"].items() if name != FOLD})
-        groups.setdefault((one["metric"], place, one["unit"]), []).append(one["value"])
+        place = _coordinates({name: value for name, value in one.at.items() if name != FOLD})
+        groups.setdefault((one.metric, place, one.unit), []).append(one.value)
     return [
         (metric, place, *mean_and_spread(values), len(values), unit) for (metric, place, unit), values in groups.items()
     ]
@@ -58,7 +58,3 @@ def mean_and_spread(values: list[float]) -> tuple[float, float]:
 
 def _coordinates(at: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(at.items()))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

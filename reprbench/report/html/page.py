@@ -16,7 +16,7 @@ from reprbench import __version__
 from reprbench.report.html.cells import Lines, make_lines
 from reprbench.report.html.payload import MOST_ROWS, Files, folders_of, make_payload
 from reprbench.report.html.thumbnails import embedded, fair_share
-from reprbench.report.rows import Row
+from reprbench.report.rows import Row, of_several_seeds
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
 from reprbench.store import Trial
@@ -136,7 +136,7 @@ def _galleries(tables: Sequence[Table], files: Files) -> list[list[Gallery]]:
     paths: list[Path] = []
     order: list[tuple[int, str, Picture]] = []
     for number, table in enumerate(tables):
-        several = len({seed for row in table.rows for seed in row.seeds}) > 1
+        several = of_several_seeds(table.rows)
         for row in table.rows:
             for folder, file in (
                 (folder, file) for folder, found in files.evaluations(row, table) for file in found.figures

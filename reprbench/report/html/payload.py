@@ -13,7 +13,7 @@ from urllib.parse import quote
 from reprbench.report.html.curves import curve_key, curve_points, curve_title, curve_unit
 from reprbench.report.html.details import Detail, describe
 from reprbench.report.measured import find_evaluation
-from reprbench.report.rows import Row
+from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
 from reprbench.store import TRIAL, Evaluation, Trial
 
@@ -36,7 +36,7 @@ class Files:
     """
 
     def __init__(self, trials: Iterable[Trial], stores: Sequence[Path], beside: Path) -> None:
-        self._trials = {str(trial.folder): trial for trial in trials}
+        self._trials = {trial.folder: trial for trial in trials}
         self._stores, self._beside = stores, beside
 
     def trial(self, folder: str) -> Trial | None:
@@ -88,7 +88,7 @@ class RowData:
     """The numbers of a row, unrounded."""
 
     trials: list[str]
-    label: str
+    name: str
     mark: int
     """Which color and marker stand for the method, on the whole page."""
     mean: float | None
@@ -148,10 +148,11 @@ def make_payload(tables: Sequence[Table], files: Files, figures: dict[str, list[
 
 
 def _table_data(table: Table, marks: dict[str, int]) -> TableData:
+    several = of_several_seeds(table.rows)
     rows = [
         RowData(
             trials=folders_of(row),
-            label=row.label,
+            name=row_name(row, several),
             mark=marks.setdefault(row.label, len(marks)),
             mean=row.mean,
             std=row.std,

@@ -19,6 +19,12 @@ function metricLabel(table) {
   return `${table.metric}${table.unit ? ` (${table.unit})` : ""}`;
 }
 
+// A name of at most `longest` characters; its end stays, which tells seeds apart.
+function shortened(name, longest) {
+  const end = Math.floor(longest / 2);
+  return name.length > longest ? `${name.slice(0, longest - 1 - end)}…${name.slice(-end)}` : name;
+}
+
 // The points that no other is both cheaper and better than, from the cheapest to the dearest.
 function frontOf(points, better) {
   const sign = better === "lower" ? -1 : 1;
@@ -37,7 +43,7 @@ function placeNames(plot, points, area) {
     a >= area.left - 6 && c <= area.right + 6 && b >= area.top - 8 && d <= area.bottom &&
     taken.every(([e, f, g, h]) => c < e || a > g || d < f || b > h);
   for (const { x, y, row } of points) {
-    const width = row.label.length * 6.6 + 2;
+    const width = row.name.length * 6.6 + 2;
     const places = [
       [x + 9, y, "start", [x + 8, y - 7, x + 8 + width, y + 7]],
       [x - 9, y, "end", [x - 8 - width, y - 7, x - 8, y + 7]],
@@ -47,7 +53,7 @@ function placeNames(plot, points, area) {
     const place = places.find(([, , , box]) => free(box));
     if (!place) continue;
     taken.push(place[3]);
-    plot.append(svg("text", { class: "name", x: place[0], y: place[1], dy: "0.32em", "text-anchor": place[2], "aria-hidden": "true" }, row.label));
+    plot.append(svg("text", { class: "name", x: place[0], y: place[1], dy: "0.32em", "text-anchor": place[2], "aria-hidden": "true" }, row.name));
   }
 }
 
@@ -73,7 +79,7 @@ function costChart(table, shownRows) {
       if (row.std) plot.append(svg("line", { class: `bar ${colorClass(row.mark)}`, x1: place, x2: place, y1: y.at(row.mean - row.std), y2: y.at(row.mean + row.std) }));
     }
     for (const point of points) {
-      plot.append(pointAt(point.x, point.y, point.row.mark, `${point.row.label}: ${valueText(table, point.row)}, ${title.toLowerCase()} ${text(point.cost)}`));
+      plot.append(pointAt(point.x, point.y, point.row.mark, `${point.row.name}: ${valueText(table, point.row)}, ${title.toLowerCase()} ${text(point.cost)}`));
     }
     placeNames(plot, points, area);
     return plot;
@@ -96,7 +102,7 @@ function foldChart(table, shownRows) {
     const rows = all.slice(0, MOST_NAMES);
     figure.querySelector(".rest").textContent = all.length > rows.length ? ` The first ${rows.length} of ${all.length} rows.` : "";
     if (!rows.length) return null;
-    const names = Math.min(width * 0.36, 14 + 6.6 * Math.max(...rows.map((row) => row.label.length)));
+    const names = Math.min(width * 0.36, 14 + 6.6 * Math.max(...rows.map((row) => row.name.length)));
     const area = { left: names, right: width - 12, top: 10, bottom: 10 + rows.length * 22 };
     const plot = canvas(width, area.bottom + 46, `${table.metric} in each fold; arrow keys go from row to row`);
     const values = rows.flatMap((row) => [...row.folds, ...(row.reference === null ? [] : [row.reference])]);
@@ -105,10 +111,10 @@ function foldChart(table, shownRows) {
     rows.forEach((row, place) => {
       const y = area.top + 22 * place + 11;
       const longest = Math.floor((names - 8) / 6.4);
-      const label = row.label.length > longest ? `${row.label.slice(0, longest - 1)}…` : row.label;
+      const label = shortened(row.name, longest);
       const low = Math.min(...row.folds);
       const high = Math.max(...row.folds);
-      const spoken = `${row.label}: ${valueText(table, row)}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
+      const spoken = `${row.name}: ${valueText(table, row)}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
       const group = svg("g", { class: `point dots ${colorClass(row.mark)}`, role: "img", "aria-label": spoken, tabindex: "-1" });
       group.append(svg("line", { class: "rule", x1: area.left, x2: area.right, y1: y, y2: y }));
       group.append(svg("text", { class: "name", x: names - 8, y, dy: "0.32em", "text-anchor": "end" }, label));
@@ -139,7 +145,7 @@ function curveChart(table, shownRows) {
     legend.replaceChildren(...first.map(({ row }) => {
       const swatch = svg("svg", { viewBox: "-14 -7 28 14", class: `swatch ${colorClass(row.mark)}`, "aria-hidden": "true" },
         svg("line", { x1: -14, x2: 14, y1: 0, y2: 0, "stroke-dasharray": dash(row.mark) }), svg("path", { d: markerPath(row.mark, 4) }));
-      const entry = button(row.label, { "aria-pressed": String(!off.has(row)) }, () => {
+      const entry = button(row.name, { "aria-pressed": String(!off.has(row)) }, () => {
         if (!off.delete(row)) off.add(row);
         chart.redraw();
         [...legend.children].find((one) => one.row === row)?.focus();
@@ -172,7 +178,7 @@ function curveChart(table, shownRows) {
     for (const { row, points } of lines) {
       for (const [a, mean, std] of points) {
         const spread = std > 0 ? ` ± ${trimmed(std, 3)}` : "";
-        plot.append(pointAt(x.at(a), y.at(mean), row.mark, `${row.label}, ${curve.x_label} ${trimmed(a)}: ${trimmed(mean)}${spread}`, "small"));
+        plot.append(pointAt(x.at(a), y.at(mean), row.mark, `${row.name}, ${curve.x_label} ${trimmed(a)}: ${trimmed(mean)}${spread}`, "small"));
       }
     }
     return plot;

@@ -84,7 +84,7 @@ function openDetails(row) {
     body.replaceChildren(...content.filter(Boolean).map((one) => one.figure || one));
     content.find((one) => one?.redraw)?.redraw();
   };
-  const title = html("h2", { id: "details-title", tabindex: "-1" }, row.label);
+  const title = html("h2", { id: "details-title", tabindex: "-1" }, row.name);
   const sheet = html("div", { class: "sheet" }, html("header", {}, title, button("Close", { class: "close" }, () => dialog.close())));
   if (row.trials.length > 1) {
     const seeds = row.trials.map((trial) => [trial, DATA.details[trial]?.title || trial]);
