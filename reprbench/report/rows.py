@@ -89,7 +89,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
     reference = trial.reference if source.is_first else None
-    unit = str(found[0].unit) if found else ""
+    unit = found[0].unit if found else ""
     why = f"{status}: {reason}" if status != "done" else ""
     deviations = deviations_of(trial.deviations)
     low, high = _interval(summary)
@@ -102,7 +102,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
         std=summary.std if summary else None,
         folds=len(values),
         unit=unit,
-        better=str(found[0].better) if found else "neither",
+        better=found[0].better if found else "neither",
         reference=reference.value if reference else None,
         reference_spread=reference.spread if reference else None,
         dimension=_single(evaluation, "feature dimension"),

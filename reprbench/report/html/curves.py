@@ -36,7 +36,7 @@ def curve_points(evaluations: Sequence[Evaluation], curve: Curve) -> list[list[f
 
 def curve_unit(evaluation: Evaluation, curve: Curve) -> str:
     """Return the unit in which a curve's metric is measured."""
-    return next((str(one.unit) for one in evaluation.measurements if one.metric == curve.metric), "")
+    return next((one.unit for one in evaluation.measurements if one.metric == curve.metric), "")
 
 
 def summaries(evaluation: Evaluation) -> list[tuple[str, str, float, float, int, str]]:
