@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     help="A row for each seed, or the mean over folds and seeds.",
 )
 @click.option(
+    "--test",
+    type=click.Choice(["t", "wilcoxon"]),
+    default="t",
+    show_default=True,
+    help="What tells the best row from others: the corrected resampled t-test, or Wilcoxon's, a second opinion.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
@@ -94,7 +101,7 @@ def _read(stores: tuple[Path, ...], given: dict[str, Any]) -> tuple[list[Table],
         found += trials
     wanted = Wanted(given["benchmarks"], given["methods"], given["datasets"], given["protocols"])
     chosen = sorted(select_trials(found, wanted), key=lambda trial: str(trial.provenance.get("ended", "")))
-    tables = make_tables(chosen, known_benchmarks(chosen, wanted), given["seeds"])
+    tables = make_tables(chosen, known_benchmarks(chosen, wanted), given["seeds"], given["test"])
     return select_tables(tables, wanted), chosen
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from reprbench.report.measured import ByFold, fold_ratio
-from reprbench.report.statistics import corrected_resampled_t_test, holm
+from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
 from reprbench.store import DataRecord
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ALPHA = 0.05
 
 Place = Literal["best", "tie", "other", "untested"]
+Test = Literal["t", "wilcoxon"]
+"""Of the differences by fold: the corrected resampled t-test, or Wilcoxon's, which takes folds for independent."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,17 @@ class Comparison:
     best : the label of the method with the best mean.
     comparisons : their number, which Holm's correction is for.
     ratio : of the folds, see `reprbench.report.statistics`.
+    test : which test it was.
     """
 
     best: str
     comparisons: int
     ratio: float
+    test: Test
 
 
 def compare(
-    rows: Sequence[Row], data: DataRecord, version: int
+    rows: Sequence[Row], data: DataRecord, version: int, test: Test = "t"
 ) -> tuple[dict[tuple[str, ...], Standing], Comparison | None]:
     """Test each method against the one with the best mean; return standings by the rows' keys, and what was tested.
 
@@ -75,12 +79,13 @@ def compare(
         if len(shared) < 2:
             return {}, None
         differences = [methods[best][fold] - methods[other][fold] for fold in shared]
-        p_values.append(corrected_resampled_t_test(differences, ratio).p)
+        result = wilcoxon(differences) if test == "wilcoxon" else corrected_resampled_t_test(differences, ratio)
+        p_values.append(result.p)
     adjusted = dict(zip(others, map(float, holm(p_values)), strict=True))
     standings = {key: Standing("other" if p < ALPHA else "tie", p) for key, p in adjusted.items()}
     alone = all(p < ALPHA for p in adjusted.values())
     standings[best] = Standing("best" if alone else "tie")
-    return standings, Comparison(best[0], len(others), ratio)
+    return standings, Comparison(best[0], len(others), ratio, test)
 
 
 def _competitors(rows: Sequence[Row], version: int) -> dict[tuple[str, ...], ByFold]:

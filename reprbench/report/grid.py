@@ -173,8 +173,12 @@ def _tests(table: Table) -> list[str]:
     tested = table.comparison
     if tested is None:
         return []
+    names = {
+        "t": f"corrected resampled t-test on shared folds (overlap ratio {tested.ratio:.3g})",
+        "wilcoxon": "Wilcoxon's signed ranks on shared folds, as if they were independent",
+    }
     how = (
-        f"corrected resampled t-test on shared folds (overlap ratio {tested.ratio:.3g}), "
+        f"{names[tested.test]}, "
         f"Holm's correction for {tested.comparisons} comparison{'s' if tested.comparisons > 1 else ''}, p < {ALPHA}"
     )
     if "best" in places:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from reprbench.benchmark import Benchmark
-from reprbench.report.comparison import Comparison, compare
+from reprbench.report.comparison import Comparison, Test, compare
 from reprbench.report.marks import mark
 from reprbench.report.rows import Row, Source, make_row, merge_seeds, not_run
 from reprbench.report.statistics import variance_components
@@ -64,7 +64,10 @@ class Table:
 
 
 def make_tables(
-    trials: Iterable[Trial], benchmarks: Mapping[str, Benchmark] | None = None, seeds: Seeds = "apart"
+    trials: Iterable[Trial],
+    benchmarks: Mapping[str, Benchmark] | None = None,
+    seeds: Seeds = "apart",
+    test: Test = "t",
 ) -> list[Table]:
     """Return one table for each benchmark, data and protocol among the trials, rows in the order of their best mean.
 
@@ -75,6 +78,7 @@ def make_tables(
     ----------
     benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
     seeds : whether the seeds of a method are rows of their own or one row.
+    test : which test tells the best row from the others.
     """
     trials = list(trials)
     homes = _homes(trials)
@@ -85,7 +89,7 @@ def make_tables(
             source = Source(trial, _find(trial, protocol), protocol, is_first=place == 0)
             groups.setdefault((trial.benchmark, trial.dataset.digest, home), []).append(source)
     known = benchmarks or {}
-    return [_table(key[2], group, known.get(key[0]), seeds) for key, group in sorted(groups.items())]
+    return [_table(key[2], group, known.get(key[0]), seeds, test) for key, group in sorted(groups.items())]
 
 
 def _own(trial: Trial) -> bool:
@@ -111,7 +115,7 @@ def _name(protocol: str) -> str:
     return protocol.partition("[")[0]
 
 
-def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, seeds: Seeds) -> Table:
+def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, seeds: Seeds, test: Test) -> Table:
     latest = {id(trial) for trial in newest(source.trial for source in group)}
     sources = [source for source in group if id(source.trial) in latest]
     first = next((source for source in sources if source.evaluation), sources[0])
@@ -120,7 +124,7 @@ def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, 
     groups = {row.label or str(row.method): row.group for row in benchmark.methods} if benchmark else {}
     notes, explanations = mark(sources, protocol)
     rows = [make_row(source, groups, own) for source, own in zip(sources, notes, strict=True)]
-    standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0)
+    standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0, test)
     rows = [msgspec.structs.replace(row, standing=standings.get(row.key, row.standing)) for row in rows]
     spread = _seed_spread(rows)
     if seeds == "together":

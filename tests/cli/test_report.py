@@ -51,6 +51,12 @@ def test_several_stores_are_one_report_and_a_broken_file_is_a_warning(report):
     assert "9-99999999" in messages
 
 
+def test_another_test_is_named_under_the_table(report):
+    for words, name in (((), "corrected resampled t-test"), (("--test", "wilcoxon"), "Wilcoxon's signed ranks")):
+        status, text, _ = report("results", "more", *words)
+        assert (status, name in text) == (0, True)
+
+
 def test_selection_seeds_and_output(report, stores):
     status, text, messages = report(
         "results", "more", "--method", "AE", "--seeds", "together", "--format", "json", "-o", "o.json"

@@ -69,6 +69,19 @@ def test_p_values_are_those_of_the_formula_with_holms_correction():
     assert (table.comparison.best, table.comparison.comparisons, table.comparison.ratio) == ("a", 2, 0.25)
 
 
+def test_wilcoxons_test_can_be_asked_for():
+    b, c = 50 + CLOSE + 0.2, 40 + BASE[::-1]
+    (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)], test="wilcoxon")
+    found = {one.label: one.standing.p for one in table.rows}
+    expected = sorted(stats.wilcoxon(51 + BASE - other, zero_method="zsplit").pvalue for other in (b, c))
+    assert sorted([found["b"], found["c"]]) == pytest.approx(
+        [min(1, 2 * expected[0]), max(2 * expected[0], expected[1])]
+    )
+    text = FORMATS["table"]([table])
+    assert "Wilcoxon's signed ranks on shared folds" in text
+    assert "t-test" not in text
+
+
 def test_where_lower_is_better_the_lowest_is_the_best():
     lower = {"measured": {"better": "lower"}}
     trials = [row("a", 50 + BASE, evaluation=lower), row("b", 40 + BASE, evaluation=lower)]
