@@ -109,10 +109,7 @@ def _draw(folder: Path, tables: list[Table], trials: list[Trial]) -> None:
     from reprbench.report.figures import draw_all
     from reprbench.report.ranks import ranks_over_datasets
 
-    ranks = ranks_over_datasets(tables)
-    for one in ranks:
-        click.echo(str(one), err=True)
-    written = draw_all(tables, trials, ranks, folder)
+    written = draw_all(tables, trials, ranks_over_datasets(tables), folder)
     for path in written:
         click.echo(f"wrote {path}", err=True)
     if not written:

@@ -127,7 +127,13 @@ def image_grid(
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure to `path` in one step: the same figure gives the same bytes, at most about 300 kB."""
+    """Write a figure to `path` in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(as_png(figure))
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as PNG: the same figure gives the same bytes, at most about 300 kB."""
     content = _png(figure, DOTS_PER_INCH)
     dots = DOTS_PER_INCH
     while len(content) > LARGEST_BYTES and dots >= 50:
@@ -135,8 +141,7 @@ def save_png(figure: Figure, path: Path) -> None:
         if len(content) > LARGEST_BYTES:
             dots = int(dots * 0.8)
             content = _png(figure, dots)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    return content
 
 
 def _png(figure: Figure, dots: int) -> bytes:

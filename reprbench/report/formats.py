@@ -12,6 +12,7 @@ from reprbench.report.comparison import Standing
 from reprbench.report.grid import Grid, table_grid
 from reprbench.report.latex import as_document
 from reprbench.report.pivot import Pivot, pivot_grid
+from reprbench.report.ranks import ranks_over_datasets
 from reprbench.report.table import Table
 from reprbench.report.text import count_text, json_text, plus_minus, seconds_text
 from reprbench.report.verdict import Verdict
@@ -36,12 +37,13 @@ MARKDOWN = {"best": "**{}**", "tie": "≈ {}", "": "{}"}
 
 def as_terminal(tables: Shown) -> str:
     """Return the tables for a terminal."""
-    return "\n\n".join(_text(_grid(table), "simple", "{}", TERMINAL, "\n") for table in tables)
+    return "\n\n".join([*(_text(_grid(table), "simple", "{}", TERMINAL, "\n") for table in tables), *_ranks(tables)])
 
 
 def as_markdown(tables: Shown) -> str:
     """Return the tables as GitHub's Markdown."""
-    return "\n\n".join(_text(_grid(table), "github", "### {}", MARKDOWN, "\n\n") for table in tables) + "\n"
+    blocks = [_text(_grid(table), "github", "### {}", MARKDOWN, "\n\n") for table in tables]
+    return "\n\n".join([*blocks, *map(_escaped, _ranks(tables))]) + "\n"
 
 
 def as_latex(tables: Shown) -> str:
@@ -76,6 +78,11 @@ FORMATS: dict[str, Callable[[Shown], str]] = {
     "csv": as_csv,
     "json": as_json,
 }
+
+
+def _ranks(tables: Shown) -> list[str]:
+    """Return a line for each protocol whose methods can be ranked over several datasets."""
+    return [str(ranks) for ranks in ranks_over_datasets([table for table in tables if isinstance(table, Table)])]
 
 
 def _grid(table: Table | Pivot, by_group: bool = False) -> Grid:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import re
+from io import BytesIO
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -8,6 +12,8 @@ from test_store import evaluation, trial
 
 from reprbench.protocols.figures import LARGEST_BYTES
 from reprbench.report.figures import draw_all, draw_curves, draw_ranks, panels_of
+from reprbench.report.formats import as_markdown, as_terminal
+from reprbench.report.html import as_html
 from reprbench.report.ranks import Ranks, ranks_over_datasets
 from reprbench.report.table import make_tables
 from reprbench.store import Curve, DataRecord, Measurement
@@ -118,6 +124,21 @@ def test_ranks_are_averaged_over_datasets_of_shared_methods():
     assert dict(ranks.average) == {"a": 1.0, "b": 2.5, "c": 2.5}
     assert ranks.datasets == ("one", "two")
     assert "a 1.00, b 2.50, c 2.50" in str(ranks)
+
+
+def test_ranks_stand_under_the_tables_and_on_the_page(tmp_path):
+    trials = [*on("one", {"<a>": 3.0, "b": 2.0, "c": 1.0}), *on("two", {"<a>": 3.0, "b": 1.0, "c": 2.0})]
+    tables = make_tables(trials)
+    words = "average ranks over one, two: <a> 1.00, b 2.50, c 2.50; Friedman p = "
+    assert words in as_terminal(tables).splitlines()[-1]
+    assert words.replace("<", "\\<") in as_markdown(tables).splitlines()[-1]
+    page = as_html(tables, trials, [tmp_path], tmp_path)
+    assert words.replace("<a>", "&lt;a&gt;") in page
+    content = base64.b64decode(re.search(r'<img src="data:image/png;base64,([^"]+)" alt="Critical', page)[1])
+    assert np.asarray(Image.open(BytesIO(content))).std() > 10
+    alone = make_tables(on("one", {"a": 3.0, "b": 2.0, "c": 1.0}))
+    assert "ranks" not in as_terminal(alone)
+    assert 'id="ranks"' not in as_html(alone, [], [tmp_path], tmp_path)
 
 
 def test_two_methods_or_one_dataset_have_no_ranks():

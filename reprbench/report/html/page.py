@@ -15,7 +15,8 @@ from typing import get_args
 from reprbench import __version__
 from reprbench.report.html.cells import Lines, make_lines
 from reprbench.report.html.payload import MOST_ROWS, Files, folders_of, make_payload
-from reprbench.report.html.thumbnails import embedded, fair_share
+from reprbench.report.html.thumbnails import data_uri, embedded, fair_share
+from reprbench.report.ranks import ranks_over_datasets
 from reprbench.report.rows import Row, of_several_seeds
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
@@ -97,6 +98,7 @@ def as_html(tables: Sequence[Table], trials: Iterable[Trial], stores: Sequence[P
     return environment.get_template("page.html.j2").render(
         title=_title(tables),
         version=__version__,
+        ranks=_ranks(tables),
         groups=[(key, list(group)) for key, group in groupby(results, lambda one: _heading(one.table))],
         failed=sum(row.status not in ("done", "skipped", "not run") for row in _rows(tables)),
         verdicts=_verdicts(tables),
@@ -128,6 +130,17 @@ def _left_out(whole: Table, shown: Table) -> str:
         f"{whole.benchmark}, {whole.protocol}: the last {missing} of {len(whole.rows)} rows are left out; "
         "`reprbench report --format csv` has them all."
     )
+
+
+def _ranks(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Return each protocol's ranks over datasets, if there are several: in words, and their diagram's data URI."""
+    found = ranks_over_datasets(tables)
+    if not found:
+        return []
+    from reprbench.protocols.figures import as_png
+    from reprbench.report.figures import draw_ranks
+
+    return [(str(ranks), data_uri("png", as_png(draw_ranks(ranks)))) for ranks in found]
 
 
 def _galleries(tables: Sequence[Table], files: Files) -> list[list[Gallery]]:

@@ -28,7 +28,7 @@ def embedded(paths: Sequence[Path], budget: int = BUDGET) -> list[str]:
     sizes = [_size(path) for path in shown]
     share = fair_share(sizes, budget)
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda path: _data_uri(path, share), shown))
+        made = list(pool.map(lambda path: _embedded(path, share), shown))
     return made + [""] * (len(paths) - len(shown))
 
 
@@ -50,7 +50,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _data_uri(path: Path, share: int) -> str:
+def _embedded(path: Path, share: int) -> str:
     try:
         content = path.read_bytes()
     except OSError:
@@ -58,7 +58,7 @@ def _data_uri(path: Path, share: int) -> str:
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
         return ""
     if _encoded_size(len(content)) + 32 <= share:
-        return _uri("png", content)
+        return data_uri("png", content)
     return _thumbnail(content, share)
 
 
@@ -79,7 +79,7 @@ def _thumbnail(content: bytes, share: int) -> str:
         buffer = BytesIO()
         smaller.save(buffer, format="WEBP", quality=quality, method=2)
         if _encoded_size(len(buffer.getvalue())) + 32 <= share:
-            return _uri("webp", buffer.getvalue())
+            return data_uri("webp", buffer.getvalue())
     return ""
 
 
@@ -87,5 +87,6 @@ def _encoded_size(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def _uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> str:
+    """Return an image of that kind ("png") as a URI that holds it."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
