@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
+    from reprbench.report.text import json_text
     from reprbench.store import Store, to_json
 
     path = Path(trial)
@@ -31,8 +31,8 @@ def command(trial: str, store: Path, form: str) -> None:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
         raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
     folder, content = found[0]
-    text = json.dumps(to_json(content), indent=2) if form == "json" else "\n".join(_lines(folder, content))
-    click.echo(text)
+    text = json_text(to_json(content)) if form == "json" else "\n".join(_lines(folder, content))
+    click.echo(text.rstrip("\n"))
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
