@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.folds import named_generator, stratified_rows
@@ -19,11 +23,9 @@ def load_digits(request: Request) -> Dataset:
 
     A quarter of them, stratified and the same for everybody, is the test split. The values 0 … 16 become 0 … 255.
     """
-    from sklearn import datasets  # type: ignore[import-untyped, unused-ignore]
-
-    digits = datasets.load_digits()
-    pixels = np.round(digits.data.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = digits.target.astype(np.int64)
+    table = _table()
+    pixels = np.round(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = table[:, -1].astype(np.int64)
     test = stratified_rows(labels, round(_TEST_SHARE * len(labels)), named_generator("digits test"))
     train = np.setdiff1d(np.arange(len(labels)), test)
     return assemble(
@@ -40,3 +42,17 @@ def load_digits(request: Request) -> Dataset:
             "test rows": hashlib.sha256(test.astype("<i8").tobytes()).hexdigest(),
         },
     )
+
+
+def _table() -> NDArray[Any]:
+    """Return a row for each image: its 64 values and its label.
+
+    Importing scikit-learn takes longer than a small trial does: its file is read without that, where it is found.
+    """
+    package = find_spec("sklearn")
+    path = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    if path.is_file():
+        return np.loadtxt(path, delimiter=",")
+    from sklearn import datasets  # type: ignore[import-untyped, unused-ignore]
+
+    return np.column_stack(datasets.load_digits(return_X_y=True))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -33,3 +35,14 @@ def test_a_quarter_is_the_test_split_by_class(load: Callable[..., Dataset]) -> N
 def test_digits_are_the_same_for_everybody(load: Callable[..., Dataset]) -> None:
     assert load("digits").digest == load("digits", cache="elsewhere").digest
     assert load("digits").notes == ()
+
+
+def test_scikit_learn_is_imported_only_where_its_file_is_not_found(load: Callable[..., Dataset], monkeypatch) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from reprbench.data import load_dataset
+        print(load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).digest, "sklearn" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    monkeypatch.setattr("reprbench.data.digits.find_spec", lambda name: None)
+    assert done.stdout.split() == [load("digits").digest, "False"]
