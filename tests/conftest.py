@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from common import REPOSITORY
 
+from reprbench.cli.main import main
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+Here = Callable[..., SimpleNamespace]
 
 
 @pytest.fixture
@@ -31,6 +35,23 @@ def cli(tmp_path: Path) -> Cli:
         return subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
         )
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Like `cli`, in this process: starting one takes longer than most of what is asked of it."""
+
+    def run(*words: str, cwd: Path = tmp_path, **environment: str) -> SimpleNamespace:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["reprbench", *words])
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return SimpleNamespace(returncode=end.value.code, stdout=output.out, stderr=output.err)
 
     return run
 

@@ -2,36 +2,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_store import evaluation, trial
 
-from reprbench.cli.main import main
 from reprbench.store import Store, Trial
 
 FOLDS = np.random.default_rng(0).normal(60, 1, 10).round(2)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
-    """Like `cli`, in this process: starting one takes longer than a comparison."""
-
-    def run(*words: str, cwd: Path = tmp_path, **environment: str) -> SimpleNamespace:
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["reprbench", *words])
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return SimpleNamespace(returncode=end.value.code, stdout=output.out, stderr=output.err)
-
-    return run
 
 
 def write(folder: Path, shift: float = 0.0, label: str = "ae", **changes) -> Trial:

@@ -57,40 +57,42 @@ def assert_refused(done, *words: str) -> None:
     ],
     ids=lambda value: " ".join(value) if value and value[0] in ("run", "report", "show", "reprot", "data") else "",
 )
-def test_a_mistake_is_one_clear_message(cli, tmp_path, words, said):
-    assert_refused(cli(*words, REPRBENCH_DATA=""), *said)
+def test_a_mistake_is_one_clear_message(here, tmp_path, words, said):
+    assert_refused(here(*words, REPRBENCH_DATA=""), *said)
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"\xff\xfe\x00", b"title: only"])
-def test_a_benchmark_that_cannot_be_read(cli, tmp_path, content):
+def test_a_benchmark_that_cannot_be_read(here, tmp_path, content):
     (tmp_path / "mine.yaml").write_bytes(content)
-    assert_refused(cli("run", "--benchmark", "mine.yaml"), "mine.yaml")
+    assert_refused(here("run", "--benchmark", "mine.yaml"), "mine.yaml")
 
 
-def test_two_plugins_of_one_name(cli, plugin):
+def test_two_plugins_of_one_name(here, plugin):
     one, two = plugin("one.py", GOOD), plugin("two.py", GOOD + "x = 1\n")
-    assert_refused(cli("run", "--methods", "same", "--plugin", str(one), "--plugin", str(two)), str(one), str(two))
+    assert_refused(here("run", "--methods", "same", "--plugin", str(one), "--plugin", str(two)), str(one), str(two))
 
 
-def test_a_store_that_is_a_file(cli, tmp_path):
+def test_a_store_that_is_a_file(here, tmp_path):
     (tmp_path / "file").write_text("")
-    assert_refused(cli("run", "--methods", "ae", "--store", "file"), "file", "is a file")
-    assert_refused(cli("report", "file"), "is a file")
+    assert_refused(here("run", "--methods", "ae", "--store", "file"), "file", "is a file")
+    assert_refused(here("report", "file"), "is a file")
 
 
-def test_a_store_without_permission(cli, tmp_path):
+def test_a_store_without_permission(here, tmp_path):
     # A folder below a file cannot be made by anybody, root included.
     (tmp_path / "file").write_text("")
-    assert_refused(cli("run", "--methods", "raw-pixels", "--store", "file/below"), "file/below", "cannot be written")
+    assert_refused(here("run", "--methods", "raw-pixels", "--store", "file/below"), "file/below", "cannot be written")
 
 
-def test_an_empty_store(cli, tmp_path):
+def test_an_empty_store(cli, here, tmp_path):
     (tmp_path / "results").mkdir()
-    assert_refused(cli("report"), "no trials")
+    # Once as a process of its own, whose status is the shell's.
+    for run in (cli, here):
+        assert_refused(run("report"), "no trials")
 
 
-def test_a_truncated_idx_file(cli, tmp_path):
+def test_a_truncated_idx_file(here, tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()
     images = struct.pack(">IIII", 2051, 100, 28, 28) + bytes(100 * 784 - 1)
@@ -98,12 +100,12 @@ def test_a_truncated_idx_file(cli, tmp_path):
     for split in ("train", "t10k"):
         (folder / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(labels)
-    done = cli("run", "--methods", "ae", "--dataset", "mnist", "--data-dir", str(tmp_path))
+    done = here("run", "--methods", "ae", "--dataset", "mnist", "--data-dir", str(tmp_path))
     assert_refused(done, "images-idx3-ubyte")
 
 
-def test_images_of_the_wrong_size(cli, tmp_path):
+def test_images_of_the_wrong_size(here, tmp_path):
     small = np.zeros((20, 5, 5), dtype=np.uint8)
     labels = np.arange(20) % 2
     np.savez(tmp_path / "small.npz", x_train=small, y_train=labels, x_test=small, y_test=labels)
-    assert_refused(cli("run", "--methods", "ae", "--dataset", "npz[path=small.npz]", "--data-dir", str(tmp_path)), "8")
+    assert_refused(here("run", "--methods", "ae", "--dataset", "npz[path=small.npz]", "--data-dir", str(tmp_path)), "8")
