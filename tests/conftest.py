@@ -1,4 +1,4 @@
-"""Fixtures that many tests share."""
+"""How the tests are shared among processes, and the fixtures that many of them share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,53 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from common import REPOSITORY
+from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from reprbench.cli.main import main
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., SimpleNamespace]
+
+# An example may take longer beside other tests than the deadline that Hypothesis sets.
+settings.register_profile("beside others", deadline=None)
+settings.load_profile("beside others")
+
+
+# -- the whole suite runs on every core -------------------------------------------------------------------------------
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Start a worker for every core, each and what it starts with one thread; what is less than all runs here."""
+    if [Path(argument).resolve() for argument in config.args] != [(REPOSITORY / "tests").resolve()]:
+        return 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return os.cpu_count() or 1
+
+
+class PagesTogether(LoadScopeScheduling):
+    """Gives workers one test after the other, but one of them all pages of the documentation: they share a folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "pages" if "::test_what_a_page_shows_works[" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PagesTogether:
+    """The scope with the most tests, the pages, begins first."""
+    return PagesTogether(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let workers begin with what takes long, so that they end together."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+# -- fixtures ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
