@@ -83,7 +83,8 @@ def test_every_installed_method_is_among_these():
 
 @each_method
 def test_it_conforms(cls):
-    findings = check_learner(cls, small(cls))
+    # 48 images in batches of 20: the last one of an epoch is smaller.
+    findings = check_learner(cls, small(cls, **({"batch_size": 20} if cls in TRAINED else {})))
     assert [(found.check, found.shape, found.problem) for found in findings if found.problem] == []
 
 
