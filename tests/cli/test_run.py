@@ -92,30 +92,30 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
 
 
 def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
-    words = ("run", "--methods", "pca", "--limit", "150", "--protocols")
+    words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
-    (first,) = tmp_path.glob("results/adhoc/pca/*/figures/knn-*.png")
+    (first,) = tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png")
     before = first.read_bytes()
     assert before.startswith(b"\x89PNG")
     done = cli(*words, "knn,code-stats")
     assert done.returncode == 0, done.stderr
-    stored = trials(tmp_path)["pca"]
+    stored = trials(tmp_path)["raw-pixels"]
     named = [name for evaluation in stored["evaluations"] for name in evaluation["figures"]]
     assert len(named) >= 2
     assert {path.name for path in first.parent.iterdir()} == {Path(name).name for name in named}
     assert first.read_bytes() == before
     shown = cli("show", stored["hash"][:8])
-    assert str(Path("results", "adhoc", "pca")) in shown.stdout
+    assert str(Path("results", "adhoc", "raw-pixels")) in shown.stdout
     assert "figure: " in shown.stdout
 
 
 def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_path):
-    words = ("run", "--methods", "pca", "--limit", "150", "--protocols")
+    words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
     assert cli(*words, "knn[k=3]").returncode == 0
-    stored = trials(tmp_path)["pca"]
+    stored = trials(tmp_path)["raw-pixels"]
     assert {evaluation["text"] for evaluation in stored["evaluations"]} == {"knn", "knn[k=3]"}
-    assert len(list(tmp_path.glob("results/adhoc/pca/*/figures/knn-*.png"))) == 2
+    assert len(list(tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png"))) == 2
 
 
 def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
@@ -223,7 +223,7 @@ THREE = (
     "--set",
     "batch_size=2",
     "--epochs",
-    "12",
+    "4",
 )
 
 
