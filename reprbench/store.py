@@ -60,6 +60,8 @@ class DataRecord(_Part, kw_only=True):
     test: int
     classes: int
     folds: int
+    fold_size: int | None = None
+    """Images of a fold, on average; unknown in trials from before it was written down."""
 
 
 class Measurement(msgspec.Struct, frozen=True):

@@ -33,10 +33,10 @@ def by_fold(measurements: list[Measurement]) -> ByFold:
 def fold_ratio(data: DataRecord) -> float:
     """Return ρ/(1 − ρ) for the folds of a dataset (see `reprbench.report.statistics`).
 
-    The store does not keep the size of the folds; it follows from how all datasets get theirs: 100 images a class, at
-    most four fifths of the training split (`reprbench.data.folds`); STL-10's own folds are of that size too.
+    Older trials do not say how large the folds are: 100 images a class, at most four fifths of the training split
+    (`reprbench.data.folds`), which is right for classes of one size.
     """
-    size = min(IMAGES_A_CLASS * data.classes, 0.8 * data.train)
+    size = data.fold_size or min(IMAGES_A_CLASS * data.classes, 0.8 * data.train)
     return overlap_ratio(size, data.train)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from reprbench.benchmark import Benchmark, Row
@@ -210,4 +211,5 @@ def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
         test=len(dataset.test),
         classes=len(dataset.classes),
         folds=len(dataset.folds),
+        fold_size=round(fmean(map(len, dataset.folds))) if dataset.folds else None,
     )
