@@ -39,6 +39,7 @@ def test_the_main_job_makes_a_table_and_a_second_run_nothing(cli, tmp_path):
     for row in rows.values():
         assert row["status"] == "done"
         assert "limit 150" in row["deviations"]
+        assert (row["dataset"]["train"], row["dataset"]["fold_size"]) == (150, 120)
         assert row["provenance"]["versions"]["torch"]
         accuracies = [m["value"] for m in row["evaluations"][0]["measurements"] if m["metric"] == "accuracy"]
         assert len(accuracies) == 10
