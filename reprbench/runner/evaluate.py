@@ -121,9 +121,12 @@ class Evaluator:
 
     def _draw(self, protocol: str, identity: str, figures: Mapping[str, Figure]) -> list[str]:
         """Write the figures as PNG files; return their names in the trial's folder."""
+        names: list[str] = []
+        if not figures:
+            # Importing matplotlib takes longer than a small evaluation.
+            return names
         from reprbench.protocols.figures import save_png
 
-        names = []
         for name, figure in figures.items():
             names.append(f"{FIGURES}/{protocol}-{identity[:8]}-{name}.png")
             save_png(figure, self._folder / names[-1])
