@@ -83,11 +83,13 @@ def command(**given: Any) -> int:
     """  # noqa: D301 - click reads \b, not backslash-b
     from reprbench.files import write_text
     from reprbench.report.compare_text import FORMATS
+    from reprbench.store import collector_paused
 
-    report, problems = _compare(given)
+    with collector_paused():
+        report, problems = _compare(given)
+        text = FORMATS[given["form"]](report)
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
-    text = FORMATS[given["form"]](report)
     if (output := given["output"]) is None:
         click.echo(text.rstrip("\n"))
     else:

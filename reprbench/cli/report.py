@@ -58,6 +58,7 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
     from reprbench.files import write_text
     from reprbench.report.formats import FORMATS
     from reprbench.report.pivot import make_pivots, parse_question
+    from reprbench.store import collector_paused
 
     stores = stores or (Path("results"),)
     if given["form"] == "html" and given["pivot"]:
@@ -66,21 +67,23 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
         raise UserError(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
         )
-    tables, trials = _read(stores, given)
-    shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
-    if given["form"] == "html":
-        from reprbench.report.html import as_html
+    # For as long as the command takes: nearly all it makes is needed until its end.
+    with collector_paused():
+        tables, trials = _read(stores, given)
+        shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
+        if given["form"] == "html":
+            from reprbench.report.html import as_html
 
-        text = as_html(tables, trials, stores, output.parent if output else Path())
-    else:
-        text = FORMATS[given["form"]](shown)
-    if output is None:
-        click.echo(text.rstrip("\n"))
-    else:
-        write_text(output, text if text.endswith("\n") else text + "\n")
-        click.echo(f"wrote {output}", err=True)
-    if figures is not None:
-        _draw(figures, tables, trials)
+            text = as_html(tables, trials, stores, output.parent if output else Path())
+        else:
+            text = FORMATS[given["form"]](shown)
+        if output is None:
+            click.echo(text.rstrip("\n"))
+        else:
+            write_text(output, text if text.endswith("\n") else text + "\n")
+            click.echo(f"wrote {output}", err=True)
+        if figures is not None:
+            _draw(figures, tables, trials)
 
 
 def _read(stores: tuple[Path, ...], given: dict[str, Any]) -> tuple[list[Table], list[Trial]]:

@@ -17,9 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.matching import (
@@ -34,7 +36,7 @@ from reprbench.report.matching import (
     read_rows,
 )
 from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
-from reprbench.store import Store, collector_paused
+from reprbench.store import Store
 
 ALPHA = 0.05
 """The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
@@ -59,7 +61,7 @@ class Settings:
     ignore_seeds: bool = False
 
 
-class Comparison(NamedTuple):
+class Comparison(Struct, frozen=True):
     """One measurement of one row in both stores.
 
     Attributes
@@ -140,13 +142,12 @@ def compare(base: Store, new: Store, settings: Settings, problems: list[str]) ->
     UserError
         If a metric is named that neither store has.
     """
-    with collector_paused():
-        metrics: set[str] = set()
-        before, after = (
-            read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics) for store in (base, new)
-        )
-        _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
-        return compare_rows(match(before, after), settings)
+    metrics: set[str] = set()
+    before, after = (
+        read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics) for store in (base, new)
+    )
+    _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
+    return compare_rows(match(before, after), settings)
 
 
 def compare_rows(matched: Matched, settings: Settings) -> Report:
@@ -178,7 +179,7 @@ def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
         verdict = "same"
     if comparison.better == "neither" or (adjusted is None and comparison.of_other_seeds and not comparison.tolerance):
         verdict = "not judged"
-    return comparison._replace(adjusted=adjusted, verdict=verdict)
+    return replace(comparison, adjusted=adjusted, verdict=verdict)
 
 
 def _compare_pair(pair: Pair, settings: Settings) -> list[Comparison]:
@@ -213,7 +214,7 @@ def _compare_pair(pair: Pair, settings: Settings) -> list[Comparison]:
 
 
 def _unmeasured(about: Comparison, verdict: Verdict, note: str) -> Comparison:
-    return about._replace(verdict=verdict, notes=(note, *about.notes))
+    return replace(about, verdict=verdict, notes=(note, *about.notes))
 
 
 def _row_notes(pair: Pair) -> list[str]:
@@ -238,12 +239,13 @@ def _compare_series(
     named: dict[str, Any] = {"metric": metric, "at": at, "unit": known.unit, "better": known.better}
     if not sides[1]:
         verdict: Verdict = "not judged" if known.better == "neither" else "worse"
-        return _unmeasured(about._replace(**named), verdict, "not measured in NEW")
+        return _unmeasured(replace(about, **named), verdict, "not measured in NEW")
     folds = _shared_folds([*sides[0], *sides[1]])
     if not folds:
-        return _unmeasured(about._replace(**named), "not judged", "no fold is shared")
+        return _unmeasured(replace(about, **named), "not judged", "no fold is shared")
     base, new = ([[series.values[fold] for fold in folds] for series in side] for side in sides)
-    return about._replace(
+    return replace(
+        about,
         **named,
         base=_mean(base),
         new=_mean(new),

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import asdict
+
 from reprbench.report.compare import ALPHA, ORDER, Comparison, Report
 from reprbench.report.matching import RowKey
 from reprbench.report.text import json_text
@@ -35,10 +37,10 @@ def as_json(report: Report) -> str:
         "status": report.status,
         "counts": {verdict: report.count(verdict) for verdict in ORDER},
         "comparisons": [
-            {**comparison._asdict(), "difference": comparison.difference} for comparison in report.comparisons
+            {**asdict(comparison), "difference": comparison.difference} for comparison in report.comparisons
         ],
-        "only_base": [row._asdict() for row in report.only_base],
-        "only_new": [row._asdict() for row in report.only_new],
+        "only_base": [asdict(row) for row in report.only_base],
+        "only_new": [asdict(row) for row in report.only_new],
         "notes": report.notes,
     }
     return json_text(content)

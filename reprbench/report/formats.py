@@ -99,13 +99,13 @@ def _records(table: Table | Pivot) -> list[dict[str, object]]:
             for column, cell in zip(table.columns, row.cells, strict=True)
             if cell
         ]
-    shared = dict(vars(table))
-    for name in ("rows", "references", "comparison", "seeds", "explanations", "order"):
-        shared.pop(name)
-    rows = [{**shared, **msgspec.structs.asdict(row)} for row in table.rows]
-    return [
-        {name: value for key, content in row.items() for name, value in _flat(key, content).items()} for row in rows
-    ]
+    elsewhere = ("rows", "references", "comparison", "seeds", "explanations", "order")
+    shared = _flattened({name: value for name, value in vars(table).items() if name not in elsewhere})
+    return [{**shared, **_flattened(msgspec.structs.asdict(row))} for row in table.rows]
+
+
+def _flattened(record: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for key, content in record.items() for name, value in _flat(key, content).items()}
 
 
 def _flat(name: str, value: object) -> dict[str, object]:
@@ -144,8 +144,9 @@ def _text(grid: Grid, style: str, heading: str, emphasis: Mapping[str, str], bla
     return f"{heading.format(escape(grid.title))}\n\n{body}\n\n" + blank.join(under)
 
 
+_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\|*_`<"})
+
+
 def _escaped(text: str) -> str:
     """Return text that GitHub's Markdown shows as it is, in a cell too."""
-    for sign in ("\\", "|", "*", "_", "`", "<"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return text.translate(_ESCAPES)

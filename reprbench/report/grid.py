@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from reprbench.report.comparison import ALPHA
 from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
@@ -29,8 +31,7 @@ Footnotes = dict[str, int]
 """Notes and their numbers, from 1."""
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A text, and whether it is the best of its column or tied with the best."""
 
     text: str

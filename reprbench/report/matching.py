@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reprbench.report.measured import fold_ratio, matching
 from reprbench.report.text import place_text
@@ -27,17 +29,16 @@ class Selection:
     metrics: tuple[str, ...] = ()
     every: bool = False
 
-    def of(self, evaluation: Evaluation) -> Iterator[Measurement]:
-        """Yield the measurements that are compared."""
+    def of(self, evaluation: Evaluation) -> list[Measurement]:
+        """Return the measurements that are compared."""
         if self.every:
-            yield from (m for m in evaluation.measurements if m.better != "neither")
-        elif self.metrics:
-            yield from (m for m in evaluation.measurements if m.metric in self.metrics)
-        else:
-            yield from matching(evaluation, evaluation.headline, evaluation.headline_at)
+            return [m for m in evaluation.measurements if m.better != "neither"]
+        if self.metrics:
+            return [m for m in evaluation.measurements if m.metric in self.metrics]
+        return matching(evaluation, evaluation.headline, evaluation.headline_at)
 
 
-class Series(NamedTuple):
+class Series(Struct, frozen=True):
     """The values of one metric at the same coordinates.
 
     Attributes
@@ -54,7 +55,7 @@ class Series(NamedTuple):
     values: dict[str, float]
 
 
-class RowKey(NamedTuple):
+class RowKey(Struct, frozen=True):
     """What makes a row that row, whatever code ran; `seed` is None where rows are taken over their seeds."""
 
     benchmark: str
@@ -65,7 +66,7 @@ class RowKey(NamedTuple):
     seed: int | None
 
 
-class Origin(NamedTuple):
+class Origin(Struct, frozen=True):
     """Where numbers came from, in the respects in which those of two stores may differ."""
 
     code: str
@@ -73,7 +74,7 @@ class Origin(NamedTuple):
     machine: str
 
 
-class Result(NamedTuple):
+class Result(Struct, frozen=True):
     """What one trial says under one protocol.
 
     Attributes
@@ -132,7 +133,7 @@ def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool,
                 newest[key] = result
     rows: defaultdict[RowKey, defaultdict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for (row, protocol), result in sorted(newest.items(), key=lambda item: item[1].seed):
-        rows[row._replace(seed=None) if ignore_seeds else row][protocol].append(result)
+        rows[replace(row, seed=None) if ignore_seeds else row][protocol].append(result)
     # Plain dicts: asking one for what it lacks adds nothing.
     return {row: dict(results) for row, results in rows.items()}
 
@@ -161,7 +162,7 @@ def _unique(rows: Iterable[RowKey]) -> dict[RowKey, RowKey]:
     """Return the rows by what remains of their keys without the call, as far as that is theirs alone."""
     named: dict[RowKey, list[RowKey]] = defaultdict(list)
     for row in rows:
-        named[row._replace(call="")].append(row)
+        named[replace(row, call="")].append(row)
     return {name: group[0] for name, group in named.items() if len(group) == 1}
 
 
@@ -200,9 +201,10 @@ def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> 
     metrics.update({m.metric for m in evaluation.measurements})
     for m in selection.of(evaluation):
         place = place_text((name, m.at[name]) for name in sorted(m.at) if name != FOLD) if len(m.at) > 1 else ""
-        if (m.metric, place) not in found:
-            found[m.metric, place] = Series(m.metric, place, m.unit, m.better, {})
-        found[m.metric, place].values[str(m.at.get(FOLD, ""))] = m.value
+        series = found.get((m.metric, place))
+        if series is None:
+            series = found[m.metric, place] = Series(m.metric, place, m.unit, m.better, {})
+        series.values[str(m.at.get(FOLD, ""))] = m.value
     return found
 
 
@@ -221,7 +223,7 @@ def _origin(trial: Trial) -> Origin:
 
 def _part(provenance: Mapping[str, object], name: str) -> Mapping[str, object]:
     found = provenance.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def differing(before: Sequence[Result], after: Sequence[Result]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reprbench.data.folds import IMAGES_A_CLASS
 from reprbench.report.statistics import overlap_ratio
 from reprbench.store import DataRecord, Evaluation, Measurement, Trial
 
@@ -33,10 +32,10 @@ def by_fold(measurements: list[Measurement]) -> ByFold:
 def fold_ratio(data: DataRecord) -> float:
     """Return ρ/(1 − ρ) for the folds of a dataset (see `reprbench.report.statistics`).
 
-    Older trials do not say how large the folds are: 100 images a class, at most four fifths of the training split
-    (`reprbench.data.folds`), which is right for classes of one size.
+    Older trials do not say how large the folds are: 100 images a class, at most four fifths of the training split, as
+    they were drawn then. That is right for classes of one size.
     """
-    size = data.fold_size or min(IMAGES_A_CLASS * data.classes, 0.8 * data.train)
+    size = data.fold_size or min(100 * data.classes, 0.8 * data.train)
     return overlap_ratio(size, data.train)
 
 
