@@ -281,6 +281,8 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if not hasattr(value, "item"):
+        raise TypeError(f"{value!r} is neither a text nor a number")
     # A number of NumPy's or PyTorch's: measurements may come from any plugin.
     return value.item()
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
-from reprbench.errors import Diverged
+from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
 from reprbench.runner.plan import digest
-from reprbench.store import Evaluation
+from reprbench.store import Evaluation, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +86,6 @@ class Evaluator:
             self._job.device,
         )
         outcome = protocol.evaluate(subject, self._job.seed)
-        for one in outcome.measurements:
-            if not math.isfinite(one.value):
-                raise Diverged(f"{one.metric} is {one.value}")
         evaluation.figures = self._draw(protocol.name, evaluation.hash, outcome.figures)
         # The fits of a supervised learner happen inside; they are counted as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
@@ -95,7 +94,7 @@ class Evaluator:
         evaluation.missing = outcome.missing or None
         evaluation.headline_at = outcome.headline_at
         evaluation.curves = outcome.curves
-        return evaluation
+        return _as_stored(evaluation)
 
     def _features(self, asked: Features) -> Matrix:
         """Return the features that are asked for, and see to it that the other views of the same rows are there."""
@@ -131,6 +130,18 @@ class Evaluator:
             names.append(f"{FIGURES}/{protocol}-{identity[:8]}-{name}.png")
             save_png(figure, self._folder / names[-1])
         return names
+
+
+def _as_stored(evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation as the store will read it: what a protocol did wrong is told while others can go on."""
+    try:
+        for one in evaluation.measurements:
+            if not math.isfinite(one.value):
+                raise Diverged(f"{one.metric} is {one.value}")
+        content = json.dumps(to_json(evaluation), allow_nan=False)
+        return msgspec.json.decode(content, type=Evaluation)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"what {evaluation.text} yields cannot be stored: {error}") from None
 
 
 def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:

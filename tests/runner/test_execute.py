@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reprbench.data import load_dataset
-from reprbench.errors import Diverged
+from reprbench.errors import Diverged, UserError
 from reprbench.features import View
 from reprbench.learner import Learner, Reconstructs, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
@@ -115,14 +115,41 @@ def test_a_learner_without_a_capability_gets_a_row_that_says_why(dataset, tmp_pa
     assert evaluation.measurements == []
 
 
-class Broken(Picky):
-    name = "broken"
-    needs = ()
+def yields(what):
+    """A protocol that finds this."""
 
-    def evaluate(self, subject, seed):
-        return Outcome([Measurement("mean", 1.0), Measurement("spread", float("inf"))])
+    class Yields(Protocol):
+        name = "yields"
+        version = 1
+        headline = "mean"
+
+        def evaluate(self, subject, seed):
+            return Outcome([Measurement("mean", 1.0), what])
+
+    return Yields()
 
 
 def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
     with pytest.raises(Diverged, match="spread is inf"):
-        evaluate(Broken(), Watching, dataset, tmp_path)
+        evaluate(yields(Measurement("spread", float("inf"))), Watching, dataset, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        (Measurement("spread", 1.0, better="Higher"), r"'Higher' - at `\$.measurements\[1\].better`"),
+        (Measurement("spread", "1.0"), "real number, not str"),
+        (Measurement("spread", 1.0, at={"level": float("nan")}), "not JSON compliant"),
+        (Measurement("spread", 1.0, at={"level": object()}), "neither a text nor a number"),
+    ],
+)
+def test_what_cannot_be_stored_is_told_where_it_is_made(what, told, dataset, tmp_path):
+    with pytest.raises(UserError, match=f"what yields.* cannot be stored: .*{told}"):
+        evaluate(yields(what), Watching, dataset, tmp_path)
+
+
+def test_numbers_of_numpy_become_plain_ones(dataset, tmp_path):
+    what = Measurement("spread", np.float32(0.5), at={"level": np.int64(3)})
+    evaluation, _ = evaluate(yields(what), Watching, dataset, tmp_path)
+    assert evaluation.measurements[1] == Measurement("spread", 0.5, at={"level": 3})
+    assert type(evaluation.measurements[1].value) is float
