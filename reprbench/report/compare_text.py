@@ -160,8 +160,8 @@ def _only(store: str, rows: Sequence[RowKey]) -> list[str]:
     if not rows:
         return []
     names = [f"{row.benchmark}: {row.label}{'' if row.seed is None else f' (seed {row.seed})'}" for row in rows]
-    rest = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return [f"only in {store}, not compared ({len(names)}): {', '.join(names[:LISTED])}{rest}"]
+    rest = f"; and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return [f"only in {store}, not compared ({len(names)}): {'; '.join(names[:LISTED])}{rest}"]
 
 
 def _plain(text: str) -> str:

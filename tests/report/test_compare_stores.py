@@ -12,7 +12,7 @@ from test_store import evaluation, trial
 
 from reprbench.errors import UserError
 from reprbench.report.compare import Report, Settings, compare
-from reprbench.report.compare_text import ROWS, as_json, as_markdown, as_terminal, sentence
+from reprbench.report.compare_text import LISTED, ROWS, as_json, as_markdown, as_terminal, sentence
 from reprbench.report.matching import Selection
 from reprbench.report.measured import fold_ratio
 from reprbench.report.statistics import seeds_t_test
@@ -153,6 +153,14 @@ def test_rows_of_one_store_alone_are_told_and_not_worse(tmp_path):
     text = as_terminal(report)
     assert "only in BASE, not compared (1): mine: old (seed 0)" in text
     assert "only in NEW, not compared (2)" in text
+
+
+def test_of_many_rows_that_one_store_has_alone_some_are_named(tmp_path):
+    both = row(FOLDS, "both")
+    report = compared(tmp_path, [both, *(row(FOLDS, f"old {n:02}, of {LISTED}") for n in range(LISTED + 3))], [both])
+    (line,) = (line for line in as_terminal(report).splitlines() if line.startswith("only in BASE"))
+    assert line.count("; mine: old") == LISTED - 1, "labels may have commas"
+    assert line.endswith("; and 3 more")
 
 
 @pytest.mark.parametrize(
