@@ -249,13 +249,13 @@ def _compare_series(
         **named,
         base=_mean(base),
         new=_mean(new),
-        folds=0 if folds == [""] else len(folds),
+        folds=0 if folds == [None] else len(folds),
         p=None if known.better == "neither" else _p_value(base, new, before[0].ratio, settings.ignore_seeds),
         tolerance=settings.tolerances.get(metric, 0.0),
     )
 
 
-def _shared_folds(series: Sequence[Series]) -> list[str]:
+def _shared_folds(series: Sequence[Series]) -> list[int | None]:
     """Return the folds that all have, in the order of the first."""
     shared = set(series[0].values).intersection(*(other.values for other in series[1:]))
     return [fold for fold in series[0].values if fold in shared]

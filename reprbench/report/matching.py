@@ -45,14 +45,14 @@ class Series(Struct, frozen=True):
     ----------
     metric, unit, better : as measured.
     at : the coordinates besides the fold, in words.
-    values : by fold; by "" what belongs to no fold.
+    values : by fold; by None what belongs to no fold.
     """
 
     metric: str
     at: str
     unit: str
     better: str
-    values: dict[str, float]
+    values: dict[int | None, float]
 
 
 class RowKey(Struct, frozen=True):
@@ -200,11 +200,12 @@ def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> 
     found: dict[tuple[str, str], Series] = {}
     metrics.update({m.metric for m in evaluation.measurements})
     for m in selection.of(evaluation):
-        place = place_text((name, m.at[name]) for name in sorted(m.at) if name != FOLD) if len(m.at) > 1 else ""
+        at = m.at
+        place = place_text((name, at[name]) for name in sorted(at) if name != FOLD) if len(at) > 1 else ""
         series = found.get((m.metric, place))
         if series is None:
             series = found[m.metric, place] = Series(m.metric, place, m.unit, m.better, {})
-        series.values[str(m.at.get(FOLD, ""))] = m.value
+        series.values[at.get(FOLD)] = m.value
     return found
 
 

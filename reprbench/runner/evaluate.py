@@ -138,6 +138,8 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
         for one in evaluation.measurements:
             if not math.isfinite(one.value):
                 raise Diverged(f"{one.metric} is {one.value}")
+            if any(isinstance(value, list | tuple | dict) for value in one.at.values()):
+                raise ValueError(f"{one.metric} has a coordinate that is no text and no number: {one.at}")
         content = json.dumps(to_json(evaluation), allow_nan=False)
         return msgspec.json.decode(content, type=Evaluation)
     except (TypeError, ValueError) as error:
