@@ -71,7 +71,7 @@ class Measurement(msgspec.Struct, frozen=True):
     ----------
     metric : what was measured.
     value : a finite number.
-    at : coordinates: fold, layer, noise level, …
+    at : coordinates, texts or numbers: fold, layer, noise level, …
     """
 
     metric: str
