@@ -158,7 +158,7 @@ def train_decoders(
         advance((step + 1) / budget.steps)
     for name, loss in losses.items():
         if not bool(torch.isfinite(loss)):
-            raise Diverged(f"the mirror decoder of layer {name!r} ended with an error of {float(loss)}")
+            raise Diverged(f"the mirror decoder of layer {name!r} ended with an error of {float(loss.detach())}")
         decoders[name].eval()
     return decoders
 
