@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,15 @@ SCHEMA = 1
 TRIAL = "trial.json"
 NO_TRIAL = "not a trial of reprbench"
 _OLD = ".old-"
+
+LARGEST = 1e150
+"""The largest measurement: squares of larger ones are not finite."""
+
+if TYPE_CHECKING:
+    # Who reads a coordinate knows which of these it is.
+    Coordinate = Any
+else:
+    Coordinate = str | int | float | bool | None
 
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
 
@@ -63,6 +72,10 @@ class DataRecord(_Part, kw_only=True):
     fold_size: int | None = None
     """Images of a fold, on average; unknown in trials from before it was written down."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= (self.fold_size or 1) <= self.train or self.classes < 1:
+            raise ValueError(f"{self.classes} classes and folds of {self.fold_size} among {self.train} images")
+
 
 class Measurement(msgspec.Struct, frozen=True):
     """One number: what, how much, in which unit, which way is better, and where.
@@ -70,15 +83,15 @@ class Measurement(msgspec.Struct, frozen=True):
     Attributes
     ----------
     metric : what was measured.
-    value : a finite number.
+    value : a number of at most `LARGEST`, so that there is a spread.
     at : coordinates, texts or numbers: fold, layer, noise level, …
     """
 
     metric: str
-    value: float
+    value: Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
     unit: str = ""
     better: Literal["higher", "lower", "neither"] = "neither"
-    at: dict[str, Any] = {}
+    at: dict[str, Coordinate] = {}
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -95,7 +108,7 @@ class Curve(msgspec.Struct, frozen=True):
 
     metric: str
     x: str
-    at: dict[str, Any] = {}
+    at: dict[str, Coordinate] = {}
     title: str = ""
     x_label: str = ""
     log: bool = False
@@ -116,7 +129,7 @@ class Evaluation(_Part):
     warnings: list[str] = []
     missing: str | None = None
     """Why the protocol could not be run on this learner."""
-    headline_at: dict[str, Any] = {}
+    headline_at: dict[str, Coordinate] = {}
     """The coordinates of the headline's measurements, besides the fold; every measurement of the metric by default."""
     curves: list[Curve] = []
     figures: list[str] = []
@@ -160,6 +173,11 @@ class Trial(_Part, kw_only=True):
     evaluations: list[Evaluation] = []
     cost: Cost = msgspec.field(default_factory=Cost)
     provenance: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        for name in ("code", "versions", "machine", "fit"):
+            if not isinstance(self.provenance.get(name) or {}, dict):
+                raise ValueError(f"provenance: expected {name} to be an object")
 
     @property
     def folder(self) -> str:

@@ -212,7 +212,7 @@ def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> 
 def _origin(trial: Trial) -> Origin:
     """Return what the provenance says, as far as it says it."""
     known = trial.provenance
-    code, versions, machine = (_part(known, name) for name in ("code", "versions", "machine"))
+    code, versions, machine = (known.get(name) or {} for name in ("code", "versions", "machine"))
     commit = code.get("commit")
     changed = " with changes" if code.get("dirty") else ""
     return Origin(
@@ -220,11 +220,6 @@ def _origin(trial: Trial) -> Origin:
         torch=str(versions.get("torch", "unknown")),
         machine=f"{machine.get('processor', 'unknown')}, {known.get('device', 'unknown')}",
     )
-
-
-def _part(provenance: Mapping[str, object], name: str) -> Mapping[str, object]:
-    found = provenance.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def differing(before: Sequence[Result], after: Sequence[Result]) -> list[str]:

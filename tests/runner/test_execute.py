@@ -138,10 +138,10 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
     ("what", "told"),
     [
         (Measurement("spread", 1.0, better="Higher"), r"'Higher' - at `\$.measurements\[1\].better`"),
-        (Measurement("spread", "1.0"), "real number, not str"),
+        (Measurement("spread", "1.0"), "got `str`"),
         (Measurement("spread", 1.0, at={"level": float("nan")}), "not JSON compliant"),
         (Measurement("spread", 1.0, at={"level": object()}), "neither a text nor a number"),
-        (Measurement("spread", 1.0, at={"fold": (1, 2)}), "spread has a coordinate"),
+        (Measurement("spread", 1.0, at={"fold": (1, 2)}), "got `array`"),
     ],
 )
 def test_what_cannot_be_stored_is_told_where_it_is_made(what, told, dataset, tmp_path):

@@ -1,0 +1,60 @@
+"""Files that people or other programs changed: each is refused when it is read, or every report can be made of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_store import evaluation, trial
+
+from reprbench.report.compare import Settings, compare_rows
+from reprbench.report.compare_text import as_terminal
+from reprbench.report.formats import FORMATS
+from reprbench.report.html import as_html
+from reprbench.report.matching import match, read_rows
+from reprbench.report.table import make_tables
+from reprbench.store import read_trial, to_json
+
+PROVENANCE = {"ended": "2026-01-01", "device": "cpu", "versions": {"torch": "2"}, "machine": {"processor": "p"}}
+GOOD = trial(evaluations=[evaluation([1.0, 2.0, 4.0])], provenance=PROVENANCE)
+OTHER = trial("dae", digest="b" * 64, evaluations=[evaluation([2.0, 3.0, 3.0])], provenance=PROVENANCE)
+ODD = [None, [1], {"a": [1]}, "x", "", -1, 0, 1e300, True, [], {}]
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where anything stands in a file; of lists the first element."""
+    if at:
+        yield at
+    names = value if isinstance(value, dict) else range(min(len(value), 1)) if isinstance(value, list) else ()
+    for name in names:
+        yield from places(value[name], (*at, name))
+
+
+def changed(at: tuple[Any, ...], value: Any) -> Any:
+    content = copy.deepcopy(to_json(GOOD))
+    part = content
+    for name in at[:-1]:
+        part = part[name]
+    part[at[-1]] = value
+    return content
+
+
+@pytest.mark.parametrize("at", list(places(to_json(GOOD))), ids=lambda at: ".".join(map(str, at)))
+def test_it_is_refused_or_reported(at, tmp_path):
+    path = tmp_path / "trial.json"
+    for value in ODD:
+        path.write_text(json.dumps(changed(at, value)))
+        try:
+            odd = read_trial(path)
+        except ValueError:
+            continue
+        tables = make_tables([odd, OTHER])
+        assert all(form(tables) for form in FORMATS.values())
+        assert as_html(tables, [odd, OTHER], [tmp_path], Path())
+        for before, after in ((odd, GOOD), (GOOD, odd)):
+            rows = (read_rows([one], Settings().selection, False, set()) for one in (before, after))
+            assert as_terminal(compare_rows(match(*rows), Settings()))
