@@ -176,8 +176,12 @@ class Trial(_Part, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in ("code", "versions", "machine", "fit"):
-            if not isinstance(self.provenance.get(name) or {}, dict):
+            if not isinstance(self.known(name), dict):
                 raise ValueError(f"provenance: expected {name} to be an object")
+
+    def known(self, part: str) -> dict[str, Any]:
+        """Return a part of the provenance, such as ``machine``; empty where it is not told."""
+        return self.provenance.get(part) or {}
 
     @property
     def folder(self) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 from reprbench.report.rows import Source
 from reprbench.report.verdict import deviations_of
+from reprbench.store import Trial
 
 
 def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tuple[str, ...]]:
     """Return notes on what sets each row apart, and what a reader must know of the rows together."""
-    machines = [_machine(source.trial.provenance) for source in sources]
+    machines = [_machine(source.trial) for source in sources]
     versions = [source.evaluation.version if source.evaluation else None for source in sources]
     places = [_at(source) for source in sources]
     explanations = []
@@ -34,11 +35,10 @@ def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tup
     return notes, tuple(explanations)
 
 
-def _machine(provenance: dict[str, Any]) -> str | None:
+def _machine(trial: Trial) -> str | None:
     """Return what numbers may depend on in their last digits: processor, device, PyTorch."""
-    versions, machine = provenance.get("versions") or {}, provenance.get("machine") or {}
-    torch = versions.get("torch")
-    parts = (machine.get("processor"), provenance.get("device"), f"torch {torch}" if torch else None)
+    processor, torch = trial.known("machine").get("processor"), trial.known("versions").get("torch")
+    parts = (processor, trial.provenance.get("device"), f"torch {torch}" if torch else None)
     return ", ".join(str(part) for part in parts if part) or None
 
 

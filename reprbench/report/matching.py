@@ -211,14 +211,13 @@ def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> 
 
 def _origin(trial: Trial) -> Origin:
     """Return what the provenance says, as far as it says it."""
-    known = trial.provenance
-    code, versions, machine = (known.get(name) or {} for name in ("code", "versions", "machine"))
+    code, versions, machine = (trial.known(part) for part in ("code", "versions", "machine"))
     commit = code.get("commit")
     changed = " with changes" if code.get("dirty") else ""
     return Origin(
         code=f"{str(commit)[:7]}{changed}" if commit else f"reprbench {versions.get('reprbench', 'unknown')}",
         torch=str(versions.get("torch", "unknown")),
-        machine=f"{machine.get('processor', 'unknown')}, {known.get('device', 'unknown')}",
+        machine=f"{machine.get('processor', 'unknown')}, {trial.provenance.get('device', 'unknown')}",
     )
 
 

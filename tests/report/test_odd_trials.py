@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +34,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(at: tuple[Any, ...], value: Any) -> Any:
-    content = copy.deepcopy(to_json(GOOD))
-    part = content
+    part = content = to_json(GOOD)
     for name in at[:-1]:
         part = part[name]
     part[at[-1]] = value
