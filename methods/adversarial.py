@@ -71,10 +71,10 @@ class AdversarialLearner(TorchLearner):
         """Return the discriminator's inputs for the originals `x` and for as many fakes, with their gradients."""
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimiser changes."""
+        """Return the networks that each optimizer changes."""
         return {"discriminator": [self.discriminator], "generator": [self.generator]}
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return one Adam for each player."""
         return {
             player: Adam(self._weights(player), self.lr, BETAS, weight_decay=self.weight_decay, foreach=True)
@@ -90,8 +90,8 @@ class AdversarialLearner(TorchLearner):
         """Learn from one batch."""
         if len(x) < 2:
             raise UserError(f"{self.method_name} normalizes by batches: it needs two images or more; give more images")
-        for optimiser in self._optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         with run.autocast():
             originals, fakes = self.play(x, run)
         move = self._move_at_once if self.updates == "simultaneous" else self._move_in_turn
@@ -122,18 +122,18 @@ class AdversarialLearner(TorchLearner):
             discriminator_loss(real, fake), inputs=self._weights("discriminator"), retain_graph=True
         )
         torch.autograd.backward(loss, inputs=self._weights("generator"))
-        for optimiser in self._optimisers.values():
-            optimiser.step()
+        for optimizer in self._optimizers.values():
+            optimizer.step()
         return real.detach(), fake.detach(), loss
 
     def _move_in_turn(self, originals: Inputs, fakes: Inputs, run: Run) -> tuple[Tensor, Tensor, Tensor]:
         """Move the discriminator, then the generator; return the logits before, and the generator's loss between."""
         real, fake = self._logits(detached(originals), run, recorded=True), self._logits(detached(fakes), run)
         torch.autograd.backward(discriminator_loss(real, fake), inputs=self._weights("discriminator"))
-        self._optimisers["discriminator"].step()
+        self._optimizers["discriminator"].step()
         loss = generator_loss(self._logits(fakes, run), self._logits(originals, run) if self.infers else None)
         torch.autograd.backward(loss, inputs=self._weights("generator"))
-        self._optimisers["generator"].step()
+        self._optimizers["generator"].step()
         return real.detach(), fake.detach(), loss
 
     def _logits(self, inputs: Inputs, run: Run, recorded: bool = False) -> Tensor:
@@ -166,7 +166,7 @@ class InferenceGAN(AdversarialLearner):
         """Return the codes (N, D) that go with `x` in training."""
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimiser changes."""
+        """Return the networks that each optimizer changes."""
         return {"discriminator": [self.discriminator], "generator": [self.generator, self.encoder]}
 
     def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:

@@ -68,7 +68,7 @@ class Adversarial(AE):
         self.encoder.remember(self.statistics == "originals")
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimiser changes; the classifier is on the encoder's side."""
+        """Return the networks that each optimizer changes; the classifier is on the encoder's side."""
         players = super().players()
         return {**players, "encoder": [*players["encoder"], self.classifier]}
 

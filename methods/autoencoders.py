@@ -49,21 +49,21 @@ class AE(TorchLearner):
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return one Adam for each player: "encoder" and "decoder"."""
         return {player: adam(self.lr, *networks) for player, networks in self.players().items()}
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimiser changes."""
+        """Return the networks that each optimizer changes."""
         return {"encoder": [self.encoder], "decoder": [self.decoder]}
 
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Learn from one batch."""
-        for optimiser in self._optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         values = self.backward(x, run)
-        for optimiser in self._optimisers.values():
-            optimiser.step()
+        for optimizer in self._optimizers.values():
+            optimizer.step()
         return values
 
     def backward(self, x: Tensor, run: Run) -> dict[str, Tensor]:
@@ -162,6 +162,6 @@ class SparseAE(AE):
 
 
 def adam(lr: float, *networks: nn.Module) -> Adam:
-    """Return the optimiser of all methods with these networks: β = (0.5, 0.999), from the paper of AME-AE."""
+    """Return the optimizer of all methods with these networks: β = (0.5, 0.999), from the paper of AME-AE."""
     weights = [weight for network in networks for weight in network.parameters()]
     return Adam(weights, lr=lr, betas=(0.5, 0.999), foreach=True)

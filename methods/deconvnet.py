@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from reprbench import FeatureMaps, ImageShape, Run, UserError, register
 
-from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalised
+from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalized
 from .layerwise import LayerwiseLearner
 
 VARIANCE_FLOOR = 1e-4
@@ -78,7 +78,7 @@ class DeconvNet(LayerwiseLearner):
             raise UserError(f"maps and lambdas need one number for each layer, not {counts}: make them equally long")
         below = [shape[0], *(-(-count // 2) for count in self.maps)]
         self.filters = nn.ParameterList(
-            nn.Parameter(normalised(torch.randn(down, up, self.kernel, self.kernel)), requires_grad=False)
+            nn.Parameter(normalized(torch.randn(down, up, self.kernel, self.kernel)), requires_grad=False)
             for down, up in zip(below, self.maps, strict=False)
         )
         self._probe = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
@@ -88,7 +88,7 @@ class DeconvNet(LayerwiseLearner):
         """Fewer images than usual: the maps of the first layer are larger than the image, and there are many."""
         return ENCODED_AT_ONCE
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return none: filters are fitted by least squares."""
         return {}
 
@@ -96,11 +96,11 @@ class DeconvNet(LayerwiseLearner):
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Infer the maps of a batch up to the layer whose turn it is, and improve that layer's filters."""
         layer = self.turn(run, len(self.maps))
-        y, _, _ = contrast_normalised(x)
+        y, _, _ = contrast_normalized(x)
         *_, (z, reconstruction) = self._inferred(y, layer + 1)
         errors = (reconstruction.images(z) - y).square()
         filters = fitted_filters(reconstruction, z, y, self.filter_steps)
-        self.filters[layer].copy_(normalised(filters))
+        self.filters[layer].copy_(normalized(filters))
         sparsity = z.abs().sum() / len(x)
         return {
             "layer": torch.full((), layer + 1.0),
@@ -111,7 +111,7 @@ class DeconvNet(LayerwiseLearner):
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return |z| of every layer, "layer1" first."""
-        y, _, _ = contrast_normalised(x)
+        y, _, _ = contrast_normalized(x)
         inferred = self._inferred(y, len(self.maps))
         return {f"layer{number}": z.abs() for number, (z, _) in enumerate(inferred, start=1)}
 
@@ -126,7 +126,7 @@ class DeconvNet(LayerwiseLearner):
         names = [f"layer{number}" for number in range(1, len(self.maps) + 1)]
         if layer is not None and layer not in names:
             raise UserError(f"{self.method_name} reconstructs from {', '.join(names)}, and not from {layer!r}")
-        y, mean, contrast = contrast_normalised(x)
+        y, mean, contrast = contrast_normalized(x)
         *_, (z, reconstruction) = self._inferred(y, len(names) if layer is None else names.index(layer) + 1)
         return (reconstruction.images(z) * contrast + mean).clamp(0, 1)
 
@@ -148,7 +148,7 @@ class DeconvNet(LayerwiseLearner):
                 switches.append(Switches.of(z, self.pool))
 
 
-def contrast_normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def contrast_normalized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return images of mean 0 and variance 1, and the mean and contrast (N, 1, 1, 1) that give `x` back."""
     mean = x.mean((1, 2, 3), keepdim=True)
     contrast = (x.var((1, 2, 3), correction=0, keepdim=True) + VARIANCE_FLOOR).sqrt()

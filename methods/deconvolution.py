@@ -160,6 +160,6 @@ def fitted_filters(reconstruction: Reconstruction, maps: Tensor, images: Tensor,
     return filters
 
 
-def normalised(filters: Tensor) -> Tensor:
+def normalized(filters: Tensor) -> Tensor:
     """Return `filters` (maps below, maps, size, size), each size × size plane with unit norm; one of zeros stays."""
     return filters / filters.square().sum((2, 3), keepdim=True).sqrt().clamp(min=TINY)

@@ -15,8 +15,8 @@ from torch.nn import functional
 from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError, register
 
 from .filters import second_moments
-from .iterations import Stages, minimise
-from .patches import BLOCK, Whitening, every_patch, normalise_contrast, shrunk
+from .iterations import Stages, minimize
+from .patches import BLOCK, Whitening, every_patch, normalize_contrast, shrunk
 from .single_layer import ENCODED_NUMBERS, size_text
 from .tracks import Tracks, draw_tracks
 
@@ -36,7 +36,7 @@ class DLIF(Learner):
 
         λ Σ_t ‖z_t − z_{t+1}‖₁ + Σ_t ‖x_t − WᵀWx_t‖²
 
-    is minimised over W: in layer 1 on whitened patches; in layer 2 on the features z of layer 1 at 2×2 positions of a
+    is minimized over W: in layer 1 on whitened patches; in layer 2 on the features z of layer 1 at 2×2 positions of a
     larger window, reduced by PCA. The paper tracks objects in videos, which are not public. Here the tracks are
     simulated on still images (see `tracks`), and every table says so.
 
@@ -57,7 +57,7 @@ class DLIF(Learner):
     n_tracks, frames : how many tracks are drawn, and how long they are.
     slowness : λ. At 0, the control, W is any with WᵀW = 1 where there are as many filters as dimensions: random ones.
     iterations : of L-BFGS in either layer; fewer are made where the objective no longer falls.
-    contrast : what is added to the variance of a patch, in squared grey levels (0–255).
+    contrast : what is added to the variance of a patch, in squared gray levels (0–255).
     whitening : ε, what is added to the eigenvalues of the covariance of the patches.
 
     Notes
@@ -82,7 +82,7 @@ class DLIF(Learner):
     matrix: Tensor
     first: Tensor
     """(2·n_features[0], d), on whitened patches."""
-    centre: Tensor
+    center: Tensor
     components: Tensor
     """(k, 4·n_features[0]), divided by the standard deviations."""
     second: Tensor
@@ -133,7 +133,7 @@ class DLIF(Learner):
 
     def _learn_first(self, tracks: Tracks, run: Run, stages: Stages) -> None:
         frames = tracks.frames(run.device)
-        patches = normalise_contrast(frames.flatten(0, 1), self.contrast)
+        patches = normalize_contrast(frames.flatten(0, 1), self.contrast)
         whitening = Whitening.zca(patches, self.whitening)
         self.mean, self.matrix = whitening.mean, whitening.matrix
         self.first = self._learn(whitening.apply_(patches).view_as(frames), 0, run, stages)
@@ -141,9 +141,9 @@ class DLIF(Learner):
     def _learn_second(self, tracks: Tracks, run: Run, stages: Stages) -> None:
         # The features of all frames may be larger than memory; the windows are cut out once more instead.
         found = (self._four(block, tracks.size).flatten(0, 1) for block in tracks.blocks(run.device))
-        self.centre, self.components = principal_components(found, self.n_components)
+        self.center, self.components = principal_components(found, self.n_components)
         reduced = torch.cat(
-            [(self._four(block, tracks.size) - self.centre) @ self.components.T for block in tracks.blocks(run.device)]
+            [(self._four(block, tracks.size) - self.center) @ self.components.T for block in tracks.blocks(run.device)]
         )
         self.second = self._learn(reduced, 1, run, stages)
 
@@ -154,7 +154,7 @@ class DLIF(Learner):
         start = torch.randn(shape, generator=run.generator(f"layer{layer + 1}"), device=run.device) / max(shape) ** 0.5
         moments = second_moments(tracks.flatten(0, 1))
         objective = partial(slow_reconstruction, tracks=tracks, moments=moments, slowness=self.slowness)
-        return minimise(objective, start, self.iterations, run, stages)
+        return minimize(objective, start, self.iterations, run, stages)
 
     def _four(self, frames: Tensor, size: int) -> Tensor:
         """Return the features of layer 1 in the 2×2 parts of `frames` (n, T, size·size·C), (n, T, 4·n_features[0])."""
@@ -165,7 +165,7 @@ class DLIF(Learner):
         """Return the features of images (N, C, H, W) in 0 … 255, shape (N, H', W', n_features[0])."""
         patches = every_patch(x, self.receptive_field, stride)
         filters, biases = Whitening(self.mean, self.matrix).folded_into(self.first)
-        responses = functional.linear(normalise_contrast(patches.flatten(0, 2), self.contrast), filters, biases)
+        responses = functional.linear(normalize_contrast(patches.flatten(0, 2), self.contrast), filters, biases)
         return pooled(responses).unflatten(0, patches.shape[:3])
 
     def encode(self, x: Tensor) -> FeatureMaps:
@@ -174,7 +174,7 @@ class DLIF(Learner):
         step = self._shift // self.stride
         height, width = (side - step for side in first.shape[1:3])
         # First the few components, then the many filters: a product of both would be the larger matrix.
-        reduced = -(self.components @ self.centre)
+        reduced = -(self.components @ self.center)
         corners = product((0, step), (0, step))
         for (top, left), part in zip(corners, self.components.split(first.shape[3], dim=1), strict=True):
             reduced = reduced + functional.linear(first[:, top : top + height, left : left + width], part)
@@ -218,7 +218,7 @@ def slow_reconstruction(weights: Tensor, tracks: Tensor, moments: Tensor, slowne
 
 
 def pooled(responses: Tensor) -> Tensor:
-    """Return √(r₁² + r₂² + 1e-6) of every pair of neighbours along the last axis, (…, K) of (…, 2K)."""
+    """Return √(r₁² + r₂² + 1e-6) of every pair of neighbors along the last axis, (…, K) of (…, 2K)."""
     one, other = responses[..., ::2], responses[..., 1::2]
     return torch.addcmul(one.square(), other, other).add_(SOFTENING).sqrt_()
 

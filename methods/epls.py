@@ -84,12 +84,12 @@ class EPLS(SingleLayer):
 
         def step(state: State) -> tuple[State, Mapping[str, float]]:
             weights, bias = (nn.Parameter(state[name].to(patches.device)) for name in ("weights", "bias"))
-            optimiser = Adam([weights, bias], self.lr)
-            if state["optimiser"]:
-                optimiser.load_state_dict(state["optimiser"])
+            optimizer = Adam([weights, bias], self.lr)
+            if state["optimizer"]:
+                optimizer.load_state_dict(state["optimizer"])
             order = run.numpy_generator(f"order/{state['passes']}").permutation(len(patches))
-            values = self.one_pass(patches, torch.from_numpy(order).to(patches.device), weights, bias, optimiser)
-            following = {"weights": weights.detach(), "bias": bias.detach(), "optimiser": optimiser.state_dict()}
+            values = self.one_pass(patches, torch.from_numpy(order).to(patches.device), weights, bias, optimizer)
+            following = {"weights": weights.detach(), "bias": bias.detach(), "optimizer": optimizer.state_dict()}
             return {**following, "passes": state["passes"] + 1}, values
 
         size = patches.shape[1]
@@ -97,7 +97,7 @@ class EPLS(SingleLayer):
         begin: State = {
             "weights": noise / math.sqrt(size),
             "bias": noise.new_full((self.n_features,), -math.log(max(self.n_features - 1, 1))),
-            "optimiser": {},
+            "optimizer": {},
             "passes": 0,
         }
         final = iterate(run, self.passes, begin, step)
@@ -106,7 +106,7 @@ class EPLS(SingleLayer):
         return weights
 
     def one_pass(
-        self, patches: Tensor, order: Tensor, weights: nn.Parameter, bias: nn.Parameter, optimiser: Adam
+        self, patches: Tensor, order: Tensor, weights: nn.Parameter, bias: nn.Parameter, optimizer: Adam
     ) -> Mapping[str, float]:
         """Take a step for each batch of `patches` in the `order` given, and return the values of the history."""
         inhibitor = Inhibitor(self.n_features, len(patches), self.strict)
@@ -120,7 +120,7 @@ class EPLS(SingleLayer):
             agreed += int((scores.argmax(1) == winners).sum())
             targets = torch.from_numpy(winners).to(patches.device)
             mean, weights.grad, bias.grad = loss_and_gradients(batch, activations, targets)
-            optimiser.step()
+            optimizer.step()
             loss += mean * len(batch)
         return {"loss": float(loss / len(patches)), "agreement": agreed / len(patches)}
 

@@ -1,4 +1,4 @@
-"""Linear filters that minimise a full-batch objective over patches: RICA and sparse filtering."""
+"""Linear filters that minimize a full-batch objective over patches: RICA and sparse filtering."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from reprbench import Run, register
 
-from .iterations import minimise
+from .iterations import minimize
 from .kmeans import products
 from .patches import BLOCK
 from .single_layer import SingleLayer
@@ -63,7 +63,7 @@ class RICA(Filters):
 
     Source: Q. Le, A. Karpenko, J. Ngiam, A. Ng, "ICA with reconstruction cost for efficient overcomplete feature
     learning" (2011): the mean over whitened patches x of unit norm of λ Σ_k √((w_k·x)² + 1e-5) + ½‖WᵀWx − x‖², with
-    the rows of W normalised. On STL-10 the paper encodes the 96×96 images with receptive_field=10, and pools by the
+    the rows of W normalized. On STL-10 the paper encodes the 96×96 images with receptive_field=10, and pools by the
     square root of the sum of squares over quadrants. The maps are |w_k·x|, which that pooling does not tell from
     w_k·x; under a maximum or a mean the signs of the responses would cancel or hide half of them (a choice of ours).
 
@@ -80,7 +80,7 @@ class RICA(Filters):
         """Return the filters, of unit norm."""
         functional.normalize(patches, out=patches)
         objective = partial(rica, patches=patches, moments=second_moments(patches), sparsity=self.sparsity)
-        return unit_rows(minimise(objective, self.start(patches, run), self.iterations, run))
+        return unit_rows(minimize(objective, self.start(patches, run), self.iterations, run))
 
     def activate(self, patches: Tensor) -> Tensor:
         """Return |w_k·x| for patches x (n, d), whitened and of unit norm; shape (n, n_features)."""
@@ -93,7 +93,7 @@ class SparseFiltering(Filters):
 
     Source: J. Ngiam, P. Koh, Z. Chen, S. Bhaskar, A. Ng, "Sparse filtering" (2011): the soft absolute responses
     √((w_k·x)² + 1e-8) are divided by their L2 norm over the patches, then by their L2 norm over the features of a
-    patch; what is minimised is the sum of the result. Images are encoded the same way, with the norms over the
+    patch; what is minimized is the sum of the result. Images are encoded the same way, with the norms over the
     training patches. These norms are divided by √n here, which changes nothing but makes them independent of the
     number n of patches. To whiten the patches, and not to add 1e-8 below the roots of the norms too, as the authors'
     program does, are choices of ours.
@@ -113,7 +113,7 @@ class SparseFiltering(Filters):
         """Return the filters, and set their norms."""
         moments = second_moments(patches)
         objective = partial(sparse_filtering, patches=patches, moments=moments)
-        filters = minimise(objective, self.start(patches, run), self.iterations, run)
+        filters = minimize(objective, self.start(patches, run), self.iterations, run)
         self.norms = feature_norms(filters.double(), moments).float()
         return filters
 

@@ -72,10 +72,10 @@ def iterate(
     return (stages or Stages(run)).iterate(total, state, step)
 
 
-def minimise(
+def minimize(
     objective: Callable[[Tensor], Tensor], start: Tensor, iterations: int, run: Run, stages: Stages | None = None
 ) -> Tensor:
-    """Minimise a full-batch objective by L-BFGS with a strong Wolfe line search (PyTorch's) and return the weights.
+    """Minimize a full-batch objective by L-BFGS with a strong Wolfe line search (PyTorch's) and return the weights.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def minimise(
     stages : those of the fit, if it iterates more than once; see `iterate`.
     """
     weights = nn.Parameter(start.clone())
-    optimiser = torch.optim.LBFGS([weights], history_size=LBFGS_HISTORY, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights], history_size=LBFGS_HISTORY, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         weights.grad = None
@@ -95,16 +95,16 @@ def minimise(
     def step(state: State) -> tuple[State, Mapping[str, float]]:
         # Loaded anew for every chunk, so that a fit that was interrupted takes no other way than one that was not.
         weights.data.copy_(state["weights"])
-        if state["optimiser"]:
-            optimiser.load_state_dict(state["optimiser"])
+        if state["optimizer"]:
+            optimizer.load_state_dict(state["optimizer"])
         made = min(LBFGS_CHUNK, iterations - state["iterations"])
-        optimiser.param_groups[0]["max_iter"] = made
-        optimiser.param_groups[0]["max_eval"] = 2 * made
-        value = float(optimiser.step(closure))  # type: ignore[arg-type]
-        following = {"weights": weights.detach(), "optimiser": optimiser.state_dict()}
+        optimizer.param_groups[0]["max_iter"] = made
+        optimizer.param_groups[0]["max_eval"] = 2 * made
+        value = float(optimizer.step(closure))  # type: ignore[arg-type]
+        following = {"weights": weights.detach(), "optimizer": optimizer.state_dict()}
         return {**following, "iterations": state["iterations"] + made}, {"objective": value}
 
-    begin: State = {"weights": start, "optimiser": {}, "iterations": 0}
+    begin: State = {"weights": start, "optimizer": {}, "iterations": 0}
     final: Tensor = iterate(run, math.ceil(iterations / LBFGS_CHUNK), begin, step, stages)["weights"]
     return final.to(start.device)
 

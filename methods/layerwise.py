@@ -23,7 +23,7 @@ class LayerwiseLearner(TorchLearner):
         return whose_turn(run, self._done - 1, self._total, layers)
 
     def training_state(self) -> dict[str, Any]:
-        """Return the number of steps made, which tells whose turn it is, besides networks and optimisers."""
+        """Return the number of steps made, which tells whose turn it is, besides networks and optimizers."""
         return {**super().training_state(), "done": self._done}
 
     def load_training_state(self, state: dict[str, Any]) -> None:

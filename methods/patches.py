@@ -1,4 +1,4 @@
-"""Small patches of images: drawn from the bytes, normalised in contrast, whitened; and those of every position.
+"""Small patches of images: drawn from the bytes, normalized in contrast, whitened; and those of every position.
 
 A patch is a row of size·size·C numbers in the order (row, column, channel), on the 0–255 scale of the bytes.
 Source: A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011).
@@ -67,7 +67,7 @@ def every_patch(x: Tensor, size: int, stride: int) -> Tensor:
     return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).contiguous()
 
 
-def normalise_contrast(patches: Tensor, variance: float) -> Tensor:
+def normalize_contrast(patches: Tensor, variance: float) -> Tensor:
     """Turn every row p into (p − mean(p)) / √(var(p) + `variance`), in place, and return it; var is unbiased."""
     patches -= patches.mean(1, keepdim=True)
     # Half as costly as `Tensor.var`.
@@ -94,8 +94,8 @@ class Whitening:
         mean = patches.mean(0, dtype=torch.float64)
         covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=patches.device)
         for block in patches.split(BLOCK):
-            centred = block.double() - mean
-            covariance.addmm_(centred.T, centred)
+            centered = block.double() - mean
+            covariance.addmm_(centered.T, centered)
         values, vectors = torch.linalg.eigh(covariance / (len(patches) - 1))
         # Rounding leaves eigenvalues a little below 0; a direction without variance and with ε = 0 stays unscaled.
         scales = values.clamp(min=0) + epsilon

@@ -104,7 +104,7 @@ class RBM(TorchLearner):
     Notes
     -----
     The history has ``reconstruction``, the cross-entropy of the images and of their mean-field reconstruction, in nats
-    an image, and ``free_energy_gap``, the mean free energy of the images less that of the chains. PCD minimises
+    an image, and ``free_energy_gap``, the mean free energy of the images less that of the chains. PCD minimizes
     neither: of both, the trend alone is to be read. Nothing runs in reduced precision: the chains would be drawn from
     another machine than the one that learns.
     """
@@ -121,7 +121,7 @@ class RBM(TorchLearner):
         self._shape = shape
         self.machine = BoltzmannMachine(math.prod(shape), self.n_hidden)
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return gradient descent without momentum."""
         return {"sgd": SGD(self.machine.parameters(), lr=self.lr)}
 
@@ -147,7 +147,7 @@ class RBM(TorchLearner):
         logits = self.machine.visible_logits(self.machine(images))
         cross_entropy = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
         gap = self.machine.contrast(images, chains)
-        self._optimisers["sgd"].step()
+        self._optimizers["sgd"].step()
         return {"reconstruction": cross_entropy, "free_energy_gap": gap}
 
     def encode(self, x: Tensor) -> FeatureMaps:

@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError
 
-from .patches import Whitening, draw_patches, every_patch, normalise_contrast, shrunk
+from .patches import Whitening, draw_patches, every_patch, normalize_contrast, shrunk
 
 ENCODED_NUMBERS = 2**22
 """Numbers in the feature maps of a batch: 16 MB. What is done to them one by one then finds them in the CPU's cache."""
 
 
 class SingleLayer(Learner):
-    """Patches, normalised in contrast and whitened; a dictionary learned from them; its responses at every position.
+    """Patches, normalized in contrast and whitened; a dictionary learned from them; its responses at every position.
 
     Source: A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011):
     patches on the 0–255 scale become (p − mean)/√(var + 10), then V·diag(1/√(D + 0.1))·Vᵀ·(p − mean over the patches).
@@ -34,7 +34,7 @@ class SingleLayer(Learner):
     stride : pixels between the positions at which an image is encoded.
     downsample : images are first averaged over squares of so many pixels a side; 3 is the paper's for STL-10.
     n_patches : how many are drawn from the training images; no more than these have places for a patch.
-    contrast : what is added to the variance of a patch, in squared grey levels (0–255).
+    contrast : what is added to the variance of a patch, in squared gray levels (0–255).
     whitening : ε, what is added to the eigenvalues of the covariance of the patches.
     """
 
@@ -65,7 +65,7 @@ class SingleLayer(Learner):
                 f"{size_text(height, width, self.downsample)}; set receptive_field to at most {min(height, width)}"
             )
         if self.receptive_field == 1 and shape[0] == 1:
-            raise UserError("patches of one grey pixel have no contrast; set receptive_field to at least 2")
+            raise UserError("patches of one gray pixel have no contrast; set receptive_field to at least 2")
         self._positions = int(np.prod([(side - self.receptive_field) // self.stride + 1 for side in (height, width)]))
 
     @property
@@ -81,7 +81,7 @@ class SingleLayer(Learner):
     def fit(self, images: Images, run: Run) -> None:
         """Draw and whiten patches, and learn the dictionary from them."""
         patches = draw_patches(images, self.n_patches, self.receptive_field, self.downsample, run)
-        whitening = Whitening.zca(normalise_contrast(patches, self.contrast), self.whitening)
+        whitening = Whitening.zca(normalize_contrast(patches, self.contrast), self.whitening)
         self.mean, self.matrix = whitening.mean, whitening.matrix
         self.dictionary = self.learn(whitening.apply_(patches), run)
 
@@ -92,12 +92,12 @@ class SingleLayer(Learner):
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the features at all positions, (N, n_maps, H', W'), channels last in memory."""
         patches = every_patch(shrunk(255 * x, self.downsample), self.receptive_field, self.stride)
-        features = self.activate(normalise_contrast(patches.flatten(0, 2), self.contrast))
+        features = self.activate(normalize_contrast(patches.flatten(0, 2), self.contrast))
         return {"features": features.unflatten(0, patches.shape[:3]).permute(0, 3, 1, 2)}
 
     @abstractmethod
     def activate(self, patches: Tensor) -> Tensor:
-        """Return the features (n, n_maps) of `patches` (n, d), which are normalised in contrast and not whitened."""
+        """Return the features (n, n_maps) of `patches` (n, d), which are normalized in contrast and not whitened."""
 
     def whitened(self, patches: Tensor) -> Tensor:
         """Return whitened patches (n, d)."""

@@ -32,10 +32,10 @@ class SC(SingleLayer):
     Parameters
     ----------
     n_features : rows of the dictionary; twice as many feature maps.
-    training : "omp1" (orthogonal matching pursuit with one active row, like gain-shape vector quantisation) or
+    training : "omp1" (orthogonal matching pursuit with one active row, like gain-shape vector quantization) or
         "sparse-coding" (alternates ½‖z − sD‖² + λ‖s‖₁ between codes and dictionary).
     encoder : "soft-threshold" is [max(Dz − α, 0), max(−Dz − α, 0)]; "sparse-coding" is [max(s, 0), max(−s, 0)] with
-        the code s that minimises the objective above, by `SHRINKAGE_STEPS` steps of accelerated proximal gradient
+        the code s that minimizes the objective above, by `SHRINKAGE_STEPS` steps of accelerated proximal gradient
         descent (a choice of ours; the number is the same for every patch, so that none depends on another).
     threshold : α; the paper's is 0.25.
     penalty : λ of both the training and the encoder; the paper's is 1 for training.
@@ -106,7 +106,7 @@ def omp1_step(patches: Tensor, dictionary: Tensor) -> tuple[Tensor, float, Tenso
 def alternation(patches: Tensor, dictionary: Tensor, penalty: float) -> tuple[Tensor, float, Tensor]:
     """Return the dictionary after one pass over its rows, the objective before it, and which rows no patch used.
 
-    With the codes s of all patches fixed, each row in turn is set to what minimises Σ ½‖z − sD‖² (J. Mairal, F. Bach,
+    With the codes s of all patches fixed, each row in turn is set to what minimizes Σ ½‖z − sD‖² (J. Mairal, F. Bach,
     J. Ponce, G. Sapiro, "Online dictionary learning for sparse coding", 2009, algorithm 2), with unit norm.
     """
     count = len(dictionary)
@@ -127,7 +127,7 @@ def alternation(patches: Tensor, dictionary: Tensor, penalty: float) -> tuple[Te
 
 
 def sparse_codes(patches: Tensor, dictionary: Tensor, penalty: float, steps: int = SHRINKAGE_STEPS) -> Tensor:
-    """Return the codes s (n, K) that minimise ½‖z − sD‖² + λ‖s‖₁ for patches z (n, d) and a dictionary D (K, d).
+    """Return the codes s (n, K) that minimize ½‖z − sD‖² + λ‖s‖₁ for patches z (n, d) and a dictionary D (K, d).
 
     Accelerated proximal gradient descent (A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm",
     2009) whose momentum starts anew, patch by patch, where it points uphill (B. O'Donoghue, E. Candès, 2015).

@@ -70,7 +70,7 @@ class StackedDAE(LayerwiseLearner):
         sizes = (math.prod(shape), *self.widths)
         self.layers = nn.ModuleList(TiedLayer(below, width) for below, width in zip(sizes, self.widths, strict=False))
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return, for each layer, gradient descent without momentum."""
         return {name: SGD(layer.parameters(), lr=self.lr) for name, layer in self._stack().items()}
 
@@ -85,10 +85,10 @@ class StackedDAE(LayerwiseLearner):
                     clean = frozen(clean)
             logits = layer.visible_logits(layer(masked(clean, self.corruptions[turn], run)))
         loss = functional.binary_cross_entropy_with_logits(logits.float(), clean.float(), reduction="sum") / len(x)
-        optimiser = self._optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
+        optimizer = self._optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        optimiser.step()
+        optimizer.step()
         return {"reconstruction": loss, "layer": torch.full((), turn + 1.0, device=x.device)}
 
     def encode(self, x: Tensor) -> FeatureMaps:

@@ -22,7 +22,7 @@ HEAD_DEVIATION = 0.01
 class Supervised(TorchSupervisedLearner):
     """The encoder of `ae` and a linear classifier on its globally averaged code, trained by cross-entropy.
 
-    Table 1 of AME-AE (X. Gao, H. Xiong) calls it "supervised, same architecture". The encoder and the optimiser are
+    Table 1 of AME-AE (X. Gao, H. Xiong) calls it "supervised, same architecture". The encoder and the optimizer are
     those of `ae`; the head, its start at N(0, 0.01²), and training without augmentation or weight decay are choices of
     ours. It is fitted once a fold, on that fold's images, and its epochs run over these.
 
@@ -45,7 +45,7 @@ class Supervised(TorchSupervisedLearner):
         self._architecture = Architecture.of(shape, self.width)
         self.encoder = Encoder(self._architecture)
 
-    def optimisers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         """Return one Adam for encoder and head."""
         return {"adam": adam(self.lr, self.encoder, self._head)}
 
@@ -59,13 +59,13 @@ class Supervised(TorchSupervisedLearner):
 
     def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Learn from one batch."""
-        optimiser = self._optimisers["adam"]
-        optimiser.zero_grad(set_to_none=True)
+        optimizer = self._optimizers["adam"]
+        optimizer.zero_grad(set_to_none=True)
         with run.autocast():
             logits = self._head(global_average(self.encoder.code(x)))
             cross_entropy = functional.cross_entropy(logits, y)
         torch.autograd.backward(cross_entropy)
-        optimiser.step()
+        optimizer.step()
         return {"cross_entropy": cross_entropy, "accuracy": (logits.argmax(1) == y).float().mean()}
 
     def encode(self, x: Tensor) -> FeatureMaps:

@@ -20,7 +20,7 @@ from reprbench import Images, Rows, Run
 from .patches import BLOCK, drawn_images, shrunk
 
 DRIFT = 0.05
-"""The most that the centre of a window moves from frame to frame along each axis, as a share of its side."""
+"""The most that the center of a window moves from frame to frame along each axis, as a share of its side."""
 ZOOM, LARGEST_ZOOM = 0.03, 1.3
 """The most that the scale of a window changes from frame to frame, and the largest; the smallest is 1."""
 WAVES = 3
@@ -86,9 +86,9 @@ class Tracks:
 
     def _grid(self, block: slice, height: int, width: int) -> NDArray[np.float32]:
         """Return where (x, y) every pixel of the frames lies in the image, −1 … 1, (block, frames, size, size, 2)."""
-        centres = (np.arange(self.size) + 0.5) * self.scales[block, :, None]
-        y = (2 * (self.tops[block, :, None] + centres) / height - 1)[:, :, :, None]
-        x = (2 * (self.lefts[block, :, None] + centres) / width - 1)[:, :, None, :]
+        centers = (np.arange(self.size) + 0.5) * self.scales[block, :, None]
+        y = (2 * (self.tops[block, :, None] + centers) / height - 1)[:, :, :, None]
+        x = (2 * (self.lefts[block, :, None] + centers) / width - 1)[:, :, None, :]
         return np.stack(np.broadcast_arrays(x, y), axis=-1).astype(np.float32)
 
 

@@ -38,7 +38,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Tensor], Any]:
 def flatten(value: Any) -> tuple[dict[str, Tensor], Any]:
     """Split nested dicts and lists into a flat dict of their tensors and a JSON-able skeleton of the rest.
 
-    Keys that are not strings (the parameter numbers in an optimiser's state) survive the way there and back.
+    Keys that are not strings (the parameter numbers in an optimizer's state) survive the way there and back.
     """
     import torch
 

@@ -145,7 +145,7 @@ class Budget(BaseModel):
         return self
 
     def steps(self, count: int, batch_size: int) -> float:
-        """Return the optimiser steps this budget allows on `count` images; infinite when only time limits it."""
+        """Return the optimizer steps this budget allows on `count` images; infinite when only time limits it."""
         an_epoch = max(1, count // batch_size)
         by_epochs = math.inf if self.epochs is None else self.epochs * an_epoch
         by_images = math.inf if self.images is None else math.ceil(self.images / min(batch_size, count))

@@ -23,7 +23,7 @@ from reprbench.spec import Budget
 from reprbench.state import evaluating, learner_state, load_learner_state, to_device
 
 SHAPES: tuple[ImageShape, ...] = ((1, 12, 12), (3, 12, 12))
-"""Grey and color, small enough for any method's first breath."""
+"""Gray and color, small enough for any method's first breath."""
 COUNT, CLASSES = 48, 4
 TOLERANCE = 1e-4
 """What batches of other sizes may change of a feature, relative to the largest: kernels differ in their last bits."""
@@ -157,7 +157,7 @@ def check_leaves_images_alone(case: Case) -> None:
     _demand(torch.equal(x, copy), "encode changed its input")
 
 
-def check_honours_the_budget(case: Case) -> None:
+def check_honors_the_budget(case: Case) -> None:
     """A budget of images is not overdrawn by more than a batch; a short one does not take long."""
     _, run = case.fit(Budget(images=COUNT))
     if not case.cls.control:
@@ -233,7 +233,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_encodes_the_same_twice,
     check_state_round_trip,
     check_leaves_images_alone,
-    check_honours_the_budget,
+    check_honors_the_budget,
     check_learns_from_what_it_sees,
     check_sees_only_its_images,
     check_labels_reach_supervised_learners_alone,

@@ -33,33 +33,33 @@ Step = Callable[[Tensor, Rows], Mapping[str, Tensor]]
 
 
 class TorchNetworks(Learner):
-    """A learner with networks, made in `build` as attributes, and optimisers of its own, that can go on training."""
+    """A learner with networks, made in `build` as attributes, and optimizers of its own, that can go on training."""
 
     batch_size: PositiveInt = 128
 
     @abstractmethod
-    def optimisers(self) -> dict[str, Optimizer]:
-        """Return the optimisers, fresh; called once a fit, when the networks are on their device."""
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Return the optimizers, fresh; called once a fit, when the networks are on their device."""
 
     def prepare(self, run: Run) -> None:
-        """Move the networks to the run's device, in training mode, and make the optimisers."""
+        """Move the networks to the run's device, in training mode, and make the optimizers."""
         for network in self._networks().values():
             network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._optimisers = self.optimisers()
+        self._optimizers = self.optimizers()
 
     def training_state(self) -> dict[str, Any]:
-        """Return the states of the networks and the optimisers."""
+        """Return the states of the networks and the optimizers."""
         return {
             "networks": {name: network.state_dict() for name, network in self._networks().items()},
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
         }
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put networks and optimisers back into a state that `training_state` returned."""
+        """Put networks and optimizers back into a state that `training_state` returned."""
         for name, network in self._networks().items():
             network.load_state_dict(state["networks"][name])
-        for name, optimiser in self._optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
 
     def _networks(self) -> dict[str, nn.Module]:
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
@@ -68,14 +68,14 @@ class TorchNetworks(Learner):
 class TorchLearner(TorchNetworks):
     """A learner that the shared loop trains.
 
-    A subclass defines `build`, `optimisers`, `step` and `encode`; the shared loop does the rest, resume included.
+    A subclass defines `build`, `optimizers`, `step` and `encode`; the shared loop does the rest, resume included.
     """
 
     @abstractmethod
     def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Learn from one batch of float32 images in [0, 1]; return 0-d values to log.
 
-        The learner runs its own backward passes and steps its own optimisers (``self._optimisers[name]``).
+        The learner runs its own backward passes and steps its own optimizers (``self._optimizers[name]``).
         """
 
     def fit(self, images: Images, run: Run) -> None:

@@ -12,7 +12,7 @@ from reprbench.learner import Learner
 
 
 class Net(Learner):
-    """Batch normalisation and dropout: both show at once whether a network is in evaluation mode."""
+    """Batch normalization and dropout: both show at once whether a network is in evaluation mode."""
 
     encode_batch_size = 4
 

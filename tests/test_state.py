@@ -60,7 +60,7 @@ def test_a_network_that_build_does_not_make_is_told():
 
 
 def test_parameters_count_what_is_learned():
-    # Linear 2·5 + 5, batch normalisation 5 + 5, a mean of 4, a table of 6; running statistics are no parameters.
+    # Linear 2·5 + 5, batch normalization 5 + 5, a mean of 4, a table of 6; running statistics are no parameters.
     assert parameter_count(fitted()) == 15 + 10 + 4 + 6
 
 

@@ -94,7 +94,7 @@ class InfiniteGradient(TorchLearner):
     def build(self, shape):
         self.body = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 2))
 
-    def optimisers(self):
+    def optimizers(self):
         return {}
 
     def step(self, x, run):
@@ -134,7 +134,7 @@ def test_a_good_learner_passes_everything():
         (TrainingMode, "encodes the same twice"),
         (ForgetsState, "state round trip"),
         (WritesIntoInput, "leaves images alone"),
-        (Overdraws, "honours the budget"),
+        (Overdraws, "honors the budget"),
         (NotFinite, "fits and encodes"),
         (LearnsNothing, "learns from what it sees"),
         (LooksAround, "sees only its images"),

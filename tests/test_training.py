@@ -22,7 +22,7 @@ class Tiny(TorchLearner):
         self._stop_at = self._broken_at = None
         self._steps = 0
 
-    def optimisers(self):
+    def optimizers(self):
         return {"a": torch.optim.Adam(self.body.parameters(), lr=0.01)}
 
     def step(self, x, run):
@@ -33,9 +33,9 @@ class Tiny(TorchLearner):
         loss = self.body(x + 0.1 * noise).square().mean()
         if self._steps == self._broken_at:
             loss = loss * float("nan")
-        self._optimisers["a"].zero_grad(set_to_none=True)
+        self._optimizers["a"].zero_grad(set_to_none=True)
         loss.backward()
-        self._optimisers["a"].step()
+        self._optimizers["a"].step()
         return {"loss": loss}
 
     def encode(self, x):

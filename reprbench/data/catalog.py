@@ -35,18 +35,18 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "digits": Entry(
-        "scikit-learn's digits: 8×8 grey, 10 classes, 1,797 images; needs no files",
+        "scikit-learn's digits: 8×8 gray, 10 classes, 1,797 images; needs no files",
         "reprbench.data.digits:load_digits",
         unfetchable="it comes with scikit-learn",
     ),
     "mnist": Entry(
-        "MNIST: 28×28 grey, 10 classes, 60,000 + 10,000 images",
+        "MNIST: 28×28 gray, 10 classes, 60,000 + 10,000 images",
         "reprbench.data.idx:load_mnist",
         "reprbench.data.idx:mnist_files",
         torchvision="MNIST",
     ),
     "fashion-mnist": Entry(
-        "Fashion-MNIST: 28×28 grey, 10 classes, 60,000 + 10,000 images",
+        "Fashion-MNIST: 28×28 gray, 10 classes, 60,000 + 10,000 images",
         "reprbench.data.idx:load_fashion_mnist",
         "reprbench.data.idx:fashion_mnist_files",
         torchvision="FashionMNIST",
@@ -64,7 +64,7 @@ CATALOG: dict[str, Entry] = {
         torchvision="STL10",
     ),
     "folder": Entry(
-        "your images: train/<class>/*, test/<class>/*, perhaps unlabeled/*; parameters path, image_size, grey, title",
+        "your images: train/<class>/*, test/<class>/*, perhaps unlabeled/*; parameters path, image_size, gray, title",
         "reprbench.data.folder:load_folder",
         "reprbench.data.folder:folder_files",
         unfetchable="it is a folder of your own images; point path=… at it",

@@ -19,7 +19,7 @@ _TEST_SHARE = 0.25
 
 
 def load_digits(request: Request) -> Dataset:
-    """Load 1,797 grey images of 8×8 (Alpaydin, Kaynak 1998, the test set of UCI's optdigits).
+    """Load 1,797 gray images of 8×8 (Alpaydin, Kaynak 1998, the test set of UCI's optdigits).
 
     A quarter of them, stratified and the same for everybody, is the test split. The values 0 … 16 become 0 … 255.
     """

@@ -34,7 +34,7 @@ _BLOCK = 256
 
 
 def folder_files(
-    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, grey: bool = False
+    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, gray: bool = False
 ) -> list[DataFile]:
     """Return the folders of the splits."""
     root = _locate(request, path)
@@ -42,7 +42,7 @@ def folder_files(
 
 
 def load_folder(
-    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, grey: bool = False
+    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, gray: bool = False
 ) -> Dataset:
     """Load ``train/<class>/*``, ``test/<class>/*`` and, if it is there, ``unlabeled/*``; deeper folders count as well.
 
@@ -55,7 +55,7 @@ def load_folder(
     path : absolute, or relative to a data folder
     image_size : pixels, the side of the decoded images
     title : for tables; by default the call
-    grey : decode one channel of luminance instead of RGB
+    gray : decode one channel of luminance instead of RGB
 
     Raises
     ------
@@ -70,7 +70,7 @@ def load_folder(
     if (root / "unlabeled").is_dir():
         splits["unlabeled"] = _image_files(root / "unlabeled")
     digests = Digests(request.cache_dir)
-    arrays = _decoded_splits(root, splits, image_size, grey, digests)
+    arrays = _decoded_splits(root, splits, image_size, gray, digests)
     labels = {"train": _labels(train), "test": _labels(test)}
     return assemble(
         name=request.call,
@@ -136,25 +136,25 @@ def _labels(files: Sequence[list[Path]]) -> Labels:
 
 
 def _decoded_splits(
-    root: Path, splits: dict[str, list[Path]], image_size: int, grey: bool, digests: Digests
+    root: Path, splits: dict[str, list[Path]], image_size: int, gray: bool, digests: Digests
 ) -> dict[str, Path]:
     """Return the array files of the splits; what was never decoded of this content is decoded now."""
     content = digests.tree(root, _joined(list(splits.values())))
-    key = hashlib.sha256(f"{content} {image_size} {grey} {_DECODER}".encode()).hexdigest()
+    key = hashlib.sha256(f"{content} {image_size} {gray} {_DECODER}".encode()).hexdigest()
     folder = digests.cache_dir / "decoded" / f"folder-{key[:16]}"
     arrays = {split: folder / f"{split}.npy" for split in splits}
     for split, files in splits.items():
         if not arrays[split].exists():
-            _decode_all(files, arrays[split], image_size, grey)
+            _decode_all(files, arrays[split], image_size, gray)
     return arrays
 
 
-def _decode_all(files: Sequence[Path], target: Path, image_size: int, grey: bool) -> None:
-    with new_array(target, (len(files), 1 if grey else 3, image_size, image_size)) as pixels:
+def _decode_all(files: Sequence[Path], target: Path, image_size: int, gray: bool) -> None:
+    with new_array(target, (len(files), 1 if gray else 3, image_size, image_size)) as pixels:
 
         def decode_block(start: int) -> None:
             for row in range(start, min(start + _BLOCK, len(files))):
-                pixels[row] = decode(files[row], image_size, grey)
+                pixels[row] = decode(files[row], image_size, gray)
 
         # Pillow's decoders and resampling let other threads run.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -166,7 +166,7 @@ def _decode_all(files: Sequence[Path], target: Path, image_size: int, grey: bool
                 pool.shutdown(cancel_futures=True)
 
 
-def decode(path: Path, image_size: int, grey: bool) -> NDArray[np.uint8]:
+def decode(path: Path, image_size: int, gray: bool) -> NDArray[np.uint8]:
     """Decode an image file as a uint8 array of shape (C, image_size, image_size); see `load_folder`.
 
     Raises
@@ -178,7 +178,7 @@ def decode(path: Path, image_size: int, grey: bool) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as opened:
-            image = _crop_and_resize(_eight_bits(ImageOps.exif_transpose(opened), grey), image_size)
+            image = _crop_and_resize(_eight_bits(ImageOps.exif_transpose(opened), gray), image_size)
     except (
         OSError,
         ValueError,
@@ -190,10 +190,10 @@ def decode(path: Path, image_size: int, grey: bool) -> NDArray[np.uint8]:
     ) as error:
         raise UserError(f"{path}: not readable as an image ({error}); expected one that Pillow reads") from None
     pixels = np.asarray(image)
-    return pixels[np.newaxis] if grey else pixels.transpose(2, 0, 1)
+    return pixels[np.newaxis] if gray else pixels.transpose(2, 0, 1)
 
 
-def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
+def _eight_bits(image: Image.Image, gray: bool) -> Image.Image:
     """Convert to L or RGB. Pillow alone would clip 16-bit pixels, which it calls I;16 or, in old versions, I."""
     from PIL import Image
 
@@ -204,7 +204,7 @@ def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
         image = Image.fromarray(np.round(values / 257).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError("float pixels, not of 8 or 16 bits")
-    return image.convert("L" if grey else "RGB")
+    return image.convert("L" if gray else "RGB")
 
 
 def _crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:

@@ -70,12 +70,12 @@ def fashion_mnist_files(request: Request) -> list[DataFile]:
 
 
 def load_mnist(request: Request) -> Dataset:
-    """Load MNIST: 60,000 + 10,000 grey images of 28×28 (LeCun et al. 1998)."""
+    """Load MNIST: 60,000 + 10,000 gray images of 28×28 (LeCun et al. 1998)."""
     return _load(request, _MNIST, "MNIST", tuple("0123456789"))
 
 
 def load_fashion_mnist(request: Request) -> Dataset:
-    """Load Fashion-MNIST: 60,000 + 10,000 grey images of 28×28 (Xiao, Rasul, Vollgraf 2017)."""
+    """Load Fashion-MNIST: 60,000 + 10,000 gray images of 28×28 (Xiao, Rasul, Vollgraf 2017)."""
     return _load(request, _FASHION_MNIST, "Fashion-MNIST", _FASHION_CLASSES)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reprbench.features import Matrix, View, checked
 from reprbench.protocols.base import Curve, Features, Measurement, Outcome, Protocol, Subject, first_fit
-from reprbench.protocols.standardise import row_blocks
+from reprbench.protocols.standardize import row_blocks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ class CodeStats(Protocol):
 
     Metrics, each at {"layer", "depth"}
     -----------------------------------
-    effective rank : of the centred matrix of images × units (O. Roy, M. Vetterli, "The effective rank", 2007): the
+    effective rank : of the centered matrix of images × units (O. Roy, M. Vetterli, "The effective rank", 2007): the
         exponential of the entropy of its singular values, not their squares, divided by their sum. Of a layer of more
         than 4096 units, 4096 random ones stand for all, the same for every method and seed.
     units : how many.
@@ -161,7 +161,7 @@ def _ranked(units: int) -> NDArray[np.int64] | None:
 
 
 def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
-    """Return the effective rank of `columns` of the codes (n, D), centred; 0 if there are none.
+    """Return the effective rank of `columns` of the codes (n, D), centered; 0 if there are none.
 
     The singular values are the roots of the eigenvalues of the covariance, in float64.
     """
@@ -175,8 +175,8 @@ def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
     mean /= len(codes)
     covariance = np.zeros((len(columns), len(columns)))
     for _, values in row_blocks(codes):
-        centred = values[:, columns] - mean
-        covariance += centred.T @ centred
+        centered = values[:, columns] - mean
+        covariance += centered.T @ centered
     eigenvalues = eigvalsh(covariance, overwrite_a=True, check_finite=False)
     # What rounding leaves of eigenvalues that are 0; their roots would add up.
     kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]

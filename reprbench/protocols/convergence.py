@@ -20,9 +20,9 @@ SHOWN_EPOCHS = 6
 SHOWN_IMAGES = 3
 HALF_RANGE = 0.5
 """The histograms cover −0.5 … 0.5; what is beyond is counted in the outermost bins."""
-CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+CHANNELS = {1: ("gray",), 3: ("red", "green", "blue")}
 ALL = "all"
-COLORS = {"grey": "#444444", "red": "#D62728", "green": "#2CA02C", "blue": "#1F77B4", ALL: "#000000"}
+COLORS = {"gray": "#444444", "red": "#D62728", "green": "#2CA02C", "blue": "#1F77B4", ALL: "#000000"}
 SPREAD, MEAN, SHARE = "spread", "|mean|", "share within tolerance"
 PANELS = {
     SPREAD: "standard deviation of x − x̂",
@@ -167,7 +167,7 @@ def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
 
     channels = list(dict.fromkeys(m.at["channel"] for m in measurements))
     if len(channels) == 2:
-        channels.remove(ALL)  # grey is all there is
+        channels.remove(ALL)  # gray is all there is
     figure = new_figure(8.4, 2.6)
     for axes, (metric, label) in zip(new_axes(figure, 1, len(PANELS))[0], PANELS.items(), strict=True):
         for number, channel in enumerate(channels):

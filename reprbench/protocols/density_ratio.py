@@ -21,7 +21,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from reprbench.errors import Diverged
 from reprbench.images import Rows
-from reprbench.protocols.standardise import Standardiser, standardise
+from reprbench.protocols.standardize import Standardizer, standardize
 from reprbench.run import derive_seed, seeded
 
 Codes = NDArray[np.float32]
@@ -70,15 +70,15 @@ class Classifier:
 
     Attributes
     ----------
-    network : from standardised codes (n, D) to logits (n, 1).
-    standardiser : fitted to the training part.
+    network : from standardized codes (n, D) to logits (n, 1).
+    standardizer : fitted to the training part.
     epochs : that it was trained.
     best_epoch : the one whose weights it has, of the lowest validation loss; 0 is before training, where C = ½.
     converged : whether it stopped by itself before the cap on epochs.
     """
 
     network: nn.Module
-    standardiser: Standardiser
+    standardizer: Standardizer
     epochs: int
     best_epoch: int
     converged: bool
@@ -89,7 +89,7 @@ class Classifier:
         found = [np.empty(0)]
         with torch.inference_mode():
             for start in range(0, len(codes), EVALUATED_ROWS):
-                block = torch.from_numpy(self.standardiser.apply(codes[start : start + EVALUATED_ROWS]))
+                block = torch.from_numpy(self.standardizer.apply(codes[start : start + EVALUATED_ROWS]))
                 found.append(self.network(block.to(device))[:, 0].double().cpu().numpy())
         return np.concatenate(found)
 
@@ -142,14 +142,14 @@ def train_classifier(
         If codes or the validation loss are not finite.
     """
     rows = codes.reshape(-1, codes.shape[-1])
-    standardiser = standardise(rows, _both(parts.training, codes))
+    standardizer = standardize(rows, _both(parts.training, codes))
     network = _network(codes.shape[-1], training.width, seed).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     order = np.random.default_rng(derive_seed(seed, "optimal-classifier/batches"))
 
     def loss_of(pairs: Rows) -> Tensor:
         # Originals first: their target is 1, that of reconstructions 0.
-        batch = torch.from_numpy(standardiser.apply(rows, _both(pairs, codes))).to(device)
+        batch = torch.from_numpy(standardizer.apply(rows, _both(pairs, codes))).to(device)
         of_originals, of_reconstructions = network(batch)[:, 0].chunk(2)
         return (softplus(-of_originals).mean() + softplus(of_reconstructions).mean()) / 2
 
@@ -178,7 +178,7 @@ def train_classifier(
         reference, waited = (loss, 0) if progressed else (reference, waited + 1)
         advance(epoch / training.epochs)
     network.load_state_dict(weights)
-    return Classifier(network, standardiser, epoch, best_epoch, waited >= training.patience)
+    return Classifier(network, standardizer, epoch, best_epoch, waited >= training.patience)
 
 
 def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> Judgement:

@@ -35,7 +35,7 @@ Plane = NDArray[np.float32]
 class Embedding(Protocol):
     """Maps of a stratified sample of the test images, the same images for every method, and how far to trust them.
 
-    The features are standardised on the sample, so that their scale does not matter. PCA is exact; t-SNE (scikit-learn)
+    The features are standardized on the sample, so that their scale does not matter. PCA is exact; t-SNE (scikit-learn)
     is made of the first 50 principal components and starts from the first two, so that neither depends on a seed: the
     same features give the same bits on one machine. But t-SNE magnifies rounding, and another order of the features may
     move its points. Labels color the points; no number depends on them.
@@ -51,7 +51,7 @@ class Embedding(Protocol):
     images: Annotated[int, Field(ge=SMALLEST_SAMPLE, le=5000)] = 1000
     tsne: bool = True
     perplexity: Annotated[float, Field(ge=1)] = 30.0
-    neighbours: PositiveInt = 10
+    neighbors: PositiveInt = 10
 
     @model_validator(mode="after")
     def _sample_suffices(self) -> Embedding:
@@ -60,10 +60,10 @@ class Embedding(Protocol):
                 f"a perplexity of {self.perplexity:g} needs {int(np.ceil(3 * self.perplexity)) + 1} images, "
                 f"not {self.images}; set perplexity lower or images higher"
             )
-        if self.neighbours > _most_neighbours(self.images):
+        if self.neighbors > _most_neighbors(self.images):
             raise ValueError(
-                f"{self.neighbours} neighbours need {2 * self.neighbours + 1} images, not {self.images}; "
-                "set neighbours lower or images higher"
+                f"{self.neighbors} neighbors need {2 * self.neighbors + 1} images, not {self.images}; "
+                "set neighbors lower or images higher"
             )
         return self
 
@@ -77,12 +77,12 @@ class Embedding(Protocol):
         """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's holds.
 
         Trustworthiness (J. Venna, S. Kaski, "Neighborhood preservation in nonlinear projection methods", 2001) is 1 if
-        the nearest neighbours of every point on the map are its nearest neighbours among the features.
+        the nearest neighbors of every point on the map are its nearest neighbors among the features.
         """
         from sklearn.manifold import trustworthiness
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        from reprbench.protocols.standardise import standardise
+        from reprbench.protocols.standardize import standardize
 
         dataset = subject.dataset
         outcome = Outcome()
@@ -92,7 +92,7 @@ class Embedding(Protocol):
             return outcome
         (wanted,) = self.reads(dataset, subject.supervised)
         features = subject.features(wanted)
-        codes = standardise(features, rows).apply(features, rows)
+        codes = standardize(features, rows).apply(features, rows)
         if not codes.any():
             outcome.missing = f"{self.name}: all images have the same code"
             return outcome
@@ -103,10 +103,10 @@ class Embedding(Protocol):
             if self.tsne:
                 subject.progress("t-SNE", 0.1)
                 maps["t-SNE"] = _tsne(components, self._perplexity(len(rows), outcome))
-            neighbours = self._neighbours(len(rows), outcome)
+            neighbors = self._neighbors(len(rows), outcome)
             subject.progress("trustworthiness", 0.8)
             for name, plane in maps.items():
-                trust = float(trustworthiness(codes, plane, n_neighbors=neighbours))
+                trust = float(trustworthiness(codes, plane, n_neighbors=neighbors))
                 outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
         outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
         outcome.headline_at = {"map": list(maps)[-1]}
@@ -137,20 +137,20 @@ class Embedding(Protocol):
             outcome.warnings.append(f"{self.name}: perplexity lowered to {allowed:.3g} for {count} test images")
         return min(self.perplexity, allowed)
 
-    def _neighbours(self, count: int, outcome: Outcome) -> int:
-        allowed = _most_neighbours(count)
-        if self.neighbours > allowed:
-            outcome.warnings.append(f"{self.name}: trustworthiness of {allowed} neighbours for {count} test images")
-        return min(self.neighbours, allowed)
+    def _neighbors(self, count: int, outcome: Outcome) -> int:
+        allowed = _most_neighbors(count)
+        if self.neighbors > allowed:
+            outcome.warnings.append(f"{self.name}: trustworthiness of {allowed} neighbors for {count} test images")
+        return min(self.neighbors, allowed)
 
 
 def _largest_perplexity(count: int) -> float:
-    """t-SNE looks at three times as many neighbours as its perplexity says (van der Maaten 2014)."""
+    """t-SNE looks at three times as many neighbors as its perplexity says (van der Maaten 2014)."""
     return (count - 1) / 3
 
 
-def _most_neighbours(count: int) -> int:
-    """Trustworthiness is normalised for fewer neighbours than half of the points."""
+def _most_neighbors(count: int) -> int:
+    """Trustworthiness is normalized for fewer neighbors than half of the points."""
     return (count - 1) // 2
 
 

@@ -28,7 +28,7 @@ class FewLabels(SVMProtocol):
     The images of a number of labels are among those of every larger number; they depend on the dataset and the fold
     alone, so that all methods and seeds learn from the same. C is chosen within them by cross-validation in
     min(`inner_folds`, labels) inner folds; of ties the smallest. With one label a class there is nothing to
-    cross-validate: all costs are tied, and the smallest of the grid, the most regularised, is taken.
+    cross-validate: all costs are tied, and the smallest of the grid, the most regularized, is taken.
 
     Parameters
     ----------

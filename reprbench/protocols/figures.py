@@ -77,10 +77,10 @@ def line(
 
 
 def show_image(axes: Axes, image: NDArray[np.floating[Any]]) -> None:
-    """Show one image (C, H, W) in [0, 1], grey or in color, without ticks or frame."""
+    """Show one image (C, H, W) in [0, 1], gray or in color, without ticks or frame."""
     pixels = np.clip(np.asarray(image, dtype=np.float32), 0, 1).transpose(1, 2, 0)
-    grey = pixels.shape[2] == 1
-    axes.imshow(pixels[:, :, 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
+    gray = pixels.shape[2] == 1
+    axes.imshow(pixels[:, :, 0] if gray else pixels, cmap="gray" if gray else None, vmin=0, vmax=1)
     axes.grid(False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -137,7 +137,7 @@ def as_png(figure: Figure) -> bytes:
     content = _png(figure, DOTS_PER_INCH)
     dots = DOTS_PER_INCH
     while len(content) > LARGEST_BYTES and dots >= 50:
-        content = _quantised(content)
+        content = _quantized(content)
         if len(content) > LARGEST_BYTES:
             dots = int(dots * 0.8)
             content = _png(figure, dots)
@@ -151,7 +151,7 @@ def _png(figure: Figure, dots: int) -> bytes:
     return buffer.getvalue()
 
 
-def _quantised(content: bytes) -> bytes:
+def _quantized(content: bytes) -> bytes:
     """Return a PNG with a palette of 256 colors."""
     from PIL import Image
 

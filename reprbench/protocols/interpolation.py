@@ -33,7 +33,7 @@ PAIRS_AT_ONCE = 100
 NUMBERS_AT_ONCE = 2**26
 """Of real images, as float32, that are searched at a time."""
 SAME_IMAGE = 1e-4
-"""Root mean squared difference, far below a grey level of 1/255, under which two ends of a path are one image."""
+"""Root mean squared difference, far below a gray level of 1/255, under which two ends of a path are one image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Interpolation(Protocol):
     What blur does: a smooth image lies near many real ones, and the mean image is near everything, so that a blurred
     decoder has small distances however poor its paths are. A pixel blend of sharp images pays for two sharp ghosts, and
     a sharp decoder for every stroke at another place. "Blend of reconstructions" is as blurred as the code's own
-    images, and therefore the fairer neighbour: a code's path is worth something where it runs nearer to real images
+    images, and therefore the fairer neighbor: a code's path is worth something where it runs nearer to real images
     than that. So the headline, "distance beyond blending", is the code's distance minus that of this blend: negative
     where the code is worth something, and 0 for a decoder that makes one image of everything.
 
@@ -222,7 +222,7 @@ def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
 
 def nearest_distances(images: Tensor, real: Images) -> NDArray[np.float64]:
     """Return the root mean squared difference of each image (N, C, H, W) to the nearest of `real`, shape (N,)."""
-    from reprbench.protocols.neighbours import nearest
+    from reprbench.protocols.neighbors import nearest
 
     queries = images.flatten(1).numpy()
     least = np.full(len(queries), np.inf)

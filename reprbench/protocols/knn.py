@@ -1,4 +1,4 @@
-"""Nearest neighbours: what the geometry of the features alone is worth, with nothing trained."""
+"""Nearest neighbors: what the geometry of the features alone is worth, with nothing trained."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from reprbench.images import Images, Rows
 
 SHOWN_IMAGES = 8
-NEIGHBOUR_NAMES = ("nearest", "2nd", "3rd", "4th", "5th")
-"""Of the neighbours that are shown."""
+NEIGHBOR_NAMES = ("nearest", "2nd", "3rd", "4th", "5th")
+"""Of the neighbors that are shown."""
 
 
 class KNN(FoldProtocol):
-    """k nearest neighbours, exact: the test accuracy of a vote among the k nearest examples of each fold.
+    """k nearest neighbors, exact: the test accuracy of a vote among the k nearest examples of each fold.
 
-    Features are taken as they are; neither scaling all of them nor permuting them changes a neighbour. Of classes with
+    Features are taken as they are; neither scaling all of them nor permuting them changes a neighbor. Of classes with
     equally many votes the one with the nearest example wins. Nothing is chosen, on any split.
     """
 
@@ -38,19 +38,19 @@ class KNN(FoldProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%) of every fold; draw the nearest images of the first."""
-        from reprbench.protocols.neighbours import nearest, vote
+        from reprbench.protocols.neighbors import nearest, vote
 
         outcome = Outcome()
         for fold in self.each_fold(subject):
             if self.k > len(fold.train):
-                raise UserError(f"{self.k} neighbours need as many labeled images, not {len(fold.train)}; set k lower")
-            neighbours = nearest(fold.train, fold.test, self.k, self.metric)
-            right = vote(fold.labels[neighbours]) == subject.dataset.test_labels
+                raise UserError(f"{self.k} neighbors need as many labeled images, not {len(fold.train)}; set k lower")
+            neighbors = nearest(fold.train, fold.test, self.k, self.metric)
+            right = vote(fold.labels[neighbors]) == subject.dataset.test_labels
             outcome.measurements.append(
                 Measurement("accuracy", 100 * float(right.mean()), "%", "higher", {"fold": fold.number})
             )
             if fold.number == 0:
-                outcome.figures["neighbours"] = self._figure(subject, fold)
+                outcome.figures["neighbors"] = self._figure(subject, fold)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         return outcome
 
@@ -60,19 +60,19 @@ class KNN(FoldProtocol):
         from matplotlib.patches import Patch
 
         from reprbench.protocols.figures import COLORS, image_grid
-        from reprbench.protocols.neighbours import nearest
+        from reprbench.protocols.neighbors import nearest
 
         dataset = subject.dataset
         shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]
-        # Asked apart from the vote, whose ties must not depend on how many neighbours are drawn.
-        found = nearest(fold.train, fold.test[shown], min(len(NEIGHBOUR_NAMES), len(fold.train)), self.metric)
+        # Asked apart from the vote, whose ties must not depend on how many neighbors are drawn.
+        found = nearest(fold.train, fold.test[shown], min(len(NEIGHBOR_NAMES), len(fold.train)), self.metric)
         rows = self._folds(dataset)[fold.number]
         images = [
             np.concatenate([_floats(dataset.test, shown[[i]]), _floats(dataset.train, rows[found[i]])])
             for i in range(len(shown))
         ]
         names = [dataset.classes[label] for label in dataset.test_labels[shown]]
-        figure = image_grid(images, names, ["test image", *NEIGHBOUR_NAMES[: found.shape[1]]])
+        figure = image_grid(images, names, ["test image", *NEIGHBOR_NAMES[: found.shape[1]]])
         panels = np.array(figure.axes).reshape(len(shown), 1 + found.shape[1])
         same = fold.labels[found] == dataset.test_labels[shown][:, None]
         for panel, right in zip(panels[:, 1:].flat, same.flat, strict=True):

@@ -30,7 +30,7 @@ class SVMProtocol(FoldProtocol):
 class LinearSVM(SVMProtocol):
     """10-fold linear SVM (METHODS: one-vs-rest, squared hinge, L2): mean test accuracy over the dataset's folds.
 
-    Features are standardised on the fold. C is chosen inside the fold by stratified cross-validation, never on the
+    Features are standardized on the fold. C is chosen inside the fold by stratified cross-validation, never on the
     test split; a single cost is taken as it is.
     """
 

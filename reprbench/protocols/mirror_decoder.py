@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reprbench.learner import FeatureMaps, ImageShape, Learner
 
 CALIBRATION_BATCHES = 8
-"""The first batches, whose features say by which mean and scale each channel is standardised."""
+"""The first batches, whose features say by which mean and scale each channel is standardized."""
 SMALLEST_SCALE = 0.01
 """Of the root of the mean variance of a layer's channels: one that hardly varies is not blown up to the others."""
 LARGEST_LINEAR = 2**25
@@ -51,7 +51,7 @@ class MirrorDecoder(nn.Module):
 
     A map has its channels brought to `width` by a 1×1 convolution; a vector becomes a map of `width` channels and ⌈1/8⌉
     of the image's sides by a linear layer. Then, until the map is as large as the image: twice as large (nearest
-    neighbour, at most to the image's size), 3×3 convolution, batch normalization, ReLU. At last a 3×3 convolution and a
+    neighbor, at most to the image's size), 3×3 convolution, batch normalization, ReLU. At last a 3×3 convolution and a
     sigmoid. Maps larger than the image are averaged down to its size first.
 
     Parameters
@@ -79,7 +79,7 @@ class MirrorDecoder(nn.Module):
         blocks: list[nn.Module] = []
         while size != full:
             size = [min(2 * side, most) for side, most in zip(size, full, strict=True)]
-            # Nearest neighbour: the gradient of bilinear interpolation is not reproducible on CUDA.
+            # Nearest neighbor: the gradient of bilinear interpolation is not reproducible on CUDA.
             blocks += [
                 nn.Upsample(size=tuple(size), mode="nearest"),
                 nn.Conv2d(width, width, 3, padding=1, bias=False),
@@ -90,7 +90,7 @@ class MirrorDecoder(nn.Module):
         self.register_buffer("mean", torch.zeros(features[0]))
         self.register_buffer("scale", torch.ones(features[0]))
 
-    def standardise_by(self, mean: Tensor, variance: Tensor) -> None:
+    def standardize_by(self, mean: Tensor, variance: Tensor) -> None:
         """Set what is subtracted from each channel, and the standard deviation that it is divided by."""
         floor = SMALLEST_SCALE * variance.mean().sqrt()
         scale = torch.maximum(variance.sqrt(), floor)
@@ -145,16 +145,16 @@ def train_decoders(
     for decoder in decoders.values():
         decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _calibrate(decoders, learner, images, budget, seed, device)
-    optimisers = {name: torch.optim.Adam(decoder.parameters(), lr=budget.lr) for name, decoder in decoders.items()}
+    optimizers = {name: torch.optim.Adam(decoder.parameters(), lr=budget.lr) for name, decoder in decoders.items()}
     losses: dict[str, Tensor] = {}
     for step, rows in enumerate(_batches(len(images), budget, seed)):
         x = images.batch(rows, device)
         maps = encoded(learner, x)
         for name, decoder in decoders.items():
-            optimisers[name].zero_grad(set_to_none=True)
+            optimizers[name].zero_grad(set_to_none=True)
             losses[name] = functional.mse_loss(decoder(maps[name]), x)
             losses[name].backward()  # type: ignore[no-untyped-call]
-            optimisers[name].step()
+            optimizers[name].step()
         advance((step + 1) / budget.steps)
     for name, loss in losses.items():
         if not bool(torch.isfinite(loss)):
@@ -203,4 +203,4 @@ def _calibrate(
             sums[name] += torch.stack([count, values.sum(1), values.square().sum(1)]).cpu()
     for name, (count, total, squares) in sums.items():
         mean = total / count
-        decoders[name].standardise_by(mean, (squares / count - mean.square()).clamp(min=0))
+        decoders[name].standardize_by(mean, (squares / count - mean.square()).clamp(min=0))

@@ -52,13 +52,13 @@ class Floors:
     Attributes
     ----------
     mean_image : float32 (C, H, W), of all unlabeled images.
-    centre : float32 (C·H·W,), the mean of the images that the components are of.
+    center : float32 (C·H·W,), the mean of the images that the components are of.
     components : float32 (k, C·H·W), orthonormal, leading first.
     images : how many the components are of.
     """
 
     mean_image: NDArray[np.float32]
-    centre: NDArray[np.float32]
+    center: NDArray[np.float32]
     components: NDArray[np.float32]
     images: int
 
@@ -68,7 +68,7 @@ class Floors:
             # A whole basis loses nothing; what would be measured is rounding.
             return x
         directions = self.components[:dimension]
-        pixels = self.centre + (x.reshape(len(x), -1) - self.centre) @ directions.T @ directions
+        pixels = self.center + (x.reshape(len(x), -1) - self.center) @ directions.T @ directions
         return np.clip(pixels, 0, 1).reshape(x.shape).astype(np.float32)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reprbench.errors import UserError
 from reprbench.images import Rows
-from reprbench.protocols.standardise import Matrix, Standardiser, row_blocks, standardise
+from reprbench.protocols.standardize import Matrix, Standardizer, row_blocks, standardize
 from reprbench.protocols.svm_machines import Labels, LinearSVMs, fit_svm
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class CostChoice:
     Attributes
     ----------
     cost : float
-        The smallest of those with the highest accuracy: the most regularised.
+        The smallest of those with the highest accuracy: the most regularized.
     accuracies : tuple of float
         The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty where there is no choice.
     at_edge : "lower", "upper" or None
@@ -50,9 +50,9 @@ def select_cost(
     generator: np.random.Generator,
     device: torch.device | str = "cpu",
 ) -> CostChoice:
-    """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardised yet.
+    """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
 
-    The standardisation, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
+    The standardization, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
     rows that were right when they were held out, so that ties are exact. A single cost needs no cross-validation.
 
     Raises
@@ -68,8 +68,8 @@ def select_cost(
     right = np.zeros(len(costs), dtype=np.int64)
     for fold in range(inner_folds):
         rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        machines, standardiser = _fit_raw(x, labels, rows, n_classes, costs, device)
-        right += _count_right(machines, standardiser, x, labels, held_out)
+        machines, standardizer = _fit_raw(x, labels, rows, n_classes, costs, device)
+        right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
     edges: dict[float, Literal["lower", "upper"]] = {min(costs): "lower", max(costs): "upper"}
     at_edge = edges.get(best) if len(edges) > 1 else None
@@ -86,13 +86,13 @@ class FoldClassifier:
         The cost it was trained with, and how that was chosen.
     machines : LinearSVMs
         Of that cost alone.
-    standardiser : Standardiser
+    standardizer : Standardizer
         Fitted to the fold.
     """
 
     choice: CostChoice
     machines: LinearSVMs
-    standardiser: Standardiser
+    standardizer: Standardizer
 
     def count_right(self, x: Matrix, labels: Labels) -> int:
         """Return how many rows of `x` (m, d), as the learner gave them, are classified rightly.
@@ -102,7 +102,7 @@ class FoldClassifier:
         Diverged
             If features are NaN or infinite.
         """
-        return int(_count_right(self.machines, self.standardiser, x, labels)[0])
+        return int(_count_right(self.machines, self.standardizer, x, labels)[0])
 
     def accuracy(self, x: Matrix, labels: Labels) -> float:
         """Return the share of the rows of `x` (m, d), read block by block, that are classified rightly, in [0, 1]."""
@@ -201,21 +201,21 @@ def evaluate_fold(
 
 def _fit_raw(
     x: Matrix, labels: Labels, rows: Rows | None, n_classes: int, costs: Sequence[float], device: torch.device | str
-) -> tuple[LinearSVMs, Standardiser]:
-    """Train on `rows`, all by default; besides the standardised rows nothing of the size of `x` is in memory."""
-    standardiser = standardise(x, rows)
+) -> tuple[LinearSVMs, Standardizer]:
+    """Train on `rows`, all by default; besides the standardized rows nothing of the size of `x` is in memory."""
+    standardizer = standardize(x, rows)
     chosen = labels if rows is None else labels[rows]
-    return fit_svm(standardiser.apply(x, rows), chosen, n_classes, costs, device=device), standardiser
+    return fit_svm(standardizer.apply(x, rows), chosen, n_classes, costs, device=device), standardizer
 
 
 def _count_right(
-    machines: LinearSVMs, standardiser: Standardiser, x: Matrix, labels: Labels, rows: Rows | None = None
+    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Rows | None = None
 ) -> NDArray[np.int64]:
     """Return how many of `rows`, all by default, each cost's machines classify rightly, shape (n_costs,)."""
     right = np.zeros(len(machines.costs), dtype=np.int64)
     chosen = labels if rows is None else labels[rows]
     for block, values in row_blocks(x, rows):
-        right += (machines.predict(standardiser.apply(values)) == chosen[block]).sum(axis=1)
+        right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
     return right
 
 

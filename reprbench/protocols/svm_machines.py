@@ -1,7 +1,7 @@
-"""One-vs-rest linear SVMs for all costs of a grid, trained on standardised features.
+"""One-vs-rest linear SVMs for all costs of a grid, trained on standardized features.
 
 The machine is that of liblinear's `LinearSVC(loss="squared_hinge")`: ½‖w‖² + C·Σ max(0, 1 − y·f)² with f = w·x + b,
-where b is the weight of a constant feature 1 and is regularised like the others.
+where b is the weight of a constant feature 1 and is regularized like the others.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reprbench.errors import Diverged
-from reprbench.protocols.standardise import Matrix
-from reprbench.protocols.svm_newton import Design, Solution, Spectrum, leading_spectrum, minimise
+from reprbench.protocols.standardize import Matrix
+from reprbench.protocols.svm_newton import Design, Solution, Spectrum, leading_spectrum, minimize
 
 Labels = NDArray[np.integer[Any]]
 
@@ -84,7 +84,7 @@ def fit_svm(
     Parameters
     ----------
     x : float array of shape (n, d)
-        Standardised features.
+        Standardized features.
     labels : integer array of shape (n,)
         Classes in 0 … n_classes − 1; a class may have no example.
     n_classes : int
@@ -104,7 +104,7 @@ def fit_svm(
     solutions: dict[float, Solution] = {}
     with _threads_for(design.matrix):
         for cost in sorted(set(costs)):
-            solutions[cost] = minimise(design, signs, cost, start, spectrum, TOLERANCE)
+            solutions[cost] = minimize(design, signs, cost, start, spectrum, TOLERANCE)
             start = solutions[cost].weights
     weights = torch.stack([solutions[cost].weights for cost in costs])
     features, biases = _unrotate(weights, matrix, back) if back is not None else (weights[..., :-1], weights[..., -1])

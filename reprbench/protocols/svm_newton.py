@@ -1,6 +1,6 @@
 """Truncated Newton for linear squared-hinge SVMs that share their features: all classes at once, one row a class.
 
-Each class minimises P(w) = ½‖w‖² + C·Σ max(0, 1 − y·f)², f = Z·w. P is once differentiable, with the generalised
+Each class minimizes P(w) = ½‖w‖² + C·Σ max(0, 1 − y·f)², f = Z·w. P is once differentiable, with the generalized
 Hessian I + 2C·ZᵀDZ, where D selects the examples inside the margin (Mangasarian 2002; Keerthi and DeCoste 2005). As P
 is strongly convex with constant 1, P(w) − min P ≤ ½‖∇P(w)‖²: a proof of convergence, and the stopping rule.
 """
@@ -122,10 +122,10 @@ class Solution:
     gap: Tensor
 
 
-def minimise(
+def minimize(
     design: Design, signs: Tensor, cost: float, start: Tensor, spectrum: Spectrum, tolerance: float
 ) -> Solution:
-    """Minimise P for every class by Newton's method.
+    """Minimize P for every class by Newton's method.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def _direct_direction(
 
 
 def _line_search(point: _Point, direction: Tensor, change: Tensor, slope: Tensor, signs: Tensor, cost: float) -> _Point:
-    """Minimise each class's objective along its direction.
+    """Minimize each class's objective along its direction.
 
     `change` (K, n) is what the whole direction adds to the scores, `slope` (K,) the objective's derivative at its
     start. The derivative is piecewise linear and rises: Newton's method, kept inside a bracket, finds its zero.

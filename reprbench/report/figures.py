@@ -17,7 +17,7 @@ from reprbench.protocols.figures import COLORS, MARKERS, line, new_axes, new_fig
 from reprbench.report.measured import ByFold, by_fold, find_evaluation, matching
 from reprbench.report.ranks import Ranks
 from reprbench.report.table import Table
-from reprbench.report.text import capitalised
+from reprbench.report.text import capitalized
 from reprbench.store import Curve, Trial
 
 Points = dict[float, ByFold]
@@ -122,7 +122,7 @@ def draw_curves(panels: Sequence[Panel]) -> Figure:
             axis.set_axis_off()
         elif place % columns == 0:
             unit = panels[0].unit
-            axis.set_ylabel(capitalised(panels[0].curve.metric) + (f" ({unit})" if unit else ""))
+            axis.set_ylabel(capitalized(panels[0].curve.metric) + (f" ({unit})" if unit else ""))
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     shown = [label for label in labels if label in handles]
     figure.legend([handles[label] for label in shown], shown, loc="outside right upper", fontsize=8, frameon=False)
@@ -151,7 +151,7 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
 def _panel_title(curve: Curve) -> str:
     """Return what distinguishes the panel: its title without the metric, which stands at the axis."""
     rest = re.sub(rf"^{re.escape(curve.metric)}( \([^)]*\))?(, |$)", "", curve.title, flags=re.IGNORECASE)
-    return capitalised(rest or ", ".join(str(value) for value in curve.at.values()))
+    return capitalized(rest or ", ".join(str(value) for value in curve.at.values()))
 
 
 def draw_ranks(ranks: Ranks) -> Figure:

@@ -12,7 +12,7 @@ from reprbench.report.comparison import ALPHA
 from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
 from reprbench.report.text import (
-    capitalised,
+    capitalized,
     count_text,
     decimals_for,
     memory_text,
@@ -73,7 +73,7 @@ def table_grid(table: Table, by_group: bool = False) -> Grid:
         (heading, [_cells(row, footnotes, several, decimals) for row in rows])
         for heading, rows in (_grouped(table) if by_group else [("", list(table.rows))])
     ]
-    headers = [header.format(metric=capitalised(table.metric or "result")) for header in HEADERS]
+    headers = [header.format(metric=capitalized(table.metric or "result")) for header in HEADERS]
     lines = [line for _, block in blocks for line in block]
     used = [column for column in range(len(headers)) if any(line[column].text for line in lines)]
     return Grid(

@@ -11,9 +11,9 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Cell, Grid, method_name
 from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
 from reprbench.report.rows import of_several_seeds
-from reprbench.report.statistics import Summary, summarise
+from reprbench.report.statistics import Summary, summarize
 from reprbench.report.table import Table
-from reprbench.report.text import capitalised, decimals_for, place_text, plus_minus
+from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.spec import parse_value
 from reprbench.store import Evaluation, Measurement, Trial
 
@@ -110,7 +110,7 @@ def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, l
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            cells.append(summarise(list(values.values()), fold_ratio(trial.dataset)) if values else None)
+            cells.append(summarize(list(values.values()), fold_ratio(trial.dataset)) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row.label, method_name(row, several), row.seed, tuple(cells), reason))
     first = measurements[0]
@@ -191,7 +191,7 @@ def pivot_grid(pivot: Pivot) -> Grid:
     """Return a pivot as text."""
     decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), pivot.unit)
     named = [
-        f"{pivot.coordinate} {column}" if pivot.coordinate else capitalised(pivot.metric) for column in pivot.columns
+        f"{pivot.coordinate} {column}" if pivot.coordinate else capitalized(pivot.metric) for column in pivot.columns
     ]
     lines = tuple(
         (Cell(row.name), *(Cell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))

@@ -10,7 +10,7 @@ import msgspec
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.report.comparison import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
-from reprbench.report.statistics import Summary, summarise, summarise_seeds
+from reprbench.report.statistics import Summary, summarize, summarize_seeds
 from reprbench.report.verdict import Verdict, deviations_of, judge
 from reprbench.store import Evaluation, Trial
 
@@ -84,7 +84,7 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
     trial, evaluation = source.trial, source.evaluation
     found = matching(evaluation, evaluation.headline, evaluation.headline_at) if evaluation else []
     values, ratio = by_fold(found), fold_ratio(trial.dataset)
-    summary = summarise(list(values.values()), ratio) if values else None
+    summary = summarize(list(values.values()), ratio) if values else None
     status, reason = trial.status, trial.reason
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
@@ -147,7 +147,7 @@ def _merged(rows: Sequence[Row], source: Source) -> Row:
         return rows[0]
     folds = sorted(shared, key=str)
     ratio = fold_ratio(source.trial.dataset)
-    summary = summarise_seeds([[row.by_fold[fold] for fold in folds] for row in rows], ratio)
+    summary = summarize_seeds([[row.by_fold[fold] for fold in folds] for row in rows], ratio)
     reference = source.trial.reference if source.is_first else None
     deviations = deviations_of(source.trial.deviations)
     low, high = _interval(summary)

@@ -87,7 +87,7 @@ def overlap_ratio(fold_size: float, train_size: float) -> float:
     return math.inf if fold_size == train_size else fold_size / (train_size - fold_size)
 
 
-def summarise(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def summarize(values: ArrayLike, ratio: float = 0.0) -> Summary:
     """Return mean, spread and 95 % interval of one seed's fold values.
 
     The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio); with ``ratio=0`` (folds
@@ -95,7 +95,7 @@ def summarise(values: ArrayLike, ratio: float = 0.0) -> Summary:
     """
     numbers: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
     if not numbers:
-        raise ValueError("no values to summarise")
+        raise ValueError("no values to summarize")
     n, mean = len(numbers), _mean(numbers)
     if n == 1:
         return Summary(mean, None, 1, None)
@@ -111,7 +111,7 @@ def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
     return _t_quantile(n - 1) * math.sqrt(variance)
 
 
-def summarise_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     """Return mean, spread over folds, and the interval of the mean over seeds and folds.
 
     Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
@@ -125,7 +125,7 @@ def summarise_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     """
     table = _table(values)
     if len(table) == 1:
-        return summarise(table[0], ratio)
+        return summarize(table[0], ratio)
     by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
     parts = [(float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1)]
     if len(by_fold) > 1:
@@ -168,7 +168,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
 
     Folds are shared by all fits: their part of the variance is that of the paired differences of the means over seeds,
     S²_folds(1/n + ratio). Seeds are not: their part is S²_seeds(1/m + 1/k), pooled from the means over folds of the m
-    and k seeds. Degrees of freedom after Satterthwaite, as in `summarise_seeds`, which this extends to two groups.
+    and k seeds. Degrees of freedom after Satterthwaite, as in `summarize_seeds`, which this extends to two groups.
 
     One seed on each side says nothing of how much fits differ. Then a fit is taken to differ from another as much as
     the values of two folds do; that is an assumption, and the report says so.
@@ -259,7 +259,7 @@ def friedman(scores: ArrayLike) -> TestResult:
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     """Return how far apart two average ranks must be to differ, for `k` methods on `n` datasets (Nemenyi's test).
 
-    q √(k(k + 1)/6n), q being the quantile of the studentised range over √2 (Demšar, section 3.2.2 and table 5).
+    q √(k(k + 1)/6n), q being the quantile of the studentized range over √2 (Demšar, section 3.2.2 and table 5).
     """
     from scipy import stats
 

@@ -61,6 +61,6 @@ def json_text(value: object, default: Callable[[Any], object] | None = None) -> 
     return msgspec.json.format(compact, indent=2) + "\n"
 
 
-def capitalised(text: str) -> str:
+def capitalized(text: str) -> str:
     """Return `text` with a capital first letter, the others as they are (PSNR stays PSNR)."""
     return text[:1].upper() + text[1:]

@@ -50,12 +50,12 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 def test_all_wrong_parameters_are_named_at_once() -> None:
     with pytest.raises(UserError) as caught:
-        load_nothing("folder", image_sise=32, image_size="big", grey="perhaps")
+        load_nothing("folder", image_sise=32, image_size="big", gray="perhaps")
     message = str(caught.value)
     assert "unknown 'image_sise'. Did you mean 'image_size'?" in message
     assert "image_size: " in message
     assert "not 'big'" in message
-    assert "grey: " in message
+    assert "gray: " in message
     assert len(message.splitlines()) == 3
 
 

@@ -69,7 +69,7 @@ def test_name_and_title(load: Load, root: Path) -> None:
     dataset = load("folder", path="pets", image_size=8, title="Pets (PNG)")
     assert (dataset.name, dataset.title) == ("folder[image_size=8,path=pets]", "Pets (PNG)")
     # A default that is written out is the same call.
-    assert load("folder", path="pets", image_size=32, grey=False).name == "folder[path=pets]"
+    assert load("folder", path="pets", image_size=32, gray=False).name == "folder[path=pets]"
 
 
 def test_digest_and_folds_are_those_of_the_content_wherever_it_lies(load: Load, root: Path, tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ def test_more_images_than_one_block(load: Load, tmp_path: Path) -> None:
         )
     for name in "ab":
         save(tmp_path / "data" / "test" / name / "0.png", np.zeros((8, 8), np.uint8))
-    dataset = load("folder", image_size=8, grey=True)
+    dataset = load("folder", image_size=8, gray=True)
     expected = [number % 256 for half in (0, 1) for number in range(half, 600, 2)]
     assert dataset.train.pixels(slice(0, 600))[:, 0, 7, 7].tolist() == expected
 
 
 def test_images_that_fit_are_not_resampled(tmp_path: Path) -> None:
     save(tmp_path / "a.png", some_pixels(0, 8, 8))
-    assert np.array_equal(decode(tmp_path / "a.png", 8, grey=False), channels_first(0))
+    assert np.array_equal(decode(tmp_path / "a.png", 8, gray=False), channels_first(0))
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 12), (12, 8), (8, 13)])
@@ -121,45 +121,45 @@ def test_the_central_square_is_cut_out(tmp_path: Path, height: int, width: int) 
     save(tmp_path / "a.png", pixels)
     top, left = (height - 8) // 2, (width - 8) // 2
     expected = pixels[top : top + 8, left : left + 8].transpose(2, 0, 1)
-    assert np.array_equal(decode(tmp_path / "a.png", 8, grey=False), expected)
+    assert np.array_equal(decode(tmp_path / "a.png", 8, gray=False), expected)
 
 
 def test_shrinking_is_antialiased(tmp_path: Path) -> None:
     board = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     save(tmp_path / "a.png", board)
     # Without antialiasing, a finely checkered board gives black, white or moiré; with it, its mean.
-    assert np.abs(decode(tmp_path / "a.png", 8, grey=True).astype(int) - 127).max() <= 4
+    assert np.abs(decode(tmp_path / "a.png", 8, gray=True).astype(int) - 127).max() <= 4
 
 
 def test_constant_images_stay_constant_at_every_size(tmp_path: Path) -> None:
     save(tmp_path / "a.png", np.full((37, 50, 3), (10, 200, 77), np.uint8))
     for size in (8, 32, 100):
-        pixels = decode(tmp_path / "a.png", size, grey=False)
+        pixels = decode(tmp_path / "a.png", size, gray=False)
         assert pixels.shape == (3, size, size)
         assert np.array_equal(np.unique(pixels.reshape(3, -1), axis=1).ravel(), [10, 200, 77])
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
-@pytest.mark.parametrize("grey", [False, True])
-def test_any_mode_becomes_rgb_or_grey(tmp_path: Path, mode: str, grey: bool) -> None:
+@pytest.mark.parametrize("gray", [False, True])
+def test_any_mode_becomes_rgb_or_gray(tmp_path: Path, mode: str, gray: bool) -> None:
     white = np.full((8, 8, 3), 255, np.uint8)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     save(path, white, mode)
-    pixels = decode(path, 8, grey)
-    assert pixels.shape == ((1, 8, 8) if grey else (3, 8, 8))
+    pixels = decode(path, 8, gray)
+    assert pixels.shape == ((1, 8, 8) if gray else (3, 8, 8))
     assert pixels.min() == 255
 
 
 def test_transparency_is_dropped(tmp_path: Path) -> None:
     pixels = np.dstack([some_pixels(0), np.zeros((8, 8), np.uint8)])
     save(tmp_path / "a.png", pixels)
-    assert np.array_equal(decode(tmp_path / "a.png", 8, grey=False), channels_first(0))
+    assert np.array_equal(decode(tmp_path / "a.png", 8, gray=False), channels_first(0))
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     save(tmp_path / "a.png", values)
-    assert np.array_equal(decode(tmp_path / "a.png", 8, grey=True)[0], np.round(values / 257))
+    assert np.array_equal(decode(tmp_path / "a.png", 8, gray=True)[0], np.round(values / 257))
 
 
 def test_exif_orientation_is_followed(tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_exif_orientation_is_followed(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90° clockwise
     save(tmp_path / "a.png", some_pixels(0), exif=exif)
     expected = np.rot90(some_pixels(0), -1).transpose(2, 0, 1)
-    assert np.array_equal(decode(tmp_path / "a.png", 8, grey=False), expected)
+    assert np.array_equal(decode(tmp_path / "a.png", 8, gray=False), expected)
 
 
-def test_grey_is_luminance(tmp_path: Path) -> None:
+def test_gray_is_luminance(tmp_path: Path) -> None:
     save(tmp_path / "a.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
-    assert np.unique(decode(tmp_path / "a.png", 8, grey=True)).tolist() == [76]  # 0.299 · 255, ITU-R 601
+    assert np.unique(decode(tmp_path / "a.png", 8, gray=True)).tolist() == [76]  # 0.299 · 255, ITU-R 601
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut", "float"])

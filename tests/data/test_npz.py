@@ -43,13 +43,13 @@ def test_arrays_become_a_dataset(load: Load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["NHW", "NHWC", "NCHW"])
-def test_layouts_of_grey_images_are_one_content(load: Load, tmp_path: Path, layout: str) -> None:
+def test_layouts_of_gray_images_are_one_content(load: Load, tmp_path: Path, layout: str) -> None:
     axes = {"NHW": (), "NHWC": -1, "NCHW": 1}[layout]
-    grey = {name: arrays()[name][..., 0] for name in ("x_train", "x_test")}
-    save(tmp_path, "plain.npz", **grey)
-    save(tmp_path, **{name: np.expand_dims(images, axes) for name, images in grey.items()})
+    gray = {name: arrays()[name][..., 0] for name in ("x_train", "x_test")}
+    save(tmp_path, "plain.npz", **gray)
+    save(tmp_path, **{name: np.expand_dims(images, axes) for name, images in gray.items()})
     dataset = load("npz", path="some.npz")
-    assert np.array_equal(dataset.train.pixels(slice(0, 30))[:, 0], grey["x_train"])
+    assert np.array_equal(dataset.train.pixels(slice(0, 30))[:, 0], gray["x_train"])
     assert dataset.digest == load("npz", path="plain.npz").digest
 
 

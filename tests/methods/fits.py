@@ -65,8 +65,8 @@ def blobs(count: int = 20, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 
     generator = np.random.default_rng(seed)
     channels, height, width = shape
     rows, columns = np.arange(height)[:, None], np.arange(width)
-    centre = generator.uniform(0, 1, (count, channels, 2, 1, 1)) * np.array([height, width])[:, None, None]
-    squares = (rows - centre[:, :, 0]) ** 2 + (columns - centre[:, :, 1]) ** 2
+    center = generator.uniform(0, 1, (count, channels, 2, 1, 1)) * np.array([height, width])[:, None, None]
+    squares = (rows - center[:, :, 0]) ** 2 + (columns - center[:, :, 1]) ** 2
     return Images((255 * np.exp(-squares / (0.05 * height * width))).astype(np.uint8))
 
 

@@ -176,7 +176,7 @@ def test_gradients_are_finite_differences_of_the_loss_that_is_logged(cls):
 def test_a_player_moves_its_own_weights_alone(cls, updates, player):
     learner = ready(cls, updates=updates)
     resting = next(iter(set(learner.players()) - {player}))
-    learner._optimisers[resting].step = lambda: None
+    learner._optimizers[resting].step = lambda: None
     before = {name: [w.clone() for w in learner._weights(name)] for name in learner.players()}
     learner.step(images(), run_anew())
     assert all(torch.equal(old, new) for old, new in zip(before[resting], learner._weights(resting), strict=True))
@@ -188,10 +188,10 @@ def test_the_players_share_out_all_weights(cls):
     learner = ready(cls)
     owned = [id(weight) for player in learner.players() for weight in learner._weights(player)]
     assert sorted(owned) == sorted(id(w) for network in networks(learner).values() for w in network.parameters())
-    assert learner._optimisers.keys() == {"discriminator", "generator"}
-    for optimiser in learner._optimisers.values():
-        assert optimiser.defaults["betas"] == (0.5, 0.999)
-        assert optimiser.defaults["weight_decay"] == learner.weight_decay
+    assert learner._optimizers.keys() == {"discriminator", "generator"}
+    for optimizer in learner._optimizers.values():
+        assert optimizer.defaults["betas"] == (0.5, 0.999)
+        assert optimizer.defaults["weight_decay"] == learner.weight_decay
 
 
 @pytest.mark.parametrize("cls", [DCGAN, BiGAN], ids=lambda cls: cls.method_name)

@@ -131,7 +131,7 @@ def test_the_step_of_a_player_does_not_move_the_other(player):
     learner, run = fitted(AMEAE, images)
     networks = {name: getattr(learner, name) for name in ("encoder", "decoder", "classifier")}
     before = {name: weights_of(network) for name, network in networks.items()}
-    learner._optimisers = {player: learner._optimisers[player]}
+    learner._optimizers = {player: learner._optimizers[player]}
     learner.step(images.batch(slice(0, 8)), run)
     moved = {name for name, network in networks.items() if not torch.equal(before[name], weights_of(network))}
     assert moved == ({"encoder", "classifier"} if player == "encoder" else {"decoder"})

@@ -84,14 +84,14 @@ def test_a_heavier_penalty_makes_smaller_codes():
     assert codes[1.0] < 0.5 * codes[0.0]
 
 
-def test_the_optimisers_are_one_adam_split_between_the_players():
+def test_the_optimizers_are_one_adam_split_between_the_players():
     learner, _ = fitted(AE, blobs())
-    split = learner.optimisers()
+    split = learner.optimizers()
     weights = [id(weight) for player in split.values() for weight in player.param_groups[0]["params"]]
     assert sorted(weights) == sorted(
         id(w) for network in (learner.encoder, learner.decoder) for w in network.parameters()
     )
-    assert all(optimiser.defaults["betas"] == (0.5, 0.999) for optimiser in split.values())
+    assert all(optimizer.defaults["betas"] == (0.5, 0.999) for optimizer in split.values())
     assert adam(0.3, learner.encoder).defaults["lr"] == 0.3
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fits import blobs, encoded, fitted
 from pydantic import ValidationError
-from reprbench.methods.deconvnet import DeconvNet, contrast_normalised
+from reprbench.methods.deconvnet import DeconvNet, contrast_normalized
 from reprbench.methods.deconvolution import (
     length,
 )
@@ -80,7 +80,7 @@ def test_the_history_tells_the_cost_of_the_layer():
     learner, run = fitted(DeconvNet, images, **CHEAP)
     x = images.batch(slice(0, 8))
     learner._done, learner._total = 0, 9
-    y, _, _ = contrast_normalised(x)
+    y, _, _ = contrast_normalized(x)
     z, reconstruction = next(learner._inferred(y, 1))
     # The step changes the filters that `reconstruction` holds.
     objective, errors = cost(reconstruction, z, y, 5.0).mean(), (reconstruction.images(z) - y).square().mean()
@@ -112,9 +112,9 @@ def test_an_image_of_one_color_is_reconstructed_from_its_mean():
     torch.testing.assert_close(learner.reconstruct(x), x)
 
 
-def test_normalising_takes_mean_and_contrast_away_and_they_give_the_image_back():
+def test_normalizing_takes_mean_and_contrast_away_and_they_give_the_image_back():
     x = torch.rand(4, 3, 8, 9, generator=torch.Generator().manual_seed(0))
-    y, mean, contrast = contrast_normalised(x)
+    y, mean, contrast = contrast_normalized(x)
     torch.testing.assert_close(y.mean((1, 2, 3)), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(length(y).square().flatten() / y[0].numel(), torch.ones(4), atol=2e-3, rtol=0)
     torch.testing.assert_close(y * contrast + mean, x)

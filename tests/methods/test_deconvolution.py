@@ -13,7 +13,7 @@ from reprbench.methods.deconvolution import (
     Switches,
     fitted_filters,
     infer,
-    normalised,
+    normalized,
     shrunk,
 )
 
@@ -30,7 +30,7 @@ def stack(depth, shape=SHAPE, count=3, maps=(3, 4, 5), kernel=3, pool=2):
     below, height, width = shape
     filters, switches = [], []
     for layer in range(depth):
-        filters.append(normalised(noise(below, maps[layer], kernel, kernel, seed=layer)))
+        filters.append(normalized(noise(below, maps[layer], kernel, kernel, seed=layer)))
         height, width = height + kernel - 1, width + kernel - 1
         z = noise(count, maps[layer], height, width, seed=10 + layer)
         if layer + 1 < depth:

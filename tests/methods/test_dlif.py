@@ -10,7 +10,7 @@ from fits import blobs, encoded, interrupting
 from pydantic import ValidationError
 from reprbench.methods.dlif import DLIF, SOFTENING, pooled, principal_components, slow_reconstruction
 from reprbench.methods.filters import second_moments
-from reprbench.methods.iterations import minimise
+from reprbench.methods.iterations import minimize
 from reprbench.methods.tracks import draw_tracks
 from sklearn.decomposition import PCA
 
@@ -159,7 +159,7 @@ def test_units_find_the_planes_that_a_track_stays_in(seed):
         objective = partial(
             slow_reconstruction, tracks=tracks, moments=second_moments(tracks.flatten(0, 1)), slowness=slowness
         )
-        filters = minimise(objective, start, 200, Run(0, Budget(epochs=1)))
+        filters = minimize(objective, start, 200, Run(0, Budget(epochs=1)))
         z = pooled(held_out @ filters.T)
         speeds.append(float(z.diff(dim=1).abs().mean() / z.mean()))
         torch.testing.assert_close(filters.T @ filters, torch.eye(8), atol=0.02, rtol=0)
@@ -181,7 +181,7 @@ def test_slowness_makes_features_slower_on_tracks_that_were_not_seen():
         assert speeds[name, 3.0] < 0.97 * speeds[name, 0.0]
 
 
-def test_what_it_minimises_falls_in_both_layers():
+def test_what_it_minimizes_falls_in_both_layers():
     _, run = fit(textures(), iterations=40)
     for stage in (1, 2):
         values = [row["objective"] for row in run.history if row["stage"] == stage]
@@ -215,7 +215,7 @@ def test_features_are_those_of_a_loop_over_positions(shape, extra):
 
     def layer2(image, top, left):
         four = [layer1(image, top + down, left + right) for down in (0, shift) for right in (0, shift)]
-        return energies(state["second"], state["components"] @ (np.concatenate(four) - state["centre"]))
+        return energies(state["second"], state["components"] @ (np.concatenate(four) - state["center"]))
 
     for name, features, window in (("layer1", layer1, field), ("layer2", layer2, field + shift)):
         tops, lefts = (range(0, side - window + 1, stride) for side in shape[1:])
@@ -243,7 +243,7 @@ def test_layer_2_learns_from_what_encode_computes():
     layer = encoded(learner, images)["layer1"]
     corners = torch.cat([layer[:, :, i, j] for i in (0, 4) for j in (0, 4)], dim=1)
     torch.testing.assert_close(four.flatten(0, 1), corners, atol=1e-4, rtol=1e-4)
-    reduced = (four.flatten(0, 1) - learner.centre) @ learner.components.T
+    reduced = (four.flatten(0, 1) - learner.center) @ learner.components.T
     torch.testing.assert_close(pooled(reduced @ learner.second.T), encoded(learner, images)["layer2"][:, :, 0, 0])
 
 

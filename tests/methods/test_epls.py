@@ -20,7 +20,7 @@ sizes = pytest.mark.parametrize(
 
 
 def rows(samples: int, units: int, seed: int = 0) -> np.ndarray:
-    """Activations in [0, 1] that favour few units strongly, so that an inhibitor has something to do."""
+    """Activations in [0, 1] that favor few units strongly, so that an inhibitor has something to do."""
     generator = np.random.default_rng(seed)
     return rescaled(expit(generator.normal(size=(samples, units)) + 6 * generator.normal(size=units)))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fits import interrupting
-from reprbench.methods.iterations import LBFGS_CHUNK, Stages, iterate, minimise
+from reprbench.methods.iterations import LBFGS_CHUNK, Stages, iterate, minimize
 from scipy import optimize
 
 from reprbench.run import Budget, Run
@@ -108,7 +108,7 @@ BEGIN = torch.tensor([-1.2, 1.0, -0.5, 0.8], dtype=torch.float64)
 
 def test_it_finds_the_solution_of_a_least_squares_problem():
     objective, solution = quadratic()
-    found = minimise(objective, torch.zeros(6, dtype=torch.float64), 100, new_run())
+    found = minimize(objective, torch.zeros(6, dtype=torch.float64), 100, new_run())
     # It stops where the objective falls by less than 1e-9.
     assert objective(found.requires_grad_()) == pytest.approx(float(objective(solution.requires_grad_())), abs=1e-8)
     torch.testing.assert_close(found, solution, atol=1e-4, rtol=0, check_stride=False)
@@ -116,7 +116,7 @@ def test_it_finds_the_solution_of_a_least_squares_problem():
 
 def test_it_agrees_with_scipy_on_rosenbrock():
     start = BEGIN.clone()
-    found = minimise(rosenbrock(), start, 200, new_run())
+    found = minimize(rosenbrock(), start, 200, new_run())
     scipy = optimize.minimize(optimize.rosen, BEGIN.numpy(), jac=optimize.rosen_der, method="L-BFGS-B", tol=1e-12)
     np.testing.assert_allclose(found, scipy.x, atol=1e-4)
     np.testing.assert_allclose(found, 1, atol=1e-4)
@@ -127,7 +127,7 @@ def test_it_agrees_with_scipy_on_rosenbrock():
 def test_chunks_do_not_forget_the_history():
     # Steepest descent is nowhere near by then.
     values: list[float] = []
-    minimise(rosenbrock(values), BEGIN, 60, new_run())
+    minimize(rosenbrock(values), BEGIN, 60, new_run())
     assert values[-1] < 1e-8
 
 
@@ -143,14 +143,14 @@ def test_it_makes_no_more_iterations_than_it_is_told(iterations, monkeypatch):
 
     monkeypatch.setattr(torch.optim.LBFGS, "step", counting)
     run = new_run()
-    minimise(rosenbrock(), BEGIN, iterations, run)
+    minimize(rosenbrock(), BEGIN, iterations, run)
     assert made[-1] == iterations
     assert len(run.history) == len(made) == -(-iterations // LBFGS_CHUNK)
 
 
 def test_the_history_has_the_objective_before_every_chunk():
     run = new_run()
-    minimise(rosenbrock(), BEGIN, 30, run)
+    minimize(rosenbrock(), BEGIN, 30, run)
     values = [row["objective"] for row in run.history]
     assert values[0] == optimize.rosen(BEGIN.numpy())
     assert values == sorted(values, reverse=True)
@@ -159,11 +159,11 @@ def test_the_history_has_the_objective_before_every_chunk():
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_interrupted_search_goes_on_bit_for_bit(after, tmp_path):
     undisturbed = new_run()
-    found = minimise(rosenbrock(), BEGIN, 35, undisturbed)
+    found = minimize(rosenbrock(), BEGIN, 35, undisturbed)
     with pytest.raises(KeyboardInterrupt):
-        minimise(rosenbrock(), BEGIN, 35, new_run(tmp_path, interrupting(after)))
+        minimize(rosenbrock(), BEGIN, 35, new_run(tmp_path, interrupting(after)))
     run, evaluations = new_run(tmp_path), []
-    assert torch.equal(minimise(rosenbrock(evaluations), BEGIN, 35, run), found)
+    assert torch.equal(minimize(rosenbrock(evaluations), BEGIN, 35, run), found)
     assert [row["objective"] for row in run.history] == [row["objective"] for row in undisturbed.history]
     # It goes on from the checkpoint, and not from the beginning.
     assert max(evaluations) < optimize.rosen(BEGIN.numpy())
@@ -178,14 +178,14 @@ def test_it_goes_on_bit_for_bit_in_float32_with_weights_of_an_odd_number(tmp_pat
         value.backward()
         return value.detach()
 
-    found = minimise(objective, torch.zeros(61), 30, new_run())
+    found = minimize(objective, torch.zeros(61), 30, new_run())
     with pytest.raises(KeyboardInterrupt):
-        minimise(objective, torch.zeros(61), 30, new_run(tmp_path, interrupting(1)))
-    assert torch.equal(minimise(objective, torch.zeros(61), 30, new_run(tmp_path)), found)
+        minimize(objective, torch.zeros(61), 30, new_run(tmp_path, interrupting(1)))
+    assert torch.equal(minimize(objective, torch.zeros(61), 30, new_run(tmp_path)), found)
 
 
 def test_where_it_begins_at_the_minimum_it_stays():
-    found = minimise(rosenbrock(), torch.ones(4, dtype=torch.float64), 25, new_run())
+    found = minimize(rosenbrock(), torch.ones(4, dtype=torch.float64), 25, new_run())
     assert torch.equal(found, torch.ones(4, dtype=torch.float64))
 
 

@@ -21,8 +21,8 @@ SMALL = {"receptive_field": 4, "n_centroids": 7, "n_patches": 150}
 
 def clouds(count: int = 300, size: int = 5, seed: int = 0) -> torch.Tensor:
     generator = np.random.default_rng(seed)
-    centres = 3 * generator.normal(size=(6, size))
-    return torch.from_numpy(centres[generator.integers(6, size=count)] + generator.normal(size=(count, size))).float()
+    centers = 3 * generator.normal(size=(6, size))
+    return torch.from_numpy(centers[generator.integers(6, size=count)] + generator.normal(size=(count, size))).float()
 
 
 def lloyd(patches: torch.Tensor, centroids: torch.Tensor, iterations: int) -> tuple[torch.Tensor, list[float]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from reprbench.methods import patches as module
-from reprbench.methods.patches import Whitening, draw_patches, every_patch, normalise_contrast, shrunk
+from reprbench.methods.patches import Whitening, draw_patches, every_patch, normalize_contrast, shrunk
 from torch.nn import functional
 
 from reprbench import Images
@@ -44,7 +44,7 @@ def test_drawn_patches_are_cut_from_the_images_in_the_order_row_column_channel(h
     assert set(numbers.tolist()) == set(range(20))
 
 
-def test_a_patch_of_grey_levels_keeps_their_scale():
+def test_a_patch_of_gray_levels_keeps_their_scale():
     drawn = draw_patches(Images(np.full((3, 1, 8, 8), 255, dtype=np.uint8)), 3, 8, 1, new_run())
     assert torch.equal(drawn, torch.full((3, 64), 255.0))
 
@@ -116,17 +116,17 @@ def test_every_patch_is_a_loop_over_the_positions(height, width, stride, layout)
 
 
 @pytest.mark.parametrize("variance", [10.0, 0.1, 0.0])
-def test_contrast_is_normalised_by_the_formula_in_place(variance):
+def test_contrast_is_normalized_by_the_formula_in_place(variance):
     drawn = draw_patches(noise(10, (3, 8, 8)), 40, 3, 1, new_run())
     p = drawn.double().numpy().copy()
     expected = (p - p.mean(1, keepdims=True)) / np.sqrt(p.var(1, ddof=1, keepdims=True) + variance)
-    normalised = normalise_contrast(drawn, variance)
-    assert normalised is drawn
-    np.testing.assert_allclose(normalised.numpy(), expected, rtol=1e-4, atol=1e-5)
+    normalized = normalize_contrast(drawn, variance)
+    assert normalized is drawn
+    np.testing.assert_allclose(normalized.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_patch_without_contrast_becomes_zero():
-    assert not normalise_contrast(torch.full((3, 9), 77.0), 10.0).any()
+    assert not normalize_contrast(torch.full((3, 9), 77.0), 10.0).any()
 
 
 def correlated(count: int = 400, size: int = 6, rank: int | None = None) -> torch.Tensor:
@@ -161,8 +161,8 @@ def test_patches_without_variance_in_some_directions_stay_finite(epsilon):
         whitened = Whitening.zca(patches, epsilon).apply_(patches.clone())
         assert whitened.isfinite().all()
     # What contrast normalization takes away, the mean of each patch, comes back in no whitened patch.
-    normalised = normalise_contrast(correlated(), 10.0)
-    whitened = Whitening.zca(normalised, 0.1).apply_(normalised.clone())
+    normalized = normalize_contrast(correlated(), 10.0)
+    whitened = Whitening.zca(normalized, 0.1).apply_(normalized.clone())
     assert whitened.sum(1).abs().max() < 1e-4
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from fits import blobs, encoded, fitted, interrupting
 from reprbench.methods import kmeans
-from reprbench.methods.patches import every_patch, normalise_contrast
+from reprbench.methods.patches import every_patch, normalize_contrast
 from reprbench.methods.sparse_coding import SC, alternation, lasso, omp1_step, sparse_codes, unit_rows
 from sklearn.decomposition import sparse_encode
 
@@ -127,7 +127,7 @@ def test_features_at_a_position_equal_a_direct_computation(training, encoder):
     x = images.batch(slice(0, 2))
     (maps,) = encoded(learner, x).values()
     assert maps.shape == (2, 24, 6, 8)
-    patch = normalise_contrast(every_patch(255 * x, 4, 1)[1, 2, 3][None].clone(), 10.0).double()
+    patch = normalize_contrast(every_patch(255 * x, 4, 1)[1, 2, 3][None].clone(), 10.0).double()
     z = (patch - learner.mean) @ learner.matrix.double()
     dictionary = learner.dictionary.double()
     if encoder == "soft-threshold":

@@ -25,7 +25,7 @@ def problem(n_features: int, n_patches: int = 23, size: int = 5):
 
 
 def features_by_formula(weights: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """The matrix (K, n) of normalised features, as METHODS has it."""
+    """The matrix (K, n) of normalized features, as METHODS has it."""
     soft = np.sqrt((weights @ patches.T) ** 2 + 1e-8)
     equal = soft / np.sqrt((soft**2).sum(1, keepdims=True))
     return equal / np.sqrt((equal**2).sum(0, keepdims=True))

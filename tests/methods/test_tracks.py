@@ -51,8 +51,8 @@ def test_from_frame_to_frame_a_window_moves_little_and_hardly_turns():
     tracks = draw_tracks(blobs(5, (1, 32, 32)), 500, 20, size, 1, new_run())
     assert np.abs(np.diff(tracks.scales)).max() <= ZOOM
     for begin in (tracks.tops, tracks.lefts):
-        centres = begin + size * tracks.scales / 2
-        steps = np.diff(centres)
+        centers = begin + size * tracks.scales / 2
+        steps = np.diff(centers)
         assert np.abs(steps).max() <= DRIFT * size + 1e-9
         # It does move, and less unevenly than a random walk, whose steps differ by √2 of their size.
         assert np.abs(steps).mean() > 0.1 * DRIFT * size

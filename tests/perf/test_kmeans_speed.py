@@ -73,9 +73,9 @@ def rivals() -> dict[str, tuple[float, float]]:
 
     # Patches of real-looking statistics: whitened noise has no clusters, so a mixture stands in.
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(CENTROIDS, SIZE, generator=generator) * 2
+    centers = torch.randn(CENTROIDS, SIZE, generator=generator) * 2
     labels = torch.randint(CENTROIDS, (100_000,), generator=generator)
-    patches = centres[labels] + torch.randn(100_000, SIZE, generator=generator)
+    patches = centers[labels] + torch.randn(100_000, SIZE, generator=generator)
     start = patches[torch.randperm(len(patches), generator=generator)[:CENTROIDS]].clone()
     array = patches.numpy()
     found: dict[str, tuple[float, float]] = {}

@@ -69,22 +69,22 @@ def steps_ratio(shape: Shape, width: int, repetitions: int) -> float:
 
 
 def loops_ratio(shape: Shape, width: int, repetitions: int) -> float:
-    """Time a bare loop with the same network, data, batches and optimiser, and nothing of reprbench."""
+    """Time a bare loop with the same network, data, batches and optimizer, and nothing of reprbench."""
     count = 8 * BATCH
     pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     learner, architecture = learner_for(AE, shape, width), Architecture.of(shape, width)
     encoder, decoder = (
         network(architecture).to(memory_format=torch.channels_last).train() for network in (Encoder, Decoder)
     )
-    optimiser = adam(1e-4, encoder, decoder)
+    optimizer = adam(1e-4, encoder, decoder)
     tensor = torch.from_numpy(pixels)
 
     def bare() -> None:
         for rows in torch.randperm(count).split(BATCH):
             x = tensor[rows].to(memory_format=torch.channels_last).float().div_(255)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             functional.mse_loss(decoder(encoder.code(x)), x).backward()
-            optimiser.step()
+            optimizer.step()
 
     print(f"\n{shape} width {width}, an epoch of ae in reprbench and in a bare loop:", flush=True)
     return ratio_of_times(lambda: learner.fit(Images(pixels), Run(0, Budget(epochs=1))), bare, repetitions)

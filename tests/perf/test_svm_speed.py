@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from reprbench.protocols.standardise import standardise
+from reprbench.protocols.standardize import standardize
 from reprbench.protocols.svm import evaluate_fold
 from reprbench.protocols.svm_machines import fit_svm
 
@@ -27,9 +27,9 @@ def make_features(n: int, width: int, seed: int) -> Split:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, CLASSES, (n,), generator=generator)
     scale = torch.arange(1, 301) ** -0.7
-    centres = torch.randn(CLASSES, 300, generator=maps) * 0.25
+    centers = torch.randn(CLASSES, 300, generator=maps) * 0.25
     mixing = torch.randn(300, width, generator=maps)
-    signal = (torch.randn(n, 300, generator=generator) + centres[labels]) * scale
+    signal = (torch.randn(n, 300, generator=generator) + centers[labels]) * scale
     features = torch.relu(signal @ mixing + 0.3 * torch.randn(n, width, generator=generator))
     return features.numpy(), labels.numpy()
 
@@ -63,7 +63,7 @@ def test_ten_folds_take_seconds_where_liblinear_takes_hours(stl_sized: tuple[Spl
     """At most 90 s, and at least 50 times faster than `LinearSVC` with its default tolerance and iterations."""
     train, test = stl_sized
     total = sum(ours(train, test, fold) for fold in range(FOLDS))
-    x = standardise(train[0][:800]).apply(train[0][:800])
+    x = standardize(train[0][:800]).apply(train[0][:800])
     measured = [liblinear(x, train[1][:800], cost) for cost in COSTS[:4]]
     # Extrapolated: larger costs take at least as long as the largest measured, and the final fit of a fold is left out.
     grid = sum(measured) + measured[-1] * (len(COSTS) - len(measured))
@@ -77,7 +77,7 @@ def test_ten_folds_take_seconds_where_liblinear_takes_hours(stl_sized: tuple[Spl
 def test_a_whole_training_split_converges(n: int, width: int) -> None:
     """What one fit of all costs takes where there are more examples than features; six of them make `folds=none`."""
     x, labels = make_features(n, width, 1)
-    x = standardise(x).apply(x)
+    x = standardize(x).apply(x)
     start = time.perf_counter()
     machines = fit_svm(x, labels, CLASSES, COSTS)
     print(f"{n} × {width}: {time.perf_counter() - start:.0f} s for {len(COSTS)} costs, gap {machines.gaps.max():.1e}")

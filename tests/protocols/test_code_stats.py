@@ -17,14 +17,14 @@ def noise(images=60, units=12, seed=0):
     return np.random.default_rng(seed).normal(size=(images, units)).astype(np.float32)
 
 
-def centred_orthogonal(images, units):
+def centered_orthogonal(images, units):
     """Columns that are orthogonal, of norm 1 and of mean 0."""
     basis = np.linalg.qr(np.column_stack([np.ones(images), noise(images, units)]))[0][:, 1:]
     return basis.astype(np.float32)
 
 
 def test_orthogonal_columns_of_equal_norm_have_as_many_effective_dimensions():
-    assert layer_stats(centred_orthogonal(40, 7) + 3).effective_rank == pytest.approx(7, rel=1e-4)
+    assert layer_stats(centered_orthogonal(40, 7) + 3).effective_rank == pytest.approx(7, rel=1e-4)
 
 
 def test_a_matrix_of_rank_one_has_one_effective_dimension():
@@ -119,7 +119,7 @@ def test_scaled_or_permuted_codes_have_the_same_statistics(change):
 def test_blocks_change_nothing(monkeypatch):
     codes = noise(50, 8)
     whole = layer_stats(codes)
-    monkeypatch.setattr("reprbench.protocols.standardise._BLOCK", 24)
+    monkeypatch.setattr("reprbench.protocols.standardize._BLOCK", 24)
     pieces = layer_stats(codes)
     assert pieces.effective_rank == pytest.approx(whole.effective_rank, rel=1e-9)
     assert pieces.population_sparsity == pytest.approx(whole.population_sparsity, rel=1e-9)
@@ -127,7 +127,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 def test_of_a_very_wide_layer_some_random_units_are_ranked_and_all_are_counted(monkeypatch):
     monkeypatch.setattr(code_stats, "MOST_UNITS", 10)
-    codes = centred_orthogonal(80, 30)
+    codes = centered_orthogonal(80, 30)
     stats = layer_stats(codes)
     assert (stats.units, stats.ranked) == (30, 10)
     assert stats.effective_rank == pytest.approx(10, rel=1e-4)

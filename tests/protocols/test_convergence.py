@@ -33,7 +33,7 @@ def evaluate(kept: Snapshots, **parameters):
 
 
 @pytest.mark.parametrize(
-    ("channels", "names"), [(1, {"grey": 0}), (3, {"red": 0, "green": 1, "blue": 2})], ids=["grey", "color"]
+    ("channels", "names"), [(1, {"gray": 0}), (3, {"red": 0, "green": 1, "blue": 2})], ids=["gray", "color"]
 )
 @pytest.mark.parametrize("tolerance", [0.05, 0.3])
 def test_every_epoch_and_channel_has_its_three_numbers(channels, names, tolerance):
@@ -106,7 +106,7 @@ def test_the_figure_shows_at_most_six_epochs_or_those_that_were_asked_for(record
     assert titles(outcome) == ["original x", *(f"epoch {epoch}" for epoch in shown)]
 
 
-@pytest.mark.parametrize(("channels", "lines"), [(1, ["grey"]), (3, ["red", "green", "blue"])])
+@pytest.mark.parametrize(("channels", "lines"), [(1, ["gray"]), (3, ["red", "green", "blue"])])
 def test_the_figure_has_a_histogram_a_channel_under_each_column_of_reconstructions(channels, lines):
     kept = snapshots(channels)
     axes = np.reshape(evaluate(kept).figures["figure2"].axes, (4, 7))
@@ -120,7 +120,7 @@ def test_the_figure_has_a_histogram_a_channel_under_each_column_of_reconstructio
     assert np.allclose(axes[-1, -1].lines[0].get_ydata(), counts / counts.sum() * 41)
 
 
-@pytest.mark.parametrize(("channels", "lines"), [(1, ["grey"]), (3, ["red", "green", "blue", "all"])])
+@pytest.mark.parametrize(("channels", "lines"), [(1, ["gray"]), (3, ["red", "green", "blue", "all"])])
 def test_the_course_shows_every_recorded_epoch(channels, lines):
     panels = evaluate(snapshots(channels)).figures["course"].axes
     assert len(panels) == 3

@@ -96,8 +96,8 @@ def test_masked_pixels_are_black_and_salt_is_as_frequent_as_pepper():
 
 
 def test_gaussian_noise_has_the_standard_deviation_of_its_level_in_each_channel_alone():
-    grey = SimpleNamespace(name="toy", test=Images(np.full((100, 3, 16, 20), 128, dtype=np.uint8)))
-    noise = (pixels(grey, "gaussian", 0.1).astype(float) - 128) / 255
+    gray = SimpleNamespace(name="toy", test=Images(np.full((100, 3, 16, 20), 128, dtype=np.uint8)))
+    noise = (pixels(gray, "gaussian", 0.1).astype(float) - 128) / 255
     assert noise.std() == pytest.approx(0.1, rel=0.01)
     assert abs(noise.mean()) < 4 * 0.1 / np.sqrt(noise.size)
     assert abs(np.corrcoef(noise[:, 0].ravel(), noise[:, 1].ravel())[0, 1]) < 0.03

@@ -168,7 +168,7 @@ def test_parts_are_a_division_into_half_a_tenth_and_two_fifths():
     assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(1003))
 
 
-def test_the_judgement_is_that_of_scikit_learn_and_of_the_definitions():
+def test_the_judgment_is_that_of_scikit_learn_and_of_the_definitions():
     generator = np.random.default_rng(0)
     originals, reconstructions = generator.normal(0.5, 2, 700), generator.normal(-1, 2, 700)
     judged = judge(originals, reconstructions)

@@ -29,9 +29,9 @@ def data(count: int = 120, name: str = "toy"):
 def codes(dataset, size: int = 12) -> np.ndarray:
     """Features of unequal spread, in clusters."""
     generator = np.random.default_rng(0)
-    centres = generator.normal(0, 3, (3, size))
+    centers = generator.normal(0, 3, (3, size))
     noise = generator.normal(size=(len(dataset.test), size))
-    return ((centres[dataset.test_labels] + noise) * np.linspace(0.5, 2, size) + 5).astype(np.float32)
+    return ((centers[dataset.test_labels] + noise) * np.linspace(0.5, 2, size) + 5).astype(np.float32)
 
 
 def subject(features: np.ndarray, dataset, supervised: bool = False) -> Subject:
@@ -56,7 +56,7 @@ def points(outcome, panel: int) -> np.ndarray:
     return np.asarray(outcome.figures["map"].axes[panel].collections[0].get_offsets())
 
 
-def standardised(features: np.ndarray) -> np.ndarray:
+def standardized(features: np.ndarray) -> np.ndarray:
     x = features.astype(np.float64)
     variance = x.var(axis=0)
     return (x - x.mean(axis=0)) / np.sqrt(variance + 0.01 * variance.mean())
@@ -68,17 +68,17 @@ def trust(features: np.ndarray, plane: np.ndarray, k: int) -> float:
     lost = 0
     for i in range(n):
         ranks = {j: rank for rank, j in enumerate(np.argsort(near[i]).tolist())}
-        neighbours = [j for j in np.argsort(shown[i]).tolist() if j != i][:k]
-        lost += sum(max(0, ranks[j] - k) for j in neighbours)
+        neighbors = [j for j in np.argsort(shown[i]).tolist() if j != i][:k]
+        lost += sum(max(0, ranks[j] - k) for j in neighbors)
     return 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * lost
 
 
 @pytest.mark.parametrize("k", [1, 10, 59])
 def test_the_numbers_of_pca_are_those_of_an_eigendecomposition(k):
     features = codes(data())
-    x = standardised(features)
+    x = standardized(features)
     variances, directions = np.linalg.eigh(np.cov(x.T))
-    found = values(evaluate(features, tsne=False, neighbours=k))
+    found = values(evaluate(features, tsne=False, neighbors=k))
     assert found == {
         ("trustworthiness", "PCA"): pytest.approx(trust(x, x @ directions[:, -2:], k), abs=1e-5),
         ("variance explained", "PCA"): pytest.approx(100 * variances[-2:].sum() / variances.sum(), rel=1e-4),
@@ -90,7 +90,7 @@ def test_the_trustworthiness_of_t_sne_is_that_of_the_points_that_are_drawn(outco
     order = np.lexsort(points(outcome, 1).T)
     plane = points(outcome, 1)[order]
     # The points are drawn in another order than the images are in: it is found again by the colors of the first panel.
-    x = standardised(features)
+    x = standardized(features)
     _, directions = np.linalg.eigh(np.cov(x.T))
     pca = x @ directions[:, :-3:-1]
     distances = cdist(np.abs(points(outcome, 0)), np.abs(pca))
@@ -103,7 +103,7 @@ def test_a_plane_is_mapped_perfectly_and_its_variance_explained_whole():
     flat = np.random.default_rng(0).normal(size=(120, 2)).astype(np.float32)
     found = values(evaluate(flat, tsne=False))
     assert found["variance explained", "PCA"] == pytest.approx(100)
-    # An orthogonal map changes no neighbour; rounding may swap two that are equally far.
+    # An orthogonal map changes no neighbor; rounding may swap two that are equally far.
     assert found["trustworthiness", "PCA"] == pytest.approx(1, abs=1e-4)
 
 
@@ -141,7 +141,7 @@ def test_the_same_features_give_the_same_bits_whatever_the_seed():
 
 def test_t_sne_is_as_good_as_scikit_learns_own():
     features = np.random.default_rng(0).normal(size=(120, 60)).astype(np.float32)
-    x = standardised(features)
+    x = standardized(features)
     plane = TSNE(2, init="pca", random_state=0).fit_transform(PCA(50).fit_transform(x))
     assert values(evaluate(features))["trustworthiness", "t-SNE"] == pytest.approx(trust(x, plane, 10), abs=0.02)
 
@@ -219,11 +219,11 @@ def test_too_few_test_images_have_no_map():
     assert outcome.missing == "embedding needs 10 test images, and there are 6"
 
 
-def test_a_small_test_split_lowers_perplexity_and_neighbours_and_says_so():
+def test_a_small_test_split_lowers_perplexity_and_neighbors_and_says_so():
     outcome = evaluate(codes(data(18)), data(18))
     assert outcome.warnings == [
         "embedding: perplexity lowered to 5.67 for 18 test images",
-        "embedding: trustworthiness of 8 neighbours for 18 test images",
+        "embedding: trustworthiness of 8 neighbors for 18 test images",
     ]
     assert evaluate(codes(data(96)), data(96)).warnings == []
 
@@ -232,7 +232,7 @@ def test_a_small_test_split_lowers_perplexity_and_neighbours_and_says_so():
     ("call", "message"),
     [
         ("embedding[images=90]", "a perplexity of 30 needs 91 images, not 90; set perplexity lower or images higher"),
-        ("embedding[images=20,tsne=false]", "10 neighbours need 21 images, not 20; set neighbours lower or images hig"),
+        ("embedding[images=20,tsne=false]", "10 neighbors need 21 images, not 20; set neighbors lower or images hig"),
         ("embedding[perplexity=0.5]", "perplexity"),
         ("embedding[images=6000]", "images"),
     ],

@@ -37,12 +37,12 @@ def test_images_are_shown_with_their_own_values_and_in_their_place(channels, tmp
     black, white = np.zeros((1, channels, 8, 8)), np.ones((1, channels, 8, 8))
     save_png(image_grid([np.concatenate([black, white])], ["ends"]), tmp_path / "ends.png")
     with Image.open(tmp_path / "ends.png") as image:
-        grey = np.asarray(image.convert("L"))
-    dark = np.argwhere(grey < 5)
-    height, width = grey.shape
+        gray = np.asarray(image.convert("L"))
+    dark = np.argwhere(gray < 5)
+    height, width = gray.shape
     # The label's letters are dark too, but thin: the median lies in the black image, left of the white one.
     assert 0.2 * width < np.median(dark[:, 1]) < 0.65 * width
-    assert (grey[height // 2, int(0.75 * width) :] > 250).all()
+    assert (gray[height // 2, int(0.75 * width) :] > 250).all()
 
 
 def test_rows_may_be_of_different_length():

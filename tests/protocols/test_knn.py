@@ -1,4 +1,4 @@
-"""Nearest neighbours against scikit-learn, against loops, and against what must change nothing."""
+"""Nearest neighbors against scikit-learn, against loops, and against what must change nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from reprbench.errors import Diverged, UserError
 from reprbench.images import Images
-from reprbench.protocols import neighbours
+from reprbench.protocols import neighbors
 from reprbench.protocols.base import Subject, make_protocols
-from reprbench.protocols.neighbours import nearest, vote
+from reprbench.protocols.neighbors import nearest, vote
 from reprbench.spec import parse_call
 
 
@@ -22,8 +22,8 @@ def points(count: int, size: int = 6, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("block", [1, 500, 2**24])
-def test_neighbours_are_those_of_scikit_learn(monkeypatch, metric, block):
-    monkeypatch.setattr(neighbours, "BLOCK", block)
+def test_neighbors_are_those_of_scikit_learn(monkeypatch, metric, block):
+    monkeypatch.setattr(neighbors, "BLOCK", block)
     train, test = points(80), points(30, seed=1)
     expected = NearestNeighbors(n_neighbors=7, algorithm="brute", metric=metric).fit(train).kneighbors(test)[1]
     assert np.array_equal(nearest(train, test, 7, metric), expected)
@@ -31,17 +31,17 @@ def test_neighbours_are_those_of_scikit_learn(monkeypatch, metric, block):
 
 @pytest.mark.parametrize("change", [lambda x: 1000 * x, lambda x: x / 1000, lambda x: x[:, ::-1]])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_scaled_or_permuted_features_have_the_same_neighbours(metric, change):
+def test_scaled_or_permuted_features_have_the_same_neighbors(metric, change):
     train, test = points(80), points(30, seed=1)
     assert np.array_equal(nearest(change(train), change(test), 5, metric), nearest(train, test, 5, metric))
 
 
-def test_shifted_features_have_the_same_euclidean_neighbours():
+def test_shifted_features_have_the_same_euclidean_neighbors():
     train, test = points(80), points(30, seed=1)
     assert np.array_equal(nearest(train + 100, test + 100, 5, "euclidean"), nearest(train, test, 5, "euclidean"))
 
 
-def test_an_example_is_its_own_neighbour():
+def test_an_example_is_its_own_neighbor():
     train = points(50)
     assert nearest(train, train, 1, "euclidean")[:, 0].tolist() == list(range(50))
 
@@ -104,7 +104,7 @@ def test_the_accuracy_of_each_fold_is_that_of_a_vote(call, expected):
 
 def test_the_figure_frames_the_nearest_images_of_the_first_fold_by_their_class():
     (protocol,) = make_protocols([parse_call("knn")])
-    figure = protocol.evaluate(subject()[0], 0).figures["neighbours"]
+    figure = protocol.evaluate(subject()[0], 0).figures["neighbors"]
     # The first test image of each of three classes, and the fold's three images.
     panels = np.array(figure.axes).reshape(3, 4)
     assert [row[0].get_ylabel() for row in panels] == ["a", "b", "c"]
@@ -126,9 +126,9 @@ def test_a_supervised_learner_is_asked_for_each_fold_anew():
     assert [trained for trained, _, _ in asked] == [[0, 1, 2]] * 2 + [[3, 4, 5]] * 2
 
 
-def test_more_neighbours_than_examples_are_the_users_mistake():
+def test_more_neighbors_than_examples_are_the_users_mistake():
     (protocol,) = make_protocols([parse_call("knn[k=4]")])
-    with pytest.raises(UserError, match="4 neighbours need as many labeled images, not 3; set k lower"):
+    with pytest.raises(UserError, match="4 neighbors need as many labeled images, not 3; set k lower"):
         protocol.evaluate(subject()[0], 0)
 
 

@@ -138,7 +138,7 @@ def test_the_learner_is_frozen():
     assert all(parameter.grad is None for parameter in subject.norm.parameters())
 
 
-def test_features_are_standardised_by_channel():
+def test_features_are_standardized_by_channel():
     images = squares()
     decoder = train_decoders(learner(), images, ["half"], Budget(4, 16, 4, 1e-3), 0, "cpu")["half"]
     features = encoded(learner(), images.batch(slice(None)))["half"]
@@ -149,9 +149,9 @@ def test_features_are_standardised_by_channel():
 
 def test_channels_that_hardly_vary_are_not_blown_up_and_constant_layers_are_left():
     decoder = MirrorDecoder((4, 2, 2), (1, 8, 8), 4)
-    decoder.standardise_by(torch.zeros(4), torch.tensor([4.0, 0.0, 0.0, 0.0]))
+    decoder.standardize_by(torch.zeros(4), torch.tensor([4.0, 0.0, 0.0, 0.0]))
     assert decoder.scale.tolist() == pytest.approx([2, 0.01, 0.01, 0.01])
-    decoder.standardise_by(torch.zeros(4), torch.zeros(4))
+    decoder.standardize_by(torch.zeros(4), torch.zeros(4))
     assert decoder.scale.tolist() == [1, 1, 1, 1]
 
 

@@ -43,8 +43,8 @@ class Flat(Learner):
         return {"pixels": x.flatten(1)}
 
 
-class Grey(Flat):
-    """Reconstructs every image as one grey."""
+class Gray(Flat):
+    """Reconstructs every image as one gray."""
 
     def reconstruct(self, x, layer=None):
         return torch.full_like(x, 0.5)
@@ -124,7 +124,7 @@ def value(outcome: Outcome, metric: str, **at: object) -> float:
 
 
 def test_the_identity_is_measured_against_the_clean_image():
-    dataset, outcome = easy(), evaluated(Grey())
+    dataset, outcome = easy(), evaluated(Gray())
     clean = dataset.test.pixels(slice(None)) / 255
     for level in (0.4, 0.8):
         masked = corrupted(dataset, "mask", level).pixels(slice(None)) / 255
@@ -133,8 +133,8 @@ def test_the_identity_is_measured_against_the_clean_image():
         psnr = value(outcome, "PSNR of the identity", corruption="mask", level=level)
         assert psnr == pytest.approx(-10 * np.log10(error), rel=1e-5)
         # A reconstruction that ignores its input is as good at every level, and compared with the clean image.
-        grey = np.square(clean - 0.5).mean()
-        assert value(outcome, "MSE", corruption="mask", level=level) == pytest.approx(grey, rel=1e-5)
+        gray = np.square(clean - 0.5).mean()
+        assert value(outcome, "MSE", corruption="mask", level=level) == pytest.approx(gray, rel=1e-5)
 
 
 def test_a_learner_that_copies_is_as_good_as_the_identity_and_perfect_at_level_0():
@@ -192,7 +192,7 @@ def test_a_learner_that_does_not_reconstruct_has_probes_and_a_warning():
     assert {"probe accuracy", "MSE of the identity"} <= {m.metric for m in outcome.measurements}
     assert {curve.metric for curve in outcome.curves} == {"probe accuracy"}
     assert "does not reconstruct" in outcome.figures["grid"].get_suptitle()
-    assert not any("does not reconstruct" in warning for warning in evaluated(Grey()).warnings)
+    assert not any("does not reconstruct" in warning for warning in evaluated(Gray()).warnings)
 
 
 def test_neither_the_batch_size_nor_a_second_run_changes_a_number():
@@ -284,7 +284,7 @@ def test_levels_in_any_order_and_twice_are_the_same_protocol():
 
 def test_progress_rises_to_the_end_and_curves_find_their_measurements():
     shares: list[float] = []
-    subject = subject_of(easy(), Grey())
+    subject = subject_of(easy(), Gray())
     subject.progress = lambda what, share: shares.append(share) if "corrupted" in what else None
     outcome = protocol().model_copy(update={"costs": (0.01,)}).evaluate(subject, 0)
     assert shares == sorted(shares) and shares[-1] == 1

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
 
 from reprbench.errors import Diverged, UserError
-from reprbench.protocols import standardise, svm, svm_machines, svm_newton
+from reprbench.protocols import standardize, svm, svm_machines, svm_newton
 
 COSTS = (1e-4, 1e-2, 1.0, 100.0)
 Problem = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -84,8 +84,8 @@ def test_objective_is_that_of_liblinear(name: str) -> None:
 
 def test_accuracy_on_digits_is_that_of_liblinear() -> None:
     x, labels = digits()
-    standardiser = standardise.standardise(x[:900])
-    train, test = standardiser.apply(x[:900]), standardiser.apply(x[900:])
+    standardizer = standardize.standardize(x[:900])
+    train, test = standardizer.apply(x[:900]), standardizer.apply(x[900:])
     costs = (1e-4, 1e-2, 1.0)
     predicted = svm_machines.fit_svm(train, labels[:900], 10, costs).predict(test)
     for i, cost in enumerate(costs):
@@ -117,9 +117,9 @@ def test_large_matrices_are_solved_like_small_ones(name: str, monkeypatch: pytes
     assert np.abs(large.scores(x) - scores).max() < 0.02 * np.abs(scores).max()
 
 
-def test_a_cost_far_from_its_neighbour_is_solved_too() -> None:
+def test_a_cost_far_from_its_neighbor_is_solved_too() -> None:
     x, labels = digits()
-    x = standardise.standardise(x[:200]).apply(x[:200])
+    x = standardize.standardize(x[:200]).apply(x[:200])
     machines = svm_machines.fit_svm(x, labels[:200], 10, [1e-6, 1e4])
     assert machines.gaps.max() <= svm_machines.TOLERANCE
 
@@ -159,7 +159,7 @@ def test_spectrum_preconditions_with_the_exact_inverse_where_it_knows_all() -> N
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=25)
-def test_standardised_features_are_blind_to_scale_shift_and_order(
+def test_standardized_features_are_blind_to_scale_shift_and_order(
     scale: float, shift: float, block: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -167,25 +167,25 @@ def test_standardised_features_are_blind_to_scale_shift_and_order(
     x[:, 3] = 2.0  # constant
     order = rng.permutation(12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(standardise, "_BLOCK", block)
+        patch.setattr(standardize, "_BLOCK", block)
         changed = ((x + shift) * scale).astype(np.float32)[:, order]
-        result = standardise.standardise(changed).apply(changed)
-    centred = x - x.mean(0)
-    expected = centred / np.sqrt(x.var(0) + 0.01 * (centred**2).mean())
+        result = standardize.standardize(changed).apply(changed)
+    centered = x - x.mean(0)
+    expected = centered / np.sqrt(x.var(0) + 0.01 * (centered**2).mean())
     np.testing.assert_allclose(result, expected[:, order], atol=3e-5)
 
 
-def test_standardise_equals_coates_on_features_of_unit_scale() -> None:
+def test_standardize_equals_coates_on_features_of_unit_scale() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 20))
     x = (x - x.mean(0)) / x.std(0) * np.sqrt(np.linspace(0.5, 1.5, 20))  # mean variance exactly 1
     expected = (x - x.mean(0)) / np.sqrt(x.var(0) + 0.01)
-    np.testing.assert_allclose(standardise.standardise(x).apply(x), expected, atol=1e-6)
+    np.testing.assert_allclose(standardize.standardize(x).apply(x), expected, atol=1e-6)
 
 
 def test_constant_features_give_zeros_and_the_most_frequent_class() -> None:
     x = np.full((20, 7), 5.0, dtype=np.float32)
-    assert not standardise.standardise(x).apply(x).any()
+    assert not standardize.standardize(x).apply(x).any()
     labels = np.array([0] * 8 + [1] * 12)
     result = svm.evaluate_fold(x, labels, x, labels, 2, [1e-3, 1.0], np.random.default_rng(0))
     assert result.accuracy == 0.6
@@ -253,7 +253,7 @@ def test_scaled_or_permuted_features_give_the_same_fold_result(change: str) -> N
     assert result(changed) == result(x)
 
 
-def test_cross_validation_equals_liblinear_standardised_in_every_inner_fold() -> None:
+def test_cross_validation_equals_liblinear_standardized_in_every_inner_fold() -> None:
     x, labels = digits()
     x, labels = x[:200], labels[:200]
     costs = (1e-4, 1e-2, 1.0)
@@ -288,7 +288,7 @@ def test_inner_folds_are_drawn_by_the_generator() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_the_most_regularised_of_tied_costs_is_chosen() -> None:
+def test_the_most_regularized_of_tied_costs_is_chosen() -> None:
     labels = np.arange(40) % 2
     x = np.where(labels[:, None] == 1, 1.0, -1.0) * np.ones((40, 3))
     choice = svm.select_cost(x, labels, 2, [10.0, 0.1, 1.0], generator=np.random.default_rng(0))
@@ -346,7 +346,7 @@ def test_features_that_are_not_finite_are_divergence(value: float) -> None:
     broken = x.copy()
     broken[7, 2] = value
     with pytest.raises(Diverged, match="NaN or infinite"):
-        standardise.standardise(broken)
+        standardize.standardize(broken)
     for train, test in ((broken, x), (x, broken)):
         with pytest.raises(Diverged, match="NaN or infinite"):
             svm.evaluate_fold(train, labels, test, labels, 2, [1.0], np.random.default_rng(0))

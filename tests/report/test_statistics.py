@@ -36,30 +36,30 @@ VALUES = np.array([50.2, 49.1, 50.7, 51.3, 48.8, 50.0, 49.9, 50.4, 51.0, 49.6])
 
 
 def test_the_plain_interval_is_that_of_scipy():
-    found = s.summarise(VALUES)
+    found = s.summarize(VALUES)
     low, high = stats.t.interval(0.95, len(VALUES) - 1, loc=VALUES.mean(), scale=stats.sem(VALUES))
     assert found.interval == pytest.approx((low, high))
     assert (found.mean, found.std, found.n) == (pytest.approx(VALUES.mean()), pytest.approx(VALUES.std(ddof=0)), 10)
 
 
 def test_a_single_value_has_no_spread_and_no_interval():
-    found = s.summarise([3.0])
+    found = s.summarize([3.0])
     assert (found.mean, found.std, found.n, found.half_width, found.interval) == (3.0, None, 1, None, None)
     with pytest.raises(ValueError, match="no values"):
-        s.summarise([])
+        s.summarize([])
 
 
 def test_overlap_widens_the_interval_as_written_by_nadeau_and_bengio():
     ratio = s.overlap_ratio(1000, 5000)
     assert ratio == pytest.approx(0.25)
-    widened = s.summarise(VALUES, ratio).half_width / s.summarise(VALUES).half_width
+    widened = s.summarize(VALUES, ratio).half_width / s.summarize(VALUES).half_width
     assert widened == pytest.approx(math.sqrt((1 / 10 + 0.25) / (1 / 10)))
 
 
 def test_folds_that_are_the_whole_training_split_have_no_interval():
     ratio = s.overlap_ratio(100, 100)
     assert math.isinf(ratio)
-    assert s.summarise(VALUES, ratio).half_width is None
+    assert s.summarize(VALUES, ratio).half_width is None
     assert s.corrected_resampled_t_test(VALUES, ratio).p == 1
     with pytest.raises(ValueError, match="fold of 101"):
         s.overlap_ratio(101, 100)
@@ -72,7 +72,7 @@ def _coverage(ratio: float, n_trials: int = 1500) -> float:
     for _ in range(n_trials):
         contributions = generator.normal(size=200)
         folds = [contributions[generator.choice(200, 40, replace=False)].mean() for _ in range(10)]
-        low, high = s.summarise(folds, ratio).interval
+        low, high = s.summarize(folds, ratio).interval
         held += low <= 0 <= high
     return held / n_trials
 
@@ -165,16 +165,16 @@ def test_components_find_where_the_variance_comes_from():
 
 def test_seeds_that_agree_leave_the_interval_of_the_folds():
     # Two seeds of the same values: nothing from the seeds, and Satterthwaite's degrees of freedom are n − 1.
-    together = s.summarise_seeds([VALUES, VALUES], 0.25)
-    assert together.half_width == pytest.approx(s.summarise(VALUES, 0.25).half_width)
+    together = s.summarize_seeds([VALUES, VALUES], 0.25)
+    assert together.half_width == pytest.approx(s.summarize(VALUES, 0.25).half_width)
     assert together.n == 20
-    assert s.summarise_seeds([VALUES], 0.25) == s.summarise(VALUES, 0.25)
+    assert s.summarize_seeds([VALUES], 0.25) == s.summarize(VALUES, 0.25)
 
 
 def test_a_single_fold_of_several_seeds_is_the_plain_interval_over_seeds():
     seeds = np.array([[50.0], [51.0], [53.0]])
-    assert s.summarise_seeds(seeds).half_width == pytest.approx(s.summarise(seeds[:, 0]).half_width)
-    assert s.summarise_seeds([[1.0, 1.0], [1.0, 1.0]]).half_width == 0
+    assert s.summarize_seeds(seeds).half_width == pytest.approx(s.summarize(seeds[:, 0]).half_width)
+    assert s.summarize_seeds([[1.0, 1.0], [1.0, 1.0]]).half_width == 0
 
 
 def test_the_interval_over_seeds_and_folds_holds_the_truth_in_95_percent():
@@ -182,7 +182,7 @@ def test_the_interval_over_seeds_and_folds_holds_the_truth_in_95_percent():
     held = 0
     for _ in range(1500):
         values = generator.normal(size=(1, 10)) + generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 10))
-        low, high = s.summarise_seeds(values).interval
+        low, high = s.summarize_seeds(values).interval
         held += low <= 0 <= high
     assert held / 1500 == pytest.approx(0.95, abs=0.02)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from reprbench.benchmark import Reference
-from reprbench.report.statistics import summarise
+from reprbench.report.statistics import summarize
 from reprbench.report.verdict import deviations_of, judge
 
 REFERENCE = Reference(value=50.0, spread=0.6, citation="A paper", differences=("widths are ours",))
@@ -13,7 +13,7 @@ VALUES = [49.0, 50.0, 51.0, 50.5, 49.5]
 
 
 def shifted(points: float, ratio: float = 0.25):
-    return summarise([value + points for value in VALUES], ratio)
+    return summarize([value + points for value in VALUES], ratio)
 
 
 def margin(spread: float, ratio: float = 0.25) -> float:
@@ -52,7 +52,7 @@ def test_a_stated_tolerance_widens_the_margin_and_never_narrows_it():
 
 
 def test_a_tolerance_judges_a_single_value_that_no_interval_can():
-    single = summarise([52.0])
+    single = summarize([52.0])
     verdict = judge(REFERENCE, single, "%", (), 0.0)
     assert verdict.word == "not comparable"
     assert "single" in verdict.because[0]

@@ -192,8 +192,8 @@ def test_figures_are_in_the_folder_under_the_names_that_the_evaluation_tells(fir
 def test_a_protocol_that_finds_nothing_leaves_a_row_with_its_reason_and_the_others_go_on(
     dataset, tmp_path, cls, reason
 ):
-    missing, neighbours = run(cls, dataset, tmp_path, "convergence", "knn")
+    missing, neighbors = run(cls, dataset, tmp_path, "convergence", "knn")
     assert missing.missing == reason
     assert missing.measurements == [] and missing.figures == []
-    assert neighbours.missing is None and neighbours.measurements
+    assert neighbors.missing is None and neighbors.measurements
     assert len(Counting.fits) == 1

@@ -8,7 +8,7 @@ from reprbench.report.grid import Footnotes, numbers, under_lines
 from reprbench.report.html.payload import folders_of
 from reprbench.report.rows import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
-from reprbench.report.text import capitalised, count_text, decimals_for, memory_text, plus_minus, seconds_text
+from reprbench.report.text import capitalized, count_text, decimals_for, memory_text, plus_minus, seconds_text
 
 BEST = "* better than"
 """How the line begins under a printed table whose best row is starred; on a page that row is bold."""
@@ -60,7 +60,7 @@ def make_lines(table: Table) -> Lines:
     """Return the table as a page shows it."""
     columns = [
         Column("group", "Group", numeric=False),
-        Column("result", capitalised(table.metric or "result")),
+        Column("result", capitalized(table.metric or "result")),
         Column("interval", "95 % interval"),
         Column("reference", "Reference"),
         Column("verdict", "Verdict", numeric=False),

@@ -23,7 +23,7 @@ function button(text, attributes, action) {
   return element;
 }
 
-// A labelled choice; `options` are [value, text].
+// A labeled choice; `options` are [value, text].
 function choice(label, options, action) {
   const select = html("select", {}, ...options.map(([value, text]) => html("option", { value }, text)));
   select.addEventListener("change", () => action(select.value));

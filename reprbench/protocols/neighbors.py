@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by batched matrix products, and their vote."""
+"""Exact nearest neighbors by batched matrix products, and their vote."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "c
     """
     examples = torch.from_numpy(np.array(train, dtype=np.float32))
     # A shift changes no Euclidean distance, and makes the numbers that are subtracted below small.
-    centre = examples.mean(0) if metric == "euclidean" else torch.zeros(examples.shape[1])
-    examples = _prepared(examples, centre, metric)
+    center = examples.mean(0) if metric == "euclidean" else torch.zeros(examples.shape[1])
+    examples = _prepared(examples, center, metric)
     # ‖t − e‖² = ‖t‖² − 2(t·e − ½‖e‖²); the first term is the same for all examples. Unit vectors have ½‖e‖² = ½.
     offsets = examples.square().sum(1) / 2
     found = []
     step = max(1, BLOCK // len(examples))
     for start in range(0, len(test), step):
-        queries = _prepared(torch.from_numpy(np.array(test[start : start + step], dtype=np.float32)), centre, metric)
+        queries = _prepared(torch.from_numpy(np.array(test[start : start + step], dtype=np.float32)), center, metric)
         closeness = torch.addmm(offsets, queries, examples.T, beta=-1)
         if not bool(torch.isfinite(closeness).all()):
             raise Diverged("the features hold NaN or infinite values")
@@ -40,8 +40,8 @@ def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "c
     return torch.cat(found).numpy()
 
 
-def _prepared(rows: torch.Tensor, centre: torch.Tensor, metric: str) -> torch.Tensor:
-    return torch.nn.functional.normalize(rows, dim=1) if metric == "cosine" else rows - centre
+def _prepared(rows: torch.Tensor, center: torch.Tensor, metric: str) -> torch.Tensor:
+    return torch.nn.functional.normalize(rows, dim=1) if metric == "cosine" else rows - center
 
 
 def vote(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Standardisation of features on the rows that a model is trained on, blind to their scale and order."""
+"""Standardization of features on the rows that a model is trained on, blind to their scale and order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 2**20  # elements of a matrix that are converted at a time: they stay i
 
 
 @dataclass(frozen=True)
-class Standardiser:
+class Standardizer:
     """The map x → (x − mean) / spread, feature by feature.
 
     Attributes
@@ -31,7 +31,7 @@ class Standardiser:
     spread: NDArray[np.float32]
 
     def apply(self, x: Matrix, rows: Rows | None = None) -> NDArray[np.float32]:
-        """Return the standardised `rows` of `x` (n, d), all by default, as a new float32 array, made block by block."""
+        """Return the standardized `rows` of `x` (n, d), all by default, as a new float32 array, made block by block."""
         result = np.empty((len(x) if rows is None else len(rows), x.shape[1]), dtype=np.float32)
         for block, values in row_blocks(x, rows):
             np.subtract(values, self.mean, out=result[block], casting="same_kind")
@@ -39,8 +39,8 @@ class Standardiser:
         return result
 
 
-def standardise(train: Matrix, rows: Rows | None = None) -> Standardiser:
-    """Fit a standardiser to `rows`, all by default, of `train` (n, d), which is read block by block.
+def standardize(train: Matrix, rows: Rows | None = None) -> Standardizer:
+    """Fit a standardizer to `rows`, all by default, of `train` (n, d), which is read block by block.
 
     Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which presumes features of their scale. Here the features
     are first divided by one number s, the root of the mean over the features of their variances, so that x becomes
@@ -65,7 +65,7 @@ def standardise(train: Matrix, rows: Rows | None = None) -> Standardiser:
     variance /= count
     overall = float(variance.mean())
     spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
-    return Standardiser(mean.astype(np.float32), spread.astype(np.float32))
+    return Standardizer(mean.astype(np.float32), spread.astype(np.float32))
 
 
 def row_blocks(x: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Matrix]]:
