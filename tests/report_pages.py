@@ -8,9 +8,10 @@ from PIL import Image
 from test_store import evaluation, trial
 
 from reprbench.benchmark import Reference
-from reprbench.report.html import as_html
+from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.store import Cost, Curve, Evaluation, Measurement, MethodRecord, Store, Trial
+from reprbench.store import Store
+from reprbench.trial import Cost, Curve, Evaluation, Measurement, MethodRecord, Trial
 
 HOSTILE = "<script>alert(1)</script>"
 HISTORY = "step,seconds,epoch,loss,accuracy\n1,0.5,1,0.9,\n2,1.0,2,0.5,0.6\n3,1.5,3,0.4,0.7\n"

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from reprbench.errors import UserError
 from reprbench.spec import Budget
-from reprbench.store import SCHEMA, DataRecord, Evaluation, Measurement, MethodRecord, Store, Trial, read_trial
+from reprbench.store import Store
+from reprbench.trial import SCHEMA, DataRecord, Evaluation, Measurement, MethodRecord, Trial, read_trial
 
 
 def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes) -> Trial:

@@ -13,7 +13,7 @@ from reprbench.cli import github
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.report.compare import Report
+    from reprbench.compare.judge import Report
 
 
 class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -81,8 +81,8 @@ def command(**given: Any) -> int:
     \b
     Exit status: 0 no worse, 1 worse, 2 a mistake in what was asked, 3 nothing that compares.
     """  # noqa: D301 - click reads \b, not backslash-b
+    from reprbench.compare.text import FORMATS
     from reprbench.files import write_text
-    from reprbench.report.compare_text import FORMATS
     from reprbench.store import collector_paused
 
     with collector_paused():
@@ -102,8 +102,8 @@ def command(**given: Any) -> int:
 
 def _compare(given: dict[str, Any]) -> tuple[Report, list[str]]:
     """Return the comparison, and a line for each file that could not be read."""
-    from reprbench.report.compare import Settings, compare
-    from reprbench.report.matching import Selection
+    from reprbench.compare.judge import Settings, compare
+    from reprbench.compare.match import Selection
     from reprbench.store import Store
 
     if given["metrics"] and given["every"]:
@@ -143,7 +143,7 @@ def _folders(given: dict[str, Any], stack: ExitStack) -> tuple[Path, Path]:
 
 def _tell_github(report: Report, problems: list[str]) -> None:
     """Write the job's summary and annotations, or say that this is no job."""
-    from reprbench.report.compare_text import as_markdown, sentence, summary
+    from reprbench.compare.text import as_markdown, sentence, summary
 
     if not github.running():
         click.echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)

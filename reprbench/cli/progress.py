@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reprbench.report.formats import seconds_text
+from reprbench.report.formats.all import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.schedule import Listener
-from reprbench.store import Trial
+from reprbench.trial import Trial
 
 PLAIN_SECONDS = 10.0
 """How often a plain line tells how far a trial is."""

@@ -11,7 +11,7 @@ from reprbench.errors import UserError
 
 if TYPE_CHECKING:
     from reprbench.report.table import Table
-    from reprbench.store import Trial
+    from reprbench.trial import Trial
 
 
 @click.command()
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None, **given: Any) -> None:
     """Show the tables of all trials in each STORE (by default ./results)."""
     from reprbench.files import write_text
-    from reprbench.report.formats import FORMATS
+    from reprbench.report.formats.all import FORMATS
     from reprbench.report.pivot import make_pivots, parse_question
     from reprbench.store import collector_paused
 
@@ -72,7 +72,7 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
         tables, trials = _read(stores, given)
         shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
         if given["form"] == "html":
-            from reprbench.report.html import as_html
+            from reprbench.report.formats.html import as_html
 
             text = as_html(tables, trials, stores, output.parent if output else Path())
         else:
@@ -109,7 +109,7 @@ def _read(stores: tuple[Path, ...], given: dict[str, Any]) -> tuple[list[Table],
 
 
 def _draw(folder: Path, tables: list[Table], trials: list[Trial]) -> None:
-    from reprbench.report.figures import draw_all
+    from reprbench.report.formats.figures import draw_all
     from reprbench.report.ranks import ranks_over_datasets
 
     written = draw_all(tables, trials, ranks_over_datasets(tables), folder)

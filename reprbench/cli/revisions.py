@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reprbench.errors import UserError
-from reprbench.store import TRIAL
+from reprbench.trial import TRIAL
 
 _REVISION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.,/@{}^~+#-]*")
 """What the names of commits, branches and tags look like, HEAD~2 and main@{1} too; never an option."""

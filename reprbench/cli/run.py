@@ -155,7 +155,7 @@ def _show_plan(work: list[Planned]) -> None:
 def _carry_out(work: list[Planned], store: Store, folders: Any, limits: Any) -> int:
     """Run what is to be run, show the table of all that was asked; return the exit status."""
     from reprbench.cli.progress import listener
-    from reprbench.report.formats import as_terminal
+    from reprbench.report.formats.all import as_terminal
     from reprbench.report.table import make_tables
     from reprbench.runner.schedule import Schedule
 

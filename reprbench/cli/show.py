@@ -11,7 +11,7 @@ from reprbench.cli.options import STORE
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.store import Evaluation, Trial
+    from reprbench.trial import Evaluation, Trial
 
 
 @click.command()
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
     from reprbench.report.text import json_text
-    from reprbench.store import Store, to_json
+    from reprbench.store import Store
+    from reprbench.trial import to_json
 
     path = Path(trial)
     if path.is_relative_to(store):
@@ -36,7 +37,7 @@ def command(trial: str, store: Path, form: str) -> None:
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
-    from reprbench.report.formats import count_text, seconds_text
+    from reprbench.report.formats.all import count_text, seconds_text
 
     cost = trial.cost
     lines = [

@@ -14,8 +14,8 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
-from reprbench.store import Curve as Curve
-from reprbench.store import Measurement as Measurement
+from reprbench.trial import Curve as Curve
+from reprbench.trial import Measurement as Measurement
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.features import Matrix, View, checked
+from reprbench.probes.standardize import row_blocks
 from reprbench.protocols.base import Curve, Features, Measurement, Outcome, Protocol, Subject, first_fit
-from reprbench.protocols.standardize import row_blocks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -207,7 +207,7 @@ def _sparsity(magnitudes: NDArray[np.float64], squares: NDArray[np.float64], cou
 
 def layers_figure(names: Sequence[str], found: Sequence[LayerStats]) -> Figure:
     """Return four small panels against the layers: rank and dead units as shares, and both sparsities."""
-    from reprbench.protocols.figures import COLORS, line, new_axes, new_figure
+    from reprbench.plotting import COLORS, line, new_axes, new_figure
 
     panels: list[tuple[str, list[float | None]]] = [
         ("effective rank (% of units)", [100 * stats.effective_rank / stats.ranked for stats in found]),

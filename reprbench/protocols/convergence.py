@@ -118,7 +118,7 @@ def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure
     shown : the places of the epochs in `snapshots`.
     bins : of the histograms.
     """
-    from reprbench.protocols.figures import new_axes, new_figure, show_image
+    from reprbench.plotting import new_axes, new_figure, show_image
 
     images = min(SHOWN_IMAGES, len(snapshots.originals))
     figure = new_figure(1.15 * (len(shown) + 1) + 0.4, 1.1 * images + 1.75)
@@ -163,7 +163,7 @@ def _histogram(axes: Axes, differences: dict[str, Differences], bins: int) -> No
 
 def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
     """Return the three measurements against the epochs, a line for each channel and, of color images, for all."""
-    from reprbench.protocols.figures import line, new_axes, new_figure
+    from reprbench.plotting import line, new_axes, new_figure
 
     channels = list(dict.fromkeys(m.at["channel"] for m in measurements))
     if len(channels) == 2:

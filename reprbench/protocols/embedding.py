@@ -82,7 +82,7 @@ class Embedding(Protocol):
         from sklearn.manifold import trustworthiness
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        from reprbench.protocols.standardize import standardize
+        from reprbench.probes.standardize import standardize
 
         dataset = subject.dataset
         outcome = Outcome()
@@ -184,7 +184,7 @@ def _tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
 
 def draw_maps(maps: dict[str, Plane], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
     """Return the maps side by side, the points colored by class, with a legend of at most 20 class names."""
-    from reprbench.protocols.figures import new_axes, new_figure
+    from reprbench.plotting import new_axes, new_figure
 
     figure = new_figure(2.9 * len(maps) + 1.2, 2.9)
     colors = _class_colors(len(classes))

@@ -45,7 +45,7 @@ class FewLabels(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%) of every fold with every number of labels that all classes of the fold have."""
-        from reprbench.protocols.svm import train_fold
+        from reprbench.probes.linear_svm import train_fold
 
         outcome, n_classes = Outcome(), len(subject.dataset.classes)
         base = base_name(subject.dataset.name)
@@ -110,7 +110,7 @@ def _curve(measurements: Sequence[Measurement], counts: Sequence[int]) -> Figure
     """Draw the mean accuracy over the folds, and its standard deviation, against the number of labels."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    from reprbench.protocols.figures import line, new_axes, new_figure
+    from reprbench.plotting import line, new_axes, new_figure
 
     found = [
         [one.value for one in measurements if one.metric == "accuracy" and one.at["labels"] == count]

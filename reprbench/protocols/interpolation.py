@@ -192,7 +192,7 @@ def paths(learner: Learner, a: Tensor, b: Tensor, steps: int) -> dict[str, Tenso
     """Return the images of every model's paths from `a` to `b` (N, C, H, W), shape (N, steps, C, H, W)."""
     import torch
 
-    from reprbench.protocols.mirror_decoder import encoded
+    from reprbench.probes.mirror_decoder import encoded
     from reprbench.state import evaluating
 
     if not isinstance(learner, Decodes):
@@ -222,7 +222,7 @@ def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
 
 def nearest_distances(images: Tensor, real: Images) -> NDArray[np.float64]:
     """Return the root mean squared difference of each image (N, C, H, W) to the nearest of `real`, shape (N,)."""
-    from reprbench.protocols.neighbors import nearest
+    from reprbench.probes.knn import nearest
 
     queries = images.flatten(1).numpy()
     least = np.full(len(queries), np.inf)
@@ -250,7 +250,7 @@ def _along(measured: Paths, at: dict[str, Any]) -> list[Measurement]:
 
 def _strips(shown: dict[str, Tensor], positions: Sequence[float]) -> Figure:
     """Return two rows for each path: through the code, and blended."""
-    from reprbench.protocols.figures import image_grid
+    from reprbench.plotting import image_grid
 
     rows = [images for pair in zip(shown[CODE], shown[PIXELS], strict=True) for images in pair]
     return image_grid(
@@ -261,7 +261,7 @@ def _strips(shown: dict[str, Tensor], positions: Sequence[float]) -> Figure:
 
 
 def _distance_figure(distances: dict[str, NDArray[np.float64]], positions: Sequence[float]) -> Figure:
-    from reprbench.protocols.figures import line, new_axes, new_figure
+    from reprbench.plotting import line, new_axes, new_figure
 
     figure = new_figure(3.5, 2.9)
     (axes,) = new_axes(figure).ravel()

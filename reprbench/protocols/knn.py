@@ -38,7 +38,7 @@ class KNN(FoldProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%) of every fold; draw the nearest images of the first."""
-        from reprbench.protocols.neighbors import nearest, vote
+        from reprbench.probes.knn import nearest, vote
 
         outcome = Outcome()
         for fold in self.each_fold(subject):
@@ -59,8 +59,8 @@ class KNN(FoldProtocol):
         from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.patches import Patch
 
-        from reprbench.protocols.figures import COLORS, image_grid
-        from reprbench.protocols.neighbors import nearest
+        from reprbench.plotting import COLORS, image_grid
+        from reprbench.probes.knn import nearest
 
         dataset = subject.dataset
         shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]

@@ -40,7 +40,7 @@ class LinearSVM(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) of every fold."""
-        from reprbench.protocols.svm import evaluate_fold
+        from reprbench.probes.linear_svm import evaluate_fold
 
         outcome = Outcome()
         edges: list[int] = []

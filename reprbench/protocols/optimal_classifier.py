@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.images import Rows
-    from reprbench.protocols.density_ratio import Codes, Judgement
+    from reprbench.probes.density_ratio import Codes, Judgement
 
 FEWEST_IMAGES = 20
 """Two of them validate."""
@@ -72,7 +72,7 @@ class OptimalClassifier(Protocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return what C tells apart on the evaluation part, and how well calibrated it is."""
-        from reprbench.protocols.density_ratio import Training, divide, judge, train_classifier
+        from reprbench.probes.density_ratio import Training, divide, judge, train_classifier
 
         rows = self.rows(subject.dataset)
         codes = self._codes(subject, rows)
@@ -168,8 +168,8 @@ def reliability(originals: NDArray[np.float64], reconstructions: NDArray[np.floa
     from scipy.special import expit
     from sklearn.calibration import calibration_curve
 
-    from reprbench.protocols.density_ratio import CALIBRATION_BINS
-    from reprbench.protocols.figures import COLORS, new_axes, new_figure
+    from reprbench.plotting import COLORS, new_axes, new_figure
+    from reprbench.probes.density_ratio import CALIBRATION_BINS
 
     sides = expit(originals), expit(reconstructions)
     probabilities = np.concatenate(sides)

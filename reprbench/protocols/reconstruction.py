@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from reprbench.images import Images
     from reprbench.learner import Learner
-    from reprbench.protocols.mirror_decoder import MirrorDecoder
+    from reprbench.probes.mirror_decoder import MirrorDecoder
 
 OWN, MIRROR, COMPONENTS, MEAN = "own", "mirror", "PCA", "mean image"
 KINDS = (OWN, MIRROR, COMPONENTS, MEAN)
@@ -145,7 +145,7 @@ class Reconstruction(Protocol):
         return outcome
 
     def _layers(self, learner: Learner, images: Images, device: str) -> list[Layer]:
-        from reprbench.protocols.mirror_decoder import encoded
+        from reprbench.probes.mirror_decoder import encoded
 
         maps = encoded(learner, images.batch(slice(0, 1), device))
         for name in () if self.layers == "all" else self.layers:
@@ -157,7 +157,7 @@ class Reconstruction(Protocol):
     def _decoders(
         self, subject: Subject, learner: Learner, layers: Sequence[str], seed: int
     ) -> dict[str, MirrorDecoder]:
-        from reprbench.protocols.mirror_decoder import Budget, train_decoders
+        from reprbench.probes.mirror_decoder import Budget, train_decoders
 
         if not self.mirror or not layers:
             return {}
@@ -197,7 +197,7 @@ def measured(
     """Return the quality of what every layer's decoder, and the floors beside it, make of all images."""
     import torch
 
-    from reprbench.protocols.quality import Quality
+    from reprbench.probes.quality import Quality
 
     side = min(subject.dataset.test.shape[1:])
     dimensions = {min(layer.size, len(floors.components)) for layer in layers}
@@ -227,7 +227,7 @@ def reconstructions(
     """Yield each layer's reconstruction of `x`: a decoder's where there is one, else the learner's own."""
     import torch
 
-    from reprbench.protocols.mirror_decoder import encoded
+    from reprbench.probes.mirror_decoder import encoded
 
     maps = encoded(learner, x) if decoders else {}
     for name in layers:
@@ -277,7 +277,7 @@ def _thinned(layers: Sequence[Layer]) -> list[Layer]:
 def _grid(
     x: Tensor, layers: Sequence[Layer], learner: Learner, decoders: dict[str, MirrorDecoder], used: dict[str, str]
 ) -> Figure:
-    from reprbench.protocols.figures import image_grid
+    from reprbench.plotting import image_grid
 
     made = reconstructions(learner, x, [layer.name for layer in layers], decoders)
     rows = {f"{name} ({used[name]})": images.float().cpu().numpy() for name, images in made}
@@ -286,7 +286,7 @@ def _grid(
 
 def _error_figure(measurements: Sequence[Measurement], layers: Sequence[Layer]) -> Figure:
     """Return MSE against the layers, a line for each kind of decoder."""
-    from reprbench.protocols.figures import line, new_axes, new_figure
+    from reprbench.plotting import line, new_axes, new_figure
 
     figure = new_figure(max(3.5, 1.6 + 0.3 * len(layers)), 2.8)
     (axes,) = new_axes(figure).ravel()

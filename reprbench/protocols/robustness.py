@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from reprbench.data.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.learner import Learner, Reconstructs
 from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
-from reprbench.protocols.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.protocols.linear_svm import SVMProtocol
 from reprbench.state import evaluating
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reprbench.images import Rows
-    from reprbench.protocols.svm import FoldClassifier
+    from reprbench.probes.linear_svm import FoldClassifier
 
 Levels = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(lambda levels: tuple(sorted(set(levels))))
@@ -146,7 +146,7 @@ class Robustness(SVMProtocol):
 
     def _probes(self, subject: Subject, seed: int, outcome: Outcome) -> list[Probe]:
         """Return the classifiers of all folds; tell the outcome of costs at the edge of the grid."""
-        from reprbench.protocols.svm import train_fold
+        from reprbench.probes.linear_svm import train_fold
 
         probes, n_classes = [], len(subject.dataset.classes)
         for fold in self.each_fold(subject):
@@ -220,7 +220,7 @@ def _qualities(
     subject: Subject, trained: Rows | None, images: Images, advance: Callable[[float], None]
 ) -> list[Measurement]:
     """Compare `images`, and what the learner makes of them if it reconstructs, with the clean test images."""
-    from reprbench.protocols.quality import Quality
+    from reprbench.probes.quality import Quality
 
     test, learner = subject.dataset.test, subject.learner(trained)
     side, size = min(test.shape[1:]), min(QUALITY_BATCH, learner.encode_batch_size)
@@ -243,7 +243,7 @@ def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
 
 def _grid(learner: Learner, shown: Sequence[Images], kind: Kind, levels: Sequence[float], device: str) -> Figure:
     """Draw a few corrupted images, and what the learner makes of them, in two rows a level."""
-    from reprbench.protocols.figures import image_grid
+    from reprbench.plotting import image_grid
 
     rows: list[NDArray[np.float32]] = []
     labels: list[str] = []
@@ -262,7 +262,7 @@ def _curves_figure(
     measurements: Sequence[Measurement], levels: Mapping[Kind, Sequence[float]], name: str, reconstructs: bool
 ) -> Figure:
     """Draw the metrics against the level, a row for each metric and a column for each corruption."""
-    from reprbench.protocols.figures import line, new_axes, new_figure
+    from reprbench.plotting import line, new_axes, new_figure
 
     metrics = (
         {"MSE": "MSE", "SSIM": "SSIM", PROBE: "Probe accuracy (%)"} if reconstructs else {PROBE: "Probe accuracy (%)"}

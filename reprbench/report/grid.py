@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from reprbench.report.comparison import ALPHA
-from reprbench.report.rows import Row, of_several_seeds, row_name
+from reprbench.report.best import ALPHA
+from reprbench.report.row import Row, of_several_seeds, row_name
 from reprbench.report.table import Table
 from reprbench.report.text import (
     capitalized,

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reprbench.report.rows import Source
+from reprbench.report.row import Source
 from reprbench.report.verdict import deviations_of
-from reprbench.store import Trial
+from reprbench.trial import Trial
 
 
 def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tuple[str, ...]]:

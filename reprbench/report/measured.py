@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reprbench.report.statistics import overlap_ratio
-from reprbench.store import DataRecord, Evaluation, Measurement, Trial
+from reprbench.trial import DataRecord, Evaluation, Measurement, Trial
 
 ByFold = dict[int | None, float]
 """Values by the number of their fold; None for what is measured once, over no folds."""

@@ -10,12 +10,12 @@ from typing import Any
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Cell, Grid, method_name
 from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
-from reprbench.report.rows import of_several_seeds
+from reprbench.report.row import of_several_seeds
 from reprbench.report.statistics import Summary, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.spec import parse_value
-from reprbench.store import Evaluation, Measurement, Trial
+from reprbench.trial import Evaluation, Measurement, Trial
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reprbench.benchmark import Benchmark, benchmark_files, load_benchmark
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.table import Table
-from reprbench.store import Trial
+from reprbench.trial import Trial
 
 
 @dataclass(frozen=True)

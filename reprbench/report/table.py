@@ -10,12 +10,12 @@ from typing import Any, Literal
 import msgspec
 
 from reprbench.benchmark import Benchmark
-from reprbench.report.comparison import Comparison, Test, compare
+from reprbench.report.best import Comparison, Test, compare
 from reprbench.report.marks import mark
-from reprbench.report.rows import Row, Source, make_row, merge_seeds, not_run
+from reprbench.report.row import Row, Source, make_row, merge_seeds, not_run
 from reprbench.report.statistics import variance_components
 from reprbench.report.verdict import deviations_of
-from reprbench.store import Evaluation, Trial
+from reprbench.trial import Evaluation, Trial
 
 Seeds = Literal["apart", "together"]
 

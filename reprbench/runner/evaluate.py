@@ -16,7 +16,7 @@ from reprbench.features import FeatureCache
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
 from reprbench.runner.plan import digest
-from reprbench.store import LARGEST, Evaluation, to_json
+from reprbench.trial import LARGEST, Evaluation, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +123,7 @@ class Evaluator:
         if not figures:
             # Importing matplotlib takes longer than a small evaluation.
             return names
-        from reprbench.protocols.figures import save_png
+        from reprbench.plotting import save_png
 
         for name, figure in figures.items():
             names.append(f"{FIGURES}/{protocol}-{identity[:8]}-{name}.png")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
 from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, Result
-from reprbench.store import to_json
+from reprbench.trial import to_json
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset

@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BaseModel
 
 from reprbench.spec import Budget, Call
-from reprbench.store import Cost, Evaluation, Status
+from reprbench.trial import Cost, Evaluation, Status
 
 
 class Job(BaseModel):

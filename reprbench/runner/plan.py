@@ -12,7 +12,7 @@ from reprbench.benchmark import Reference
 from reprbench.protocols.base import Protocol
 from reprbench.registry import Entry
 from reprbench.spec import Budget
-from reprbench.store import DataRecord, MethodRecord, Trial
+from reprbench.trial import DataRecord, MethodRecord, Trial
 
 PREPROCESSING = "float32(x / 255)"
 """What happens to the pixels before a learner sees them."""

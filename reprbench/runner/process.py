@@ -18,7 +18,7 @@ import psutil
 
 from reprbench.files import write_text
 from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
-from reprbench.store import Status
+from reprbench.trial import Status
 
 
 class TrialProcess:

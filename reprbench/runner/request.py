@@ -15,7 +15,7 @@ from reprbench.registry import Entry, Registry
 from reprbench.runner.describe import Description, Question, describe
 from reprbench.runner.plan import TrialSpec
 from reprbench.spec import Budget, Call, show_value
-from reprbench.store import DataRecord, MethodRecord
+from reprbench.trial import DataRecord, MethodRecord
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from reprbench.runner.job import HISTORY, Job, Result
 from reprbench.runner.plan import Planned, digest
 from reprbench.runner.process import TrialProcess
 from reprbench.spec import Call, parse_call
-from reprbench.store import Evaluation, Store, Trial, to_json
+from reprbench.store import Store
+from reprbench.trial import Evaluation, Trial, to_json
 
 POLL_SECONDS = 0.05
 

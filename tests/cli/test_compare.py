@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_store import evaluation, trial
 
-from reprbench.store import Store, Trial
+from reprbench.store import Store
+from reprbench.trial import Trial
 
 FOLDS = np.random.default_rng(0).normal(60, 1, 10).round(2)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from reprbench.benchmark import Reference
 from reprbench.spec import Budget
-from reprbench.store import Cost, DataRecord, Evaluation, Measurement, MethodRecord, Trial, to_json
+from reprbench.trial import Cost, DataRecord, Evaluation, Measurement, MethodRecord, Trial, to_json
 
 BENCHMARKS, METHODS, SEEDS = 5, 100, 20
 TRIALS = BENCHMARKS * METHODS * SEEDS

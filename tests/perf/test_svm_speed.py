@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from reprbench.protocols.standardize import standardize
-from reprbench.protocols.svm import evaluate_fold
-from reprbench.protocols.svm_machines import fit_svm
+from reprbench.probes.linear_svm import evaluate_fold
+from reprbench.probes.machines import fit_svm
+from reprbench.probes.standardize import standardize
 
 COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FOLDS, CLASSES, WIDTH = 10, 10, 12_032

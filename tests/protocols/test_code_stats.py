@@ -119,7 +119,7 @@ def test_scaled_or_permuted_codes_have_the_same_statistics(change):
 def test_blocks_change_nothing(monkeypatch):
     codes = noise(50, 8)
     whole = layer_stats(codes)
-    monkeypatch.setattr("reprbench.protocols.standardize._BLOCK", 24)
+    monkeypatch.setattr("reprbench.probes.standardize._BLOCK", 24)
     pieces = layer_stats(codes)
     assert pieces.effective_rank == pytest.approx(whole.effective_rank, rel=1e-9)
     assert pieces.population_sparsity == pytest.approx(whole.population_sparsity, rel=1e-9)

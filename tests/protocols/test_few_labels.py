@@ -7,7 +7,7 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from reprbench.errors import UserError
-from reprbench.protocols import svm
+from reprbench.probes import linear_svm
 from reprbench.protocols.base import Outcome, Subject, make_protocols
 from reprbench.protocols.few_labels import FewLabels, ranks_in_class
 from reprbench.spec import parse_call
@@ -53,14 +53,14 @@ def costs(outcome: Outcome) -> dict[tuple[int, int], float]:
 def trained_on(monkeypatch, call: str, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, dict]]:
     """The features, labels and options of every SVM that the protocol asks for."""
     asked = []
-    train_fold = svm.train_fold
+    train_fold = linear_svm.train_fold
 
     def spy(x, labels, *given, **named):
         asked.append((x, labels, named))
         return train_fold(x, labels, *given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(svm, "train_fold", spy)
+        patch.setattr(linear_svm, "train_fold", spy)
         evaluated(call, seed=seed)
     return asked
 

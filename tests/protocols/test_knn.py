@@ -10,9 +10,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from reprbench.errors import Diverged, UserError
 from reprbench.images import Images
-from reprbench.protocols import neighbors
+from reprbench.probes import knn as neighbors
+from reprbench.probes.knn import nearest, vote
 from reprbench.protocols.base import Subject, make_protocols
-from reprbench.protocols.neighbors import nearest, vote
 from reprbench.spec import parse_call
 
 

@@ -12,7 +12,8 @@ from sklearn.decomposition import PCA
 from reprbench.errors import UserError
 from reprbench.images import Images
 from reprbench.learner import Learner, make
-from reprbench.protocols import mirror_decoder, reconstruction
+from reprbench.probes import mirror_decoder
+from reprbench.protocols import reconstruction
 from reprbench.protocols.base import Subject
 from reprbench.protocols.reconstruction import Reconstruction, fitted_floors
 from reprbench.state import learner_state

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from reprbench import Learner, SupervisedLearner
+from reprbench.data.corruptions import corrupted
 from reprbench.data.dataset import Dataset, assemble
 from reprbench.errors import UserError
 from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.protocols.base import Features, Measurement, Outcome, Subject, make_protocols
-from reprbench.protocols.corruptions import corrupted
 from reprbench.protocols.robustness import Robustness
 from reprbench.spec import parse_call
 

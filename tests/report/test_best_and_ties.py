@@ -11,9 +11,9 @@ from scipy import stats
 from test_store import evaluation, trial
 
 from reprbench.benchmark import find_benchmark
-from reprbench.report.formats import FORMATS
+from reprbench.report.formats.all import FORMATS
 from reprbench.report.table import make_tables
-from reprbench.store import DataRecord
+from reprbench.trial import DataRecord
 
 DATA = DataRecord(
     call="stl10", title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000, classes=10,

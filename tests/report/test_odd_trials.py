@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from test_store import evaluation, trial
 
-from reprbench.report.compare import Settings, compare_rows
-from reprbench.report.compare_text import as_terminal
-from reprbench.report.formats import FORMATS
-from reprbench.report.html import as_html
-from reprbench.report.matching import match, read_rows
+from reprbench.compare.judge import Settings, compare_rows
+from reprbench.compare.match import match, read_rows
+from reprbench.compare.text import as_terminal
+from reprbench.report.formats.all import FORMATS
+from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.store import read_trial, to_json
+from reprbench.trial import read_trial, to_json
 
 PROVENANCE = {"ended": "2026-01-01", "device": "cpu", "versions": {"torch": "2"}, "machine": {"processor": "p"}}
 GOOD = trial(evaluations=[evaluation([1.0, 2.0, 4.0])], provenance=PROVENANCE)

@@ -9,10 +9,10 @@ import pytest
 from test_store import evaluation, trial
 
 from reprbench.errors import UserError
-from reprbench.report.formats import FORMATS
+from reprbench.report.formats.all import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
-from reprbench.store import Measurement
+from reprbench.trial import Measurement
 
 LEVELS = (0, 0.2, 0.4)
 

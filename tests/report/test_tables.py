@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from test_store import evaluation, trial
 
 from reprbench.benchmark import Reference
-from reprbench.report.formats import FORMATS, count_text, seconds_text
+from reprbench.report.formats.all import FORMATS, count_text, seconds_text
 from reprbench.report.table import make_tables
-from reprbench.store import Cost
+from reprbench.trial import Cost
 
 REFERENCE = Reference(value=49.5, spread=0.7, citation="A paper, Table 1", differences=("other widths",))
 

@@ -7,7 +7,7 @@ from reprbench.protocols.base import make_protocols
 from reprbench.registry import Entry
 from reprbench.runner.plan import TrialSpec, digest, plan
 from reprbench.spec import Budget, parse_call
-from reprbench.store import DataRecord, Evaluation, MethodRecord, Trial
+from reprbench.trial import DataRecord, Evaluation, MethodRecord, Trial
 
 
 def spec(**changes) -> TrialSpec:

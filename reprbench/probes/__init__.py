@@ -1,0 +1,1 @@
+"""Classifiers and other numerics that protocols share; they know features and images, and no `Subject`."""

@@ -1,0 +1,218 @@
+"""A binary classifier that tells two samples of codes apart, as good as it gets, and what it says of their densities.
+
+I. Goodfellow et al., "Generative adversarial nets" (2014), and propositions 1 and 2 of X. Gao, H. Xiong (AME-AE): the
+best classifier between densities q_d and q_r is C* = q_d/(q_d + q_r), and E_d[log C] + E_r[log(1 − C)] is at its most,
+for C = C*, 2·JSD(q_d, q_r) − log 4. So any C, on codes that it was not trained on, gives a lower bound of that number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torchmetrics.functional.classification import binary_calibration_error
+
+from reprbench.errors import Diverged
+from reprbench.images import Rows
+from reprbench.probes.standardize import Standardizer, standardize
+from reprbench.run import derive_seed, seeded
+
+Codes = NDArray[np.float32]
+"""Of shape (2, n, D): those of n originals, then those of their n reconstructions, in the same order."""
+
+CALIBRATION_BINS = 15
+"""As C. Guo et al., "On calibration of modern neural networks" (2017), has them."""
+TOLERANCE = 1e-4
+"""Nats. A validation loss that falls by less is no progress: else a loss that creeps to log 2 would never converge."""
+EVALUATED_ROWS = 1024
+"""Codes that C judges at a time."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A division of pairs, by row; a pair is never divided."""
+
+    training: Rows
+    validation: Rows
+    evaluation: Rows
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a classifier is trained.
+
+    Attributes
+    ----------
+    width : of the two hidden layers.
+    learning_rate : of Adam.
+    batch_size : pairs in a step.
+    epochs : the most.
+    patience : epochs without progress on the validation part after which it has converged.
+    """
+
+    width: int = 128
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+    epochs: int = 200
+    patience: int = 10
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained C.
+
+    Attributes
+    ----------
+    network : from standardized codes (n, D) to logits (n, 1).
+    standardizer : fitted to the training part.
+    epochs : that it was trained.
+    best_epoch : the one whose weights it has, of the lowest validation loss; 0 is before training, where C = ½.
+    converged : whether it stopped by itself before the cap on epochs.
+    """
+
+    network: nn.Module
+    standardizer: Standardizer
+    epochs: int
+    best_epoch: int
+    converged: bool
+
+    def logits(self, codes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return log(C / (1 − C)) of each of the codes (n, D), shape (n,)."""
+        device = next(self.network.parameters()).device
+        found = [np.empty(0)]
+        with torch.inference_mode():
+            for start in range(0, len(codes), EVALUATED_ROWS):
+                block = torch.from_numpy(self.standardizer.apply(codes[start : start + EVALUATED_ROWS]))
+                found.append(self.network(block.to(device))[:, 0].double().cpu().numpy())
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a classifier was worth on n originals and n reconstructions.
+
+    Attributes
+    ----------
+    accuracy : share that it told rightly, in [0, 1]; C = ½ counts as a reconstruction.
+    log_loss : nats a code; half of −`value`.
+    calibration_error : expected, in [0, 1]: the mean over the codes of |share of originals − mean C| of their bin.
+    value : V = mean log C(originals) + mean log(1 − C(reconstructions)), nats. At most 0; less than −log 4 where C is
+        worse than not to tell at all.
+    standard_error : of `value`, nats, over pairs.
+    divergence : the lower bound of JSD that follows, (V + log 4)/2, nats, in [0, log 2]; 0 where V is below −log 4.
+    """
+
+    accuracy: float
+    log_loss: float
+    calibration_error: float
+    value: float
+    standard_error: float
+    divergence: float
+
+
+def divide(count: int, generator: np.random.Generator) -> Parts:
+    """Divide `count` pairs (at least 10) by chance into training 50 %, validation 10 % and evaluation 40 %."""
+    training, validation, evaluation = np.split(generator.permutation(count), [count // 2, count // 2 + count // 10])
+    return Parts(np.sort(training), np.sort(validation), np.sort(evaluation))
+
+
+def train_classifier(
+    codes: Codes,
+    parts: Parts,
+    training: Training,
+    seed: int,
+    device: str = "cpu",
+    advance: Callable[[float], None] = lambda share: None,
+) -> Classifier:
+    """Train C on the training part until the loss on the validation part stops falling; nothing else is read.
+
+    C is a perceptron with two hidden layers of rectified units; its last layer starts at 0, so that C starts at ½. A
+    pair stays together in a batch: where reconstructions equal originals, gradients are 0 but for rounding.
+
+    Raises
+    ------
+    Diverged
+        If codes or the validation loss are not finite.
+    """
+    rows = codes.reshape(-1, codes.shape[-1])
+    standardizer = standardize(rows, _both(parts.training, codes))
+    network = _network(codes.shape[-1], training.width, seed).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+    order = np.random.default_rng(derive_seed(seed, "optimal-classifier/batches"))
+
+    def loss_of(pairs: Rows) -> Tensor:
+        # Originals first: their target is 1, that of reconstructions 0.
+        batch = torch.from_numpy(standardizer.apply(rows, _both(pairs, codes))).to(device)
+        of_originals, of_reconstructions = network(batch)[:, 0].chunk(2)
+        return (softplus(-of_originals).mean() + softplus(of_reconstructions).mean()) / 2
+
+    def validation_loss() -> float:
+        with torch.inference_mode():
+            blocks = np.array_split(parts.validation, math.ceil(len(parts.validation) / EVALUATED_ROWS))
+            loss = sum(float(loss_of(block)) * len(block) for block in blocks) / len(parts.validation)
+        if not math.isfinite(loss):
+            raise Diverged(f"the validation loss of the classifier is {loss}")
+        return loss
+
+    best = reference = validation_loss()
+    best_epoch, weights = 0, _copy(network)
+    epoch = waited = 0
+    while epoch < training.epochs and waited < training.patience:
+        shuffled = order.permutation(parts.training)
+        for start in range(0, len(shuffled), training.batch_size):
+            optimizer.zero_grad(set_to_none=True)
+            loss_of(shuffled[start : start + training.batch_size]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        epoch += 1
+        loss = validation_loss()
+        if loss < best:
+            best, best_epoch, weights = loss, epoch, _copy(network)
+        progressed = loss < reference - TOLERANCE
+        reference, waited = (loss, 0) if progressed else (reference, waited + 1)
+        advance(epoch / training.epochs)
+    network.load_state_dict(weights)
+    return Classifier(network, standardizer, epoch, best_epoch, waited >= training.patience)
+
+
+def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> Judgement:
+    """Return what the logits of n originals and of their n reconstructions, both of shape (n,), say."""
+    logits = torch.from_numpy(np.stack([originals, reconstructions]))
+    values = (-softplus(-logits[0]) - softplus(logits[1])).numpy()
+    value = float(values.mean())
+    targets = torch.tensor([[1], [0]]).expand(2, len(originals))
+    # Of two classes torchmetrics compares the share of originals in a bin with its mean C, as reliability curves do.
+    error = binary_calibration_error(torch.sigmoid(logits).flatten(), targets.flatten(), CALIBRATION_BINS, "l1")
+    return Judgement(
+        accuracy=float(((originals > 0).mean() + (reconstructions <= 0).mean()) / 2),
+        log_loss=-value / 2,
+        calibration_error=float(error),
+        value=value,
+        standard_error=float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0,
+        divergence=max(0.0, (value + math.log(4)) / 2),
+    )
+
+
+def _network(inputs: int, width: int, seed: int) -> nn.Sequential:
+    """Return C's network, drawn on the CPU so that every device starts from the same weights."""
+    with seeded(seed, "optimal-classifier/weights"):
+        hidden = [nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+        last = nn.Linear(width, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*hidden, last)
+
+
+def _both(pairs: Rows, codes: Codes) -> Rows:
+    """Return the rows of the originals and then of the reconstructions of `pairs`, in `codes` of shape (2n, D)."""
+    return np.concatenate([pairs, pairs + codes.shape[1]])
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

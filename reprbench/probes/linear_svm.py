@@ -1,0 +1,227 @@
+"""A fold of the linear SVM protocol: C chosen by cross-validation inside the fold, then the accuracy on test rows.
+
+`train_fold` returns the trained classifier, for protocols that ask it about several test matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.errors import UserError
+from reprbench.images import Rows
+from reprbench.probes.machines import Labels, LinearSVMs, fit_svm
+from reprbench.probes.standardize import Matrix, Standardizer, row_blocks, standardize
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class CostChoice:
+    """The cost that cross-validation chose.
+
+    Attributes
+    ----------
+    cost : float
+        The smallest of those with the highest accuracy: the most regularized.
+    accuracies : tuple of float
+        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty where there is no choice.
+    at_edge : "lower", "upper" or None
+        Whether `cost` is the smallest or the largest of a grid of several, so that a better one may lie outside.
+    """
+
+    cost: float
+    accuracies: tuple[float, ...]
+    at_edge: Literal["lower", "upper"] | None
+
+
+def select_cost(
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    *,
+    inner_folds: int = 5,
+    generator: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> CostChoice:
+    """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
+
+    The standardization, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
+    rows that were right when they were held out, so that ties are exact. A single cost needs no cross-validation.
+
+    Raises
+    ------
+    UserError
+        If there are fewer rows than inner folds.
+    """
+    if len(costs) == 1:
+        return CostChoice(costs[0], (), None)
+    if len(x) < inner_folds:
+        raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
+    fold_of = _stratify(labels, inner_folds, generator)
+    right = np.zeros(len(costs), dtype=np.int64)
+    for fold in range(inner_folds):
+        rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        machines, standardizer = _fit_raw(x, labels, rows, n_classes, costs, device)
+        right += _count_right(machines, standardizer, x, labels, held_out)
+    best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
+    edges: dict[float, Literal["lower", "upper"]] = {min(costs): "lower", max(costs): "upper"}
+    at_edge = edges.get(best) if len(edges) > 1 else None
+    return CostChoice(best, tuple((right / len(x)).tolist()), at_edge)
+
+
+@dataclass(frozen=True)
+class FoldClassifier:
+    """What was trained on a fold; it can be asked about any number of test matrices.
+
+    Attributes
+    ----------
+    choice : CostChoice
+        The cost it was trained with, and how that was chosen.
+    machines : LinearSVMs
+        Of that cost alone.
+    standardizer : Standardizer
+        Fitted to the fold.
+    """
+
+    choice: CostChoice
+    machines: LinearSVMs
+    standardizer: Standardizer
+
+    def count_right(self, x: Matrix, labels: Labels) -> int:
+        """Return how many rows of `x` (m, d), as the learner gave them, are classified rightly.
+
+        Raises
+        ------
+        Diverged
+            If features are NaN or infinite.
+        """
+        return int(_count_right(self.machines, self.standardizer, x, labels)[0])
+
+    def accuracy(self, x: Matrix, labels: Labels) -> float:
+        """Return the share of the rows of `x` (m, d), read block by block, that are classified rightly, in [0, 1]."""
+        return self.count_right(x, labels) / len(x)
+
+
+def train_fold(
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+) -> FoldClassifier:
+    """Choose C within the fold and train with it on the whole fold.
+
+    Parameters
+    ----------
+    x : float array of shape (n, d)
+        Features as the learner gave them.
+    labels : integer array of shape (n,)
+        Classes in 0 … n_classes − 1.
+    n_classes : int
+    costs : sequence of float
+        The grid of C.
+    generator : numpy generator
+        Draws the inner folds.
+    inner_folds : int, optional
+    device : torch device, optional
+
+    Raises
+    ------
+    Diverged
+        If features are NaN or infinite.
+    """
+    choice = select_cost(x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device)
+    return FoldClassifier(choice, *_fit_raw(x, labels, None, n_classes, [choice.cost], device))
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a fold gave.
+
+    Attributes
+    ----------
+    accuracy : float
+        On the test rows, in [0, 1].
+    cost : float
+        The chosen C.
+    inner_accuracies : tuple of float
+        The cross-validated accuracies of all costs, in [0, 1], in the order of the grid; empty with a single cost.
+    at_edge : "lower", "upper" or None
+        As in `CostChoice`.
+    """
+
+    accuracy: float
+    cost: float
+    inner_accuracies: tuple[float, ...]
+    at_edge: Literal["lower", "upper"] | None
+
+
+def evaluate_fold(
+    train_x: Matrix,
+    train_labels: Labels,
+    test_x: Matrix,
+    test_labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+) -> FoldResult:
+    """Choose C within the fold, train with it on the whole fold as `train_fold` does, and test.
+
+    Parameters
+    ----------
+    train_x, test_x : float arrays of shape (n, d) and (m, d)
+        Features as the learner gave them; may be memory-mapped. `test_x` is read block by block.
+    train_labels, test_labels : integer arrays of shape (n,) and (m,)
+        Classes in 0 … n_classes − 1.
+    n_classes, costs, generator, inner_folds, device
+        As in `train_fold`.
+
+    Raises
+    ------
+    Diverged
+        If features are NaN or infinite.
+    """
+    classifier = train_fold(train_x, train_labels, n_classes, costs, generator, inner_folds=inner_folds, device=device)
+    choice = classifier.choice
+    return FoldResult(classifier.accuracy(test_x, test_labels), choice.cost, choice.accuracies, choice.at_edge)
+
+
+def _fit_raw(
+    x: Matrix, labels: Labels, rows: Rows | None, n_classes: int, costs: Sequence[float], device: torch.device | str
+) -> tuple[LinearSVMs, Standardizer]:
+    """Train on `rows`, all by default; besides the standardized rows nothing of the size of `x` is in memory."""
+    standardizer = standardize(x, rows)
+    chosen = labels if rows is None else labels[rows]
+    return fit_svm(standardizer.apply(x, rows), chosen, n_classes, costs, device=device), standardizer
+
+
+def _count_right(
+    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Rows | None = None
+) -> NDArray[np.int64]:
+    """Return how many of `rows`, all by default, each cost's machines classify rightly, shape (n_costs,)."""
+    right = np.zeros(len(machines.costs), dtype=np.int64)
+    chosen = labels if rows is None else labels[rows]
+    for block, values in row_blocks(x, rows):
+        right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
+    return right
+
+
+def _stratify(labels: Labels, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold of each row: as even as possible in size, and within each class, to one example."""
+    order = np.lexsort((generator.permutation(len(labels)), labels))
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % n_folds
+    return folds

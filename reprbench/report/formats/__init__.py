@@ -1,0 +1,1 @@
+"""What reports look like: terminal, Markdown, LaTeX, CSV, JSON, HTML, and figures."""

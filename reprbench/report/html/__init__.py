@@ -1,5 +1,0 @@
-"""The report as one HTML page that needs nothing else: tables, charts, figures and what stands behind each row."""
-
-from reprbench.report.html.page import as_html
-
-__all__ = ["as_html"]
