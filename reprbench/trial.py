@@ -1,8 +1,9 @@
-"""The schema of a trial: what is kept of it in ``trial.json``, and how that is read, whatever version wrote it."""
+"""The schema of a trial: what is kept of it in ``trial.json``, and how that is read."""
 
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,11 +11,13 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
-from reprbench.spec import Budget
+from reprbench.migrations import SCHEMA, migrate
+from reprbench.spec import Budget, Call
 
-SCHEMA = 1
 TRIAL = "trial.json"
 NO_TRIAL = "not a trial of reprbench"
+FOLD = "fold"
+"""The coordinate that counts the folds of a dataset; the others say what was measured."""
 
 LARGEST = 1e150
 """The largest measurement: squares of larger ones are not finite."""
@@ -26,32 +29,56 @@ else:
     Coordinate = str | int | float | bool | None
 
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
+Kind = Literal["unsupervised", "supervised", "control", "pretrained"]
+Precision = Literal["float32", "bf16"]
+Better = Literal["higher", "lower", "neither"]
 
 
 class _Part(msgspec.Struct):
-    """A part of ``trial.json``; fields that a later version added are kept out of the way, not refused.
+    """A part of ``trial.json``; fields that a later version added are ignored, not refused.
 
-    What users write is read by pydantic, whose messages are for them. Trials are written and read by reprbench, and by
-    the ten thousand: msgspec takes half the time, and tells what is wrong as well.
+    What users write is read by pydantic, whose messages are for them. Trials are written and read by reprbench, ten
+    thousand at a time: msgspec takes half the time.
     """
 
 
-class MethodRecord(_Part):
-    """The method that ran: as called, with all its parameters, and the code it came from."""
+class Code(_Part, frozen=True):
+    """What tells one state of a method's or a protocol's code from another.
 
-    name: str
-    call: str
+    Attributes
+    ----------
+    version : its own version number; None if it has none.
+    source : the digest of its code; empty if it has a version.
+    bases : the versions of the versioned classes that it derives from, by name.
+    """
+
+    version: int | None = None
+    source: str = ""
+    bases: dict[str, int] = {}
+
+    def __str__(self) -> str:
+        return f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
+
+
+class MethodRecord(_Part, kw_only=True):
+    """The method that ran: as it was called, with all its parameters, and the code it came from."""
+
+    call: Call
     parameters: dict[str, Any]
     origin: str
-    source: str
-    supervised: bool = False
-    control: bool = False
+    code: Code
+    kind: Kind = "unsupervised"
+
+    @property
+    def name(self) -> str:
+        """The name under which the method is registered."""
+        return self.call.name
 
 
 class DataRecord(_Part, kw_only=True):
     """The data it ran on."""
 
-    call: str
+    call: Call
     title: str
     digest: str
     limit: int | None = None
@@ -62,11 +89,53 @@ class DataRecord(_Part, kw_only=True):
     classes: int
     folds: int
     fold_size: int | None = None
-    """Images of a fold, on average; unknown in trials from before it was written down."""
+    """Images of a fold, on average; unknown in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
         if not 1 <= (self.fold_size or 1) <= self.train or self.classes < 1:
             raise ValueError(f"{self.classes} classes and folds of {self.fold_size} among {self.train} images")
+
+
+DeviationKind = Literal[
+    "dataset", "protocol", "budget", "limit", "parameters", "data", "own protocol", "own budget"
+]  # fmt: skip
+
+
+class Deviation(_Part, frozen=True):
+    """In what a trial differs from its benchmark.
+
+    Attributes
+    ----------
+    kind : what differs. "own protocol" and "own budget" are set by the benchmark's file for this row, "data" says
+        something about the files (they are not the official ones), and the others come from the command line.
+    text : the deviation in words.
+    """
+
+    kind: DeviationKind
+    text: str
+
+    @property
+    def from_benchmark(self) -> bool:
+        """Whether the trial is another experiment than the benchmark's; what the benchmark itself sets is none."""
+        return self.kind not in ("own protocol", "own budget")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ProtocolRecord(_Part, frozen=True):
+    """A protocol that was asked for.
+
+    Attributes
+    ----------
+    call : its name, and the parameters that are not the defaults.
+    hash : of everything that distinguishes this evaluation from others of the same fit; `Evaluation.hash` is the same.
+    table : the benchmark's protocol in whose table the row stands, where the row has a protocol of its own.
+    """
+
+    call: Call
+    hash: str
+    table: Call | None = None
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -75,14 +144,34 @@ class Measurement(msgspec.Struct, frozen=True):
     Attributes
     ----------
     metric : what was measured.
-    value : a number of at most `LARGEST`, so that there is a spread.
+    value : a finite number of at most `LARGEST`.
+    unit : such as "%" or "dB"; empty for numbers without one.
+    better : whether higher or lower values are better, or neither.
     at : coordinates, texts or numbers: fold, layer, noise level, …
+
+    Examples
+    --------
+    >>> Measurement("accuracy", 91.5, "%", "higher", {"fold": 0}).value
+    91.5
     """
 
     metric: str
     value: Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
     unit: str = ""
-    better: Literal["higher", "lower", "neither"] = "neither"
+    better: Better = "neither"
+    at: dict[str, Coordinate] = {}
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """A metric that is a column of the protocol's table.
+
+    Attributes
+    ----------
+    metric : of the measurements.
+    at : the coordinates that select them, besides the fold; every measurement of the metric by default.
+    """
+
+    metric: str
     at: dict[str, Coordinate] = {}
 
 
@@ -106,26 +195,34 @@ class Curve(msgspec.Struct, frozen=True):
     log: bool = False
 
 
-class Evaluation(_Part):
-    """What one protocol found."""
+class Figure(msgspec.Struct, frozen=True):
+    """A figure that a protocol drew: its name, such as ``grid``, and its file in the trial's folder."""
 
     name: str
-    version: int
+    file: str
+
+
+class Evaluation(_Part, kw_only=True):
+    """What one protocol found."""
+
+    call: Call
+    """The protocol's name, and the parameters that are not the defaults."""
+    code: Code
     parameters: dict[str, Any]
-    text: str
-    headline: str
-    """The metric that stands in a table."""
     hash: str
     seconds: float
+    headlines: list[Headline]
+    """The metrics that stand in a table; published values are those of the first."""
     measurements: list[Measurement]
     warnings: list[str] = []
     missing: str | None = None
     """Why the protocol could not be run on this learner."""
-    headline_at: dict[str, Coordinate] = {}
-    """The coordinates of the headline's measurements, besides the fold; every measurement of the metric by default."""
     curves: list[Curve] = []
-    figures: list[str] = []
-    """Files in the trial's folder, such as ``figures/robustness-1a2b3c4d-grid.png``."""
+    figures: list[Figure] = []
+
+    def __post_init__(self) -> None:
+        if not self.headlines:
+            raise ValueError("an evaluation without a headline metric")
 
 
 class Cost(_Part):
@@ -141,7 +238,26 @@ class Cost(_Part):
     peak_device_memory: int | None = None
 
 
-class Trial(_Part, kw_only=True):
+class RowKey(msgspec.Struct, frozen=True):
+    """What makes a row that row, whatever code and parameters stand behind its label.
+
+    Attributes
+    ----------
+    benchmark, label : the row of the benchmark.
+    data : the digest of the dataset.
+    budget, precision : of the fit.
+    seed : None where a row is taken over its seeds.
+    """
+
+    benchmark: str
+    label: str
+    data: str
+    budget: Budget
+    precision: Precision
+    seed: int | None
+
+
+class Trial(_Part, kw_only=True, dict=True):
     """All that is known of one trial: the content of ``trial.json``."""
 
     schema_version: int = SCHEMA
@@ -150,6 +266,7 @@ class Trial(_Part, kw_only=True):
     method: MethodRecord
     dataset: DataRecord
     budget: Budget
+    precision: Precision = "float32"
     seed: int
     identity: dict[str, Any]
     hash: str
@@ -157,9 +274,9 @@ class Trial(_Part, kw_only=True):
     reason: str = ""
     traceback: str = ""
     signal: str | None = None
-    protocols: list[str] = []
+    protocols: list[ProtocolRecord] = []
     """The protocols that were asked for, also where the trial did not come so far."""
-    deviations: list[str] = []
+    deviations: list[Deviation] = []
     warnings: list[str] = []
     reference: Reference | None = None
     evaluations: list[Evaluation] = []
@@ -172,8 +289,22 @@ class Trial(_Part, kw_only=True):
                 raise ValueError(f"provenance: expected {name} to be an object")
 
     def known(self, part: str) -> dict[str, Any]:
-        """Return a part of the provenance, such as ``machine``; empty where it is not told."""
+        """Return a part of the provenance, such as ``machine``; empty where it is unknown."""
         return self.provenance.get(part) or {}
+
+    def evaluation(self, protocol: ProtocolRecord) -> Evaluation | None:
+        """Return what that protocol found; None if the trial did not come so far."""
+        return next((found for found in reversed(self.evaluations) if found.hash == protocol.hash), None)
+
+    @cached_property
+    def row(self) -> RowKey:
+        """Which row the trial is; a later trial of the same row supersedes it."""
+        return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
+
+    @property
+    def ended(self) -> str:
+        """When the trial ended, in ISO 8601; empty where it is unknown."""
+        return str(self.provenance.get("ended", ""))
 
     @property
     def folder(self) -> str:
@@ -197,7 +328,8 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def _as_model(kind: type[BaseModel], value: Any) -> BaseModel:
+def as_model(kind: type[BaseModel], value: Any) -> BaseModel:
+    """Return `value` as a pydantic model, for `msgspec`; raise a `ValueError` in one line if it is none."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -205,39 +337,42 @@ def _as_model(kind: type[BaseModel], value: Any) -> BaseModel:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-_TRIAL = msgspec.json.Decoder(Trial, dec_hook=_as_model)
+_TRIAL = msgspec.json.Decoder(Trial, dec_hook=as_model)
 
 
-class _Any(msgspec.Struct):
+class _Versioned(msgspec.Struct):
     schema_version: int
 
 
-_ANY = msgspec.json.Decoder(_Any)
+_VERSIONED = msgspec.json.Decoder(_Versioned)
 
 
 def read_trial(path: str | Path) -> Trial:
-    """Read a ``trial.json``; raise a `ValueError` in one line if it is not one this version can read."""
+    """Read a ``trial.json`` of any schema; raise a `ValueError` in one line if this version cannot read it."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `reprbench.store.Store._trial_files`
         content = file.read()
     try:
         trial = _TRIAL.decode(content)
+        if trial.schema_version == SCHEMA:
+            return trial
     except (ValueError, RecursionError) as error:
-        raise ValueError(_what_is_wrong(content, str(error))) from None
-    if trial.schema_version > SCHEMA:
-        raise ValueError(_newer(trial.schema_version))
-    return trial
+        message = str(error)
+    return _read_another(content, message)
 
 
-def _what_is_wrong(content: bytes, message: str) -> str:
-    """Return why `content` is no trial: `message`, unless that only follows from what the file is."""
+def _read_another(content: bytes, message: str) -> Trial:
+    """Return a trial of an older schema; raise a `ValueError` with `message` if that is not what `content` is."""
     try:
-        version = _ANY.decode(content).schema_version
+        version = _VERSIONED.decode(content).schema_version
     except msgspec.ValidationError:
-        return NO_TRIAL
+        raise ValueError(NO_TRIAL) from None
     except (ValueError, RecursionError):
-        return message
-    return _newer(version) if version > SCHEMA else message
-
-
-def _newer(version: int) -> str:
-    return f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})"
+        raise ValueError(message) from None
+    if version > SCHEMA:
+        raise ValueError(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
+    if version == SCHEMA:
+        raise ValueError(message)
+    try:
+        return msgspec.convert(migrate(msgspec.json.decode(content), version), Trial, dec_hook=as_model)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"schema {version} cannot be read: {error}") from None

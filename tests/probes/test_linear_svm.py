@@ -66,7 +66,7 @@ def test_solution_has_no_gradient_in_the_original_space(name: str) -> None:
             sign = np.where(labels == k, 1.0, -1.0)
             value, gradient = objective_and_gradient(machines.weights[i, k], machines.biases[i, k], x, sign, cost)
             bound = gradient @ gradient / 2 / value
-            assert bound <= 1.01 * machines.TOLERANCE
+            assert bound <= 1.01 * svm_machines.TOLERANCE
             assert machines.gaps[i, k] == pytest.approx(bound, rel=1e-2, abs=1e-9)
 
 
@@ -122,7 +122,7 @@ def test_a_cost_far_from_its_neighbor_is_solved_too() -> None:
     x, labels = digits()
     x = standardize.standardize(x[:200]).apply(x[:200])
     machines = svm_machines.fit_svm(x, labels[:200], 10, [1e-6, 1e4])
-    assert machines.gaps.max() <= machines.TOLERANCE
+    assert machines.gaps.max() <= svm_machines.TOLERANCE
 
 
 def test_costs_keep_the_order_they_were_given_in() -> None:

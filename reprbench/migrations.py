@@ -1,0 +1,103 @@
+"""Trials of older schemas, brought to today's: the one place that reads what former versions wrote as texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from reprbench.errors import UserError
+from reprbench.spec import parse_call
+
+SCHEMA = 2
+"""Of the trials that this version writes."""
+
+Json = dict[str, Any]
+
+
+def migrate(trial: Json, version: int) -> Json:
+    """Return the content of a ``trial.json`` of an older schema as one of today's.
+
+    Raises
+    ------
+    KeyError, TypeError, AttributeError, ValueError
+        If it is not what that version wrote.
+    """
+    for number in range(version, SCHEMA):
+        if number not in STEPS:
+            raise ValueError(f"there was no schema {number}")
+        trial = {**STEPS[number](trial), "schema_version": number + 1}
+    return trial
+
+
+def _from_1(trial: Json) -> Json:
+    """Schema 1 kept calls, deviations and figures as texts, and one headline; CUDA fits chose bfloat16 themselves."""
+    evaluations = [_evaluation_from_1(evaluation) for evaluation in trial.get("evaluations", [])]
+    hashes = {old["text"]: new["hash"] for old, new in zip(trial.get("evaluations", []), evaluations, strict=True)}
+    device = str((trial.get("provenance") or {}).get("device", ""))
+    return {
+        **trial,
+        "method": _method_from_1(trial["method"]),
+        "dataset": {**trial["dataset"], "call": _call(trial["dataset"]["call"])},
+        "precision": "bf16" if device.startswith("cuda") else "float32",
+        # Without an evaluation nothing has that hash; the text is as good as any.
+        "protocols": [{"call": _call(text), "hash": hashes.get(text, text)} for text in trial.get("protocols", [])],
+        "deviations": [{"kind": _kind(text), "text": text} for text in trial.get("deviations", [])],
+        "evaluations": evaluations,
+    }
+
+
+def _method_from_1(method: Json) -> Json:
+    kind = "supervised" if method.get("supervised") else "control" if method.get("control") else "unsupervised"
+    return {
+        "call": _call(method["call"]),
+        "parameters": method["parameters"],
+        "origin": method["origin"],
+        "code": {"source": method["source"]},
+        "kind": kind,
+    }
+
+
+def _evaluation_from_1(old: Json) -> Json:
+    return {
+        **old,
+        "call": _call(old["text"]),
+        "code": {"version": old["version"]},
+        "headlines": [{"metric": old["headline"], "at": old.get("headline_at", {})}],
+        "figures": [{"name": _figure_name(file), "file": file} for file in old.get("figures", [])],
+    }
+
+
+def _call(text: str) -> Json:
+    """Return a call that was written as a text; of one that cannot be read, which names a file, the name alone."""
+    try:
+        call = parse_call(text)
+    except UserError:
+        return {"name": text.partition("[")[0], "parameters": {}}
+    return {"name": call.name, "parameters": dict(call.parameters)}
+
+
+def _kind(deviation: str) -> str:
+    """Return what kind of deviation a text of schema 1 tells."""
+    beginnings = {
+        "protocol of its own": "own protocol",
+        "budget of its own": "own budget",
+        "dataset ": "dataset",
+        "protocol ": "protocol",
+        "budget ": "budget",
+        "limit ": "limit",
+    }
+    kind = next((kind for beginning, kind in beginnings.items() if deviation.startswith(beginning)), None)
+    return kind or ("parameters" if deviation.partition("=")[0].isidentifier() else "data")
+
+
+def _figure_name(file: str) -> str:
+    """Return the name that a protocol gave a figure: "map" of "figures/embedding-96a5e07e-map.png"."""
+    stem = PurePosixPath(file).stem
+    words = stem.split("-")
+    place = next((i for i, word in enumerate(words) if len(word) == 8 and not set(word) - set("0123456789abcdef")), -1)
+    return "-".join(words[place + 1 :]) or stem
+
+
+STEPS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}
+"""By schema, what brings it to the next one."""
