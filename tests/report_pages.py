@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
 from reprbench.report.formats.html import as_html

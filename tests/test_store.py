@@ -3,54 +3,16 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from msgspec.structs import replace
+from trials import evaluation, trial
 
 from reprbench.errors import UserError
-from reprbench.spec import Budget
+from reprbench.migrations import SCHEMA
 from reprbench.store import Store
-from reprbench.trial import SCHEMA, DataRecord, Evaluation, Measurement, MethodRecord, Trial, read_trial
-
-
-def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes) -> Trial:
-    values = {
-        "benchmark": "mine",
-        "label": label,
-        "method": MethodRecord(name="ae", call=label, parameters={}, origin="test", source="s"),
-        "dataset": DataRecord(
-            call="digits",
-            title="Digits",
-            digest="d" * 64,
-            shape=(1, 8, 8),
-            unlabeled=9,
-            train=9,
-            test=4,
-            classes=2,
-            folds=2,
-        ),
-        "budget": Budget(epochs=1),
-        "seed": seed,
-        "identity": {"seed": seed},
-        "hash": digest,
-        "status": "done",
-        "protocols": ["linear-svm"],
-        **changes,
-    }
-    return Trial(**values)
-
-
-def evaluation(values: list[float], text: str = "linear-svm", measured: Any = None, **changes) -> Evaluation:
-    """Return an evaluation with one value a fold; `measured` changes what the measurements say besides."""
-    measurements = [
-        replace(Measurement("accuracy", value, "%", "higher", {"fold": fold}), **(measured or {}))
-        for fold, value in enumerate(values)
-    ]
-    known = {"name": "linear-svm", "version": 1, "parameters": {}, "headline": "accuracy", "hash": "h", "seconds": 1.0}
-    return Evaluation(**{**known, "text": text, "measurements": measurements, **changes})
+from reprbench.trial import read_trial
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -109,7 +71,9 @@ def test_a_write_that_fails_leaves_the_old_trial(tmp_path):
         ("{,}", "malformed"),
         ("[]", "not a trial"),
         ('{"a": 1}', "not a trial"),
-        ('{"schema_version": 1}', "missing required field `benchmark`"),
+        ('{"schema_version": 2}', "missing required field `benchmark`"),
+        ('{"schema_version": 1}', "schema 1 cannot be read"),
+        ('{"schema_version": 0}', "there was no schema 0"),
         (json.dumps({"schema_version": SCHEMA + 1}), "newer reprbench"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.store import Store
 from reprbench.trial import Trial

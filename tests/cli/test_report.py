@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from msgspec.structs import replace
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.cli.main import main
 from reprbench.store import Store

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from scipy import stats
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.benchmark import find_benchmark
 from reprbench.report.formats.all import FORMATS

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from msgspec.structs import replace
-from test_store import trial
+from trials import trial
 
 from reprbench.report.measured import fold_ratio
 

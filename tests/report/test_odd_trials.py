@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.compare.judge import Settings, compare_rows
 from reprbench.compare.match import match, read_rows

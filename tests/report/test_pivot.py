@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.errors import UserError
 from reprbench.report.formats.all import FORMATS

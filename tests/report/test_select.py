@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.errors import UserError
 from reprbench.report.select import Wanted, known_benchmarks, select_tables, select_trials

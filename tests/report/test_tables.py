@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 from msgspec.structs import replace
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
 from reprbench.report.formats.all import FORMATS, count_text, seconds_text

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 from report_pages import HISTORY, HOSTILE, write_page, write_store
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.report.formats.html import as_html
 from reprbench.report.formats.html.curves import curve_points, curve_title, summaries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.benchmark import find_benchmark
 from reprbench.report.formats.all import FORMATS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
-from test_store import evaluation, trial
+from trials import evaluation, trial
 
 from reprbench.plotting import LARGEST_BYTES
 from reprbench.report.formats.all import as_markdown, as_terminal
