@@ -56,6 +56,9 @@ class Code(_Part, frozen=True):
     source: str = ""
     bases: dict[str, int] = {}
 
+    def __hash__(self) -> int:
+        return hash((self.version, self.source))
+
     def __str__(self) -> str:
         return f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
 
@@ -301,6 +304,11 @@ class Trial(_Part, kw_only=True, dict=True):
         """Which row the trial is; a later trial of the same row supersedes it."""
         return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
 
+    @cached_property
+    def path(self) -> str:
+        """The file that it was read from; empty for a trial that was not read from one."""
+        return ""
+
     @property
     def ended(self) -> str:
         """When the trial ended, in ISO 8601; empty where it is unknown."""
@@ -353,11 +361,13 @@ def read_trial(path: str | Path) -> Trial:
         content = file.read()
     try:
         trial = _TRIAL.decode(content)
-        if trial.schema_version == SCHEMA:
-            return trial
+        message = "" if trial.schema_version == SCHEMA else "another schema"
     except (ValueError, RecursionError) as error:
         message = str(error)
-    return _read_another(content, message)
+    if message:
+        trial = _read_another(content, message)
+    trial.path = str(path)
+    return trial
 
 
 def _read_another(content: bytes, message: str) -> Trial:
