@@ -42,7 +42,7 @@ class _Part(msgspec.Struct):
     """
 
 
-class Code(_Part, frozen=True):
+class Code(msgspec.Struct, frozen=True):
     """What tells one state of a method's or a protocol's code from another.
 
     Attributes
@@ -104,7 +104,7 @@ DeviationKind = Literal[
 ]  # fmt: skip
 
 
-class Deviation(_Part, frozen=True):
+class Deviation(msgspec.Struct, frozen=True):
     """In what a trial differs from its benchmark.
 
     Attributes
@@ -126,7 +126,7 @@ class Deviation(_Part, frozen=True):
         return self.text
 
 
-class ProtocolRecord(_Part, frozen=True):
+class ProtocolRecord(msgspec.Struct, frozen=True):
     """A protocol that was asked for.
 
     Attributes
