@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,7 @@ from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
 from reprbench.trial import Curve as Curve
+from reprbench.trial import Headline as Headline
 from reprbench.trial import Measurement as Measurement
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Outcome:
     warnings : what a reader of the row must be told.
     figures : by a short name, such as "grid".
     missing : why nothing could be measured on this learner, if so; it becomes the row's reason.
-    headline_at : the coordinates of the headline's measurements, besides the fold.
+    headlines : the metrics that stand in tables with the coordinates that select them; by default all measurements of
+        the protocol's `headlines`.
     curves : the lines that belong beside those of other methods.
     """
 
@@ -127,7 +129,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     missing: str = ""
-    headline_at: dict[str, Any] = field(default_factory=dict)
+    headlines: list[Headline] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
 
 
@@ -141,8 +143,9 @@ class Protocol(BaseModel):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    headline: ClassVar[str]
-    """The metric that stands in a table: its mean and standard deviation over the folds."""
+    headlines: ClassVar[tuple[str, ...]]
+    """The metrics that stand in a table, each as a column: mean and standard deviation over the folds. Published values
+    are those of the first."""
     needs: ClassVar[tuple[type, ...]] = ()
     """Capabilities without which a learner gets an empty row that says so."""
 
@@ -154,14 +157,16 @@ class Protocol(BaseModel):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Evaluate; all randomness is derived from `seed` and names."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return what distinguishes this evaluation from others of the same fit."""
-        return {"name": self.name, "version": self.version, "parameters": self.model_dump(mode="json")}
+    @property
+    def call(self) -> Call:
+        """The protocol's name with the parameters that are not the defaults."""
+        fields = type(self).model_fields
+        changed = [name for name in fields if getattr(self, name) != fields[name].get_default()]
+        values = self.model_dump(mode="json")
+        return Call(name=self.name, parameters={name: values[name] for name in changed})
 
     def __str__(self) -> str:
-        fields = type(self).model_fields
-        changed = {name: value for name, value in self.model_dump().items() if value != fields[name].get_default()}
-        return str(Call(name=self.name, parameters=changed))
+        return str(self.call)
 
 
 def protocol_entries() -> list[EntryPoint]:

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 from reprbench.data.folds import base_name, named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
-from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ class Embedding(Protocol):
 
     name = "embedding"
     version = 1
-    headline = "trustworthiness"
+    headlines = ("trustworthiness",)
 
     layers: Literal["last", "all"] | tuple[str, ...] = "last"
     pooling: Pooling = "max"
@@ -109,7 +109,7 @@ class Embedding(Protocol):
                 trust = float(trustworthiness(codes, plane, n_neighbors=neighbors))
                 outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
         outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
-        outcome.headline_at = {"map": list(maps)[-1]}
+        outcome.headlines = [Headline("trustworthiness", {"map": list(maps)[-1]})]
         outcome.figures["map"] = draw_maps(maps, dataset.test_labels[rows], dataset.classes)
         return outcome
 

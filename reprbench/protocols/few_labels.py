@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, PositiveInt
 
 from reprbench.data.folds import base_name, named_generator
-from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
+from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.linear_svm import SVMProtocol
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FewLabels(SVMProtocol):
 
     name = "few-labels"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
 
     labels: Annotated[
         tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(lambda labels: tuple(sorted(set(labels))))
@@ -89,7 +89,8 @@ class FewLabels(SVMProtocol):
         if not measured:
             outcome.missing = f"few-labels needs {self.labels[0]} images of every class in a fold"
             return
-        outcome.headline_at = {"labels": min(measured, key=lambda count: abs(count - HEADLINE))}
+        nearest = min(measured, key=lambda count: abs(count - HEADLINE))
+        outcome.headlines = [Headline("accuracy", {"labels": nearest})]
         outcome.curves = [
             Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images a class", log=True)
         ]

@@ -86,7 +86,7 @@ class Interpolation(Protocol):
 
     name = "interpolation"
     version = 1
-    headline = BEYOND
+    headlines = (BEYOND,)
     needs = (Decodes,)
 
     classes: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()

@@ -31,7 +31,7 @@ class KNN(FoldProtocol):
 
     name = "knn"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
 
     k: PositiveInt = 1
     metric: Literal["euclidean", "cosine"] = "euclidean"

@@ -58,7 +58,7 @@ class OptimalClassifier(Protocol):
 
     name = "optimal-classifier"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
     needs = (Reconstructs,)
 
     pooling: Pooling = "mean"

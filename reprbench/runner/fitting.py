@@ -163,4 +163,5 @@ class Fits:
             folder,
             self._progress,
             images.batch(watched, self._job.device),
+            self._job.precision,
         )
