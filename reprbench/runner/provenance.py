@@ -15,7 +15,8 @@ from typing import Any
 import reprbench
 
 PACKAGES = (
-    "reprbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "pydantic", "torchmetrics",
+    "reprbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "pydantic",
+    "torchmetrics",
 )  # fmt: skip
 """The distributions whose versions every trial records; those that its plugins import are added."""
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from reprbench.benchmark import Benchmark, Row
+import msgspec
+
+from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError, did_you_mean
-from reprbench.protocols.base import make_protocols
-from reprbench.registry import Entry, Registry
+from reprbench.registry import EntryKind, Registry
 from reprbench.runner.describe import Description, Question, describe
-from reprbench.runner.plan import TrialSpec
+from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
+from reprbench.source import packages
 from reprbench.spec import Budget, Call, show_value
-from reprbench.trial import DataRecord, MethodRecord
+from reprbench.trial import DataRecord, Deviation, MethodRecord, Precision, ProtocolRecord
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Overrides:
     epochs: int | None = None
     seeds: tuple[int, ...] = ()
     limit: int | None = None
+    precision: Precision = "float32"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """``--set``: ``param`` of every method that has it, ``name.param`` of one method, protocol or dataset."""
 
@@ -37,8 +40,9 @@ class Request:
     """A benchmark after the overrides, how it deviates from its file, and the settings left for the methods."""
 
     benchmark: Benchmark
-    deviations: tuple[str, ...]
+    deviations: tuple[Deviation, ...]
     settings: Mapping[str, Any]
+    precision: Precision = "float32"
 
 
 def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
@@ -62,15 +66,16 @@ def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
     taken = {call.name for call in (dataset, *protocols)}
     settings = {key: value for key, value in overrides.settings.items() if key.rpartition(".")[0] not in taken}
     changes = [
-        (dataset != benchmark.dataset, f"dataset {dataset}"),
-        (protocols != benchmark.protocols, f"protocol {', '.join(map(str, protocols))}"),
-        (budget != benchmark.budget, f"budget {budget}"),
-        (limit != benchmark.limit, f"limit {limit}"),
+        (dataset != benchmark.dataset, Deviation("dataset", f"dataset {dataset}")),
+        (protocols != benchmark.protocols, Deviation("protocol", f"protocol {', '.join(map(str, protocols))}")),
+        (budget != benchmark.budget, Deviation("budget", f"budget {budget}")),
+        (limit != benchmark.limit, Deviation("limit", f"limit {limit}")),
+        (overrides.precision != "float32", Deviation("precision", f"precision {overrides.precision}")),
     ]
     update = {"methods": rows, "protocols": protocols, "dataset": dataset, "budget": budget, "limit": limit}
     update["seeds"] = overrides.seeds or benchmark.seeds
-    deviations = tuple(text for differs, text in changes if differs)
-    return Request(benchmark.model_copy(update=update), deviations, settings)
+    deviations = tuple(deviation for differs, deviation in changes if differs)
+    return Request(benchmark.model_copy(update=update), deviations, settings, overrides.precision)
 
 
 def _set(call: Call, settings: Mapping[str, Any]) -> Call:
@@ -83,13 +88,13 @@ def _owned(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key.rpartition(".")[2]: v for key, v in settings.items() if key.rpartition(".")[0] == name}
 
 
-def _choose(rows: Sequence[Row], methods: Sequence[Call]) -> tuple[Row, ...]:
+def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call]) -> tuple[BenchmarkRow, ...]:
     """Return the benchmark's rows of the asked methods, and new rows for those it does not have."""
-    chosen: list[Row] = []
+    chosen: list[BenchmarkRow] = []
     for call in methods:
         exact = [row for row in rows if row.method == call]
         named = [row for row in rows if row.method.name == call.name and not call.parameters]
-        chosen += [row for row in exact or named or [Row(method=call)] if row not in chosen]
+        chosen += [row for row in exact or named or [BenchmarkRow(method=call)] if row not in chosen]
     return tuple(chosen)
 
 
@@ -103,18 +108,19 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
         method cannot take.
     """
     benchmark = request.benchmark
-    entries = find_entries([row.method for row in benchmark.methods], registry)
-    questions = [
-        Question(entry, row.method.parameters, _settings_for(row.method.name, request.settings), dataset.train.shape)
-        for entry, row in zip(entries, benchmark.methods, strict=True)
-    ]
-    descriptions = describe(questions)
-    _check(descriptions, request.settings, {entry.name for entry in entries})
-    record = data_record(benchmark, dataset)
+    questions = _questions(request, registry, dataset)
+    calls = _protocol_calls(benchmark)
+    asked = [Question(registry.find("protocol", call.name), call.parameters) for call in calls]
+    answers = describe([*questions, *asked])
+    descriptions = answers[: len(questions)]
+    answered = list(zip(asked, answers[len(questions) :], strict=True))
+    _check(request.settings, list(zip(questions, descriptions, strict=True)), answered)
+    protocols = {call: _protocol_spec(call, *one) for call, one in zip(calls, answered, strict=True)}
+    data = data_record(benchmark, dataset)
     specs = [
         spec
         for row, question, description in zip(benchmark.methods, questions, descriptions, strict=True)
-        for spec in _row_specs(request, row, question, description, record, dataset.notes)
+        for spec in _row_specs(request, Asked(row, question, description), protocols, registry, data, dataset.notes)
     ]
     # Two ways to write the same method are one trial, under the name that came first.
     unique: dict[str, TrialSpec] = {}
@@ -123,57 +129,131 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     return list(unique.values())
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A row of the benchmark, what was asked about its method, and the answer."""
+
+    row: BenchmarkRow
+    question: Question
+    description: Description
+
+
+def _questions(request: Request, registry: Registry, dataset: Dataset) -> list[Question]:
+    """Return what is asked about the method of each row."""
+    rows = request.benchmark.methods
+    find_entries(request.benchmark, registry)
+    return [
+        Question(
+            registry.find("method", row.method.name),
+            row.method.parameters,
+            _settings_for(row.method.name, request.settings),
+            dataset.train.shape,
+        )
+        for row in rows
+    ]
+
+
+def _protocol_calls(benchmark: Benchmark) -> list[Call]:
+    """Return every protocol of the benchmark and of its rows once."""
+    own = [call for row in benchmark.methods for call in row.protocols or ()]
+    return list(dict.fromkeys([*benchmark.protocols, *own]))
+
+
+def _protocol_spec(call: Call, question: Question, found: Description) -> ProtocolSpec:
+    record = ProtocolRecord(
+        Call(name=call.name, parameters=found.changed), protocol_hash(call.name, found.code, found.identifying)
+    )
+    return ProtocolSpec(question.entry, record, found.code, found.parameters)
+
+
 def _row_specs(
-    request: Request, row: Row, question: Question, description: Description, data: DataRecord, notes: Sequence[str]
+    request: Request,
+    asked: Asked,
+    protocols: Mapping[Call, ProtocolSpec],
+    registry: Registry,
+    data: DataRecord,
+    notes: Sequence[str],
 ) -> list[TrialSpec]:
     """Return the trials of one row: one for each seed."""
-    benchmark, entry = request.benchmark, question.entry
-    applied = {name: question.offered[name] for name in description.applied}
-    # Without a label of its own the row is called by all its parameters; there is nothing more to say.
-    settings = [f"{name}={show_value(value)}" for name, value in applied.items()] if row.label else []
-    call = row.method.with_parameters(**applied)
-    method = MethodRecord(
-        name=entry.name,
-        call=str(call),
-        parameters=description.parameters,
-        origin=entry.origin,
-        source=entry.source_digest(),
-        supervised=description.supervised,
-        control=description.control,
-    )
-    own = [f"protocol of its own: {', '.join(map(str, row.protocols))}"] if row.protocols else []
-    own += [f"budget of its own: {row.budget}"] if row.budget else []
-    protocols = tuple(make_protocols(row.protocols or benchmark.protocols))
+    benchmark, row, found = request.benchmark, asked.row, asked.description
+    applied = {name: asked.question.offered[name] for name in found.applied}
+    method = _method_record(asked, row.method.with_parameters(**applied))
+    chosen = _row_protocols(benchmark, row, protocols)
+    entries = [asked.question.entry, *(one.entry for one in chosen)]
     return [
         TrialSpec(
             benchmark=benchmark.name,
-            label=row.label or str(call),
-            entry=entry,
+            label=row.label or str(method.call),
+            entry=asked.question.entry,
             method=method,
+            identifying=found.identifying,
             dataset=data,
+            dataset_entry=registry.find("dataset", data.call.name),
             budget=row.budget or benchmark.budget,
+            precision=request.precision,
             seed=seed,
-            protocols=protocols,
+            protocols=chosen,
+            packages=tuple(packages([entry.file() for entry in entries])),
             reference=row.reference,
-            deviations=(*request.deviations, *settings, *own, *notes),
-            problem=description.problem,
-            traceback=description.traceback,
+            deviations=(*request.deviations, *_own_deviations(row, applied, notes)),
+            problem=found.problem,
+            traceback=found.traceback,
         )
         for seed in benchmark.seeds
     ]
 
 
-def find_entries(methods: Sequence[Call], registry: Registry) -> list[Entry]:
-    """Return the registry's entries of all `methods`; raise one `UserError` that names all unknown ones."""
-    entries, wrong = [], []
-    for call in methods:
+def _method_record(asked: Asked, call: Call) -> MethodRecord:
+    found = asked.description
+    return MethodRecord(
+        call=call,
+        parameters=found.parameters,
+        origin=asked.question.entry.origin,
+        code=found.code,
+        kind=found.kind,
+    )
+
+
+def _row_protocols(
+    benchmark: Benchmark, row: BenchmarkRow, protocols: Mapping[Call, ProtocolSpec]
+) -> tuple[ProtocolSpec, ...]:
+    """Return the protocols of a row; those of its own stand in the table of the benchmark's of the same name."""
+    if not row.protocols:
+        return tuple(protocols[call] for call in benchmark.protocols)
+    tables: dict[str, Call] = {}
+    for call in benchmark.protocols:
+        tables.setdefault(call.name, protocols[call].record.call)
+    return tuple(
+        replace(spec, record=msgspec.structs.replace(spec.record, table=tables.get(call.name)))
+        for call, spec in ((call, protocols[call]) for call in row.protocols)
+    )
+
+
+def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequence[str]) -> list[Deviation]:
+    """Return in what a row differs from the benchmark's others or, by ``--set``, from itself in the file."""
+    # Without a label of its own the row is called by all its parameters; there is nothing more to say.
+    settings = [f"{name}={show_value(value)}" for name, value in applied.items()] if row.label else []
+    found = [Deviation("parameters", text) for text in settings]
+    if row.protocols:
+        found.append(Deviation("own protocol", f"protocol of its own: {', '.join(map(str, row.protocols))}"))
+    if row.budget:
+        found.append(Deviation("own budget", f"budget of its own: {row.budget}"))
+    return [*found, *(Deviation("data", note) for note in notes)]
+
+
+def find_entries(benchmark: Benchmark, registry: Registry) -> None:
+    """Raise one `UserError` that names all unknown methods, protocols and datasets of a benchmark."""
+    asked: list[tuple[EntryKind, str]] = [("dataset", benchmark.dataset.name)]
+    asked += [("method", row.method.name) for row in benchmark.methods]
+    asked += [("protocol", call.name) for call in _protocol_calls(benchmark)]
+    wrong = []
+    for kind, name in asked:
         try:
-            entries.append(registry.find(call.name))
+            registry.find(kind, name)
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(dict.fromkeys(wrong)))
-    return entries
 
 
 def _settings_for(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,17 +262,23 @@ def _settings_for(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**bare, **_owned(method, settings)}
 
 
-def _check(descriptions: Sequence[Description], settings: Mapping[str, Any], methods: set[str]) -> None:
-    """Raise a `UserError` with every wrong parameter and every setting that no method has."""
-    wrong = [line for description in descriptions for line in description.mistakes]
-    known = {name for description in descriptions for name in description.types}
+Answered = Sequence[tuple[Question, Description]]
+
+
+def _check(settings: Mapping[str, Any], methods: Answered, protocols: Answered) -> None:
+    """Raise a `UserError` with every wrong parameter, every broken protocol, and every setting that no method has."""
+    wrong = [line for _, found in [*methods, *protocols] for line in found.mistakes]
+    # A method that cannot be imported is a row that says so; without its protocol no row means anything.
+    wrong += [f"protocol {asked.entry.name}: {found.problem}" for asked, found in protocols if found.problem]
+    names = {asked.entry.name for asked, _ in methods}
+    known = {name for _, found in methods for name in found.types}
     for key in settings:
         owner, _, parameter = key.rpartition(".")
-        if owner and owner not in methods:
+        if owner and owner not in names:
             wrong.append(
-                f"--set {key}: no method, protocol or dataset {owner!r} in this run.{did_you_mean(owner, methods)}"
+                f"--set {key}: no method, protocol or dataset {owner!r} in this run.{did_you_mean(owner, names)}"
             )
-        elif parameter not in known and not any(description.problem for description in descriptions):
+        elif parameter not in known and not any(found.problem for _, found in methods):
             wrong.append(f"--set {key}: no method of this run has {parameter!r}.{did_you_mean(parameter, known)}")
     if wrong:
         raise UserError("\n".join(dict.fromkeys(wrong)))
@@ -201,7 +287,7 @@ def _check(descriptions: Sequence[Description], settings: Mapping[str, Any], met
 def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
     """Return what the store keeps of the (already limited) dataset."""
     return DataRecord(
-        call=str(benchmark.dataset),
+        call=benchmark.dataset,
         title=dataset.title,
         digest=dataset.digest,
         limit=benchmark.limit,
