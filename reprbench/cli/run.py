@@ -117,7 +117,8 @@ def make_plan(
     """
     from reprbench.benchmark import find_benchmark
     from reprbench.runner.plan import plan
-    from reprbench.runner.request import apply, find_entries, make_specs
+    from reprbench.runner.request import apply
+    from reprbench.runner.specs import find_entries, make_specs
 
     request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
