@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.learner import Learner
 
 GROUP = "reprbench.protocols"
@@ -43,9 +43,9 @@ class Features:
     view : which layers, how pooled.
     """
 
-    trained: Rows | None
+    trained: Indices | None
     split: Literal["train", "test"]
-    rows: Rows
+    rows: Indices
     view: View
 
 
@@ -65,7 +65,7 @@ class Snapshots:
     reconstructions: NDArray[np.float32]
 
 
-def first_fit(dataset: Dataset, supervised: bool) -> Rows | None:
+def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
     """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
     return dataset.folds[0] if supervised else None
 
@@ -90,10 +90,10 @@ class Subject:
         self,
         dataset: Dataset,
         supervised: bool,
-        learner: Callable[[Rows | None], Learner],
+        learner: Callable[[Indices | None], Learner],
         features: Callable[[Features], Matrix],
         progress: Callable[[str, float], None] = lambda what, share: None,
-        snapshots: Callable[[Rows | None], Snapshots | None] = lambda rows: None,
+        snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
         device: str = "cpu",
     ) -> None:
         self.dataset = dataset
@@ -105,7 +105,7 @@ class Subject:
         self.device = device
 
     @property
-    def trained(self) -> Rows | None:
+    def trained(self) -> Indices | None:
         """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
         return first_fit(self.dataset, self.supervised)
 

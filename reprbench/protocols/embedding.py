@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Indices, Labels
 
 SMALLEST_SAMPLE = 10
 """Images; a map of fewer tells nothing."""
@@ -113,7 +113,7 @@ class Embedding(Protocol):
         outcome.figures["map"] = draw_maps(maps, dataset.test_labels[rows], dataset.classes)
         return outcome
 
-    def sample(self, dataset: Dataset) -> Rows:
+    def sample(self, dataset: Dataset) -> Indices:
         """Return the rows of the test split that are shown; they depend on the dataset and `images` alone.
 
         Raises
@@ -182,7 +182,7 @@ def _tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
     return plane
 
 
-def draw_maps(maps: dict[str, Plane], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
+def draw_maps(maps: dict[str, Plane], labels: Labels, classes: tuple[str, ...]) -> Figure:
     """Return the maps side by side, the points colored by class, with a legend of at most 20 class names."""
     from reprbench.plotting import new_axes, new_figure
 

@@ -16,7 +16,7 @@ from reprbench.protocols.linear_svm import SVMProtocol
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.images import Rows
+    from reprbench.images import Labels
 
 HEADLINE = 10
 """Labels a class of the accuracy that stands in a table, where it is measured."""
@@ -97,7 +97,7 @@ class FewLabels(SVMProtocol):
         outcome.figures = {"curve": _curve(outcome.measurements, measured)}
 
 
-def ranks_in_class(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
+def ranks_in_class(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
     """Return the rank, from 0, of each image in a random order of its class; shape (n,), as `labels`."""
     order = generator.permutation(len(labels))
     ranks = np.empty(len(labels), dtype=np.int64)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.probes.linear_svm import FoldClassifier
 
 Levels = Annotated[
@@ -54,7 +54,7 @@ class Probe:
     """
 
     fold: int
-    trained: Rows | None
+    trained: Indices | None
     classifier: FoldClassifier
     clean: float
 
@@ -217,7 +217,7 @@ class Robustness(SVMProtocol):
 
 
 def _qualities(
-    subject: Subject, trained: Rows | None, images: Images, advance: Callable[[float], None]
+    subject: Subject, trained: Indices | None, images: Images, advance: Callable[[float], None]
 ) -> list[Measurement]:
     """Compare `images`, and what the learner makes of them if it reconstructs, with the clean test images."""
     from reprbench.probes.quality import Quality

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.learner import Learner
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
@@ -149,7 +149,7 @@ def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:
 
 
 def _same_rows(one: Features, other: Features) -> bool:
-    def same(a: Rows | None, b: Rows | None) -> bool:
+    def same(a: Indices | None, b: Indices | None) -> bool:
         return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
     return one.split == other.split and same(one.trained, other.trained) and same(one.rows, other.rows)
