@@ -74,7 +74,7 @@ def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None,
         if given["form"] == "html":
             from reprbench.report.formats.html import as_html
 
-            text = as_html(tables, trials, stores, output.parent if output else Path())
+            text = as_html(tables, stores, output.parent if output else Path())
         else:
             text = FORMATS[given["form"]](shown)
         if output is None:
@@ -112,7 +112,7 @@ def _draw(folder: Path, tables: list[Table], trials: list[Trial]) -> None:
     from reprbench.report.formats.figures import draw_all
     from reprbench.report.ranks import ranks_over_datasets
 
-    written = draw_all(tables, trials, ranks_over_datasets(tables), folder)
+    written = draw_all(tables, ranks_over_datasets(tables), folder)
     for path in written:
         click.echo(f"wrote {path}", err=True)
     if not written:
