@@ -7,7 +7,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reprbench import FeatureMaps, Images, ImageShape, Learner, Rows, Run, register
+from reprbench import FeatureMaps, Images, ImageShape, Indices, Learner, Run, register
 
 from .blocks import NormalizedConv
 from .networks import Architecture, Encoder
@@ -150,6 +150,6 @@ class PCA(Learner):
         return self.decode(h)
 
 
-def chosen(images: Images, most: int, run: Run) -> Rows:
+def chosen(images: Images, most: int, run: Run) -> Indices:
     """Return at most `most` random rows of `images`, all of them where these are fewer, in random order."""
     return run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from reprbench import FeatureMaps, Images, ImageShape, Rows, Run, TorchSupervisedLearner, register
+from reprbench import FeatureMaps, Images, ImageShape, Labels, Run, TorchSupervisedLearner, register
 
 from .autoencoders import adam
 from .networks import Architecture, Encoder, global_average
@@ -49,7 +49,7 @@ class Supervised(TorchSupervisedLearner):
         """Return one Adam for encoder and head."""
         return {"adam": adam(self.lr, self.encoder, self._head)}
 
-    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Add a head for the classes that `labels` has, and learn."""
         # The head is no part of the representation, so that it is neither saved nor made in `build`.
         self._head = nn.Linear(self._architecture.code_channels, int(labels.max()) + 1, device=run.device)

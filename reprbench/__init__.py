@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reprbench.errors import Diverged, UserError
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices, Labels
     from reprbench.learner import (
         Decodes,
         FeatureMaps,
@@ -34,10 +34,11 @@ EXPORTS = {
     "FeatureMaps": "reprbench.learner",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
+    "Indices": "reprbench.images",
+    "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
     "Reconstructs": "reprbench.learner",
     "Resumes": "reprbench.learner",
-    "Rows": "reprbench.images",
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.training",
@@ -56,10 +57,11 @@ __all__ = [
     "FeatureMaps",
     "ImageShape",
     "Images",
+    "Indices",
+    "Labels",
     "Learner",
     "Reconstructs",
     "Resumes",
-    "Rows",
     "Run",
     "SupervisedLearner",
     "TorchLearner",

@@ -37,7 +37,7 @@ class Reference(_Form):
         return f"{self.citation} ({'; '.join(self.differences)})" if self.differences else self.citation
 
 
-class Row(_Form):
+class BenchmarkRow(_Form):
     """One row of a benchmark: a method, what the paper says of it, and what it alone does differently."""
 
     method: CallField
@@ -48,6 +48,11 @@ class Row(_Form):
     budget: Budget | None = None
     protocols: tuple[CallField, ...] | None = None
 
+    @property
+    def name(self) -> str:
+        """What the row is called: its label, or its method as it is called."""
+        return self.label or str(self.method)
+
 
 class Benchmark(_Form):
     """Dataset, methods, protocols, seeds, budget and the published values."""
@@ -56,7 +61,7 @@ class Benchmark(_Form):
     title: str
     dataset: CallField
     protocols: tuple[CallField, ...] = (Call(name="linear-svm"),)
-    methods: Annotated[tuple[Row, ...], Field(min_length=1)]
+    methods: Annotated[tuple[BenchmarkRow, ...], Field(min_length=1)]
     budget: Budget
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     limit: PositiveInt | None = None

@@ -20,7 +20,7 @@ from reprbench.state import evaluating
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices
     from reprbench.learner import FeatureMaps, Learner
 
 Matrix = NDArray[np.float32]
@@ -143,7 +143,7 @@ class FeatureCache:
         key: Mapping[str, Any],
         learner: Callable[[], Learner],
         images: Images,
-        rows: Rows,
+        rows: Indices,
         views: Sequence[View],
         device: str = "cpu",
         advance: Callable[[float], None] = lambda share: None,
@@ -164,7 +164,7 @@ class FeatureCache:
             _write_matrices(list(missing.values()), batches, len(rows))
         return [np.load(paths[view], mmap_mode="r", allow_pickle=False) for view in views]
 
-    def _path(self, key: Mapping[str, Any], rows: Rows, view: View) -> Path:
+    def _path(self, key: Mapping[str, Any], rows: Indices, view: View) -> Path:
         # Apart from the key: a name in it hides nothing of what is read.
         content = [dict(key), view.model_dump(mode="json"), hashlib.sha256(rows.tobytes()).hexdigest()]
         return self.folder / f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.npy"

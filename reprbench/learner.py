@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Labels
     from reprbench.run import Run
 
 FeatureMaps = Mapping[str, "Tensor"]
@@ -106,7 +106,7 @@ class SupervisedLearner(Learner):
         raise TypeError(f"{type(self).__name__} is a supervised learner: call fit_labeled")
 
     @abstractmethod
-    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Learn from `images` and their `labels`, int64 in 0 … K-1 of shape (N,)."""
 
 

@@ -39,6 +39,9 @@ class Call(BaseModel):
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash(str(self))
+
     def __str__(self) -> str:
         inner = ",".join(f"{key}={show_value(value)}" for key, value in self.parameters.items())
         return f"{self.name}[{inner}]" if inner else self.name

@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from reprbench.errors import Diverged
-from reprbench.images import Images, Rows
+from reprbench.images import Images, Indices, Labels
 from reprbench.learner import Learner, Reconstructs, Resumes, SupervisedLearner
 from reprbench.run import Run
 from reprbench.state import evaluating
@@ -28,7 +28,7 @@ REPORT_SECONDS = 0.5
 SNAPSHOT_EPOCHS = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 """After how many epochs (and before the first, and after the last) a fit keeps what it makes of the watched images."""
 
-Step = Callable[[Tensor, Rows], Mapping[str, Tensor]]
+Step = Callable[[Tensor, Indices], Mapping[str, Tensor]]
 """Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns 0-d values to log."""
 
 
@@ -91,7 +91,7 @@ class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
     def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Learn from one batch of images and their int64 labels (N,); see `TorchLearner.step`."""
 
-    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Learn with the shared loop until the budget is used up."""
         self.prepare(run)
         targets = torch.from_numpy(labels.astype(np.int64)).to(run.device)
@@ -153,7 +153,7 @@ def _snapshot(learner: Any, run: Run, epoch: float) -> None:
             run.snapshots.append((epoch, learner.reconstruct(run.watched).float().cpu()))
 
 
-def run_order(run: Run, epoch: int, count: int) -> Rows:
+def run_order(run: Run, epoch: int, count: int) -> Indices:
     """Return the permutation of `count` rows for one epoch; it depends on the seed and the epoch alone."""
     return run.numpy_generator(f"order/{epoch}").permutation(count).astype(np.int64)
 

@@ -42,19 +42,19 @@ class _Part(msgspec.Struct):
     """
 
 
-class Code(_Part, frozen=True):
+class Code(msgspec.Struct, frozen=True):
     """What tells one state of a method's or a protocol's code from another.
 
     Attributes
     ----------
     version : its own version number; None if it has none.
     source : the digest of its code; empty if it has a version.
-    bases : the versions of the versioned classes that it derives from, by name.
+    bases : the versioned classes that it derives from, and their versions.
     """
 
     version: int | None = None
     source: str = ""
-    bases: dict[str, int] = {}
+    bases: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         return f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
@@ -97,11 +97,11 @@ class DataRecord(_Part, kw_only=True):
 
 
 DeviationKind = Literal[
-    "dataset", "protocol", "budget", "limit", "parameters", "data", "own protocol", "own budget"
+    "dataset", "protocol", "budget", "limit", "precision", "parameters", "data", "own protocol", "own budget"
 ]  # fmt: skip
 
 
-class Deviation(_Part, frozen=True):
+class Deviation(msgspec.Struct, frozen=True):
     """In what a trial differs from its benchmark.
 
     Attributes
@@ -123,7 +123,7 @@ class Deviation(_Part, frozen=True):
         return self.text
 
 
-class ProtocolRecord(_Part, frozen=True):
+class ProtocolRecord(msgspec.Struct, frozen=True):
     """A protocol that was asked for.
 
     Attributes
@@ -301,6 +301,11 @@ class Trial(_Part, kw_only=True, dict=True):
         """Which row the trial is; a later trial of the same row supersedes it."""
         return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
 
+    @cached_property
+    def path(self) -> str:
+        """The file that it was read from; empty for a trial that was not read from one."""
+        return ""
+
     @property
     def ended(self) -> str:
         """When the trial ended, in ISO 8601; empty where it is unknown."""
@@ -353,11 +358,13 @@ def read_trial(path: str | Path) -> Trial:
         content = file.read()
     try:
         trial = _TRIAL.decode(content)
-        if trial.schema_version == SCHEMA:
-            return trial
+        message = "" if trial.schema_version == SCHEMA else "another schema"
     except (ValueError, RecursionError) as error:
         message = str(error)
-    return _read_another(content, message)
+    if message:
+        trial = _read_another(content, message)
+    trial.path = str(path)
+    return trial
 
 
 def _read_another(content: bytes, message: str) -> Trial:

@@ -11,12 +11,12 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.dataset import Dataset, Labels, assemble
+from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests, FileCheck
 from reprbench.data.locate import DataFile, Layout, Request, locate
 from reprbench.errors import UserError
-from reprbench.images import Images
+from reprbench.images import Images, Labels
 
 _SHAPE = (3, 32, 32)
 _IMAGE_BYTES = 3 * 32 * 32

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from reprbench.data.dataset import SMALLEST_SIDE, Dataset, Labels, assemble
+from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, Request, locate_path
 from reprbench.errors import UserError
-from reprbench.images import Images
+from reprbench.images import Images, Labels
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.dataset import Dataset, Labels, assemble, match_labels
+from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, Layout, Request, locate
 from reprbench.errors import UserError
-from reprbench.images import Images
+from reprbench.images import Images, Labels
 
 _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

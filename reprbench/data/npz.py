@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.dataset import Dataset, Labels, assemble
+from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.locate import DataFile, Request, locate_path
 from reprbench.errors import UserError
-from reprbench.images import Images
+from reprbench.images import Images, Labels
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_unlabeled",)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reprbench.data.dataset import Dataset, Labels, assemble, match_labels
+from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, Layout, Request, locate
 from reprbench.errors import UserError
-from reprbench.images import Images, Rows
+from reprbench.images import Images, Indices, Labels
 
 _SIDE = 96
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
@@ -88,7 +88,7 @@ def _read_labels(path: Path, images: Images) -> Labels:
     return match_labels(in_file - 1, images, path)
 
 
-def read_folds(path: Path, n_images: int) -> tuple[Rows, ...]:
+def read_folds(path: Path, n_images: int) -> tuple[Indices, ...]:
     """Read one fold a line: zero-based rows of the training images, separated by blanks.
 
     Raises

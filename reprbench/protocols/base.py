@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,7 @@ from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
 from reprbench.trial import Curve as Curve
+from reprbench.trial import Headline as Headline
 from reprbench.trial import Measurement as Measurement
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.learner import Learner
 
 GROUP = "reprbench.protocols"
@@ -42,9 +43,9 @@ class Features:
     view : which layers, how pooled.
     """
 
-    trained: Rows | None
+    trained: Indices | None
     split: Literal["train", "test"]
-    rows: Rows
+    rows: Indices
     view: View
 
 
@@ -64,7 +65,7 @@ class Snapshots:
     reconstructions: NDArray[np.float32]
 
 
-def first_fit(dataset: Dataset, supervised: bool) -> Rows | None:
+def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
     """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
     return dataset.folds[0] if supervised else None
 
@@ -89,10 +90,10 @@ class Subject:
         self,
         dataset: Dataset,
         supervised: bool,
-        learner: Callable[[Rows | None], Learner],
+        learner: Callable[[Indices | None], Learner],
         features: Callable[[Features], Matrix],
         progress: Callable[[str, float], None] = lambda what, share: None,
-        snapshots: Callable[[Rows | None], Snapshots | None] = lambda rows: None,
+        snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
         device: str = "cpu",
     ) -> None:
         self.dataset = dataset
@@ -104,7 +105,7 @@ class Subject:
         self.device = device
 
     @property
-    def trained(self) -> Rows | None:
+    def trained(self) -> Indices | None:
         """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
         return first_fit(self.dataset, self.supervised)
 
@@ -119,7 +120,8 @@ class Outcome:
     warnings : what a reader of the row must be told.
     figures : by a short name, such as "grid".
     missing : why nothing could be measured on this learner, if so; it becomes the row's reason.
-    headline_at : the coordinates of the headline's measurements, besides the fold.
+    headlines : the metrics that stand in tables with the coordinates that select them; by default all measurements of
+        the protocol's `headlines`.
     curves : the lines that belong beside those of other methods.
     """
 
@@ -127,7 +129,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     missing: str = ""
-    headline_at: dict[str, Any] = field(default_factory=dict)
+    headlines: list[Headline] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
 
 
@@ -141,8 +143,9 @@ class Protocol(BaseModel):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    headline: ClassVar[str]
-    """The metric that stands in a table: its mean and standard deviation over the folds."""
+    headlines: ClassVar[tuple[str, ...]]
+    """The metrics that stand in a table, each as a column: mean and standard deviation over the folds. Published values
+    are those of the first."""
     needs: ClassVar[tuple[type, ...]] = ()
     """Capabilities without which a learner gets an empty row that says so."""
 
@@ -154,14 +157,16 @@ class Protocol(BaseModel):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Evaluate; all randomness is derived from `seed` and names."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return what distinguishes this evaluation from others of the same fit."""
-        return {"name": self.name, "version": self.version, "parameters": self.model_dump(mode="json")}
+    @property
+    def call(self) -> Call:
+        """The protocol's name with the parameters that are not the defaults."""
+        fields = type(self).model_fields
+        changed = [name for name in fields if getattr(self, name) != fields[name].get_default()]
+        values = self.model_dump(mode="json")
+        return Call(name=self.name, parameters={name: values[name] for name in changed})
 
     def __str__(self) -> str:
-        fields = type(self).model_fields
-        changed = {name: value for name, value in self.model_dump().items() if value != fields[name].get_default()}
-        return str(Call(name=self.name, parameters=changed))
+        return str(self.call)
 
 
 def protocol_entries() -> list[EntryPoint]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.probes.density_ratio import Codes, Judgement
 
 FEWEST_IMAGES = 20
@@ -58,7 +58,7 @@ class OptimalClassifier(Protocol):
 
     name = "optimal-classifier"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
     needs = (Reconstructs,)
 
     pooling: Pooling = "mean"
@@ -107,7 +107,7 @@ class OptimalClassifier(Protocol):
             )
         return outcome
 
-    def rows(self, dataset: Dataset) -> Rows:
+    def rows(self, dataset: Dataset) -> Indices:
         """Return the test images that are used, sorted.
 
         Raises
@@ -125,7 +125,7 @@ class OptimalClassifier(Protocol):
             )
         return random_rows(total, min(self.images, total), _generator(dataset, "images"))
 
-    def _codes(self, subject: Subject, rows: Rows) -> Codes:
+    def _codes(self, subject: Subject, rows: Indices) -> Codes:
         """Return the codes of the test images at `rows` and of their reconstructions, encoded alike."""
         import torch
 

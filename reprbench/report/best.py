@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from reprbench.report.measured import ByFold, fold_ratio
+from reprbench.report.measured import ByFold, shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
-from reprbench.trial import DataRecord
-
-if TYPE_CHECKING:
-    from reprbench.report.row import Row
+from reprbench.trial import Better, RowKey
 
 ALPHA = 0.05
 
@@ -24,7 +21,7 @@ Test = Literal["t", "wilcoxon"]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a method stands to the best of its table.
+    """How a method compares with the best of its table.
 
     Attributes
     ----------
@@ -55,47 +52,40 @@ class Comparison:
     test: Test
 
 
-def compare(
-    rows: Sequence[Row], data: DataRecord, version: int, test: Test = "t"
-) -> tuple[dict[tuple[str, ...], Standing], Comparison | None]:
-    """Test each method against the one with the best mean; return standings by the rows' keys, and what was tested.
+Methods = Mapping[RowKey, ByFold]
+"""The values by fold of each method that competes: over its seeds the mean, on the folds that all of them have."""
 
-    All rows with a value under this `version` of the protocol compete, controls too: a control that wins is news.
-    Supervised rows do not, since they have seen labels. The values of a method's seeds are averaged fold by fold, so
-    the test does not speak about other seeds. Nothing is tested where there is no better and no worse, or where fewer
-    than two methods compete, or where one shares fewer than two folds with the best: then nobody is called the best.
+
+def compare(
+    methods: Methods, better: Better, ratio: float, test: Test = "t"
+) -> tuple[dict[RowKey, Standing], Comparison | None]:
+    """Test each method against the one with the best mean; return the standings, and what was tested.
+
+    The values of a method's seeds are averaged fold by fold, so the test does not speak about other seeds. Nothing is
+    tested where there is no better and no worse, or where fewer than two methods compete, or where one shares fewer
+    than two folds with the best: then nobody is called the best.
     """
-    methods = _competitors(rows, version)
-    directions = {row.better for row in rows if row.key in methods}
-    if len(methods) < 2 or len(directions) != 1 or directions == {"neither"}:
+    if len(methods) < 2 or better == "neither":
         return {}, None
-    sign = -1.0 if directions == {"lower"} else 1.0
+    sign = -1.0 if better == "lower" else 1.0
     best = max(methods, key=lambda key: sign * float(np.mean(list(methods[key].values()))))
     others = [key for key in methods if key != best]
-    ratio = fold_ratio(data)
-    p_values = []
-    for other in others:
-        shared = [fold for fold in methods[best] if fold is not None and fold in methods[other]]
-        if len(shared) < 2:
-            return {}, None
-        differences = [methods[best][fold] - methods[other][fold] for fold in shared]
-        result = wilcoxon(differences) if test == "wilcoxon" else corrected_resampled_t_test(differences, ratio)
-        p_values.append(result.p)
-    adjusted = dict(zip(others, map(float, holm(p_values)), strict=True))
+    p_values = [_p_value(methods[best], methods[other], ratio, test) for other in others]
+    tested = [p for p in p_values if p is not None]
+    if len(tested) < len(others):
+        return {}, None
+    adjusted = dict(zip(others, map(float, holm(tested)), strict=True))
     standings = {key: Standing("other" if p < ALPHA else "tie", p) for key, p in adjusted.items()}
     alone = all(p < ALPHA for p in adjusted.values())
     standings[best] = Standing("best" if alone else "tie")
-    return standings, Comparison(best[0], len(others), ratio, test)
+    return standings, Comparison(best.label, len(others), ratio, test)
 
 
-def _competitors(rows: Sequence[Row], version: int) -> dict[tuple[str, ...], ByFold]:
-    """Return the values by fold of each method that competes: over its seeds the mean, on the folds that all have."""
-    values: dict[tuple[str, ...], list[ByFold]] = {}
-    for row in rows:
-        if row.mean is not None and not row.supervised and row.version == version:
-            values.setdefault(row.key, []).append(row.by_fold)
-    return {
-        key: {fold: sum(one[fold] for one in seeds) / len(seeds) for fold in shared}
-        for key, seeds in values.items()
-        if (shared := [fold for fold in seeds[0] if all(fold in one for one in seeds)])
-    }
+def _p_value(best: ByFold, other: ByFold, ratio: float, test: Test) -> float | None:
+    """Return the p value of the difference on shared folds; None if these are fewer than two."""
+    shared = [fold for fold in shared_folds([best, other]) if fold is not None]
+    if len(shared) < 2:
+        return None
+    differences = [best[fold] - other[fold] for fold in shared]
+    result = wilcoxon(differences) if test == "wilcoxon" else corrected_resampled_t_test(differences, ratio)
+    return result.p

@@ -1,4 +1,4 @@
-"""What makes rows of one table differ besides the method: machine, protocol version, coordinates; marked on the row."""
+"""What makes rows of one table differ besides the method: machine, protocol version, coordinates; noted on the row."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from reprbench.report.row import Source
-from reprbench.report.verdict import deviations_of
-from reprbench.trial import Trial
+from reprbench.report.text import place_text
+from reprbench.trial import Code, Trial
 
 
-def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tuple[str, ...]]:
+def mark(sources: Sequence[Source]) -> tuple[list[list[str]], tuple[str, ...]]:
     """Return notes on what sets each row apart, and what a reader must know of the rows together."""
     machines = [_machine(source.trial) for source in sources]
-    versions = [source.evaluation.version if source.evaluation else None for source in sources]
+    codes = [source.code for source in sources]
     places = [_at(source) for source in sources]
     explanations = []
     notes: list[list[str]] = [[] for _ in sources]
@@ -22,17 +22,21 @@ def mark(sources: Sequence[Source], protocol: str) -> tuple[list[list[str]], tup
     if _mixed(machines):
         explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
         _note(notes, machines, usual, "ran on {}")
-    newest = max((version for version in versions if version is not None), default=None)
-    if _mixed(versions):
-        explanations.append(
-            f"mixed versions of the protocol: only rows of version {newest} compete; run the benchmark again"
-        )
-        _note(notes, versions, newest, f"{protocol} version {{}}, not {newest}")
+    current = current_code(sources)
+    if _mixed(codes):
+        explanations.append(f"mixed versions of the protocol: only rows of {current} compete; run the benchmark again")
+        _note(notes, codes, current, f"evaluated by {{}} of the protocol, not {current}")
     if _mixed(places):
         _note(notes, places, _usual(places), "measured at {}")
-    if _mixed([deviations_of(source.trial.deviations) for source in sources]):
+    if _mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
         explanations.append("mixed deviations: rows deviate from the benchmark in different ways, see their notes")
     return notes, tuple(explanations)
+
+
+def current_code(sources: Sequence[Source]) -> Code | None:
+    """Return the code of the protocol that counts: of the highest version, or else of the last trial."""
+    known = [(source.code.version or 0, source.trial.ended, source.code) for source in sources if source.code]
+    return max(known, key=lambda one: one[:2])[2] if known else None
 
 
 def _machine(trial: Trial) -> str | None:
@@ -45,7 +49,7 @@ def _machine(trial: Trial) -> str | None:
 def _at(source: Source) -> str | None:
     if source.evaluation is None or source.evaluation.missing:
         return None
-    return ", ".join(f"{name} {value}" for name, value in source.evaluation.headline_at.items())
+    return "; ".join(place_text(headline.at.items()) for headline in source.evaluation.headlines)
 
 
 def _usual(values: Sequence[Any]) -> Any:
@@ -55,7 +59,8 @@ def _usual(values: Sequence[Any]) -> Any:
 
 
 def _mixed(values: Sequence[Any]) -> bool:
-    return len({value for value in values if value is not None}) > 1
+    first, *others = [value for value in values if value is not None] or [None]
+    return any(other != first for other in others)
 
 
 def _note(notes: Sequence[list[str]], values: Sequence[Any], usual: Any, text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reprbench.report.statistics import overlap_ratio
-from reprbench.trial import DataRecord, Evaluation, Measurement, Trial
+from reprbench.trial import FOLD, DataRecord, Evaluation, Measurement
 
 ByFold = dict[int | None, float]
 """Values by the number of their fold; None for what is measured once, over no folds."""
@@ -21,26 +21,30 @@ def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list
     ]
 
 
-def by_fold(measurements: list[Measurement]) -> ByFold:
+def by_fold(measurements: Iterable[Measurement]) -> ByFold:
     """Return the mean value of each fold: what varies within a fold is not counted as if it were more folds."""
     values: dict[int | None, list[float]] = {}
     for found in measurements:
-        values.setdefault(found.at.get("fold"), []).append(found.value)
+        values.setdefault(found.at.get(FOLD), []).append(found.value)
     return {fold: sum(numbers) / len(numbers) for fold, numbers in values.items()}
+
+
+def over_seeds(seeds: Sequence[ByFold]) -> ByFold:
+    """Return the mean over seeds of each fold that all seeds have, in the order of the first seed."""
+    return {fold: sum(one[fold] for one in seeds) / len(seeds) for fold in shared_folds(seeds)}
+
+
+def shared_folds(seeds: Sequence[ByFold]) -> list[int | None]:
+    """Return the folds that all seeds have, in the order of the first."""
+    first, *others = seeds
+    return [fold for fold in first if all(fold in other for other in others)]
 
 
 def fold_ratio(data: DataRecord) -> float:
     """Return ρ/(1 − ρ) for the folds of a dataset (see `reprbench.report.statistics`).
 
-    Older trials do not say how large the folds are: 100 images a class, at most four fifths of the training split, as
-    they were drawn then. That is right for classes of one size.
+    Older trials do not record how large the folds are: 100 images a class, at most four fifths of the training split,
+    as they were drawn then. That is right for classes of one size.
     """
     size = data.fold_size or min(100 * data.classes, 0.8 * data.train)
     return overlap_ratio(size, data.train)
-
-
-def find_evaluation(trial: Trial, protocol: str) -> Evaluation | None:
-    """Return what the protocol found, or one of its name: the table's rows may have another pooling of their own."""
-    same = [one for one in trial.evaluations if one.text == protocol]
-    named = [one for one in trial.evaluations if one.text.partition("[")[0] == protocol.partition("[")[0]]
-    return next(iter([*reversed(same), *reversed(named)]), None)

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprbench.errors import UserError, did_you_mean
-from reprbench.report.grid import Cell, Grid, method_name
-from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
-from reprbench.report.row import of_several_seeds
+from reprbench.report.grid import Grid, GridCell, method_name
+from reprbench.report.measured import by_fold, fold_ratio, matching
+from reprbench.report.row import Row, of_several_seeds
 from reprbench.report.statistics import Summary, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
+from reprbench.report.under import UnderLine
 from reprbench.spec import parse_value
-from reprbench.trial import Evaluation, Measurement, Trial
+from reprbench.trial import Evaluation, Measurement
 
 
 @dataclass(frozen=True)
-class Question:
+class PivotQuestion:
     """What is asked: a metric, and the coordinates that are fixed."""
 
     metric: str
@@ -30,10 +31,9 @@ class Question:
 class PivotRow:
     """One method: its values in the order of the columns; None where it has none."""
 
-    label: str
+    row: Row
     name: str
-    """The label with seed and marks."""
-    seed: int
+    """The label with seed and sign."""
     cells: tuple[Summary | None, ...]
     reason: str = ""
     """Why there are no values."""
@@ -41,12 +41,9 @@ class PivotRow:
 
 @dataclass(frozen=True)
 class Pivot:
-    """One metric of one protocol on one dataset."""
+    """One metric of the rows of one table."""
 
-    benchmark: str
-    dataset: str
-    digest: str
-    protocol: str
+    table: Table
     metric: str
     unit: str
     better: str
@@ -57,7 +54,7 @@ class Pivot:
     rows: tuple[PivotRow, ...]
 
 
-def parse_question(text: str) -> Question:
+def parse_question(text: str) -> PivotQuestion:
     """Read ``METRIC`` or ``METRIC@coordinate=value,…``."""
     metric, _, rest = text.partition("@")
     at = {}
@@ -70,10 +67,10 @@ def parse_question(text: str) -> Question:
         at[name.strip()] = parse_value(value, text)
     if not metric.strip():
         raise UserError(f"--pivot {text!r}: no metric; expected METRIC@coordinate=value,…")
-    return Question(metric.strip(), at)
+    return PivotQuestion(metric.strip(), at)
 
 
-def make_pivots(question: Question, tables: Sequence[Table], trials: Iterable[Trial]) -> list[Pivot]:
+def make_pivots(question: PivotQuestion, tables: Sequence[Table]) -> list[Pivot]:
     """Return a pivot for each table whose rows have the metric at the fixed coordinates.
 
     Raises
@@ -81,55 +78,40 @@ def make_pivots(question: Question, tables: Sequence[Table], trials: Iterable[Tr
     UserError
         If no row has the metric or the coordinates, or if more than one coordinate varies.
     """
-    by_folder = {trial.folder: trial for trial in trials}
     pivots, seen = [], []
     for table in tables:
         found = []
-        for row in table.rows:
-            trial = by_folder.get(row.trial)
-            evaluation = find_evaluation(trial, table.protocol) if trial else None
+        for row in (row for row in table.rows if row.sources):
+            # Rows of a pivot are single trials: tables with several seeds in one row have no pivot.
+            evaluation = row.sources[0].evaluation
             if evaluation:
                 seen.append(evaluation)
-            if trial:
-                own = matching(evaluation, question.metric, question.at) if evaluation else []
-                found.append((row, trial, own))
-        if any(measurements for _, _, measurements in found):
+            found.append((row, matching(evaluation, question.metric, question.at) if evaluation else []))
+        if any(measurements for _, measurements in found):
             pivots.append(_pivot(question, table, found))
     if not pivots:
         raise UserError(_nothing(question, seen))
     return pivots
 
 
-def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, list[Measurement]]]) -> Pivot:
-    measurements = [one for _, _, own in found for one in own]
+def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, list[Measurement]]]) -> Pivot:
+    measurements = [one for _, own in found for one in own]
     coordinate = _varying(question, measurements)
     columns = tuple(sorted({one.at.get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
     several = of_several_seeds(table.rows)
     rows = []
-    for row, trial, own in found:
+    for row, own in found:
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            cells.append(summarize(list(values.values()), fold_ratio(trial.dataset)) if values else None)
+            cells.append(summarize(list(values.values()), fold_ratio(table.data)) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
-        rows.append(PivotRow(row.label, method_name(row, several), row.seed, tuple(cells), reason))
+        rows.append(PivotRow(row, method_name(row, several), tuple(cells), reason))
     first = measurements[0]
-    return Pivot(
-        benchmark=table.benchmark,
-        dataset=table.dataset,
-        digest=table.digest,
-        protocol=table.protocol,
-        metric=question.metric,
-        unit=first.unit,
-        better=first.better,
-        at=dict(question.at),
-        coordinate=coordinate,
-        columns=columns,
-        rows=tuple(rows),
-    )
+    return Pivot(table, question.metric, first.unit, first.better, dict(question.at), coordinate, columns, tuple(rows))
 
 
-def _varying(question: Question, measurements: Iterable[Measurement]) -> str:
+def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> str:
     """Return the name of the one coordinate that varies, fold excepted; "" if none does."""
     values: dict[str, set[Any]] = {}
     for one in measurements:
@@ -166,7 +148,7 @@ def _order(value: Any) -> tuple[int, float, str]:
     return (0, float(value), "") if is_number else (1, 0.0, str(value))
 
 
-def _nothing(question: Question, evaluations: Iterable[Evaluation]) -> str:
+def _nothing(question: PivotQuestion, evaluations: Iterable[Evaluation]) -> str:
     measurements = [one for evaluation in evaluations for one in evaluation.measurements]
     metrics = dict.fromkeys(one.metric for one in measurements)
     if question.metric not in metrics:
@@ -189,12 +171,13 @@ def _nothing(question: Question, evaluations: Iterable[Evaluation]) -> str:
 
 def pivot_grid(pivot: Pivot) -> Grid:
     """Return a pivot as text."""
+    table = pivot.table
     decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), pivot.unit)
     named = [
         f"{pivot.coordinate} {column}" if pivot.coordinate else capitalized(pivot.metric) for column in pivot.columns
     ]
     lines = tuple(
-        (Cell(row.name), *(Cell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))
+        (GridCell(row.name), *(GridCell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))
         for row in pivot.rows
     )
     folds = {cell.n for row in pivot.rows for cell in row.cells if cell}
@@ -204,13 +187,13 @@ def pivot_grid(pivot: Pivot) -> Grid:
     spread = "mean ± standard deviation (ddof = 0) over" if max(folds) > 1 else "on"
     better = f"; {pivot.better} is better" if pivot.better != "neither" else ""
     return Grid(
-        title=f"{pivot.benchmark}: {pivot.dataset}, {pivot.protocol}, {what}",
+        title=f"{table.benchmark}: {table.data.title}, {table.protocol}, {what}",
         headers=("Method", *named),
         left=(True, *(False for _ in named)),
         blocks=(("", lines),),
         under=(
-            f"{what}: {spread} {counted}{better}",
-            f"data {pivot.dataset}, digest {pivot.digest[:12]}",
-            *(f"{row.name}: {row.reason}" for row in pivot.rows if row.reason),
+            UnderLine(f"{what}: {spread} {counted}{better}"),
+            UnderLine(f"data {table.data.title}, digest {table.data.digest[:12]}"),
+            *(UnderLine(f"{row.name}: {row.reason}") for row in pivot.rows if row.reason),
         ),
     )

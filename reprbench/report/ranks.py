@@ -9,6 +9,7 @@ import numpy as np
 
 from reprbench.report.statistics import average_ranks, critical_difference, friedman
 from reprbench.report.table import Table
+from reprbench.spec import Call
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,24 @@ def ranks_over_datasets(tables: Sequence[Table]) -> list[Ranks]:
     Of several tables of one dataset (fewer images, another benchmark) that with the most values counts. Supervised rows
     do not take part.
     """
-    found: dict[str, dict[str, Table]] = {}
+    found: dict[Call, dict[str, Table]] = {}
     for table in tables:
         of_protocol = found.setdefault(table.protocol, {})
-        if table.dataset not in of_protocol or len(_means(table)) > len(_means(of_protocol[table.dataset])):
-            of_protocol[table.dataset] = table
+        title = table.data.title
+        if title not in of_protocol or len(_means(table)) > len(_means(of_protocol[title])):
+            of_protocol[title] = table
     ranks = []
     for protocol, by_dataset in found.items():
         means = [_means(table) for table in by_dataset.values()]
         shared = [label for label in means[0] if all(label in one for one in means)]
-        directions = {row.better for table in by_dataset.values() for row in table.rows if row.mean is not None}
+        directions = {row.result.better for table in by_dataset.values() for row in table.rows if row.result}
         if len(means) < 2 or len(shared) < 3 or len(directions) != 1 or directions == {"neither"}:
             continue
         scores = np.array([[one[label] for label in shared] for one in means])
         average = average_ranks(scores, higher_is_better=directions == {"higher"})
         ranks.append(
             Ranks(
-                protocol,
+                str(protocol),
                 tuple(by_dataset),
                 dict(zip(shared, map(float, average), strict=True)),
                 friedman(scores).p,
@@ -75,6 +77,6 @@ def _means(table: Table) -> dict[str, float]:
     """Return the mean over seeds of each method's means, by label in lower case."""
     values: dict[str, list[float]] = {}
     for row in table.rows:
-        if row.mean is not None and not row.supervised:
+        if row.mean is not None and row.kind != "supervised":
             values.setdefault(row.label.casefold(), []).append(row.mean)
     return {label: sum(numbers) / len(numbers) for label, numbers in values.items()}

@@ -2,172 +2,241 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.report.best import Standing
-from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
+from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching, over_seeds, shared_folds
 from reprbench.report.statistics import Summary, summarize, summarize_seeds
-from reprbench.report.verdict import Verdict, deviations_of, judge
-from reprbench.trial import Evaluation, Trial
+from reprbench.report.verdict import Verdict, judge
+from reprbench.trial import Better, Code, Evaluation, Headline, Kind, ProtocolRecord, RowKey, Status, Trial
+
+NOT_RUN: Literal["not run"] = "not run"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Source:
-    """What a row is made of: a trial and what one of its protocols found (None if it did not come so far)."""
+    """What a row is made of: a trial, and what one of its protocols found (None if it did not come so far)."""
 
     trial: Trial
+    protocol: ProtocolRecord
     evaluation: Evaluation | None
-    protocol: str
-    is_first: bool
-    """Whether the protocol is the trial's first: the one that published values are given for."""
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """What tells methods apart, and is the same for all seeds of one."""
-        return (self.trial.label, self.trial.method.call, str(self.trial.budget))
+    def is_first(self) -> bool:
+        """Whether the protocol is the trial's first: the one that published values are given for."""
+        return self.trial.protocols[0] is self.protocol
+
+    @property
+    def code(self) -> Code | None:
+        """The protocol's, where it was run."""
+        return self.evaluation.code if self.evaluation else None
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One row: what a trial says under one protocol; a hole with its reason where it says nothing."""
+class HeadlineResult(Struct, frozen=True):
+    """What a row says of one headline of its table.
 
-    label: str
-    seed: int
-    status: str
-    reason: str
-    mean: float | None
-    std: float | None
-    """Standard deviation over the folds, ddof = 0 as the paper prints it."""
-    folds: int
+    Attributes
+    ----------
+    unit, better : of the metric.
+    by_fold : the value of each fold; over several seeds their mean.
+    summary : mean, spread and interval of these.
+    standing : how the row compares with the best of its table.
+    """
+
     unit: str
-    better: str
-    """"higher", "lower" or "neither": which way the mean is better."""
-    reference: float | None
-    reference_spread: float | None
-    dimension: int | None
-    parameters: int | None
-    fit_seconds: float | None
-    evaluation_seconds: float | None
-    peak_memory: int | None
-    supervised: bool
-    control: bool
-    notes: tuple[str, ...]
-    """Warnings and deviations."""
-    trial: str
-    """The trial's folder in the store; of several seeds, the folders."""
-    key: tuple[str, ...] = ()
-    """What tells methods apart, and is the same for all seeds of one."""
-    group: str = ""
-    """The heading of the benchmark under which the row stands."""
-    seeds: tuple[int, ...] = ()
-    """All seeds in this row, where it is the mean over seeds too."""
-    low: float | None = None
-    high: float | None = None
-    """The 95 % interval of the mean: over other labeled images and, where the row has several seeds, over seeds."""
-    by_fold: ByFold = {}
-    """The value of each fold."""
-    version: int | None = None
-    """Of the protocol."""
-    verdict: Verdict | None = None
-    """Of the published value; None where nothing is published."""
-    references: tuple[str, ...] = ()
-    """The source of the published value, and what differs there."""
+    better: Better
+    by_fold: ByFold
+    summary: Summary
     standing: Standing = Standing()
-    """How the row stands to the best of its table."""
 
 
-def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = ()) -> Row:
+class Row(Struct, frozen=True):
+    """One row of a table; a hole with its reason where there is no value.
+
+    Attributes
+    ----------
+    key : which row it is; without a seed where it is taken over several.
+    sources : the trials behind it, one a seed, and their evaluations; none for a row that was not run.
+    results : one for each headline of the table; None where nothing was measured.
+    status, reason : of the trial; "skipped" where the protocol cannot be run on the learner.
+    reference, verdict : the published value, and how the first result compares with it.
+    notes : warnings, deviations, and what sets the row apart.
+    group : the heading of the benchmark under which the row stands.
+    superseded : whether a later trial took the row's place.
+    """
+
+    key: RowKey
+    sources: tuple[Source, ...]
+    results: tuple[HeadlineResult | None, ...]
+    status: Status | Literal["not run"]
+    reason: str = ""
+    reference: Reference | None = None
+    verdict: Verdict | None = None
+    notes: tuple[str, ...] = ()
+    group: str = ""
+    superseded: bool = False
+
+    @property
+    def label(self) -> str:
+        """The row's name."""
+        return self.key.label
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its trials, ascending."""
+        return tuple(sorted(source.trial.seed for source in self.sources))
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its learner."""
+        return self.sources[0].trial.method.kind if self.sources else "unsupervised"
+
+    @property
+    def result(self) -> HeadlineResult | None:
+        """The result of the first headline."""
+        return self.results[0] if self.results else None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the first headline."""
+        return self.result.summary.mean if self.result else None
+
+    @property
+    def code(self) -> Code | None:
+        """The protocol's."""
+        return self.sources[0].code if self.sources else None
+
+    @property
+    def dimension(self) -> int | None:
+        """The number of features."""
+        evaluation = self.sources[0].evaluation if self.sources else None
+        found = matching(evaluation, "feature dimension", {}) if evaluation else []
+        return int(found[0].value) if found else None
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of parameters that were learned or drawn."""
+        return self.sources[0].trial.cost.parameters if self.sources else None
+
+    @property
+    def fit_seconds(self) -> float | None:
+        """Seconds of fitting, the mean over seeds."""
+        return self._mean(lambda source: source.trial.cost.fit_seconds)
+
+    @property
+    def evaluation_seconds(self) -> float | None:
+        """Seconds of evaluation under this protocol, the mean over seeds."""
+        return self._mean(lambda source: source.evaluation.seconds if source.evaluation else None)
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Bytes, the most of all seeds."""
+        known = [memory for source in self.sources if (memory := source.trial.cost.peak_memory) is not None]
+        return max(known, default=None)
+
+    def _mean(self, value_of: Callable[[Source], float | None]) -> float | None:
+        known = [value for source in self.sources if (value := value_of(source)) is not None]
+        return sum(known) / len(known) if known else None
+
+
+def make_row(
+    source: Source, headlines: Sequence[Headline], group: str, notes: Iterable[str] = (), superseded: bool = False
+) -> Row:
     """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
-    found = matching(evaluation, evaluation.headline, evaluation.headline_at) if evaluation else []
-    values, ratio = by_fold(found), fold_ratio(trial.dataset)
-    summary = summarize(list(values.values()), ratio) if values else None
     status, reason = trial.status, trial.reason
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
+    results = tuple(_result(source, headline.metric) for headline in headlines)
     reference = trial.reference if source.is_first else None
-    unit = found[0].unit if found else ""
     why = f"{status}: {reason}" if status != "done" else ""
-    deviations = deviations_of(trial.deviations)
-    low, high = _interval(summary)
+    warnings = evaluation.warnings if evaluation else []
     return Row(
-        label=trial.label,
-        seed=trial.seed,
+        key=trial.row,
+        sources=(source,),
+        results=results,
         status=status,
         reason=reason,
-        mean=summary.mean if summary else None,
-        std=summary.std if summary else None,
-        folds=len(values),
-        unit=unit,
-        better=found[0].better if found else "neither",
-        reference=reference.value if reference else None,
-        reference_spread=reference.spread if reference else None,
-        dimension=_single(evaluation, "feature dimension"),
-        parameters=trial.cost.parameters,
-        fit_seconds=trial.cost.fit_seconds,
-        evaluation_seconds=evaluation.seconds if evaluation else None,
-        peak_memory=trial.cost.peak_memory,
-        supervised=trial.method.supervised,
-        control=trial.method.control,
-        notes=(*trial.deviations, *trial.warnings, *(evaluation.warnings if evaluation else ()), *notes),
-        trial=trial.folder,
-        key=source.key,
-        group=groups.get(trial.label, ""),
-        seeds=(trial.seed,),
-        low=low,
-        high=high,
-        by_fold=values,
-        version=evaluation.version if evaluation else None,
-        verdict=judge(reference, summary, unit, deviations, ratio, why) if reference else None,
-        references=(reference.text,) if reference else (),
+        reference=reference,
+        verdict=_verdict(reference, results, source, why),
+        notes=(*map(str, trial.deviations), *trial.warnings, *warnings, *notes),
+        group=group,
+        superseded=superseded,
     )
 
 
-def merge_seeds(rows: Iterable[Row], sources: Iterable[Source]) -> list[Row]:
-    """Return the rows with those of one method merged, on the folds that all its seeds have; holes stay rows."""
-    first: dict[tuple[str, ...], Source] = {}
-    for source in sources:
-        first.setdefault(source.key, source)
-    merged: dict[tuple[str, ...], list[Row]] = {}
+def _result(source: Source, metric: str) -> HeadlineResult | None:
+    """Return what the trial measured of a metric, at the coordinates that its own evaluation names."""
+    evaluation = source.evaluation
+    own = next((one for one in evaluation.headlines if one.metric == metric), None) if evaluation else None
+    found = matching(evaluation, metric, own.at) if evaluation and own else []
+    if not found:
+        return None
+    values = by_fold(found)
+    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset))
+    return HeadlineResult(found[0].unit, found[0].better, values, summary)
+
+
+def _verdict(
+    reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, why: str = ""
+) -> Verdict | None:
+    if reference is None:
+        return None
+    first = results[0] if results else None
+    foreign = tuple(str(one) for one in source.trial.deviations if one.from_benchmark)
+    summary, unit = (first.summary, first.unit) if first else (None, "")
+    return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
+
+
+def merge_seeds(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows with the seeds of one method merged, on the folds that all of them have; holes stay rows."""
+    merged: dict[RowKey, list[Row]] = {}
     alone = []
     for row in rows:
-        if row.mean is None:
+        if row.mean is None or row.superseded:
             alone.append(row)
         else:
-            merged.setdefault(row.key, []).append(row)
-    return [*alone, *(_merged(same, first[key]) for key, same in merged.items())]
+            merged.setdefault(without_seed(row.key), []).append(row)
+    return [*alone, *(row for key, same in merged.items() for row in _merged(key, same))]
 
 
-def _merged(rows: Sequence[Row], source: Source) -> Row:
-    shared = set.intersection(*(set(row.by_fold) for row in rows))
-    if len(rows) == 1 or not shared:
-        return rows[0]
-    folds = sorted(shared, key=str)
-    ratio = fold_ratio(source.trial.dataset)
-    summary = summarize_seeds([[row.by_fold[fold] for fold in folds] for row in rows], ratio)
-    reference = source.trial.reference if source.is_first else None
-    deviations = deviations_of(source.trial.deviations)
-    low, high = _interval(summary)
-    return msgspec.structs.replace(
-        rows[0],
-        seed=min(row.seed for row in rows),
-        seeds=tuple(sorted(row.seed for row in rows)),
-        mean=summary.mean,
-        std=summary.std,
-        folds=len(folds),
-        by_fold={fold: sum(row.by_fold[fold] for row in rows) / len(rows) for fold in folds},
-        low=low,
-        high=high,
-        fit_seconds=_mean(row.fit_seconds for row in rows),
-        evaluation_seconds=_mean(row.evaluation_seconds for row in rows),
-        peak_memory=max((row.peak_memory for row in rows if row.peak_memory is not None), default=None),
+def without_seed(key: RowKey) -> RowKey:
+    """Return what the rows of all seeds of one method have in common."""
+    return replace(key, seed=None)
+
+
+def _merged(key: RowKey, rows: Sequence[Row]) -> list[Row]:
+    """Return one row for those of one method, or the rows as they are if they share no fold."""
+    if len(rows) == 1 or not shared_folds([row.result.by_fold for row in rows if row.result]):
+        return list(rows)
+    first = min(rows, key=lambda row: row.key.seed or 0)
+    results = tuple(_over_seeds([row.results[place] for row in rows], first) for place in range(len(first.results)))
+    merged = replace(
+        first,
+        key=key,
+        sources=tuple(source for row in rows for source in row.sources),
+        results=results,
+        verdict=_verdict(first.reference, results, first.sources[0]),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
-        trial="; ".join(row.trial for row in rows),
-        verdict=judge(reference, summary, rows[0].unit, deviations, ratio) if reference else None,
     )
+    return [merged]
+
+
+def _over_seeds(results: Sequence[HeadlineResult | None], row: Row) -> HeadlineResult | None:
+    known = [result for result in results if result]
+    seeds = [result.by_fold for result in known]
+    folds = shared_folds(seeds) if len(known) == len(results) else []
+    if not folds:
+        return None
+    ratio = fold_ratio(row.sources[0].trial.dataset)
+    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio)
+    return replace(known[0], by_fold=over_seeds(seeds), summary=summary)
 
 
 def of_several_seeds(rows: Iterable[Row]) -> bool:
@@ -177,58 +246,25 @@ def of_several_seeds(rows: Iterable[Row]) -> bool:
 
 def row_name(row: Row, several_seeds: bool) -> str:
     """Return a row's label, with its seeds where they tell rows apart."""
-    if not several_seeds or not row.seeds:
+    seeds = row.seeds
+    if not several_seeds or not seeds:
         return row.label
-    return f"{row.label} (seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))})"
+    return f"{row.label} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
 
 
-def not_run(benchmark: Benchmark, labels: set[str]) -> list[Row]:
+def not_run(benchmark: Benchmark, data: str, headlines: Sequence[Headline], labels: set[str]) -> list[Row]:
     """Return a hole for each published row of the benchmark that is not among `labels`."""
     return [
-        _hole(row.label or str(row.method), row.reference, row.group)
+        Row(
+            key=RowKey(benchmark.name, row.name, data, row.budget or benchmark.budget, "float32", None),
+            sources=(),
+            results=(None,) * len(headlines),
+            status=NOT_RUN,
+            reason="not in the store",
+            reference=row.reference,
+            verdict=Verdict("not run"),
+            group=row.group,
+        )
         for row in benchmark.methods
-        if row.reference and (row.label or str(row.method)) not in labels
+        if row.reference and row.name not in labels
     ]
-
-
-def _hole(label: str, reference: Reference, group: str) -> Row:
-    return Row(
-        label=label,
-        seed=0,
-        status="not run",
-        reason="not in the store",
-        mean=None,
-        std=None,
-        folds=0,
-        unit="",
-        better="neither",
-        reference=reference.value,
-        reference_spread=reference.spread,
-        dimension=None,
-        parameters=None,
-        fit_seconds=None,
-        evaluation_seconds=None,
-        peak_memory=None,
-        supervised=False,
-        control=False,
-        notes=(),
-        trial="",
-        key=(label,),
-        group=group,
-        verdict=Verdict("not run"),
-        references=(reference.text,),
-    )
-
-
-def _interval(summary: Summary | None) -> tuple[float | None, float | None]:
-    return summary.interval or (None, None) if summary else (None, None)
-
-
-def _single(evaluation: Evaluation | None, metric: str) -> int | None:
-    found = matching(evaluation, metric, {}) if evaluation else []
-    return int(found[0].value) if found else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reprbench.benchmark import Benchmark, benchmark_files, load_benchmark
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.table import Table
+from reprbench.spec import Call
 from reprbench.trial import Trial
 
 
@@ -37,12 +38,12 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
     UserError
         Naming what no trial has, or the choice if nothing has all of it.
     """
-    unique = {(trial.folder, str(trial.provenance.get("ended"))): trial for trial in trials}
+    unique = {(trial.folder, trial.ended): trial for trial in trials}
     chosen = list(unique.values())
     for what, names, names_of in (
         ("benchmark", wanted.benchmarks, lambda trial: (trial.benchmark,)),
         ("method", wanted.methods, method_names),
-        ("dataset", wanted.datasets, lambda trial: _call_names(trial.dataset.call, trial.dataset.title)),
+        ("dataset", wanted.datasets, lambda trial: (*_call_names(trial.dataset.call), trial.dataset.title)),
     ):
         if names:
             check(what, names, {name for trial in unique.values() for name in names_of(trial)})
@@ -66,21 +67,17 @@ def known_benchmarks(trials: Iterable[Trial], wanted: Wanted) -> dict[str, Bench
 
 
 def _narrowed(benchmark: Benchmark, methods: tuple[str, ...]) -> Benchmark:
-    rows = tuple(
-        row
-        for row in benchmark.methods
-        if _matches(methods, _call_names(str(row.method), row.label or str(row.method)))
-    )
+    rows = tuple(row for row in benchmark.methods if _matches(methods, (*_call_names(row.method), row.name)))
     return benchmark.model_copy(update={"methods": rows})
 
 
 def method_names(trial: Trial) -> tuple[str, ...]:
     """Return the names by which a trial's method can be asked for."""
-    return (trial.label, trial.method.name, trial.method.call)
+    return (trial.label, *_call_names(trial.method.call))
 
 
-def _call_names(call: str, *more: str) -> tuple[str, ...]:
-    return (call, call.partition("[")[0], *more)
+def _call_names(call: Call) -> tuple[str, ...]:
+    return (str(call), call.name)
 
 
 def _matches(wanted: Collection[str], names: Iterable[str]) -> bool:

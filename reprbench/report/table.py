@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import msgspec
+from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark
-from reprbench.report.best import Comparison, Test, compare
-from reprbench.report.marks import mark
-from reprbench.report.row import Row, Source, make_row, merge_seeds, not_run
+from reprbench.report.best import Comparison, Standing, Test, compare
+from reprbench.report.marks import current_code, mark
+from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
+from reprbench.report.row import Row, Source, make_row, merge_seeds, not_run, without_seed
 from reprbench.report.statistics import variance_components
-from reprbench.report.verdict import deviations_of
-from reprbench.trial import Evaluation, Trial
+from reprbench.spec import Call
+from reprbench.trial import Better, Code, DataRecord, Headline, RowKey, Trial
 
 Seeds = Literal["apart", "together"]
 
-__all__ = ["Row", "SeedSpread", "Table", "make_tables", "newest", "reference_text"]
+
+@dataclass(frozen=True)
+class Settings:
+    """How tables are made.
+
+    Attributes
+    ----------
+    seeds : whether the seeds of a method are rows of their own or one row.
+    test : which test tells the best row from the others.
+    every : whether trials that a later one of the same row supersedes are rows too.
+    """
+
+    seeds: Seeds = "apart"
+    test: Test = "t"
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,163 +49,188 @@ class SeedSpread:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that share benchmark, data and protocol."""
+    """The rows that share benchmark, data and protocol.
+
+    Attributes
+    ----------
+    benchmark, title : the benchmark's name and, where its file is known, its title.
+    data : what the rows were measured on.
+    protocol : whose table it is; a row with a protocol of its own says so in its notes.
+    codes : of the protocol; more than one means that not all rows compare.
+    headlines : the metrics, each a column.
+    rows : in the order of their best first headline, holes last.
+    comparisons : for each headline, how rows were tested against the best; None if nothing could be tested.
+    superseded : how many trials are not shown because a later one took their row's place.
+    seeds : the spread over seeds of the first headline, for each method that has several.
+    explanations : what else a reader must know of the rows together.
+    order : the labels of the rows in the order of the benchmark's file, where it is known.
+    """
 
     benchmark: str
-    dataset: str
-    digest: str
-    counts: str
-    protocol: str
-    versions: tuple[int, ...]
-    """Of the protocol; more than one means that the rows do not compare."""
-    metric: str
+    title: str
+    data: DataRecord
+    protocol: Call
+    codes: tuple[Code, ...]
+    headlines: tuple[Headline, ...]
     rows: tuple[Row, ...]
+    comparisons: tuple[Comparison | None, ...] = ()
     superseded: int = 0
-    """Older trials of the same rows, not shown."""
-    references: tuple[str, ...] = field(default=())
-    """The sources of the reference values, and what differs there."""
-    title: str = ""
-    """The benchmark's, where its file is known."""
-    at: Mapping[str, Any] = field(default_factory=dict)
-    """The coordinates at which the metric is taken, besides the fold."""
-    comparison: Comparison | None = None
-    """How rows were tested against the best; None if nothing could be tested."""
     seeds: tuple[SeedSpread, ...] = ()
     explanations: tuple[str, ...] = ()
-    """What else a reader must know of the rows together."""
     order: tuple[str, ...] = ()
-    """The labels of the rows in the order of the benchmark's file, where it is known."""
+
+    @property
+    def metric(self) -> str:
+        """The first headline's metric; empty if nothing was measured."""
+        return self.headlines[0].metric if self.headlines else ""
+
+    @property
+    def unit(self) -> str:
+        """The first headline's unit."""
+        return unit_of(self.rows, 0)
+
+
+def unit_of(rows: Iterable[Row], place: int) -> str:
+    """Return the unit of the headline at that place; empty if nothing was measured."""
+    found = (row.results[place] for row in rows if place < len(row.results))
+    return next((result.unit for result in found if result and result.unit), "")
 
 
 def make_tables(
-    trials: Iterable[Trial],
-    benchmarks: Mapping[str, Benchmark] | None = None,
-    seeds: Seeds = "apart",
-    test: Test = "t",
+    trials: Iterable[Trial], benchmarks: Mapping[str, Benchmark] | None = None, settings: Settings | None = None
 ) -> list[Table]:
-    """Return one table for each benchmark, data and protocol among the trials, rows in the order of their best mean.
-
-    A row for which the benchmark sets another pooling ("protocol of its own") stands in the benchmark's table, and a
-    note says so.
+    """Return one table for each benchmark, data and protocol among the trials.
 
     Parameters
     ----------
     benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
-    seeds : whether the seeds of a method are rows of their own or one row.
-    test : which test tells the best row from the others.
+    settings : how the tables are made.
     """
-    trials = list(trials)
-    homes = _homes(trials)
+    settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
+    latest = {id(trial) for trial in newest(trials)}
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
-        for place, protocol in enumerate(trial.protocols):
-            home = homes.get((trial.benchmark, trial.dataset.digest, protocol), protocol) if _own(trial) else protocol
-            source = Source(trial, _find(trial, protocol), protocol, is_first=place == 0)
-            groups.setdefault((trial.benchmark, trial.dataset.digest, home), []).append(source)
-    known = benchmarks or {}
-    return [_table(key[2], group, known.get(key[0]), seeds, test) for key, group in sorted(groups.items())]
+        for protocol in trial.protocols:
+            source = Source(trial, protocol, trial.evaluation(protocol))
+            key = (trial.benchmark, trial.dataset.digest, str(protocol.table or protocol.call))
+            groups.setdefault(key, []).append(source)
+    tables = []
+    for key, group in sorted(groups.items()):
+        shown = [source for source in group if settings.every or id(source.trial) in latest]
+        if shown:
+            old = {id(source.trial) for source in shown} - latest
+            tables.append(_table(shown, old, len(group) - len(shown), known.get(key[0]), settings))
+    return tables
 
 
-def _own(trial: Trial) -> bool:
-    return any(note.startswith("protocol of its own") for note in trial.deviations)
+def newest(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the last trial of each row: the others are superseded."""
+    latest: dict[RowKey, Trial] = {}
+    for trial in sorted(trials, key=lambda trial: trial.ended):
+        latest[trial.row] = trial
+    return list(latest.values())
 
 
-def _homes(trials: Sequence[Trial]) -> dict[tuple[str, str, str], str]:
-    """Return, for a protocol of a row's own, that of the same name which the most other rows of its benchmark have."""
-    common: dict[tuple[str, str, str], Counter[str]] = {}
-    for trial in trials:
-        for protocol in () if _own(trial) else trial.protocols:
-            common.setdefault((trial.benchmark, trial.dataset.digest, _name(protocol)), Counter())[protocol] += 1
-    homes = {}
-    for trial in trials:
-        for protocol in trial.protocols if _own(trial) else ():
-            counts = common.get((trial.benchmark, trial.dataset.digest, _name(protocol)))
-            if counts:
-                homes[trial.benchmark, trial.dataset.digest, protocol] = counts.most_common(1)[0][0]
-    return homes
-
-
-def _name(protocol: str) -> str:
-    return protocol.partition("[")[0]
-
-
-def _table(protocol: str, group: Sequence[Source], benchmark: Benchmark | None, seeds: Seeds, test: Test) -> Table:
-    latest = {id(trial) for trial in newest(source.trial for source in group)}
-    sources = [source for source in group if id(source.trial) in latest]
-    first = next((source for source in sources if source.evaluation), sources[0])
+def _table(
+    sources: Sequence[Source], old: set[int], superseded: int, benchmark: Benchmark | None, settings: Settings
+) -> Table:
     evaluations = [source.evaluation for source in sources if source.evaluation]
-    versions = tuple(sorted({evaluation.version for evaluation in evaluations}))
-    groups = {row.label or str(row.method): row.group for row in benchmark.methods} if benchmark else {}
-    notes, explanations = mark(sources, protocol)
-    rows = [make_row(source, groups, own) for source, own in zip(sources, notes, strict=True)]
-    standings, comparison = compare(rows, first.trial.dataset, versions[-1] if versions else 0, test)
-    rows = [msgspec.structs.replace(row, standing=standings.get(row.key, row.standing)) for row in rows]
+    headlines = tuple(evaluations[0].headlines) if evaluations else ()
+    groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
+    notes, explanations = mark(sources)
+    rows = [
+        make_row(source, headlines, groups.get(source.trial.label, ""), own, superseded=id(source.trial) in old)
+        for source, own in zip(sources, notes, strict=True)
+    ]
+    first = sources[0]
+    data, code = first.trial.dataset, current_code(sources)
+    rows, comparisons = _tested(rows, len(headlines), code, fold_ratio(data), settings.test)
     spread = _seed_spread(rows)
-    if seeds == "together":
-        rows = merge_seeds(rows, sources)
-    if benchmark and not any(deviations_of(source.trial.deviations) for source in sources) and first.is_first:
-        rows += not_run(benchmark, {row.label for row in rows})
+    if settings.seeds == "together":
+        rows = merge_seeds(rows)
+    if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
+        rows += not_run(benchmark, data.digest, headlines, {row.label for row in rows})
     # Holes come last; among equals the order is that of the names.
-    rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seed))
-    data = first.trial.dataset
+    rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seeds))
     return Table(
         benchmark=first.trial.benchmark,
-        dataset=data.title,
-        digest=data.digest,
-        counts=f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images; {data.classes} classes",
-        protocol=protocol,
-        versions=versions,
-        metric=first.evaluation.headline if first.evaluation else "",
-        rows=tuple(rows),
-        superseded=len(group) - len(sources),
-        references=tuple(sorted({reference for row in rows for reference in row.references})),
         title=benchmark.title if benchmark else "",
-        at=first.evaluation.headline_at if first.evaluation else {},
-        comparison=comparison,
+        data=data,
+        protocol=first.protocol.table or first.protocol.call,
+        codes=tuple(sorted({evaluation.code for evaluation in evaluations}, key=str)),
+        headlines=headlines,
+        rows=tuple(rows),
+        comparisons=comparisons,
+        superseded=superseded,
         seeds=spread,
         explanations=explanations,
         order=tuple(groups),
     )
 
 
-def newest(trials: Iterable[Trial]) -> list[Trial]:
-    """Return, of trials that differ only in the code that ran, the last one."""
-    latest: dict[tuple[Any, ...], Trial] = {}
-    for trial in sorted(trials, key=lambda trial: str(trial.provenance.get("ended", ""))):
-        key = (trial.label, trial.method.call, trial.seed, str(trial.budget), trial.dataset.digest)
-        latest[key] = trial
-    return list(latest.values())
+def _tested(
+    rows: Sequence[Row], headlines: int, code: Code | None, ratio: float, test: Test
+) -> tuple[list[Row], tuple[Comparison | None, ...]]:
+    """Return the rows with their standing under every headline, and what was tested."""
+    standings: list[dict[RowKey, Standing]] = []
+    comparisons: list[Comparison | None] = []
+    for place in range(headlines):
+        methods, better = _competitors(rows, place, code)
+        found, comparison = compare(methods, better, ratio, test)
+        standings.append(found)
+        comparisons.append(comparison)
+    return [_standing(row, standings) for row in rows], tuple(comparisons)
 
 
-def _find(trial: Trial, protocol: str) -> Evaluation | None:
-    found = [evaluation for evaluation in trial.evaluations if evaluation.text == protocol]
-    return found[-1] if found else None
+def _competitors(rows: Iterable[Row], place: int, code: Code | None) -> tuple[dict[RowKey, ByFold], Better]:
+    """Return the values by fold of each method that competes under a headline, and which way they are better.
+
+    All rows with a value from this `code` of the protocol compete, controls too: a control that wins is news.
+    Supervised rows do not, since they have seen labels.
+    """
+    values: dict[RowKey, list[ByFold]] = {}
+    directions: set[Better] = set()
+    for row in rows:
+        result = row.results[place]
+        if result and row.kind != "supervised" and not row.superseded and row.code == code:
+            values.setdefault(without_seed(row.key), []).append(result.by_fold)
+            directions.add(result.better)
+    methods = {key: over_seeds(seeds) for key, seeds in values.items() if shared_folds(seeds)}
+    return methods, directions.pop() if len(directions) == 1 else "neither"
+
+
+def _standing(row: Row, standings: Sequence[Mapping[RowKey, Standing]]) -> Row:
+    if row.superseded:
+        return row
+    key = without_seed(row.key)
+    results = tuple(
+        replace(result, standing=found.get(key, result.standing)) if result and row.kind != "supervised" else result
+        for result, found in zip(row.results, standings, strict=True)
+    )
+    return replace(row, results=results)
 
 
 def _badness(row: Row) -> float:
     """Return a number that is smaller for better rows."""
-    return (row.mean or 0.0) if row.better == "lower" else -(row.mean or 0.0)
+    mean = row.mean or 0.0
+    return mean if row.result and row.result.better == "lower" else -mean
 
 
-def _seed_spread(rows: Sequence[Row]) -> tuple[SeedSpread, ...]:
+def _seed_spread(rows: Iterable[Row]) -> tuple[SeedSpread, ...]:
     """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
-    methods: dict[tuple[str, ...], list[Row]] = {}
+    methods: dict[RowKey, list[tuple[int, ByFold]]] = {}
     for row in rows:
-        if row.mean is not None:
-            methods.setdefault(row.key, []).append(row)
-    found = []
-    for same in methods.values():
-        shared = set.intersection(*(set(row.by_fold) for row in same))
-        if len(same) < 2 or not shared:
-            continue
-        values = [[row.by_fold[fold] for fold in sorted(shared, key=str)] for row in same]
-        parts = variance_components(values)
-        mean = sum(map(sum, values)) / (len(values) * len(shared))
-        seeds = tuple(sorted(row.seed for row in same))
-        found.append(SeedSpread(same[0].label, seeds, mean, parts.seeds, parts.folds))
-    return tuple(sorted(found, key=lambda spread: spread.label))
+        if row.result and not row.superseded:
+            methods.setdefault(without_seed(row.key), []).append((row.seeds[0], row.result.by_fold))
+    spreads = (_spread(key.label, dict(same)) for key, same in methods.items() if len(same) > 1)
+    return tuple(sorted(filter(None, spreads), key=lambda spread: spread.label))
 
 
-def reference_text(trial: Trial) -> str:
-    """Return the citation of a trial's reference, and what differs between that protocol and ours."""
-    return trial.reference.text if trial.reference else ""
+def _spread(label: str, seeds: Mapping[int, ByFold]) -> SeedSpread | None:
+    folds = shared_folds(list(seeds.values()))
+    if not folds:
+        return None
+    values = [[one[fold] for fold in folds] for one in seeds.values()]
+    parts = variance_components(values)
+    mean = sum(map(sum, values)) / (len(values) * len(folds))
+    return SeedSpread(label, tuple(sorted(seeds)), mean, parts.seeds, parts.folds)

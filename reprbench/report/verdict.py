@@ -3,7 +3,7 @@
 Every reference of Table 1 lists differences ("widths … are ours"): a paper leaves much unsaid. Such differences do not
 forbid to compare; they stand beside the verdict, so that nobody reads "reproduced" as "repeated in every detail". What
 forbids it is a row that is not the benchmark's: other data, fewer images, another protocol, budget or width (its
-*deviations*), or a value in another unit. What the benchmark itself sets for a row ("protocol of its own") is none.
+*deviations*), or a value in another unit. What the benchmark itself sets for a row is none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from reprbench.benchmark import Reference
 from reprbench.report.statistics import Summary, half_width
 
 Word = Literal["reproduced", "above", "below", "not comparable", "not run"]
-
-OWN = ("protocol of its own", "budget of its own")
-"""How the notes begin that the benchmark's file, not the user, is the cause of."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,6 @@ class Verdict:
         return f"{self.word} ({self.difference:+.1f})" if compared and self.difference is not None else self.word
 
 
-def deviations_of(notes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return those of a trial's deviations that make it another experiment than the benchmark's."""
-    return tuple(note for note in notes if not note.startswith(OWN))
-
-
 def judge(
     reference: Reference,
     measured: Summary | None,
@@ -65,7 +57,7 @@ def judge(
     Parameters
     ----------
     measured : mean and interval; None if the row holds no value.
-    deviations : of the trial from its benchmark, see `deviations_of`.
+    deviations : of the trial from its benchmark, in words (`Deviation.from_benchmark`).
     ratio : of the folds, see `reprbench.report.statistics`.
     reason : why there is no value.
     """

@@ -15,7 +15,8 @@ def test_a_protocol_prints_what_differs_from_its_defaults():
 
 def test_two_ways_to_say_the_same_have_one_identity():
     one, two = make_protocols([parse_call("linear-svm"), parse_call("linear-svm[grid=2,pooling=max]")])
-    assert one.identity() == two.identity()
+    assert one == two
+    assert one.call == two.call
 
 
 def test_all_mistakes_come_at_once():

@@ -48,7 +48,7 @@ class TrainMean(Protocol):
 
     name = "train-mean"
     version = 1
-    headline = "mean"
+    headlines = ("mean",)
 
     def evaluate(self, subject, seed):
         outcome = Outcome()
@@ -121,7 +121,7 @@ def yields(what):
     class Yields(Protocol):
         name = "yields"
         version = 1
-        headline = "mean"
+        headlines = ("mean",)
 
         def evaluate(self, subject, seed):
             return Outcome([Measurement("mean", 1.0), what])

@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from reprbench.report.grid import Cell, Grid
+from reprbench.report.grid import Grid, GridCell
+from reprbench.report.under import UnderLine
 
 PREAMBLE = r"""% Written by reprbench. It compiles as it is: pdflatex FILE.
 % To put a table into a paper, copy it from \begin{table} to \end{table}; the paper's preamble needs the packages below.
@@ -31,6 +32,7 @@ ESCAPES = {
     "\N{NO-BREAK SPACE}": "~", "‖": r"$\|$", "°": r"$^\circ$",
 }  # fmt: skip
 EMPHASIS = {"best": r"\textbf{%s}", "tie": r"$\approx$ %s", "": "%s"}
+EXPLAINS = {"best": "bold: %s", "tie": r"$\approx$ %s", "": "%s"}
 
 
 def as_document(grids: Sequence[Grid]) -> str:
@@ -97,16 +99,16 @@ def _table(grid: Grid) -> str:
         r"\medskip",
         r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
     ]
-    lines += [rf"{escape(_explained(line))}\par" for line in grid.under]
+    lines += [rf"{_explained(line)}\par" for line in grid.under]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}", ""])
 
 
-def _explained(line: str) -> str:
+def _explained(line: UnderLine) -> str:
     """Return a line under the table; what the terminal marks with a star stands here in bold."""
-    return f"bold: {line[2:]}" if line.startswith("* ") else line
+    return EXPLAINS[line.explains] % escape(line.text)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: GridCell) -> str:
     # Bold does not reach into mathematics, and ± would stay thin.
     return EMPHASIS[cell.emphasis] % escape(cell.text)
 

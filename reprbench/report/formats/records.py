@@ -1,0 +1,154 @@
+"""Tables and pivots as data: JSON with the structure kept, and one flat CSV; numbers unrounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reprbench.report.pivot import Pivot
+from reprbench.report.row import HeadlineResult, Row
+from reprbench.report.table import Table
+from reprbench.report.text import json_text
+from reprbench.trial import Headline, to_json
+
+Record = dict[str, Any]
+
+
+def as_json(shown: Sequence[Table | Pivot]) -> str:
+    """Return the tables as a JSON list, in their structure."""
+    return json_text([_pivot(one) if isinstance(one, Pivot) else _table(one) for one in shown])
+
+
+def as_csv(shown: Sequence[Table | Pivot]) -> str:
+    """Return one CSV: a line for each row and headline of each table, or for each cell of each pivot.
+
+    Lists are joined by "; ", and mappings written as ``name=value``.
+    """
+    records = [
+        {name: _flat(value) for name, value in record.items()}
+        for one in shown
+        for record in (_pivot_records(one) if isinstance(one, Pivot) else _table_records(one))
+    ]
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def _table(table: Table) -> Record:
+    return {
+        **_about(table),
+        "codes": list(map(str, table.codes)),
+        "headlines": [to_json(headline) for headline in table.headlines],
+        "rows": [
+            {**_row(row), "results": [_result(row.results[place], one) for place, one in enumerate(table.headlines)]}
+            for row in table.rows
+        ],
+        "superseded": table.superseded,
+        "comparisons": [comparison and vars(comparison) for comparison in table.comparisons],
+        "seeds": [vars(spread) for spread in table.seeds],
+        "explanations": table.explanations,
+        "order": table.order,
+    }
+
+
+def _table_records(table: Table) -> Iterable[Record]:
+    for row in table.rows:
+        for place, headline in enumerate(table.headlines or (Headline(""),)):
+            result = row.results[place] if row.results else None
+            yield {**_about(table), **_row(row), **_result(result, headline)}
+
+
+def _about(table: Table) -> Record:
+    """Return which table it is."""
+    return {
+        "benchmark": table.benchmark,
+        "title": table.title,
+        "dataset": table.data.title,
+        "digest": table.data.digest,
+        "protocol": str(table.protocol),
+    }
+
+
+def _row(row: Row) -> Record:
+    """Return a row without its results."""
+    reference, verdict = row.reference, row.verdict
+    return {
+        "label": row.label,
+        "group": row.group,
+        "seeds": list(row.seeds),
+        "budget": str(row.key.budget),
+        "precision": row.key.precision,
+        "kind": row.kind,
+        "code": str(row.code) if row.code else None,
+        "status": row.status,
+        "reason": row.reason,
+        "superseded": row.superseded,
+        "reference": reference and reference.value,
+        "reference_spread": reference and reference.spread,
+        "citation": reference and reference.text,
+        "verdict": verdict and verdict.word,
+        "difference": verdict and verdict.difference,
+        "margin": verdict and verdict.margin,
+        "because": list(verdict.because) if verdict else [],
+        "dimension": row.dimension,
+        "parameters": row.parameters,
+        "fit_seconds": row.fit_seconds,
+        "evaluation_seconds": row.evaluation_seconds,
+        "peak_memory": row.peak_memory,
+        "notes": list(row.notes),
+        "trials": [source.trial.folder for source in row.sources],
+    }
+
+
+def _result(result: HeadlineResult | None, headline: Headline) -> Record:
+    """Return what a row says of one headline; nothing but the headline for a hole."""
+    summary = result.summary if result else None
+    interval = summary.interval if summary else None
+    return {
+        "metric": headline.metric,
+        "at": dict(headline.at),
+        "unit": result.unit if result else "",
+        "better": result.better if result else "neither",
+        "mean": summary and summary.mean,
+        "std": summary and summary.std,
+        "low": interval and interval[0],
+        "high": interval and interval[1],
+        "folds": len(result.by_fold) if result else 0,
+        # Keys of JSON objects are texts: the fold that is none is an empty one.
+        "by_fold": {"" if fold is None else str(fold): value for fold, value in result.by_fold.items()}
+        if result
+        else {},
+        "standing": result.standing.place if result else "untested",
+        "p": result.standing.p if result else None,
+    }
+
+
+def _pivot(pivot: Pivot) -> Record:
+    return {
+        **_about(pivot.table),
+        **{name: value for name, value in vars(pivot).items() if name not in ("table", "rows")},
+        "rows": [
+            {**_row(one.row), "reason": one.reason, "cells": [cell and vars(cell) for cell in one.cells]}
+            for one in pivot.rows
+        ],
+    }
+
+
+def _pivot_records(pivot: Pivot) -> Iterable[Record]:
+    shared = {name: value for name, value in vars(pivot).items() if name not in ("table", "rows", "columns")}
+    for one in pivot.rows:
+        for column, cell in zip(pivot.columns, one.cells, strict=True):
+            if cell:
+                yield {**_about(pivot.table), **shared, **_row(one.row), "value": column, **vars(cell)}
+
+
+def _flat(value: object) -> object:
+    """Return a value that one cell of a CSV can hold."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}={number}" for key, number in value.items())
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else value

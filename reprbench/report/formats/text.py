@@ -1,0 +1,79 @@
+"""Tables and pivots as text: for the terminal, and as GitHub's Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reprbench.report.escape import markdown, terminal
+from reprbench.report.grid import Grid
+from reprbench.report.under import Emphasis, UnderLine
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a kind of text looks.
+
+    Attributes
+    ----------
+    table : the name of tabulate's format.
+    heading : the title's pattern.
+    emphasis : patterns of cells.
+    explains : patterns of the lines that explain these.
+    between : what stands between the lines under the table.
+    escape : makes a text stand as it is.
+    """
+
+    table: str
+    heading: str
+    emphasis: Mapping[Emphasis, str]
+    explains: Mapping[Emphasis, str]
+    between: str
+    escape: Callable[[str], str]
+
+
+TERMINAL = Style(
+    "simple",
+    "{}",
+    {"best": "* {}", "tie": "≈ {}", "": "{}"},
+    {"best": "* {}", "tie": "≈ {}", "": "{}"},
+    "\n",
+    terminal,
+)
+MARKDOWN = Style(
+    "github",
+    "### {}",
+    {"best": "**{}**", "tie": "≈ {}", "": "{}"},
+    {"best": "bold: {}", "tie": "≈ {}", "": "{}"},
+    "\n\n",
+    markdown,
+)
+
+
+def as_terminal(grids: Sequence[Grid], after: Sequence[str] = ()) -> str:
+    """Return the tables for a terminal, and the lines that come after all of them."""
+    return "\n\n".join([*(_text(grid, TERMINAL) for grid in grids), *map(terminal, after)])
+
+
+def as_markdown(grids: Sequence[Grid], after: Sequence[str] = ()) -> str:
+    """Return the tables as GitHub's Markdown, and the lines that come after all of them."""
+    return "\n\n".join([*(_text(grid, MARKDOWN) for grid in grids), *map(markdown, after)]) + "\n"
+
+
+def _text(grid: Grid, style: Style) -> str:
+    """Return one table: heading, rows, and under it everything a reader needs to judge it."""
+    from tabulate import tabulate
+
+    body = tabulate(
+        [[style.emphasis[cell.emphasis].format(style.escape(cell.text)) for cell in line] for line in grid.lines],
+        [style.escape(header) for header in grid.headers],
+        tablefmt=style.table,
+        disable_numparse=True,
+        colalign=["left" if left else "right" for left in grid.left],
+    )
+    under = style.between.join(_under(line, style) for line in grid.under)
+    return f"{style.heading.format(style.escape(grid.title))}\n\n{body}\n\n{under}"
+
+
+def _under(line: UnderLine, style: Style) -> str:
+    return style.explains[line.explains].format(style.escape(line.text))

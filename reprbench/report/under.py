@@ -1,0 +1,113 @@
+"""The lines under a table: what its signs mean, how it was measured and tested, and what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from reprbench.report.best import ALPHA, Comparison
+from reprbench.report.table import Table, unit_of
+from reprbench.report.text import decimals_for, place_text
+from reprbench.trial import Headline, Kind
+
+Emphasis = Literal["", "best", "tie"]
+
+
+@dataclass(frozen=True)
+class KindSign:
+    """A sign behind the names of rows, and what it means."""
+
+    sign: str
+    meaning: str
+
+
+KINDS: Mapping[Kind, KindSign] = {
+    "supervised": KindSign(
+        "†", "supervised: fitted once per fold, with that fold's labels; does not compete for the best"
+    ),
+    "control": KindSign("‡", "control: learns nothing from an objective of its own"),
+    "pretrained": KindSign("§", "pretrained: frozen weights or hand-made features; learns nothing from these images"),
+}
+
+
+@dataclass(frozen=True)
+class UnderLine:
+    """A line under a table; one that explains an emphasis says which: each format has its own way to show that."""
+
+    text: str
+    explains: Emphasis = ""
+
+
+def under_lines(table: Table) -> list[UnderLine]:
+    """Return what a reader must know to judge a table, footnotes excepted."""
+    kinds = {row.kind for row in table.rows}
+    lines = [UnderLine(f"{kind.sign} {kind.meaning}") for name, kind in KINDS.items() if name in kinds]
+    lines += map(UnderLine, _measured(table))
+    lines += _tests(table)
+    lines += map(UnderLine, [*_seeds(table), *table.explanations, _made_of(table)])
+    if table.superseded:
+        shown = "is not shown" if table.superseded == 1 else "are not shown"
+        lines.append(
+            UnderLine(f"{table.superseded} superseded by later trials of the same rows {shown}; --all shows all")
+        )
+    return lines
+
+
+def _made_of(table: Table) -> str:
+    """Return the line on protocol and data."""
+    data = table.data
+    codes = f" {', '.join(map(str, table.codes))}" if table.codes else ""
+    mixed = " (mixed: run the benchmark again)" if len(table.codes) > 1 else ""
+    counts = f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images; {data.classes} classes"
+    return f"protocol {table.protocol}{codes}{mixed}; data {data.title}, digest {data.digest[:12]} ({counts})"
+
+
+def headline_text(headline: Headline, unit: str) -> str:
+    """Return what a headline measures, with its unit and where."""
+    at = f" at {place_text(headline.at.items())}" if headline.at else ""
+    return f"{headline.metric}{f' in {unit}' if unit else ''}{at}"
+
+
+def _measured(table: Table) -> Iterator[str]:
+    folds = sorted({len(result.by_fold) for row in table.rows for result in row.results if result})
+    if not folds:
+        return
+    what = "; ".join(headline_text(one, unit_of(table.rows, place)) for place, one in enumerate(table.headlines))
+    if max(folds) == 1:
+        yield f"{what}: on 1 fold"
+        return
+    yield f"{what}: mean ± standard deviation (ddof = 0) over {'/'.join(map(str, folds))} folds"
+    yield "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap"
+
+
+def _tests(table: Table) -> Iterator[UnderLine]:
+    for place, (headline, tested) in enumerate(zip(table.headlines, table.comparisons, strict=True)):
+        if tested is None:
+            continue
+        where = f"{headline.metric}: " if len(table.headlines) > 1 else ""
+        found = {result.standing.place for row in table.rows if (result := row.results[place])}
+        if "best" in found:
+            yield UnderLine(f"{where}better than every other row that competes: {_how(tested)}", "best")
+        else:
+            yield UnderLine(f"{where}not told apart from the best mean ({tested.best}): {_how(tested)}", "tie")
+
+
+def _how(tested: Comparison) -> str:
+    names = {
+        "t": f"corrected resampled t-test on shared folds (overlap ratio {tested.ratio:.3g})",
+        "wilcoxon": "Wilcoxon's signed ranks on shared folds, as if they were independent",
+    }
+    plural = "s" if tested.comparisons > 1 else ""
+    return f"{names[tested.test]}, Holm's correction for {tested.comparisons} comparison{plural}, p < {ALPHA}"
+
+
+def _seeds(table: Table) -> list[str]:
+    means = (row.mean for row in table.rows)
+    decimals = decimals_for(means, table.unit) + 1
+    return [
+        f"{spread.label}, seeds {', '.join(map(str, spread.seeds))}: mean {spread.mean:.{decimals}f}, "
+        f"standard deviation (ddof = 0) over seeds {spread.std_seeds:.{decimals}f}, "
+        f"over folds {spread.std_folds:.{decimals}f}"
+        for spread in table.seeds
+    ]
