@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reprbench.errors import Diverged, UserError
+    from reprbench.file_parameter import File
     from reprbench.images import Images, Rows
     from reprbench.learner import (
         Decodes,
@@ -32,6 +33,7 @@ EXPORTS = {
     "Decodes": "reprbench.learner",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
+    "File": "reprbench.file_parameter",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Learner": "reprbench.learner",
@@ -54,6 +56,7 @@ __all__ = [
     "Decodes",
     "Diverged",
     "FeatureMaps",
+    "File",
     "ImageShape",
     "Images",
     "Learner",
