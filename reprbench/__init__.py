@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.data.locate import DataRequest
+    from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
     from reprbench.file_parameter import File
     from reprbench.images import Images, Rows
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
         Reconstructs,
         Resumes,
         SupervisedLearner,
-        register,
     )
+    from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
     from reprbench.training import TorchLearner, TorchSupervisedLearner, train
@@ -30,10 +32,13 @@ __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
+    "DataRequest": "reprbench.data.locate",
     "Decodes": "reprbench.learner",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
     "File": "reprbench.file_parameter",
+    "ImageArrays": "reprbench.data.returned",
+    "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Learner": "reprbench.learner",
@@ -45,7 +50,9 @@ EXPORTS = {
     "TorchLearner": "reprbench.training",
     "TorchSupervisedLearner": "reprbench.training",
     "UserError": "reprbench.errors",
-    "register": "reprbench.learner",
+    "register": "reprbench.registry",
+    "register_dataset": "reprbench.registry",
+    "register_protocol": "reprbench.registry",
     "train": "reprbench.training",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
@@ -53,10 +60,13 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "DataRequest",
     "Decodes",
     "Diverged",
     "FeatureMaps",
     "File",
+    "ImageArrays",
+    "ImageFolder",
     "ImageShape",
     "Images",
     "Learner",
@@ -70,6 +80,8 @@ __all__ = [
     "UserError",
     "__version__",
     "register",
+    "register_dataset",
+    "register_protocol",
     "train",
 ]
 

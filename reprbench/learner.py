@@ -8,7 +8,7 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -25,21 +25,6 @@ FeatureMaps = Mapping[str, "Tensor"]
 
 ImageShape = tuple[int, int, int]
 """(channels, height, width) of one image."""
-
-Class = TypeVar("Class", bound="type[Learner]")
-
-
-def register(name: str) -> typing.Callable[[Class], Class]:
-    """Give a learner class the name under which users ask for it.
-
-    The name must be a literal: the registry reads it from the file without running the file.
-    """
-
-    def decorate(cls: Class) -> Class:
-        cls.method_name = name
-        return cls
-
-    return decorate
 
 
 class Learner(ABC):

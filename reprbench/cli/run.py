@@ -14,6 +14,7 @@ from reprbench.spec import Budget, Call
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
+    from reprbench.registry import Registry
     from reprbench.runner.plan import Planned
     from reprbench.runner.request import Overrides, Request
     from reprbench.store import Store
@@ -66,7 +67,7 @@ def command(**given: Any) -> int:
         _show_plan(work)
         return 0
     store.check_writable()
-    return _carry_out(work, store, Folders(data, CACHE.resolve()), limits)
+    return _carry_out(work, store, Folders(data, CACHE.resolve(), given["plugins"]), limits)
 
 
 def make_plan(given: dict[str, Any], store: Store, data_dirs: list[Path]) -> list[Planned]:
@@ -80,7 +81,7 @@ def make_plan(given: dict[str, Any], store: Store, data_dirs: list[Path]) -> lis
     request = apply(benchmark, overrides)
     # Cheap mistakes first: reading data can take a while.
     find_entries([row.method for row in request.benchmark.methods], registry)
-    specs = make_specs(request, registry, _load(request, data_dirs))
+    specs = make_specs(request, registry, _load(request, registry, data_dirs))
     trials, problems = store.read()
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
@@ -124,11 +125,12 @@ def _only(calls: tuple[Call, ...], option: str) -> Call | None:
     return calls[0] if calls else None
 
 
-def _load(request: Request, data_dirs: list[Path]) -> Dataset:
+def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Dataset:
     from reprbench.data.catalog import load_dataset
 
     call = request.benchmark.dataset
-    dataset = load_dataset(call.name, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
+    entry = registry.find("dataset", call.name)
+    dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
     return dataset.limited(request.benchmark.limit)
 
 

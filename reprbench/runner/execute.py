@@ -48,18 +48,22 @@ def execute(job: Job, folder: Path, report: Reporter) -> Result:
 def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     from reprbench.data.catalog import load_dataset
     from reprbench.protocols.base import make_protocols
-    from reprbench.registry import Entry
+    from reprbench.registry import Entry, discover
     from reprbench.run import write_history
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
 
+    registry = discover(job.plugins)
     dataset = load_dataset(
-        job.dataset.name, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
+        registry.find("dataset", job.dataset.name),
+        job.dataset.parameters,
+        data_dirs=job.data_dirs,
+        cache_dir=job.cache,
     ).limited(job.limit)
     if dataset.digest != job.data_digest:
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
     cls = Entry(**job.entry).load()
-    protocols = make_protocols(job.protocols)
+    protocols = make_protocols(job.protocols, registry)
     fits = Fits(job, cls, dataset, report, result.provenance)
     try:
         if not cls.supervised:

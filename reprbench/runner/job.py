@@ -15,7 +15,7 @@ from reprbench.trial import Cost, Evaluation, Status
 class Job(BaseModel):
     """The content of ``job.json``: one trial to execute."""
 
-    entry: dict[str, str]
+    entry: dict[str, Any]
     parameters: dict[str, Any]
     dataset: Call
     limit: int | None
@@ -26,6 +26,7 @@ class Job(BaseModel):
     seed: int
     hash: str
     protocols: list[Call]
+    plugins: list[Path] = []
     device: str
     threads: int
 

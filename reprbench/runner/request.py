@@ -114,7 +114,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     specs = [
         spec
         for row, question, description in zip(benchmark.methods, questions, descriptions, strict=True)
-        for spec in _row_specs(request, row, question, description, record, dataset.notes)
+        for spec in _row_specs(request, row, question, description, record, dataset.notes, registry)
     ]
     # Two ways to write the same method are one trial, under the name that came first.
     unique: dict[str, TrialSpec] = {}
@@ -124,7 +124,13 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
 
 
 def _row_specs(
-    request: Request, row: Row, question: Question, description: Description, data: DataRecord, notes: Sequence[str]
+    request: Request,
+    row: Row,
+    question: Question,
+    description: Description,
+    data: DataRecord,
+    notes: Sequence[str],
+    registry: Registry,
 ) -> list[TrialSpec]:
     """Return the trials of one row: one for each seed."""
     benchmark, entry = request.benchmark, question.entry
@@ -143,7 +149,7 @@ def _row_specs(
     )
     own = [f"protocol of its own: {', '.join(map(str, row.protocols))}"] if row.protocols else []
     own += [f"budget of its own: {row.budget}"] if row.budget else []
-    protocols = tuple(make_protocols(row.protocols or benchmark.protocols))
+    protocols = tuple(make_protocols(row.protocols or benchmark.protocols, registry))
     return [
         TrialSpec(
             benchmark=benchmark.name,
@@ -168,7 +174,7 @@ def find_entries(methods: Sequence[Call], registry: Registry) -> list[Entry]:
     entries, wrong = [], []
     for call in methods:
         try:
-            entries.append(registry.find(call.name))
+            entries.append(registry.find("method", call.name))
         except UserError as error:
             wrong.append(str(error))
     if wrong:

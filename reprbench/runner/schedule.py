@@ -51,6 +51,8 @@ class Folders:
 
     data: Sequence[Path]
     cache: Path
+    plugins: Sequence[Path] = ()
+    """Plugin files, besides those in the folders of the working directory."""
 
 
 class Listener(Protocol):
@@ -170,6 +172,7 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         seed=spec.seed,
         hash=spec.hash,
         protocols=[Call(name=p.name, parameters=p.model_dump(mode="json")) for p in planned.missing],
+        plugins=list(folders.plugins),
         device=limits.device,
         threads=limits.threads_each,
     )
