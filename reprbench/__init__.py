@@ -9,7 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.data.locate import DataRequest
+    from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
+    from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import (
         Decodes,
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
         Reconstructs,
         Resumes,
         SupervisedLearner,
-        register,
     )
+    from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
     from reprbench.training import TorchLearner, TorchSupervisedLearner, train
@@ -29,9 +32,13 @@ __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
+    "DataRequest": "reprbench.data.locate",
     "Decodes": "reprbench.learner",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
+    "File": "reprbench.file_parameter",
+    "ImageArrays": "reprbench.data.returned",
+    "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
@@ -44,7 +51,9 @@ EXPORTS = {
     "TorchLearner": "reprbench.training",
     "TorchSupervisedLearner": "reprbench.training",
     "UserError": "reprbench.errors",
-    "register": "reprbench.learner",
+    "register": "reprbench.registry",
+    "register_dataset": "reprbench.registry",
+    "register_protocol": "reprbench.registry",
     "train": "reprbench.training",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
@@ -52,9 +61,13 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "DataRequest",
     "Decodes",
     "Diverged",
     "FeatureMaps",
+    "File",
+    "ImageArrays",
+    "ImageFolder",
     "ImageShape",
     "Images",
     "Indices",
@@ -69,6 +82,8 @@ __all__ = [
     "UserError",
     "__version__",
     "register",
+    "register_dataset",
+    "register_protocol",
     "train",
 ]
 

@@ -8,9 +8,11 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, create_model
+
+from reprbench.file_parameter import names_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,27 +26,13 @@ FeatureMaps = Mapping[str, "Tensor"]
 ImageShape = tuple[int, int, int]
 """(channels, height, width) of one image."""
 
-Class = TypeVar("Class", bound="type[Learner]")
-
-
-def register(name: str) -> typing.Callable[[Class], Class]:
-    """Give a learner class the name under which users ask for it.
-
-    The name must be a literal: the registry reads it from the file without running the file.
-    """
-
-    def decorate(cls: Class) -> Class:
-        cls.method_name = name
-        return cls
-
-    return decorate
-
 
 class Learner(ABC):
     """Fitted on unlabeled images; encodes images into feature maps.
 
     Parameters of the method are the annotated public class attributes that have a default, on the class and its bases.
-    They are validated by pydantic when the learner is made. Annotated names without a default declare state.
+    They are validated by pydantic when the learner is made. Annotated names without a default declare state, except for
+    a `File`, which must then be given.
 
     What `fit` leaves in public attributes is the state: tensors, arrays and networks. It is saved as safetensors and
     loaded into a fresh learner before any evaluation. Attributes that start with an underscore are not saved.
@@ -145,23 +133,34 @@ def parameters_model(cls: type[Learner]) -> type[BaseModel]:
     """Return the pydantic model of the parameters of a learner class; unknown parameters are errors."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        hints = _hints(base)
-        fields.update((name, (hint, base.__dict__[name])) for name, hint in hints.items())
+        fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
+    return create_model(cls.__name__, __config__=config, **fields)
 
 
 def _hints(base: type) -> dict[str, Any]:
-    """Return the evaluated annotations of one class's own public attributes that have a default and are no ClassVar."""
-    annotations = {
-        name: annotation
-        for name, annotation in inspect.get_annotations(base).items()
-        if name in vars(base) and not name.startswith("_") and "ClassVar" not in str(annotation)
-    }
-    holder = types.SimpleNamespace(__annotations__=annotations)
-    module = sys.modules.get(base.__module__)
-    return typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
+    """Return the evaluated annotations of the parameters that one class declares itself: public and no ClassVar.
+
+    They have a default, or name files: what is declared without one is state, which is never a path.
+    """
+    found: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(base).items():
+        if name.startswith("_") or "ClassVar" in str(annotation):
+            continue
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        module = sys.modules.get(base.__module__)
+        try:
+            hints = typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
+        except (NameError, AttributeError, TypeError):  # perhaps a type that is imported for type checkers alone
+            if name in vars(base):
+                raise
+            continue
+        if name in vars(base) or names_files(hints[name]):
+            found |= hints
+    return found
 
 
 def make(cls: type[Learner], parameters: Mapping[str, Any], shape: ImageShape) -> Learner:

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 from pydantic import Field, PositiveInt, ValidationError
 
-from reprbench.learner import Learner, SupervisedLearner, parameters_model, register
+from reprbench import register
+from reprbench.learner import Learner, SupervisedLearner, parameters_model
 
 
 @register("mine")

@@ -108,7 +108,7 @@ def answer(question: Question) -> Description:
     model = _model(cls, question.entry)
     found.types = {name: type_text(info) for name, info in model.model_fields.items()}
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
-    found.code = msgspec.convert(code_identity(cls, question.entry.file()), Code)
+    found.code = msgspec.convert(code_identity(cls, question.entry.file(), question.entry.root()), Code)
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}

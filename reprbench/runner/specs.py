@@ -12,7 +12,7 @@ import msgspec
 from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError, did_you_mean
-from reprbench.registry import EntryKind, Registry
+from reprbench.registry import Kind, Registry
 from reprbench.runner.describe import Description, Question, describe
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
 from reprbench.runner.request import Request, settings_for
@@ -166,7 +166,7 @@ def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequen
 
 def find_entries(benchmark: Benchmark, registry: Registry) -> None:
     """Raise one `UserError` that names all unknown methods, protocols and datasets of a benchmark."""
-    asked: list[tuple[EntryKind, str]] = [("dataset", benchmark.dataset.name)]
+    asked: list[tuple[Kind, str]] = [("dataset", benchmark.dataset.name)]
     asked += [("method", row.method.name) for row in benchmark.methods]
     asked += [("protocol", call.name) for call in _protocol_calls(benchmark)]
     wrong = []

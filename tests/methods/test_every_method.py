@@ -77,7 +77,7 @@ def test_an_image_is_encoded_alike_in_any_company(cls):
 
 
 def test_every_installed_method_is_among_these():
-    installed = {name for name, entry in discover(folder=Path("none")).entries.items() if entry.kind == "entry point"}
+    installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
     assert installed == {cls.method_name for cls in METHODS}
 
 
