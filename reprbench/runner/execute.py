@@ -98,6 +98,9 @@ def _prepare_torch(job: Job) -> str:
     # Determinism where the device offers it; what it does not offer is a warning of torch's, not an error.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    # float32 means all its digits; bfloat16 is asked for by name.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if job.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(torch.device(job.device))
