@@ -9,18 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.errors import Diverged, UserError
     from reprbench.images import Images, Indices, Labels
-    from reprbench.learner import (
-        Decodes,
-        FeatureMaps,
-        ImageShape,
-        Learner,
-        Reconstructs,
-        Resumes,
-        SupervisedLearner,
-        register,
-    )
+    from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner, register
     from reprbench.run import Run
     from reprbench.spec import Budget
     from reprbench.training import TorchLearner, TorchSupervisedLearner, train
@@ -29,16 +21,17 @@ __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
-    "Decodes": "reprbench.learner",
+    "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
+    "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
-    "Reconstructs": "reprbench.learner",
-    "Resumes": "reprbench.learner",
+    "Reconstructs": "reprbench.capabilities",
+    "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.training",
@@ -58,6 +51,7 @@ __all__ = [
     "ImageShape",
     "Images",
     "Indices",
+    "Kind",
     "Labels",
     "Learner",
     "Reconstructs",

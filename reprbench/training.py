@@ -13,9 +13,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from reprbench.capabilities import Reconstructs, Resumes
 from reprbench.errors import Diverged
 from reprbench.images import Images, Indices, Labels
-from reprbench.learner import Learner, Reconstructs, Resumes, SupervisedLearner
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.run import Run
 from reprbench.state import evaluating
 

@@ -83,9 +83,10 @@ def answer(question: Question) -> Description:
             problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
         )
     from reprbench import learner
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
 
     model = learner.parameters_model(cls)
-    capabilities = [c for c in (learner.Reconstructs, learner.Decodes, learner.Resumes) if issubclass(cls, c)]
+    capabilities = [c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c)]
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     wrong: list[str] = []
     parameters: dict[str, Any] = {}
@@ -101,8 +102,8 @@ def answer(question: Question) -> Description:
         parameters=parameters,
         types={name: type_text(info) for name, info in model.model_fields.items()},
         summary=next(iter((cls.__doc__ or "").strip().splitlines()), ""),
-        supervised=cls.supervised,
-        control=cls.control,
+        supervised=cls.kind == "supervised",
+        control=cls.kind == "control",
         capabilities=[c.__name__ for c in capabilities],
     )
 

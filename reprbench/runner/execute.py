@@ -62,7 +62,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     protocols = make_protocols(job.protocols)
     fits = Fits(job, cls, dataset, report, result.provenance)
     try:
-        if not cls.supervised:
+        if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
         for protocol in protocols:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data import load_dataset
 from reprbench.errors import Diverged, UserError
 from reprbench.features import View
-from reprbench.learner import Learner, Reconstructs, SupervisedLearner
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
 from reprbench.registry import Entry
 from reprbench.runner.evaluate import Evaluator
