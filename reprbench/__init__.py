@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner, register
     from reprbench.run import Run
     from reprbench.spec import Budget
-    from reprbench.training import TorchLearner, TorchSupervisedLearner, train
+    from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
+    from reprbench.training import train
 
 __version__ = "0.1.0"
 
@@ -34,8 +35,8 @@ EXPORTS = {
     "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
-    "TorchLearner": "reprbench.training",
-    "TorchSupervisedLearner": "reprbench.training",
+    "TorchLearner": "reprbench.torch_learner",
+    "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
     "register": "reprbench.learner",
     "train": "reprbench.training",
