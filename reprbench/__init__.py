@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.api import encode
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.errors import Diverged, UserError
+    from reprbench.features import View
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner, register
     from reprbench.run import Run
@@ -38,6 +40,8 @@ EXPORTS = {
     "TorchLearner": "reprbench.torch_learner",
     "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
+    "View": "reprbench.features",
+    "encode": "reprbench.api",
     "register": "reprbench.learner",
     "train": "reprbench.training",
 }
@@ -62,7 +66,9 @@ __all__ = [
     "TorchLearner",
     "TorchSupervisedLearner",
     "UserError",
+    "View",
     "__version__",
+    "encode",
     "register",
     "train",
 ]
