@@ -9,31 +9,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.api import encode
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
+    from reprbench.features import View
     from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
-    from reprbench.learner import (
-        Decodes,
-        FeatureMaps,
-        ImageShape,
-        Learner,
-        Reconstructs,
-        Resumes,
-        SupervisedLearner,
-    )
+    from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
     from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
-    from reprbench.training import TorchLearner, TorchSupervisedLearner, train
+    from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
+    from reprbench.training import train
 
 __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
     "DataRequest": "reprbench.data.locate",
-    "Decodes": "reprbench.learner",
+    "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
     "File": "reprbench.file_parameter",
@@ -42,15 +38,18 @@ EXPORTS = {
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
+    "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
-    "Reconstructs": "reprbench.learner",
-    "Resumes": "reprbench.learner",
+    "Reconstructs": "reprbench.capabilities",
+    "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
-    "TorchLearner": "reprbench.training",
-    "TorchSupervisedLearner": "reprbench.training",
+    "TorchLearner": "reprbench.torch_learner",
+    "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
+    "View": "reprbench.features",
+    "encode": "reprbench.api",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
@@ -71,6 +70,7 @@ __all__ = [
     "ImageShape",
     "Images",
     "Indices",
+    "Kind",
     "Labels",
     "Learner",
     "Reconstructs",
@@ -80,7 +80,9 @@ __all__ = [
     "TorchLearner",
     "TorchSupervisedLearner",
     "UserError",
+    "View",
     "__version__",
+    "encode",
     "register",
     "register_dataset",
     "register_protocol",

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from reprbench.learner import Learner
     from reprbench.protocols.base import Protocol
 
-Kind = Literal["method", "protocol", "dataset"]
+EntryKind = Literal["method", "protocol", "dataset"]
 Way = Literal["entry point", "file"]
 
-_DECORATORS: dict[str, Kind] = {
+_DECORATORS: dict[str, EntryKind] = {
     "register": "method",
     "register_protocol": "protocol",
     "register_dataset": "dataset",
 }
-_MARKS: dict[Kind, str] = {"method": "method_name", "protocol": "name", "dataset": "dataset_name"}
+_MARKS: dict[EntryKind, str] = {"method": "method_name", "protocol": "name", "dataset": "dataset_name"}
 """The attributes in which the decorators leave the names."""
 
 _EXPECTED = '@register("name"), @register_protocol("name") or @register_dataset("name")'
@@ -41,7 +41,28 @@ DatasetFunction = TypeVar("DatasetFunction", bound=Callable[..., Any])
 def register(name: str) -> Callable[[LearnerClass], LearnerClass]:
     """Give a learner class the name under which users ask for it.
 
-    The name must be a literal: the registry reads it from the file without running the file.
+    Parameters
+    ----------
+    name : a literal, as the registry reads it from the file without running the file.
+
+    Returns
+    -------
+    The decorator, which sets `method_name` and returns the class itself.
+
+    Examples
+    --------
+    >>> from reprbench import Learner, register
+    >>> @register("raw")
+    ... class Raw(Learner):
+    ...     kind = "control"
+    ...
+    ...     def fit(self, images, run):
+    ...         pass
+    ...
+    ...     def encode(self, x):
+    ...         return {"pixels": x.flatten(1)}
+    >>> Raw.method_name
+    'raw'
     """
     return _mark("method", name)
 
@@ -70,7 +91,7 @@ def register_dataset(name: str) -> Callable[[DatasetFunction], DatasetFunction]:
     return _mark("dataset", name)
 
 
-def _mark(kind: Kind, name: str) -> Callable[[Any], Any]:
+def _mark(kind: EntryKind, name: str) -> Callable[[Any], Any]:
     def decorate(item: Any) -> Any:
         setattr(item, _MARKS[kind], name)
         return item
@@ -88,7 +109,7 @@ class Entry:
     name: str
     way: Way
     target: str
-    kind: Kind = "method"
+    kind: EntryKind = "method"
 
     @property
     def origin(self) -> str:
@@ -173,7 +194,7 @@ class Registry:
     problems: Mapping[str, str] = field(default_factory=dict)
     """Plugin files that offer nothing, and why."""
 
-    def find(self, kind: Kind, name: str) -> Entry:
+    def find(self, kind: EntryKind, name: str) -> Entry:
         """Return the entry called `name`; raise a `UserError` that suggests the nearest otherwise."""
         known = {"method": self.methods, "protocol": self.protocols, "dataset": self.datasets}[kind]
         if name not in known:
@@ -205,7 +226,7 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
     in_folders = [] if folder is None else _files_in(folder)
     files = list(dict.fromkeys(path.resolve() for path in [*plugins, *in_folders]))
     problems: dict[str, str] = {}
-    found: dict[Kind, dict[str, Entry]] = {kind: {} for kind in _MARKS}
+    found: dict[EntryKind, dict[str, Entry]] = {kind: {} for kind in _MARKS}
     for entry in [*_installed(), *_scan(files, {path.resolve() for path in plugins}, problems)]:
         check_name(entry.name, f"the {entry.kind} of {entry.origin}")
         other = found[entry.kind].setdefault(entry.name, entry)
@@ -251,12 +272,12 @@ def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> 
         yield from (Entry(name, "file", str(path), kind) for kind, name in found)
 
 
-def registered(source: str) -> list[tuple[Kind, str]]:
+def registered(source: str) -> list[tuple[EntryKind, str]]:
     """Return the kinds and names that a Python source registers, read from the syntax tree alone."""
     return [(kind, name) for _, kind, name in _definitions(ast.parse(source)) if kind is not None]
 
 
-def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, Kind | None, str]]:
+def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, EntryKind | None, str]]:
     """Yield all classes and functions, each with what it is registered as; the kind is None for the others."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -266,7 +287,7 @@ def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef
                 yield node, None, ""
 
 
-def _registration(decorator: ast.expr) -> tuple[Kind, str] | None:
+def _registration(decorator: ast.expr) -> tuple[EntryKind, str] | None:
     match decorator:
         case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]):
             return (_DECORATORS[called], name) if called in _DECORATORS else None

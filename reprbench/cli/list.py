@@ -56,7 +56,7 @@ def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
 
 
 def _kind(description: Any) -> str:
-    return "supervised" if description.supervised else "control" if description.control else "unsupervised"
+    return str(description.kind)
 
 
 @command.command()

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reprbench.data.dataset import Dataset, Labels, assemble
+from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.folder import load_folder
 from reprbench.data.locate import DataRequest
 from reprbench.errors import UserError
-from reprbench.images import Images, Indices
+from reprbench.images import Images, Indices, Labels
 
 _BLOCK = 4096
 """Images that are digested at a time: a memory-mapped array is never read as a whole."""

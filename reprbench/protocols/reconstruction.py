@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError, did_you_mean
-from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol, Subject
 from reprbench.state import evaluating
 

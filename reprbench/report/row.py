@@ -10,11 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
+from reprbench.learner import Kind
 from reprbench.report.best import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching, over_seeds, shared_folds
 from reprbench.report.statistics import Summary, summarize, summarize_seeds
 from reprbench.report.verdict import Verdict, judge
-from reprbench.trial import Better, Code, Evaluation, Headline, Kind, ProtocolRecord, RowKey, Status, Trial
+from reprbench.trial import Better, Code, Evaluation, Headline, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
 

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from reprbench.report.formats.all import FORMATS
 from scipy import stats
 from trials import evaluation, trial
 
 from reprbench.benchmark import find_benchmark
-from reprbench.report.formats.all import FORMATS
 from reprbench.report.table import make_tables
 from reprbench.trial import DataRecord
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reprbench.report.formats.all import FORMATS
 from trials import evaluation, trial
 
 from reprbench.compare.judge import CompareSettings, compare_rows
 from reprbench.compare.match import match, read_rows
 from reprbench.compare.text import as_terminal
-from reprbench.report.formats.all import FORMATS
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
 from reprbench.trial import read_trial, to_json

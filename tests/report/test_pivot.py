@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from reprbench.report.formats.all import FORMATS
 from trials import evaluation, trial
 
 from reprbench.errors import UserError
-from reprbench.report.formats.all import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
 from reprbench.trial import Measurement

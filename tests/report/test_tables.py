@@ -7,10 +7,10 @@ import statistics
 
 import pytest
 from msgspec.structs import replace
+from reprbench.report.formats.all import FORMATS, count_text, seconds_text
 from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
-from reprbench.report.formats.all import FORMATS, count_text, seconds_text
 from reprbench.report.table import make_tables
 from reprbench.trial import Cost
 
