@@ -114,7 +114,7 @@ def _row_specs(
             precision=request.precision,
             seed=seed,
             protocols=chosen,
-            packages=tuple(dict.fromkeys(name for one in (found, *chosen) for name in one.packages)),
+            packages=tuple(dict.fromkeys([*found.packages, *(name for one in chosen for name in one.packages)])),
             reference=row.reference,
             deviations=(*request.deviations, *_own_deviations(row, applied, notes)),
             problem=found.problem,
