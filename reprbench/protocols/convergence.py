@@ -42,7 +42,7 @@ class Convergence(Protocol):
     """
 
     name = "convergence"
-    version = 1
+    version = 2
     headlines = (SHARE,)
     needs = (Reconstructs,)
 

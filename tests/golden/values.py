@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from ratchet import Entry, Values, rounded
+from ratchet import Entry as GoldenEntry
+from ratchet import Values, rounded
 from settings import ACCURACIES, METHODS, PROTOCOLS, variants
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -25,6 +26,7 @@ from reprbench import Budget, Decodes, Images, Learner, Reconstructs, UserError,
 from reprbench.data.catalog import load_dataset
 from reprbench.features import Pooling, View, extract
 from reprbench.protocols.base import Measurement, Snapshots, Subject
+from reprbench.registry import Entry
 from reprbench.runner.fitting import Fits
 from reprbench.runner.job import Job
 from reprbench.spec import Call
@@ -44,7 +46,7 @@ def names() -> list[str]:
     return [*(f"method {name}" for name in methods), "pooling", *(f"protocol {name}" for name in protocols)]
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> GoldenEntry:
     """Compute the entry called `name`."""
     kind, _, registered = name.partition(" ")
     with _as_recorded():
@@ -53,7 +55,7 @@ def entry(name: str) -> Entry:
         else:
             found = _registered(f"{kind}s")[registered].load()
             values = method_values(found) if kind == "method" else protocol_values(found)
-    return Entry(getattr(found, "version", 1), getattr(source, "NUMERICS", 1), machine(), values)
+    return GoldenEntry(getattr(found, "version", 1), source.NUMERICS, machine(), values)
 
 
 def machine() -> dict[str, str]:
@@ -148,17 +150,20 @@ def fitted(cls: type[Learner], parameters: dict[str, Any], dataset: Any) -> Iter
     """Give the fits that the harness would make: each is saved, and loaded into a fresh learner."""
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
-            entry={},
+            entry=Entry(cls.method_name, "entry point", ""),
             parameters=parameters,
             dataset=Call(name=dataset.name),
+            dataset_entry=Entry(dataset.name, "entry point", "", "dataset"),
             limit=None,
             data_digest=dataset.digest,
             data_dirs=[],
             cache=Path(folder),
             budget=BUDGET,
+            precision="float32",
             seed=SEED,
             hash="golden",
             protocols=[],
+            packages=[],
             device="cpu",
             threads=1,
         )
@@ -167,7 +172,7 @@ def fitted(cls: type[Learner], parameters: dict[str, Any], dataset: Any) -> Iter
 
 def fit_values(cls: type[Learner], fits: Fits, dataset: Any, full: bool) -> Values:
     """Return the end of the history, features and reconstructions; and if `full`, snapshots and accuracies too."""
-    subject = _subject(dataset, fits.learner, fits.snapshots, cls.supervised)
+    subject = _subject(dataset, fits.learner, fits.snapshots, cls.kind == "supervised")
     learner = subject.learner(subject.trained)
     values = _history(fits.history())
     last, every = map(np.concatenate, zip(*extract(learner, dataset.test, [View(), View(layers="all")]), strict=True))
