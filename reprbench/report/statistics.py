@@ -1,4 +1,4 @@
-"""The statistics of reports: numbers in, numbers out; every formula carries its source.
+"""The statistics of reports: numbers in, numbers out; every formula carries its source. Ranks: see `rank_tests`.
 
 What the folds are decides what may be concluded from them. A fold is a random part of one training split, and all folds
 share one test split. So everything here speaks about *other labeled images from where these came from, on this test
@@ -123,7 +123,7 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     values : of shape (seeds, folds).
     ratio : of the folds, see the module.
     """
-    table = _table(values)
+    table = as_table(values)
     if len(table) == 1:
         return summarize(table[0], ratio)
     by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
@@ -143,7 +143,7 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
 
 def variance_components(values_by_seed: ArrayLike) -> Components:
     """Split the variance of values of shape (seeds, folds) into folds, seeds and the rest."""
-    table = _table(values_by_seed)
+    table = as_table(values_by_seed)
     by_fold, by_seed = table.mean(axis=0, keepdims=True), table.mean(axis=1, keepdims=True)
     residual = table - by_fold - by_seed + table.mean()
     return Components(float(by_fold.std()), float(by_seed.std()), float(np.sqrt(np.mean(residual**2))))
@@ -227,48 +227,6 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def average_ranks(scores: ArrayLike, higher_is_better: bool = True) -> Floats:
-    """Return the mean rank of each method, 1 the best; equal scores share their mean rank (Demšar, section 3.2).
-
-    Parameters
-    ----------
-    scores : of shape (datasets, methods).
-    higher_is_better : whether the highest score gets rank 1.
-    """
-    table = _table(scores)
-    ordered = -table if higher_is_better else table
-    below = (ordered[:, None, :] < ordered[:, :, None]).sum(axis=2)
-    equal = (ordered[:, None, :] == ordered[:, :, None]).sum(axis=2)
-    ranks: Floats = below + (equal + 1) / 2
-    return np.asarray(ranks.mean(axis=0), dtype=np.float64)
-
-
-def friedman(scores: ArrayLike) -> TestResult:
-    """Test whether methods differ over datasets, `scores` of shape (datasets, methods), at least three methods."""
-    from scipy import stats
-
-    table = _table(scores)
-    if table.shape[1] < 3:
-        raise ValueError("Friedman's test compares three methods or more; use wilcoxon for two")
-    if np.all(table == table[:, :1]):
-        return TestResult(0.0, 1.0)
-    found: Any = stats.friedmanchisquare(*table.T)
-    return TestResult(float(found.statistic), float(found.pvalue))
-
-
-def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
-    """Return how far apart two average ranks must be to differ, for `k` methods on `n` datasets (Nemenyi's test).
-
-    q √(k(k + 1)/6n), q being the quantile of the studentized range over √2 (Demšar, section 3.2.2 and table 5).
-    """
-    from scipy import stats
-
-    if k < 2 or n < 1:
-        raise ValueError(f"{k} methods on {n} datasets; expected at least two methods and one dataset")
-    q = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2)
-    return q * math.sqrt(k * (k + 1) / (6 * n))
-
-
 # In a store of ten thousand rows of ten values, plain floats take a tenth of the time of small arrays.
 def _mean(numbers: list[float]) -> float:
     return math.fsum(numbers) / len(numbers)
@@ -279,7 +237,8 @@ def _squares(numbers: list[float], mean: float) -> float:
     return math.fsum([(number - mean) ** 2 for number in numbers])
 
 
-def _table(values: ArrayLike) -> Floats:
+def as_table(values: ArrayLike) -> Floats:
+    """Return values as an array with rows and columns; raise a `ValueError` if that is not what they are."""
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"expected a table with rows and columns, not an array of shape {table.shape}")
