@@ -11,7 +11,7 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Cell, Grid, method_name
 from reprbench.report.measured import by_fold, find_evaluation, fold_ratio, matching
 from reprbench.report.row import of_several_seeds
-from reprbench.report.statistics import Summary, summarize
+from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.spec import parse_value
@@ -110,7 +110,8 @@ def _pivot(question: Question, table: Table, found: Sequence[tuple[Any, Trial, l
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            cells.append(summarize(list(values.values()), fold_ratio(trial.dataset)) if values else None)
+            bounds = bounds_of(measurements[0].unit)
+            cells.append(summarize(list(values.values()), fold_ratio(trial.dataset), bounds) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row.label, method_name(row, several), row.seed, tuple(cells), reason))
     first = measurements[0]

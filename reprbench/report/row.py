@@ -10,7 +10,7 @@ import msgspec
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.report.best import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
-from reprbench.report.statistics import Summary, summarize, summarize_seeds
+from reprbench.report.statistics import Summary, bounds_of, summarize, summarize_seeds
 from reprbench.report.verdict import Verdict, deviations_of, judge
 from reprbench.trial import Evaluation, Trial
 
@@ -84,12 +84,12 @@ def make_row(source: Source, groups: Mapping[str, str], notes: Sequence[str] = (
     trial, evaluation = source.trial, source.evaluation
     found = matching(evaluation, evaluation.headline, evaluation.headline_at) if evaluation else []
     values, ratio = by_fold(found), fold_ratio(trial.dataset)
-    summary = summarize(list(values.values()), ratio) if values else None
+    unit = found[0].unit if found else ""
+    summary = summarize(list(values.values()), ratio, bounds_of(unit)) if values else None
     status, reason = trial.status, trial.reason
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
     reference = trial.reference if source.is_first else None
-    unit = found[0].unit if found else ""
     why = f"{status}: {reason}" if status != "done" else ""
     deviations = deviations_of(trial.deviations)
     low, high = _interval(summary)
@@ -147,7 +147,8 @@ def _merged(rows: Sequence[Row], source: Source) -> Row:
         return rows[0]
     folds = sorted(shared, key=str)
     ratio = fold_ratio(source.trial.dataset)
-    summary = summarize_seeds([[row.by_fold[fold] for fold in folds] for row in rows], ratio)
+    bounds = bounds_of(rows[0].unit)
+    summary = summarize_seeds([[row.by_fold[fold] for fold in folds] for row in rows], ratio, bounds)
     reference = source.trial.reference if source.is_first else None
     deviations = deviations_of(source.trial.deviations)
     low, high = _interval(summary)

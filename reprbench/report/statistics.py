@@ -10,6 +10,9 @@ fold's images contribute) that share ρ is the correlation of their values. The 
 the correction of Nadeau and Bengio, whose ρ is n_test/(n_train + n_test) because it is the test sets that overlap by
 chance in their resampling; their ρ/(1 − ρ) is n_test/n_train. The term ρ/(1 − ρ) is called `ratio` throughout.
 
+Intervals are cut off at the bounds of the metric. The true mean lies between these, so that the cut interval contains
+it exactly as often as the whole one. docs/statistics.md compares this with other intervals.
+
 C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
 R. Bouckaert, E. Frank, "Evaluating the replicability of significance tests", PAKDD (2004).
 J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006).
@@ -27,6 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+Bounds = tuple[float, float]
+"""The lowest and the highest value that a metric can have."""
+
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+
 LEVEL = 0.95
 """Of the intervals."""
 
@@ -40,18 +48,22 @@ class Summary:
     mean : over the folds.
     std : standard deviation over the folds, ddof = 0, as papers on STL-10 print it; None for a single value.
     n : the number of folds.
-    half_width : the 95 % interval of the mean is mean ± half_width; None for a single value.
+    half_width : half of Student's 95 % interval of the mean, mean ± half_width; None for a single value.
+    bounds : the range of the metric.
     """
 
     mean: float
     std: float | None
     n: int
     half_width: float | None
+    bounds: Bounds = UNBOUNDED
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean: low and high."""
-        return None if self.half_width is None else (self.mean - self.half_width, self.mean + self.half_width)
+    def interval(self) -> Bounds | None:
+        """The 95 % interval of the mean, low and high: Student's, cut off at the bounds of the metric."""
+        if self.half_width is None:
+            return None
+        return max(self.mean - self.half_width, self.bounds[0]), min(self.mean + self.half_width, self.bounds[1])
 
 
 @dataclass(frozen=True)
@@ -87,20 +99,26 @@ def overlap_ratio(fold_size: float, train_size: float) -> float:
     return math.inf if fold_size == train_size else fold_size / (train_size - fold_size)
 
 
-def summarize(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def bounds_of(unit: str) -> Bounds:
+    """Return the range of a metric by its unit: 0 to 100 for "%"; other units do not bound a metric."""
+    return (0.0, 100.0) if unit == "%" else UNBOUNDED
+
+
+def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
     """Return mean, spread and 95 % interval of one seed's fold values.
 
-    The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio); with ``ratio=0`` (folds
-    that do not overlap) it is the plain one.
+    The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio), cut off at the bounds;
+    with ``ratio=0`` (folds that do not overlap) it is the plain one. Equal values have an interval of no width.
+    Bounds are ignored if a value lies outside: not every percentage that a plugin measures is a share of something.
     """
     numbers: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
     if not numbers:
         raise ValueError("no values to summarize")
-    n, mean = len(numbers), _mean(numbers)
+    n, mean, bounds = len(numbers), _mean(numbers), _kept(bounds, min(numbers), max(numbers))
     if n == 1:
-        return Summary(mean, None, 1, None)
+        return Summary(mean, None, 1, None, bounds)
     std = math.sqrt(_squares(numbers, mean) / n)
-    return Summary(mean, std, n, half_width(std, n, ratio))
+    return Summary(mean, std, n, half_width(std, n, ratio), bounds)
 
 
 def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
@@ -111,7 +129,7 @@ def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
     return _t_quantile(n - 1) * math.sqrt(variance)
 
 
-def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
     """Return mean, spread over folds, and the interval of the mean over seeds and folds.
 
     Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
@@ -121,11 +139,11 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     Parameters
     ----------
     values : of shape (seeds, folds).
-    ratio : of the folds, see the module.
+    ratio, bounds : as in `summarize`.
     """
     table = as_table(values)
     if len(table) == 1:
-        return summarize(table[0], ratio)
+        return summarize(table[0], ratio, bounds)
     by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
     parts = [(float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1)]
     if len(by_fold) > 1:
@@ -138,7 +156,7 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     elif total:
         freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
         half = _t_quantile(freedom) * math.sqrt(total)
-    return Summary(float(table.mean()), std, table.size, half)
+    return Summary(float(table.mean()), std, table.size, half, _kept(bounds, float(table.min()), float(table.max())))
 
 
 def variance_components(values_by_seed: ArrayLike) -> Components:
@@ -235,6 +253,11 @@ def _mean(numbers: list[float]) -> float:
 def _squares(numbers: list[float], mean: float) -> float:
     """Return the sum of squared deviations."""
     return math.fsum([(number - mean) ** 2 for number in numbers])
+
+
+def _kept(bounds: Bounds, lowest: float, highest: float) -> Bounds:
+    """Return the bounds if all values lie between them."""
+    return bounds if bounds[0] <= lowest and highest <= bounds[1] else UNBOUNDED
 
 
 def as_table(values: ArrayLike) -> Floats:

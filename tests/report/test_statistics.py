@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -46,6 +48,58 @@ def test_a_single_value_has_no_spread_and_no_interval():
     assert (found.mean, found.std, found.n, found.half_width, found.interval) == (3.0, None, 1, None, None)
     with pytest.raises(ValueError, match="no values"):
         s.summarize([])
+
+
+PERCENTS = st.lists(st.floats(0, 100), min_size=2, max_size=10)
+RATIOS = st.floats(0, 10)
+
+
+@given(PERCENTS, RATIOS)
+@example([91.0, 94.8], 0.25)
+@example([100.0, 100.0, 100.0], 0.25)
+@example([0.0, 100.0], 0.25)
+@example([99.9] * 3, 0.25)
+def test_intervals_of_percents_are_students_cut_off_at_0_and_100(values, ratio):
+    found, students = s.summarize(values, ratio, s.bounds_of("%")), s.summarize(values, ratio)
+    low, high = found.interval
+    assert 0 <= low <= found.mean <= high <= 100
+    assert (found.mean, found.half_width) == (students.mean, students.half_width)
+    assert low == (students.interval[0] if students.interval[0] > 0 else 0)
+    assert high == (students.interval[1] if students.interval[1] < 100 else 100)
+
+
+@given(PERCENTS, st.floats(0, 1e-3), RATIOS)
+def test_the_interval_has_no_jump_where_students_reaches_a_bound(values, shift, ratio):
+    bounds = s.bounds_of("%")
+    near = [max(value - shift, 0) for value in values]
+    moves = zip(s.summarize(values, ratio, bounds).interval, s.summarize(near, ratio, bounds).interval, strict=True)
+    whole = zip(s.summarize(values, ratio).interval, s.summarize(near, ratio).interval, strict=True)
+    for (one, other), (free, other_free) in zip(moves, whole, strict=True):
+        assert abs(one - other) <= abs(free - other_free) + 1e-9
+
+
+def test_folds_that_all_reach_the_bound_have_an_interval_of_no_width():
+    assert s.summarize([100.0] * 10, 0.25, s.bounds_of("%")).interval == (100, 100)
+    assert s.summarize_seeds([[100.0] * 10] * 3, 0.25, s.bounds_of("%")).interval == (100, 100)
+
+
+@given(st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(st.floats(0, 100), min_size=n, max_size=n), min_size=1)))
+def test_intervals_over_seeds_stay_in_range_too(table):
+    found, students = s.summarize_seeds(table, 0.25, s.bounds_of("%")), s.summarize_seeds(table, 0.25)
+    low, high = found.interval
+    assert 0 <= low <= found.mean <= high <= 100
+    assert (low, high) == (max(students.interval[0], 0), min(students.interval[1], 100))
+
+
+@pytest.mark.parametrize("values", [[-5.0, 3.0, 8.0], [98.0, 103.0, 99.0]])
+def test_percents_that_are_no_shares_are_not_bounded(values):
+    assert s.summarize(values, 0.25, s.bounds_of("%")) == s.summarize(values, 0.25)
+    assert s.summarize_seeds([values, values], 0.25, s.bounds_of("%")) == s.summarize_seeds([values, values], 0.25)
+
+
+def test_only_percents_are_bounded():
+    assert s.bounds_of("%") == (0, 100)
+    assert s.bounds_of("dB") == s.bounds_of("") == (-math.inf, math.inf)
 
 
 def test_overlap_widens_the_interval_as_written_by_nadeau_and_bengio():
