@@ -79,7 +79,7 @@ class Robustness(SVMProtocol):
     """
 
     name = "robustness"
-    version = 1
+    version = 2
     headline = PROBE
 
     mask: Levels = (0.0, 0.2, 0.4, 0.6, 0.8)
