@@ -80,7 +80,7 @@ class Robustness(SVMProtocol):
     """
 
     name = "robustness"
-    version = 1
+    version = 2
     headlines = (PROBE,)
 
     mask: Levels = (0.0, 0.2, 0.4, 0.6, 0.8)

@@ -13,7 +13,7 @@ from reprbench.benchmark import Benchmark, Reference
 from reprbench.learner import Kind
 from reprbench.report.best import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching, over_seeds, shared_folds
-from reprbench.report.statistics import Summary, summarize, summarize_seeds
+from reprbench.report.statistics import Summary, bounds_of, summarize, summarize_seeds
 from reprbench.report.verdict import Verdict, judge
 from reprbench.trial import Better, Code, Evaluation, Headline, ProtocolRecord, RowKey, Status, Trial
 
@@ -180,7 +180,7 @@ def _result(source: Source, metric: str) -> HeadlineResult | None:
     if not found:
         return None
     values = by_fold(found)
-    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset))
+    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset), bounds_of(found[0].unit))
     return HeadlineResult(found[0].unit, found[0].better, values, summary)
 
 
@@ -236,7 +236,7 @@ def _over_seeds(results: Sequence[HeadlineResult | None], row: Row) -> HeadlineR
     if not folds:
         return None
     ratio = fold_ratio(row.sources[0].trial.dataset)
-    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio)
+    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio, bounds_of(known[0].unit))
     return replace(known[0], by_fold=over_seeds(seeds), summary=summary)
 
 
