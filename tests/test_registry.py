@@ -29,7 +29,7 @@ class Measures(Protocol):
     At length.
     """
     version = 1
-    headline = "nothing"
+    headlines = ("nothing",)
     def evaluate(self, subject, seed): return Outcome()
 '''
 

@@ -39,7 +39,7 @@ class Dark(Protocol):
     """The share of test images that are dark."""
 
     version = 1
-    headline = "dark"
+    headlines = ("dark",)
 
     def evaluate(self, subject, seed):
         from helper import SHARE

@@ -38,7 +38,7 @@ from reprbench.protocols.base import Outcome, Protocol
 @register_protocol("mine")
 class Mine(Protocol):
     version = 1
-    headline = "nothing"
+    headlines = ("nothing",)
     size: PositiveInt = 3
 
     def evaluate(self, subject, seed):
