@@ -54,7 +54,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
     from reprbench.runner.fitting import Fits
 
     dataset = load_dataset(
-        job.dataset.name, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
+        job.dataset_entry, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
     ).limited(job.limit)
     if dataset.digest != job.data_digest:
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
