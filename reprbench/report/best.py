@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from reprbench.report.measured import ByFold, shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
-from reprbench.trial import Better, RowKey
+from reprbench.trial import Better
 
 ALPHA = 0.05
 
@@ -40,7 +40,7 @@ class Comparison:
 
     Attributes
     ----------
-    best : the label of the method with the best mean.
+    best : the name of the method with the best mean.
     comparisons : their number, which Holm's correction is for.
     ratio : of the folds, see `reprbench.report.statistics`.
     test : which test it was.
@@ -52,15 +52,15 @@ class Comparison:
     test: Test
 
 
-Methods = Mapping[RowKey, ByFold]
-"""The values by fold of each method that competes: over its seeds the mean, on the folds that all of them have."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 def compare(
-    methods: Methods, better: Better, ratio: float, test: Test = "t"
-) -> tuple[dict[RowKey, Standing], Comparison | None]:
+    methods: Mapping[Key, ByFold], names: Mapping[Key, str], better: Better, ratio: float, test: Test = "t"
+) -> tuple[dict[Key, Standing], Comparison | None]:
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
+    `methods` holds the values by fold of each that competes: over its seeds the mean, on the folds that all have.
     The values of a method's seeds are averaged fold by fold, so the test does not speak about other seeds. Nothing is
     tested where there is no better and no worse, or where fewer than two methods compete, or where one shares fewer
     than two folds with the best: then nobody is called the best.
@@ -78,7 +78,7 @@ def compare(
     standings = {key: Standing("other" if p < ALPHA else "tie", p) for key, p in adjusted.items()}
     alone = all(p < ALPHA for p in adjusted.values())
     standings[best] = Standing("best" if alone else "tie")
-    return standings, Comparison(best.label, len(others), ratio, test)
+    return standings, Comparison(names[best], len(others), ratio, test)
 
 
 def _p_value(best: ByFold, other: ByFold, ratio: float, test: Test) -> float | None:

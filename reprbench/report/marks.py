@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reprbench.report.row import Source
+from reprbench.report.row import Source, own_headlines
 from reprbench.report.text import place_text
-from reprbench.trial import Code, Trial
+from reprbench.trial import Code, Headline, Trial
 
 
-def mark(sources: Sequence[Source]) -> tuple[list[list[str]], tuple[str, ...]]:
-    """Return notes on what sets each row apart, and what a reader must know of the rows together."""
+def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Return notes on what sets each row of a table apart, and what a reader must know of the rows together."""
     machines = [_machine(source.trial) for source in sources]
     codes = [source.code for source in sources]
-    places = [_at(source) for source in sources]
+    places = [_places(source, headlines) for source in sources]
     explanations = []
     notes: list[list[str]] = [[] for _ in sources]
     usual = _usual(machines)
@@ -46,10 +46,13 @@ def _machine(trial: Trial) -> str | None:
     return ", ".join(str(part) for part in parts if part) or None
 
 
-def _at(source: Source) -> str | None:
+def _places(source: Source, headlines: Sequence[Headline]) -> str | None:
+    """Return where the headlines were measured; one that is lacking does not count as measured elsewhere."""
     if source.evaluation is None or source.evaluation.missing:
         return None
-    return "; ".join(place_text(headline.at.items()) for headline in source.evaluation.headlines)
+    own = own_headlines(source.evaluation, headlines)
+    found = [place_text((mine or shared).at.items()) for mine, shared in zip(own, headlines, strict=True)]
+    return "; ".join(filter(None, found))
 
 
 def _usual(values: Sequence[Any]) -> Any:

@@ -12,8 +12,9 @@ from reprbench.benchmark import Benchmark
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
-from reprbench.report.row import Row, Source, make_row, merge_seeds, not_run, without_seed
+from reprbench.report.row import MethodKey, Row, Source, make_row, merge_seeds, method_key, not_run, told_apart
 from reprbench.report.statistics import variance_components
+from reprbench.report.text import place_text
 from reprbench.spec import Call
 from reprbench.trial import Better, Code, DataRecord, Headline, RowKey, Trial
 
@@ -85,6 +86,15 @@ class Table:
         return self.headlines[0].metric if self.headlines else ""
 
     @property
+    def headline_names(self) -> tuple[str, ...]:
+        """What the headlines are called: the metric, and where it was measured if it is a headline more than once."""
+        metrics = [headline.metric for headline in self.headlines]
+        return tuple(
+            f"{one.metric}, {place_text(one.at.items())}" if metrics.count(one.metric) > 1 else one.metric
+            for one in self.headlines
+        )
+
+    @property
     def unit(self) -> str:
         """The first headline's unit."""
         return unit_of(self.rows, 0)
@@ -134,17 +144,17 @@ def newest(trials: Iterable[Trial]) -> list[Trial]:
 def _table(
     sources: Sequence[Source], old: set[int], superseded: int, benchmark: Benchmark | None, settings: Settings
 ) -> Table:
-    evaluations = [source.evaluation for source in sources if source.evaluation]
-    headlines = tuple(evaluations[0].headlines) if evaluations else ()
+    code = current_code(sources)
+    headlines = _headlines(sources, code)
     groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
-    notes, explanations = mark(sources)
+    notes, explanations = mark(sources, headlines)
     rows = [
         make_row(source, headlines, groups.get(source.trial.label, ""), own, superseded=id(source.trial) in old)
         for source, own in zip(sources, notes, strict=True)
     ]
     first = sources[0]
-    data, code = first.trial.dataset, current_code(sources)
-    rows, comparisons = _tested(rows, len(headlines), code, fold_ratio(data), settings.test)
+    data = first.trial.dataset
+    rows, comparisons = _tested(told_apart(rows), len(headlines), code, fold_ratio(data), settings.test)
     spread = _seed_spread(rows)
     if settings.seeds == "together":
         rows = merge_seeds(rows)
@@ -157,7 +167,7 @@ def _table(
         title=benchmark.title if benchmark else "",
         data=data,
         protocol=first.protocol.table or first.protocol.call,
-        codes=tuple(sorted({evaluation.code for evaluation in evaluations}, key=str)),
+        codes=tuple(sorted({source.code for source in sources if source.code}, key=str)),
         headlines=headlines,
         rows=tuple(rows),
         comparisons=comparisons,
@@ -168,43 +178,55 @@ def _table(
     )
 
 
+def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, ...]:
+    """Return those of this `code` of the protocol; rather of a learner on which it could be run."""
+    found = [source.evaluation for source in sources if source.evaluation and source.code == code]
+    first = next((evaluation for evaluation in found if not evaluation.missing), found[0] if found else None)
+    return tuple(first.headlines) if first else ()
+
+
 def _tested(
     rows: Sequence[Row], headlines: int, code: Code | None, ratio: float, test: Test
 ) -> tuple[list[Row], tuple[Comparison | None, ...]]:
     """Return the rows with their standing under every headline, and what was tested."""
-    standings: list[dict[RowKey, Standing]] = []
+    standings: list[dict[MethodKey, Standing]] = []
     comparisons: list[Comparison | None] = []
+    competing = [row for row in rows if _competes(row, code)]
+    names = {method_key(row): row.method for row in competing}
     for place in range(headlines):
-        methods, better = _competitors(rows, place, code)
-        found, comparison = compare(methods, better, ratio, test)
+        methods, better = _values(competing, place)
+        found, comparison = compare(methods, names, better, ratio, test)
         standings.append(found)
         comparisons.append(comparison)
-    return [_standing(row, standings) for row in rows], tuple(comparisons)
+    return [_standing(row, standings) if _competes(row, code) else row for row in rows], tuple(comparisons)
 
 
-def _competitors(rows: Iterable[Row], place: int, code: Code | None) -> tuple[dict[RowKey, ByFold], Better]:
-    """Return the values by fold of each method that competes under a headline, and which way they are better.
+def _competes(row: Row, code: Code | None) -> bool:
+    """Return whether a row competes for the best.
 
-    All rows with a value from this `code` of the protocol compete, controls too: a control that wins is news.
-    Supervised rows do not, since they have seen labels.
+    All rows from this `code` of the protocol do, controls too: a control that wins is news. Supervised rows do not,
+    since they have seen labels.
     """
-    values: dict[RowKey, list[ByFold]] = {}
+    return row.kind != "supervised" and not row.superseded and row.code == code
+
+
+def _values(rows: Iterable[Row], place: int) -> tuple[dict[MethodKey, ByFold], Better]:
+    """Return the values by fold of each method under a headline, and which way they are better."""
+    values: dict[MethodKey, list[ByFold]] = {}
     directions: set[Better] = set()
     for row in rows:
         result = row.results[place]
-        if result and row.kind != "supervised" and not row.superseded and row.code == code:
-            values.setdefault(without_seed(row.key), []).append(result.by_fold)
+        if result:
+            values.setdefault(method_key(row), []).append(result.by_fold)
             directions.add(result.better)
     methods = {key: over_seeds(seeds) for key, seeds in values.items() if shared_folds(seeds)}
     return methods, directions.pop() if len(directions) == 1 else "neither"
 
 
-def _standing(row: Row, standings: Sequence[Mapping[RowKey, Standing]]) -> Row:
-    if row.superseded:
-        return row
-    key = without_seed(row.key)
+def _standing(row: Row, standings: Sequence[Mapping[MethodKey, Standing]]) -> Row:
+    key = method_key(row)
     results = tuple(
-        replace(result, standing=found.get(key, result.standing)) if result and row.kind != "supervised" else result
+        replace(result, standing=found.get(key, result.standing)) if result else None
         for result, found in zip(row.results, standings, strict=True)
     )
     return replace(row, results=results)
@@ -218,11 +240,14 @@ def _badness(row: Row) -> float:
 
 def _seed_spread(rows: Iterable[Row]) -> tuple[SeedSpread, ...]:
     """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
-    methods: dict[RowKey, list[tuple[int, ByFold]]] = {}
+    methods: dict[MethodKey, dict[int, ByFold]] = {}
+    names: dict[MethodKey, str] = {}
     for row in rows:
         if row.result and not row.superseded:
-            methods.setdefault(without_seed(row.key), []).append((row.seeds[0], row.result.by_fold))
-    spreads = (_spread(key.label, dict(same)) for key, same in methods.items() if len(same) > 1)
+            key = method_key(row)
+            names[key] = row.method
+            methods.setdefault(key, {})[row.seeds[0]] = row.result.by_fold
+    spreads = (_spread(names[key], same) for key, same in methods.items() if len(same) > 1)
     return tuple(sorted(filter(None, spreads), key=lambda spread: spread.label))
 
 
