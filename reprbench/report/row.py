@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -229,32 +229,27 @@ def _verdict(
     return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
 
 
-class MethodKey(NamedTuple):
-    """What the rows of all seeds of one method have in common."""
+def by_method(rows: Sequence[Row]) -> list[list[int]]:
+    """Return the places of the rows of each method, one a seed; superseded rows are of none.
 
-    row: RowKey
-    protocol: Call
-    code: Code | None
+    Seeds of one method have the same row but for the seed, the same protocol, and were evaluated by the same code.
+    """
+    methods: dict[tuple[RowKey, Call, Code | None], list[int]] = {}
+    for place, row in enumerate(rows):
+        if not row.superseded:
+            key = (replace(row.key, seed=None), row.sources[0].protocol.call, row.code)
+            methods.setdefault(key, []).append(place)
+    return list(methods.values())
 
 
-def method_key(row: Row) -> MethodKey:
-    """Return what the rows of all seeds of one method have in common; a row without trials has none."""
-    return MethodKey(replace(row.key, seed=None), row.sources[0].protocol.call, row.code)
-
-
-def merge_seeds(rows: Iterable[Row]) -> list[Row]:
+def merge_seeds(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with the seeds of one method merged, on the folds that all of them have; holes stay rows."""
-    merged: dict[MethodKey, list[Row]] = {}
-    alone = []
-    for row in rows:
-        if row.mean is None or row.superseded:
-            alone.append(row)
-        else:
-            merged.setdefault(method_key(row), []).append(row)
-    return [*alone, *(row for key, same in merged.items() for row in _merged(key.row, same))]
+    measured = [row for row in rows if row.result]
+    merged = [row for method in by_method(measured) for row in _merged([measured[place] for place in method])]
+    return [*(row for row in rows if not row.result or row.superseded), *merged]
 
 
-def _merged(key: RowKey, rows: Sequence[Row]) -> list[Row]:
+def _merged(rows: Sequence[Row]) -> list[Row]:
     """Return one row for those of one method, or the rows as they are if they share no fold."""
     rows = sorted(rows, key=lambda row: row.seeds)
     if len(rows) == 1 or not shared_folds([row.result.by_fold for row in rows if row.result]):
@@ -263,7 +258,7 @@ def _merged(key: RowKey, rows: Sequence[Row]) -> list[Row]:
     results = tuple(_over_seeds([row.results[place] for row in rows], first) for place in range(len(first.results)))
     merged = replace(
         first,
-        key=key,
+        key=replace(first.key, seed=None),
         sources=tuple(source for row in rows for source in row.sources),
         results=results,
         verdict=_verdict(first.reference, results, first.sources[0]),

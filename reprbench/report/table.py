@@ -12,7 +12,7 @@ from reprbench.benchmark import Benchmark
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
-from reprbench.report.row import MethodKey, Row, Source, make_row, merge_seeds, method_key, not_run, told_apart
+from reprbench.report.row import HeadlineResult, Row, Source, by_method, make_row, merge_seeds, not_run, told_apart
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call
@@ -154,8 +154,9 @@ def _table(
     ]
     first = sources[0]
     data = first.trial.dataset
-    rows, comparisons = _tested(told_apart(rows), len(headlines), code, fold_ratio(data), settings.test)
-    spread = _seed_spread(rows)
+    rows, methods = told_apart(rows), by_method(rows)
+    rows, comparisons = _tested(rows, methods, len(headlines), code, fold_ratio(data), settings.test)
+    spread = _seed_spread(rows, methods)
     if settings.seeds == "together":
         rows = merge_seeds(rows)
     if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
@@ -186,50 +187,45 @@ def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, 
 
 
 def _tested(
-    rows: Sequence[Row], headlines: int, code: Code | None, ratio: float, test: Test
+    rows: Sequence[Row], methods: Sequence[Sequence[int]], headlines: int, code: Code | None, ratio: float, test: Test
 ) -> tuple[list[Row], tuple[Comparison | None, ...]]:
     """Return the rows with their standing under every headline, and what was tested."""
-    standings: list[dict[MethodKey, Standing]] = []
-    comparisons: list[Comparison | None] = []
-    competing = [row for row in rows if _competes(row, code)]
-    names = {method_key(row): row.method for row in competing}
-    for place in range(headlines):
-        methods, better = _values(competing, place)
-        found, comparison = compare(methods, names, better, ratio, test)
-        standings.append(found)
+    tested, comparisons = list(rows), []
+    competing = [places for places in methods if _competes(rows[places[0]], code)]
+    names = [rows[places[0]].method for places in competing]
+    for headline in range(headlines):
+        results = [[rows[place].results[headline] for place in places] for places in competing]
+        standings, comparison = compare(*_values(results), names, ratio, test)
         comparisons.append(comparison)
-    return [_standing(row, standings) if _competes(row, code) else row for row in rows], tuple(comparisons)
+        for number, standing in standings.items():
+            for place in competing[number]:
+                tested[place] = _standing(tested[place], headline, standing)
+    return tested, tuple(comparisons)
 
 
 def _competes(row: Row, code: Code | None) -> bool:
-    """Return whether a row competes for the best.
+    """Return whether a row is from this `code` of the protocol, and not supervised.
 
-    All rows from this `code` of the protocol do, controls too: a control that wins is news. Supervised rows do not,
-    since they have seen labels.
+    Controls compete: one that wins is news. Supervised rows do not, since they have seen labels.
     """
-    return row.kind != "supervised" and not row.superseded and row.code == code
+    return row.code == code and row.kind != "supervised"
 
 
-def _values(rows: Iterable[Row], place: int) -> tuple[dict[MethodKey, ByFold], Better]:
-    """Return the values by fold of each method under a headline, and which way they are better."""
-    values: dict[MethodKey, list[ByFold]] = {}
-    directions: set[Better] = set()
-    for row in rows:
-        result = row.results[place]
-        if result:
-            values.setdefault(method_key(row), []).append(result.by_fold)
-            directions.add(result.better)
-    methods = {key: over_seeds(seeds) for key, seeds in values.items() if shared_folds(seeds)}
+def _values(results: Sequence[Sequence[HeadlineResult | None]]) -> tuple[dict[int, ByFold], Better]:
+    """Return the values by fold of each method, over its seeds the mean, and which way they are better."""
+    known = {number: [result for result in own if result] for number, own in enumerate(results)}
+    directions = {result.better for own in known.values() for result in own}
+    seeds = {number: [result.by_fold for result in own] for number, own in known.items() if own}
+    methods = {number: over_seeds(own) for number, own in seeds.items() if shared_folds(own)}
     return methods, directions.pop() if len(directions) == 1 else "neither"
 
 
-def _standing(row: Row, standings: Sequence[Mapping[MethodKey, Standing]]) -> Row:
-    key = method_key(row)
-    results = tuple(
-        replace(result, standing=found.get(key, result.standing)) if result else None
-        for result, found in zip(row.results, standings, strict=True)
-    )
-    return replace(row, results=results)
+def _standing(row: Row, headline: int, standing: Standing) -> Row:
+    results = [
+        replace(result, standing=standing) if result and place == headline else result
+        for place, result in enumerate(row.results)
+    ]
+    return replace(row, results=tuple(results))
 
 
 def _badness(row: Row) -> float:
@@ -238,16 +234,13 @@ def _badness(row: Row) -> float:
     return mean if row.result and row.result.better == "lower" else -mean
 
 
-def _seed_spread(rows: Iterable[Row]) -> tuple[SeedSpread, ...]:
+def _seed_spread(rows: Sequence[Row], methods: Sequence[Sequence[int]]) -> tuple[SeedSpread, ...]:
     """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
-    methods: dict[MethodKey, dict[int, ByFold]] = {}
-    names: dict[MethodKey, str] = {}
-    for row in rows:
-        if row.result and not row.superseded:
-            key = method_key(row)
-            names[key] = row.method
-            methods.setdefault(key, {})[row.seeds[0]] = row.result.by_fold
-    spreads = (_spread(names[key], same) for key, same in methods.items() if len(same) > 1)
+    spreads = []
+    for places in methods:
+        seeds = {rows[place].seeds[0]: result.by_fold for place in places if (result := rows[place].result)}
+        if len(seeds) > 1:
+            spreads.append(_spread(rows[places[0]].method, seeds))
     return tuple(sorted(filter(None, spreads), key=lambda spread: spread.label))
 
 
