@@ -57,23 +57,27 @@ def compare(
 ) -> tuple[dict[int, Standing], Comparison | None]:
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
-    `methods` holds the values by fold of each that competes, by its number among the `names`: over its seeds the mean,
-    on the folds that all of them have.
     The values of a method's seeds are averaged fold by fold, so the test does not speak about other seeds. Nothing is
     tested where there is no better and no worse, or where fewer than two methods compete, or where one shares fewer
     than two folds with the best: then nobody is called the best.
+
+    Parameters
+    ----------
+    methods : the values by fold of each that competes, by its place among the `names`; over its seeds the mean, on the
+        folds that all of them have.
+    ratio : of the folds, see `reprbench.report.statistics`.
     """
     if len(methods) < 2 or better == "neither":
         return {}, None
     sign = -1.0 if better == "lower" else 1.0
-    best = max(methods, key=lambda number: sign * float(np.mean(list(methods[number].values()))))
-    others = [number for number in methods if number != best]
+    best = max(methods, key=lambda place: sign * float(np.mean(list(methods[place].values()))))
+    others = [place for place in methods if place != best]
     p_values = [_p_value(methods[best], methods[other], ratio, test) for other in others]
     tested = [p for p in p_values if p is not None]
     if len(tested) < len(others):
         return {}, None
     adjusted = dict(zip(others, map(float, holm(tested)), strict=True))
-    standings = {number: Standing("other" if p < ALPHA else "tie", p) for number, p in adjusted.items()}
+    standings = {place: Standing("other" if p < ALPHA else "tie", p) for place, p in adjusted.items()}
     alone = all(p < ALPHA for p in adjusted.values())
     standings[best] = Standing("best" if alone else "tie")
     return standings, Comparison(names[best], len(others), ratio, test)

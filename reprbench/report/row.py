@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.report.best import Standing
-from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching, over_seeds, shared_folds
-from reprbench.report.statistics import Summary, summarize, summarize_seeds
+from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
+from reprbench.report.statistics import Summary, summarize
 from reprbench.report.verdict import Verdict, judge
-from reprbench.spec import Call
 from reprbench.trial import Better, Code, Evaluation, Headline, Kind, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
@@ -181,7 +180,7 @@ def make_row(
         status=status,
         reason=reason,
         reference=reference,
-        verdict=_verdict(reference, results, source, why),
+        verdict=verdict_of(reference, results, source, why),
         notes=(*map(str, trial.deviations), *trial.warnings, *warnings, *notes),
         group=group,
         superseded=superseded,
@@ -218,64 +217,16 @@ def _result(source: Source, headline: Headline | None) -> HeadlineResult | None:
     return HeadlineResult(found[0].unit, found[0].better, values, summary)
 
 
-def _verdict(
+def verdict_of(
     reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, why: str = ""
 ) -> Verdict | None:
+    """Return how the first of the results compares with the published value; `why` says why there is none."""
     if reference is None:
         return None
     first = results[0] if results else None
     foreign = tuple(str(one) for one in source.trial.deviations if one.from_benchmark)
     summary, unit = (first.summary, first.unit) if first else (None, "")
     return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
-
-
-def by_method(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the places of the rows of each method, one a seed; superseded rows are of none.
-
-    Seeds of one method have the same row but for the seed, the same protocol, and were evaluated by the same code.
-    """
-    methods: dict[tuple[RowKey, Call, Code | None], list[int]] = {}
-    for place, row in enumerate(rows):
-        if not row.superseded:
-            key = (replace(row.key, seed=None), row.sources[0].protocol.call, row.code)
-            methods.setdefault(key, []).append(place)
-    return list(methods.values())
-
-
-def merge_seeds(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with the seeds of one method merged, on the folds that all of them have; holes stay rows."""
-    measured = [row for row in rows if row.result]
-    merged = [row for method in by_method(measured) for row in _merged([measured[place] for place in method])]
-    return [*(row for row in rows if not row.result or row.superseded), *merged]
-
-
-def _merged(rows: Sequence[Row]) -> list[Row]:
-    """Return one row for those of one method, or the rows as they are if they share no fold."""
-    rows = sorted(rows, key=lambda row: row.seeds)
-    if len(rows) == 1 or not shared_folds([row.result.by_fold for row in rows if row.result]):
-        return rows
-    first = rows[0]
-    results = tuple(_over_seeds([row.results[place] for row in rows], first) for place in range(len(first.results)))
-    merged = replace(
-        first,
-        key=replace(first.key, seed=None),
-        sources=tuple(source for row in rows for source in row.sources),
-        results=results,
-        verdict=_verdict(first.reference, results, first.sources[0]),
-        notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
-    )
-    return [merged]
-
-
-def _over_seeds(results: Sequence[HeadlineResult | None], row: Row) -> HeadlineResult | None:
-    known = [result for result in results if result]
-    seeds = [result.by_fold for result in known]
-    folds = shared_folds(seeds) if len(known) == len(results) else []
-    if not folds:
-        return None
-    ratio = fold_ratio(row.sources[0].trial.dataset)
-    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio)
-    return replace(known[0], by_fold=over_seeds(seeds), summary=summary)
 
 
 def told_apart(rows: Sequence[Row]) -> list[Row]:

@@ -12,7 +12,8 @@ from reprbench.benchmark import Benchmark
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
-from reprbench.report.row import HeadlineResult, Row, Source, by_method, make_row, merge_seeds, not_run, told_apart
+from reprbench.report.row import HeadlineResult, Row, Source, make_row, not_run, told_apart
+from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call

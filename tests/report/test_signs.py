@@ -110,3 +110,9 @@ def test_a_label_that_looks_like_a_mark_is_no_mark():
     assert r"\*\*c\*\*" in FORMATS["markdown"](tables)
     assert "supervised" not in FORMATS["table"](tables)
     assert r"\textbf" not in FORMATS["latex"](tables)
+    # Two seeds: their spread is a line that begins with the label.
+    again = trial("* a", seed=1, digest="9" * 64, evaluations=[evaluation([52.0, 53.0])])
+    tables = make_tables([*trials, again])
+    assert "\n\\* a, seeds 0, 1: mean" in FORMATS["markdown"](tables)
+    assert "\n* a, seeds 0, 1: mean" in FORMATS["table"](tables)
+    assert "\n* a, seeds 0, 1: mean" in FORMATS["latex"](tables)
