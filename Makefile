@@ -6,6 +6,7 @@ VENV := .venv
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	rm -rf reprbench.egg-info  # of an older checkout: it is not renewed, and would be asked for entry points first
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
@@ -30,6 +31,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python .ci/check_commits.py
 
 clean:
 	rm -rf $(VENV) .reprbench

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reprbench import FeatureMaps, Images, ImageShape, Learner, Rows, Run, register
+from reprbench import FeatureMaps, Images, ImageShape, Indices, Learner, Run, register
 
 from .blocks import NormalizedConv
 from .networks import Architecture, Encoder
@@ -30,7 +32,8 @@ class Untrained(Learner):
     calibration_images : the most images that the statistics are measured on.
     """
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     width: PositiveInt | None = None
     calibration_images: PositiveInt = 5000
@@ -53,6 +56,7 @@ class Untrained(Learner):
             with torch.no_grad():
                 self.encoder(images.batch(batch, run.device))
         run.images_seen += len(rows)
+        self.encoder.eval()
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return all layers of the encoder; the last is the code."""
@@ -64,7 +68,8 @@ class Untrained(Learner):
 class RawPixels(Learner):
     """The pixels as they are: what a representation must beat to be worth anything."""
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     def build(self, shape: ImageShape) -> None:
         """Remember the shape of the images."""
@@ -100,7 +105,8 @@ class PCA(Learner):
     fit_images : the most images to fit to.
     """
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     n_components: PositiveInt = 64
     whiten: bool = False
@@ -150,6 +156,6 @@ class PCA(Learner):
         return self.decode(h)
 
 
-def chosen(images: Images, most: int, run: Run) -> Rows:
+def chosen(images: Images, most: int, run: Run) -> Indices:
     """Return at most `most` random rows of `images`, all of them where these are fewer, in random order."""
     return run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)

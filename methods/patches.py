@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn import functional
 
-from reprbench import Images, Rows, Run
+from reprbench import Images, Indices, Run
 
 BLOCK = 4096
 """Patches that are cut out, and rows that are whitened, at a time."""
@@ -43,7 +43,7 @@ def draw_patches(images: Images, count: int, size: int, downsample: int, run: Ru
     return patches
 
 
-def drawn_images(images: Images, count: int, generator: np.random.Generator, run: Run) -> Rows:
+def drawn_images(images: Images, count: int, generator: np.random.Generator, run: Run) -> Indices:
     """Return `count` rows of `images`, ascending, drawn with repetition; the run counts all of them as seen, once.
 
     They come from no more images than the run's budget allows.
@@ -73,6 +73,15 @@ def normalize_contrast(patches: Tensor, variance: float) -> Tensor:
     # Half as costly as `Tensor.var`.
     squares = torch.linalg.vector_norm(patches, dim=1, keepdim=True).square()
     return patches.div_((squares / (patches.shape[1] - 1) + variance).sqrt_())
+
+
+def second_moments(patches: Tensor) -> Tensor:
+    """Return the mean of x·xᵀ over the patches x (n, d), float64 of shape (d, d)."""
+    size = patches.shape[1]
+    total = torch.zeros(size, size, dtype=torch.float64, device=patches.device)
+    for block in patches.split(BLOCK):
+        total.addmm_(block.double().T, block.double())
+    return total / len(patches)
 
 
 @dataclass(frozen=True)

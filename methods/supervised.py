@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from reprbench import FeatureMaps, Images, ImageShape, Rows, Run, TorchSupervisedLearner, register
+from reprbench import FeatureMaps, Images, ImageShape, Labels, Run, TorchSupervisedLearner, register
 
 from .autoencoders import adam
 from .networks import Architecture, Encoder, global_average
@@ -32,8 +32,10 @@ class Supervised(TorchSupervisedLearner):
 
     Notes
     -----
-    The history has ``cross_entropy`` and ``accuracy``, both on the training images.
+    The history has ``loss``, the cross-entropy, and ``accuracy``, both on the training images.
     """
+
+    version: ClassVar[int] = 1
 
     width: PositiveInt | None = None
     lr: PositiveFloat = 1e-4
@@ -45,11 +47,11 @@ class Supervised(TorchSupervisedLearner):
         self._architecture = Architecture.of(shape, self.width)
         self.encoder = Encoder(self._architecture)
 
-    def optimizers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> Optimizer:
         """Return one Adam for encoder and head."""
-        return {"adam": adam(self.lr, self.encoder, self._head)}
+        return adam(self.lr, self.encoder, self._head)
 
-    def fit_labeled(self, images: Images, labels: Rows, run: Run) -> None:
+    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Add a head for the classes that `labels` has, and learn."""
         # The head is no part of the representation, so that it is neither saved nor made in `build`.
         self._head = nn.Linear(self._architecture.code_channels, int(labels.max()) + 1, device=run.device)
@@ -57,16 +59,10 @@ class Supervised(TorchSupervisedLearner):
         nn.init.zeros_(self._head.bias)
         super().fit_labeled(images, labels, run)
 
-    def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch."""
-        optimizer = self._optimizers["adam"]
-        optimizer.zero_grad(set_to_none=True)
-        with run.autocast():
-            logits = self._head(global_average(self.encoder.code(x)))
-            cross_entropy = functional.cross_entropy(logits, y)
-        torch.autograd.backward(cross_entropy)
-        optimizer.step()
-        return {"cross_entropy": cross_entropy, "accuracy": (logits.argmax(1) == y).float().mean()}
+    def loss(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Return the cross-entropy and the accuracy."""
+        logits = self._head(global_average(self.encoder.code(x)))
+        return {"loss": functional.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return all layers of the encoder; the last is the code."""

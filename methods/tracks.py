@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from reprbench import Images, Rows, Run
+from reprbench import Images, Indices, Run
 
 from .patches import BLOCK, drawn_images, shrunk
 
@@ -48,7 +48,7 @@ class Tracks:
     images: Images
     downsample: int
     size: int
-    rows: Rows
+    rows: Indices
     tops: Floats
     lefts: Floats
     scales: Floats

@@ -9,41 +9,50 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.api import encode
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
+    from reprbench.data.locate import DataRequest
+    from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
-    from reprbench.images import Images, Rows
-    from reprbench.learner import (
-        Decodes,
-        FeatureMaps,
-        ImageShape,
-        Learner,
-        Reconstructs,
-        Resumes,
-        SupervisedLearner,
-        register,
-    )
+    from reprbench.features import View
+    from reprbench.file_parameter import File
+    from reprbench.images import Images, Indices, Labels
+    from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
+    from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
-    from reprbench.training import TorchLearner, TorchSupervisedLearner, train
+    from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
+    from reprbench.training import train
 
 __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
-    "Decodes": "reprbench.learner",
+    "DataRequest": "reprbench.data.locate",
+    "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
+    "File": "reprbench.file_parameter",
+    "ImageArrays": "reprbench.data.returned",
+    "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
+    "Indices": "reprbench.images",
+    "Kind": "reprbench.learner",
+    "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
-    "Reconstructs": "reprbench.learner",
-    "Resumes": "reprbench.learner",
-    "Rows": "reprbench.images",
+    "Reconstructs": "reprbench.capabilities",
+    "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "SupervisedLearner": "reprbench.learner",
-    "TorchLearner": "reprbench.training",
-    "TorchSupervisedLearner": "reprbench.training",
+    "TorchLearner": "reprbench.torch_learner",
+    "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
-    "register": "reprbench.learner",
+    "View": "reprbench.features",
+    "encode": "reprbench.api",
+    "register": "reprbench.registry",
+    "register_dataset": "reprbench.registry",
+    "register_protocol": "reprbench.registry",
     "train": "reprbench.training",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
@@ -51,22 +60,32 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "DataRequest",
     "Decodes",
     "Diverged",
     "FeatureMaps",
+    "File",
+    "ImageArrays",
+    "ImageFolder",
     "ImageShape",
     "Images",
+    "Indices",
+    "Kind",
+    "Labels",
     "Learner",
     "Reconstructs",
     "Resumes",
-    "Rows",
     "Run",
     "SupervisedLearner",
     "TorchLearner",
     "TorchSupervisedLearner",
     "UserError",
+    "View",
     "__version__",
+    "encode",
     "register",
+    "register_dataset",
+    "register_protocol",
     "train",
 ]
 

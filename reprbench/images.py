@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Rows = NDArray[np.int64]
+Indices = NDArray[np.int64]
+"""Row numbers, which choose images of a sequence or rows of a matrix; of shape (M,) where nothing else is said."""
+
+Labels = NDArray[np.int64]
+"""The classes, 0 … K-1, of N images; of shape (N,)."""
 
 RESIDENT_BYTES = 2**28
 """Of a larger mapped file no page stays in the process's memory after a draw; the system's page cache keeps them."""
@@ -26,11 +30,11 @@ class Images:
     ----------
     pixels : uint8 array of shape (N, C, H, W)
         May be memory-mapped, and may be a view with any strides; it is never copied as a whole.
-    rows : int64 array of shape (M,), optional
+    rows : Indices of shape (M,), optional
         The rows of `pixels` that make up the sequence, in its order; all of them by default.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], rows: Rows | None = None) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], rows: Indices | None = None) -> None:
         if pixels.ndim != 4 or pixels.dtype != np.uint8:
             raise ValueError(f"images are uint8 of shape (N, C, H, W), not {pixels.dtype} of shape {pixels.shape}")
         self._pixels = np.asarray(pixels)  # drop the memmap subclass: its slices and gathers are slower
@@ -46,7 +50,7 @@ class Images:
         channels, height, width = self._pixels.shape[1:]
         return channels, height, width
 
-    def pixels(self, rows: Rows | slice) -> NDArray[np.uint8]:
+    def pixels(self, rows: Indices | slice) -> NDArray[np.uint8]:
         """Return the images at `rows` of this sequence as a new contiguous uint8 array of shape (n, C, H, W)."""
         source: Any = rows if self._rows is None else self._rows[rows]
         drawn = self._pixels[source]
@@ -56,11 +60,11 @@ class Images:
             self._mapping.madvise(mmap.MADV_DONTNEED)
         return drawn
 
-    def take(self, rows: Rows) -> Images:
+    def take(self, rows: Indices) -> Images:
         """Return the sequence of the images at `rows`; nothing is read."""
         return Images(self._pixels, rows if self._rows is None else self._rows[rows])
 
-    def batch(self, rows: Rows | slice, device: torch.device | str = "cpu") -> Tensor:
+    def batch(self, rows: Indices | slice, device: torch.device | str = "cpu") -> Tensor:
         """Return the images at `rows` on `device` as float32 in [0, 1], shape (n, C, H, W), channels last in memory.
 
         The bytes travel as uint8, from pinned memory and without blocking on CUDA, and become floats on the device.

@@ -9,10 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from reprbench.errors import UserError
 from reprbench.files import sync, write_json
 from reprbench.trial import TRIAL, Trial, read_trial, to_json
+
+if TYPE_CHECKING:
+    import pandas
 
 _OLD = ".old-"
 
@@ -75,6 +79,26 @@ class Store:
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: skipped: {error}")
 
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return all measurements as a tidy table, one a row; files that cannot be read are left out.
+
+        Returns
+        -------
+        A data frame with the columns ``benchmark``, ``label``, ``method``, ``kind``, ``dataset``, ``budget``,
+        ``precision``, ``seed``, ``protocol``, ``metric``, ``value``, ``unit``, ``better`` and ``trial`` (the folder in
+        the store); then ``parameter.NAME`` for each parameter of the methods and ``at.NAME`` for each coordinate, empty
+        where a row has none of that name.
+
+        Examples
+        --------
+        >>> import reprbench
+        >>> frame = reprbench.load("results").to_dataframe()  # doctest: +SKIP
+        >>> frame[frame.metric == "accuracy"].groupby("label").value.mean()  # doctest: +SKIP
+        """
+        import pandas
+
+        return pandas.DataFrame([record for trial in self.each([]) for record in _measured(trial)])
+
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
 
@@ -110,6 +134,34 @@ class Store:
                     lost = name.startswith(_OLD) and name.removeprefix(_OLD) not in names
                     if lost or not name.startswith("."):
                         yield f"{folder}/{name}/{TRIAL}"
+
+
+def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Yield the measurements of a trial as the rows of a data frame."""
+    about = {
+        "benchmark": trial.benchmark,
+        "label": trial.label,
+        "method": trial.method.name,
+        "kind": trial.method.kind,
+        "dataset": trial.dataset.title,
+        "budget": str(trial.budget),
+        "precision": trial.precision,
+        "seed": trial.seed,
+    }
+    parameters = {f"parameter.{name}": value for name, value in trial.method.parameters.items()}
+    for evaluation in trial.evaluations:
+        for one in evaluation.measurements:
+            yield {
+                **about,
+                "protocol": str(evaluation.call),
+                "metric": one.metric,
+                "value": one.value,
+                "unit": one.unit,
+                "better": one.better,
+                "trial": trial.folder,
+                **parameters,
+                **{f"at.{name}": value for name, value in one.at.items()},
+            }
 
 
 def _folders(folder: str) -> list[str]:

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
+from reprbench.learner import Kind
 from reprbench.migrations import SCHEMA, migrate
 from reprbench.spec import Budget, Call
 
@@ -29,7 +30,6 @@ else:
     Coordinate = str | int | float | bool | None
 
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
-Kind = Literal["unsupervised", "supervised", "control", "pretrained"]
 Precision = Literal["float32", "bf16"]
 Better = Literal["higher", "lower", "neither"]
 
@@ -49,15 +49,12 @@ class Code(msgspec.Struct, frozen=True):
     ----------
     version : its own version number; None if it has none.
     source : the digest of its code; empty if it has a version.
-    bases : the versions of the versioned classes that it derives from, by name.
+    bases : the versioned classes that it derives from, and their versions.
     """
 
     version: int | None = None
     source: str = ""
-    bases: dict[str, int] = {}
-
-    def __hash__(self) -> int:
-        return hash((self.version, self.source))
+    bases: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         return f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
@@ -100,7 +97,7 @@ class DataRecord(_Part, kw_only=True):
 
 
 DeviationKind = Literal[
-    "dataset", "protocol", "budget", "limit", "parameters", "data", "own protocol", "own budget"
+    "dataset", "protocol", "budget", "limit", "precision", "parameters", "data", "own protocol", "own budget"
 ]  # fmt: skip
 
 

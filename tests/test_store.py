@@ -33,7 +33,7 @@ def test_every_part_of_a_trial_is_read_back(tmp_path):
     found = evaluation(
         [1.0, 2.0],
         text="few-labels[labels=[1,10],pooling=sum]",
-        code=Code(source="c0de", bases={"Base": 2}),
+        code=Code(source="c0de", bases=(("Base", 2),)),
         headlines=[Headline("accuracy", {"labels": 10}), Headline("error")],
         curves=[Curve("accuracy", "labels", {"layer": "last"}, "Accuracy", "labels", log=True)],
         figures=[Figure("curve", "figures/curve.png")],
@@ -180,6 +180,26 @@ def test_a_field_that_a_later_version_added_is_no_obstacle(tmp_path):
     content = json.loads((folder / "trial.json").read_text())
     (folder / "trial.json").write_text(json.dumps({**content, "mood": "good"}))
     assert read_trial(folder / "trial.json") == trial()
+
+
+def test_all_measurements_are_one_tidy_data_frame(tmp_path):
+    store = Store(tmp_path)
+    store.write(trial("one", method=method(parameters={"width": 8}), evaluations=[evaluation([1.0, 3.0])]), {})
+    store.write(trial("two", seed=1, evaluations=[evaluation([5.0], "knn[k=3]", {"at": {"layer": "code"}})]), {})
+    (tmp_path / "mine/ae/9-broken").mkdir()
+    (tmp_path / "mine/ae/9-broken/trial.json").write_text("{")
+    frame = store.to_dataframe().set_index("label")
+    assert frame.loc["one"].value.tolist() == [1.0, 3.0]
+    assert frame.loc["one", "at.fold"].tolist() == [0, 1]
+    assert frame.loc["one", "parameter.width"].tolist() == [8, 8]
+    assert frame.loc["two"][["protocol", "metric", "value", "unit", "at.layer", "seed"]].tolist() == [
+        "knn[k=3]", "accuracy", 5.0, "%", "code", 1,
+    ]  # fmt: skip
+    assert frame["parameter.width"].isna().sum() == frame["at.fold"].isna().sum() == 1
+
+
+def test_a_store_without_trials_is_an_empty_data_frame(tmp_path):
+    assert Store(tmp_path / "none").to_dataframe().empty
 
 
 def test_trials_are_found_by_folder_and_by_hash(tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reprbench.report.formats.all import seconds_text
+from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Trial

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from reprbench.benchmark import Benchmark, Row
+from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
 from reprbench.errors import UserError
 from reprbench.spec import Budget, Call
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
+    from reprbench.registry import Registry
     from reprbench.runner.plan import Planned
     from reprbench.runner.request import Overrides, Request
+    from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
 
 DEFAULT_EPOCHS = 10
@@ -49,73 +51,102 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
 @click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
-def command(**given: Any) -> int:
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="In which learners that train with torch compute their forward passes; bf16 is bfloat16 autocast.",
+)
+def command(
+    methods: tuple[Call, ...],
+    benchmark: str | None,
+    dataset: tuple[Call, ...],
+    protocols: tuple[Call, ...],
+    epochs: int | None,
+    limit: int | None,
+    seeds: tuple[int, ...],
+    settings: tuple[str, ...],
+    plugins: tuple[Path, ...],
+    data_dir: Path | None,
+    store: Path,
+    only_plan: bool,
+    jobs: int,
+    timeout: float | None,
+    memory: int | None,
+    device: str,
+    precision: Literal["float32", "bf16"],
+) -> int:
     """Fit methods, evaluate them, and show the table.
 
     Finished trials are kept: the same command again runs only what is missing, changed, or failed.
     """
     from reprbench.data.locate import data_dirs
+    from reprbench.registry import discover
+    from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
 
-    store = Store(given["store"])
-    data = data_dirs(given["data_dir"])
-    limits = Limits(given["jobs"], given["timeout"], given["memory"], given["device"])
-    work = make_plan(given, store, data)
-    if given["only_plan"]:
+    overrides = Overrides(
+        methods=methods,
+        dataset=_only(dataset, "--dataset"),
+        protocols=protocols,
+        epochs=epochs,
+        seeds=seeds,
+        limit=limit,
+        precision=precision,
+        settings=parse_settings(settings),
+    )
+    trials, data = Store(store), data_dirs(data_dir)
+    work = make_plan(benchmark, overrides, discover(plugins), trials, data)
+    if only_plan:
         _show_plan(work)
         return 0
-    store.check_writable()
-    return _carry_out(work, store, Folders(data, CACHE.resolve()), limits)
+    trials.check_writable()
+    return _carry_out(work, trials, Folders(data, CACHE.resolve()), Limits(jobs, timeout, memory, device))
 
 
-def make_plan(given: dict[str, Any], store: Store, data_dirs: list[Path]) -> list[Planned]:
-    """Return what is to be done about every trial that the options mean."""
-    from reprbench.registry import discover
+def make_plan(
+    name: str | None, overrides: Overrides, registry: Registry, store: Store, data_dirs: list[Path]
+) -> list[Planned]:
+    """Return what is to be done about every trial that is asked for.
+
+    Parameters
+    ----------
+    name : of the benchmark, or its file; None for one that is made of the methods asked for.
+    """
+    from reprbench.benchmark import find_benchmark
     from reprbench.runner.plan import plan
-    from reprbench.runner.request import apply, find_entries, make_specs
+    from reprbench.runner.request import apply
+    from reprbench.runner.specs import find_entries, make_specs
 
-    registry = discover(given["plugins"])
-    benchmark, overrides = _asked(given)
-    request = apply(benchmark, overrides)
+    request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
-    find_entries([row.method for row in request.benchmark.methods], registry)
-    specs = make_specs(request, registry, _load(request, data_dirs))
+    find_entries(request.benchmark, registry)
+    specs = make_specs(request, registry, _load(request, registry, data_dirs))
     trials, problems = store.read()
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
     return plan(specs, trials)
 
 
-def _asked(given: dict[str, Any]) -> tuple[Benchmark, Overrides]:
-    """Return the benchmark that is meant (made up from the methods if none is named) and what overrides it."""
-    from reprbench.benchmark import find_benchmark
-    from reprbench.runner.request import Overrides
+def _adhoc(overrides: Overrides) -> Request:
+    """Return a benchmark made up of the methods asked for; what else is asked for is the benchmark, not a deviation."""
+    from reprbench.runner.request import Overrides, apply
 
-    dataset = _only(given["dataset"], "--dataset")
-    common = {"limit": given["limit"], "settings": parse_settings(given["settings"])}
-    if given["benchmark"]:
-        overrides = Overrides(
-            methods=given["methods"],
-            dataset=dataset,
-            protocols=given["protocols"],
-            epochs=given["epochs"],
-            seeds=given["seeds"],
-            **common,
-        )
-        return find_benchmark(given["benchmark"]), overrides
-    if not given["methods"]:
+    if not overrides.methods:
         raise UserError(NOTHING_ASKED)
     made_up = Benchmark(
         name="adhoc",
         title="Methods named on the command line",
-        dataset=dataset or Call(name="digits"),
-        protocols=given["protocols"] or (Call(name="linear-svm"),),
-        methods=tuple(Row(method=call) for call in given["methods"]),
-        budget=Budget(epochs=given["epochs"] or DEFAULT_EPOCHS),
-        seeds=given["seeds"] or (0,),
+        dataset=overrides.dataset or Call(name="digits"),
+        protocols=overrides.protocols or (Call(name="linear-svm"),),
+        methods=tuple(BenchmarkRow(method=call) for call in overrides.methods),
+        budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
+        seeds=overrides.seeds or (0,),
     )
-    return made_up, Overrides(**common)
+    rest = Overrides(limit=overrides.limit, precision=overrides.precision, settings=overrides.settings)
+    return apply(made_up, rest)
 
 
 def _only(calls: tuple[Call, ...], option: str) -> Call | None:
@@ -124,11 +155,12 @@ def _only(calls: tuple[Call, ...], option: str) -> Call | None:
     return calls[0] if calls else None
 
 
-def _load(request: Request, data_dirs: list[Path]) -> Dataset:
+def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Dataset:
     from reprbench.data.catalog import load_dataset
 
     call = request.benchmark.dataset
-    dataset = load_dataset(call.name, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
+    entry = registry.find("dataset", call.name)
+    dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
     return dataset.limited(request.benchmark.limit)
 
 
@@ -143,7 +175,7 @@ def _show_plan(work: list[Planned]) -> None:
             p.action,
             p.reason,
             p.spec.hash[:8],
-            ", ".join(map(str, p.missing)),
+            ", ".join(str(protocol.record.call) for protocol in p.missing),
         ]
         for p in work
     ]
@@ -152,10 +184,10 @@ def _show_plan(work: list[Planned]) -> None:
     click.echo(f"\n{sum(p.action != 'keep' for p in work)} of {len(work)} trials to run")
 
 
-def _carry_out(work: list[Planned], store: Store, folders: Any, limits: Any) -> int:
+def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
     """Run what is to be run, show the table of all that was asked; return the exit status."""
     from reprbench.cli.progress import listener
-    from reprbench.report.formats.all import as_terminal
+    from reprbench.report.formats import as_terminal
     from reprbench.report.table import make_tables
     from reprbench.runner.schedule import Schedule
 

@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reprbench.data.folds import base_name, named_generator, random_rows, stratified_folds, stratified_rows
 from reprbench.errors import UserError
-from reprbench.images import Images, Rows
-
-Labels = NDArray[np.int64]
+from reprbench.images import Images, Indices, Labels
 
 SMALLEST_SIDE = 8
 """Pixels; the encoders halve an image three times."""
@@ -37,7 +34,7 @@ class Dataset:
     test: Images
     test_labels: Labels
     classes: tuple[str, ...]
-    folds: tuple[Rows, ...]
+    folds: tuple[Indices, ...]
     """Row numbers of `train`, sorted; each fold is a whole training set."""
     digest: str
     """SHA-256, hexadecimal, of content and folds, whatever folder the files lie in and whether they are zipped."""
@@ -100,7 +97,7 @@ def assemble(
     classes: Sequence[str],
     content: Mapping[str, str],
     unlabeled: Images | None = None,
-    folds: Sequence[Rows] | None = None,
+    folds: Sequence[Indices] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
     """Check the parts of a dataset, draw its folds if it brings none, and digest it.
@@ -143,7 +140,7 @@ def match_labels(labels: Labels, images: Images, path: Path) -> Labels:
     return labels
 
 
-def _digest(content: Mapping[str, str], folds: Sequence[Rows]) -> str:
+def _digest(content: Mapping[str, str], folds: Sequence[Indices]) -> str:
     """Folds are digested too: a NumPy that draws others from the same name gives other numbers."""
     drawn = [hashlib.sha256(np.ascontiguousarray(fold, dtype="<i8").tobytes()).hexdigest() for fold in folds]
     return hashlib.sha256(json.dumps([sorted(content.items()), drawn]).encode()).hexdigest()

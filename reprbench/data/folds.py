@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reprbench.images import Rows
+from reprbench.images import Indices, Labels
 
 N_FOLDS = 10
 IMAGES_A_CLASS = 100
@@ -26,7 +25,7 @@ def named_generator(name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def stratified_folds(labels: NDArray[np.int64], name: str) -> tuple[Rows, ...]:
+def stratified_folds(labels: Labels, name: str) -> tuple[Indices, ...]:
     """Draw ten training sets of 100 images a class; they may overlap.
 
     A class of n images gives min(100, max(1, ⌊0.8 n⌋)) of them to each fold: with fewer than 125 images a class,
@@ -45,7 +44,7 @@ def stratified_folds(labels: NDArray[np.int64], name: str) -> tuple[Rows, ...]:
     return tuple(_fold(labels, generator) for _ in range(N_FOLDS))
 
 
-def _fold(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
+def _fold(labels: Labels, generator: np.random.Generator) -> Indices:
     drawn = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -54,7 +53,7 @@ def _fold(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
     return np.sort(np.concatenate(drawn)).astype(np.int64)
 
 
-def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.Generator) -> Rows:
+def stratified_rows(labels: Labels, count: int, generator: np.random.Generator) -> Indices:
     """Draw `count` rows so that every class keeps its share, within one image, and at least one image.
 
     Within its class, in random order, an image is at the quantile rank / n; the `count` lowest quantiles of all classes
@@ -79,6 +78,6 @@ def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.
     return np.sort(drawn).astype(np.int64)
 
 
-def random_rows(length: int, count: int, generator: np.random.Generator) -> Rows:
+def random_rows(length: int, count: int, generator: np.random.Generator) -> Indices:
     """Draw `count` of `length` rows without repetition; sorted, so that reading them goes forward through the file."""
     return np.sort(generator.choice(length, count, replace=False)).astype(np.int64)

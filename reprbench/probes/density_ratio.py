@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 from torchmetrics.functional.classification import binary_calibration_error
 
 from reprbench.errors import Diverged
-from reprbench.images import Rows
+from reprbench.images import Indices
 from reprbench.probes.standardize import Standardizer, standardize
 from reprbench.run import derive_seed, seeded
 
@@ -39,9 +39,9 @@ EVALUATED_ROWS = 1024
 class Parts:
     """A division of pairs, by row; a pair is never divided."""
 
-    training: Rows
-    validation: Rows
-    evaluation: Rows
+    training: Indices
+    validation: Indices
+    evaluation: Indices
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def train_classifier(
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     order = np.random.default_rng(derive_seed(seed, "optimal-classifier/batches"))
 
-    def loss_of(pairs: Rows) -> Tensor:
+    def loss_of(pairs: Indices) -> Tensor:
         # Originals first: their target is 1, that of reconstructions 0.
         batch = torch.from_numpy(standardizer.apply(rows, _both(pairs, codes))).to(device)
         of_originals, of_reconstructions = network(batch)[:, 0].chunk(2)
@@ -209,7 +209,7 @@ def _network(inputs: int, width: int, seed: int) -> nn.Sequential:
     return nn.Sequential(*hidden, last)
 
 
-def _both(pairs: Rows, codes: Codes) -> Rows:
+def _both(pairs: Indices, codes: Codes) -> Indices:
     """Return the rows of the originals and then of the reconstructions of `pairs`, in `codes` of shape (2n, D)."""
     return np.concatenate([pairs, pairs + codes.shape[1]])
 

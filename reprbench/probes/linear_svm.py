@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError
-from reprbench.images import Rows
-from reprbench.probes.machines import Labels, LinearSVMs, fit_svm
+from reprbench.images import Indices, Labels
+from reprbench.probes.machines import LinearSVMs, fit_svm
 from reprbench.probes.standardize import Matrix, Standardizer, row_blocks, standardize
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def evaluate_fold(
 
 
 def _fit_raw(
-    x: Matrix, labels: Labels, rows: Rows | None, n_classes: int, costs: Sequence[float], device: torch.device | str
+    x: Matrix, labels: Labels, rows: Indices | None, n_classes: int, costs: Sequence[float], device: torch.device | str
 ) -> tuple[LinearSVMs, Standardizer]:
     """Train on `rows`, all by default; besides the standardized rows nothing of the size of `x` is in memory."""
     standardizer = standardize(x, rows)
@@ -209,7 +209,7 @@ def _fit_raw(
 
 
 def _count_right(
-    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Rows | None = None
+    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
 ) -> NDArray[np.int64]:
     """Return how many of `rows`, all by default, each cost's machines classify rightly, shape (n_costs,)."""
     right = np.zeros(len(machines.costs), dtype=np.int64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reprbench.errors import Diverged
+from reprbench.images import Labels
 from reprbench.probes.newton import Design, Solution, Spectrum, leading_spectrum, minimize
 from reprbench.probes.standardize import Matrix
-
-Labels = NDArray[np.integer[Any]]
 
 TOLERANCE = 1e-6
 """Proven relative error of the objective at which a machine counts as solved."""

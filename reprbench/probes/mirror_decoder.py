@@ -17,7 +17,7 @@ from reprbench.run import derive_seed, seeded
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices
     from reprbench.learner import FeatureMaps, ImageShape, Learner
 
 CALIBRATION_BATCHES = 8
@@ -176,7 +176,7 @@ def _made(shape: Sequence[int], image: ImageShape, width: int, seed: int, layer:
         return MirrorDecoder(shape, image, width)
 
 
-def _batches(length: int, budget: Budget, seed: int) -> Iterator[Rows]:
+def _batches(length: int, budget: Budget, seed: int) -> Iterator[Indices]:
     """Yield the rows of every step: all images in a new order for each round, whole batches only."""
     generator = np.random.default_rng(derive_seed(seed, "reconstruction/batches"))
     size = min(budget.batch_size, length)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import Diverged
-from reprbench.images import Rows
+from reprbench.images import Indices
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -30,7 +30,7 @@ class Standardizer:
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
 
-    def apply(self, x: Matrix, rows: Rows | None = None) -> NDArray[np.float32]:
+    def apply(self, x: Matrix, rows: Indices | None = None) -> NDArray[np.float32]:
         """Return the standardized `rows` of `x` (n, d), all by default, as a new float32 array, made block by block."""
         result = np.empty((len(x) if rows is None else len(rows), x.shape[1]), dtype=np.float32)
         for block, values in row_blocks(x, rows):
@@ -39,7 +39,7 @@ class Standardizer:
         return result
 
 
-def standardize(train: Matrix, rows: Rows | None = None) -> Standardizer:
+def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
     """Fit a standardizer to `rows`, all by default, of `train` (n, d), which is read block by block.
 
     Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which presumes features of their scale. Here the features
@@ -68,7 +68,7 @@ def standardize(train: Matrix, rows: Rows | None = None) -> Standardizer:
     return Standardizer(mean.astype(np.float32), spread.astype(np.float32))
 
 
-def row_blocks(x: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Matrix]]:
+def row_blocks(x: Matrix, rows: Indices | None = None) -> Iterator[tuple[slice, Matrix]]:
     """Yield `rows` of `x`, all by default, in blocks of about a million elements, each with its place among them."""
     count, step = len(x) if rows is None else len(rows), max(1, _BLOCK // max(1, x.shape[1]))
     for start in range(0, count, step):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reprbench.errors import UserError, did_you_mean
+from reprbench.errors import UserError
+from reprbench.registry import Entry, Registry, discover
 from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
 from reprbench.trial import Curve as Curve
+from reprbench.trial import Headline as Headline
 from reprbench.trial import Measurement as Measurement
 
 if TYPE_CHECKING:
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.learner import Learner
-
-GROUP = "reprbench.protocols"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +41,9 @@ class Features:
     view : which layers, how pooled.
     """
 
-    trained: Rows | None
+    trained: Indices | None
     split: Literal["train", "test"]
-    rows: Rows
+    rows: Indices
     view: View
 
 
@@ -64,7 +63,7 @@ class Snapshots:
     reconstructions: NDArray[np.float32]
 
 
-def first_fit(dataset: Dataset, supervised: bool) -> Rows | None:
+def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
     """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
     return dataset.folds[0] if supervised else None
 
@@ -89,10 +88,10 @@ class Subject:
         self,
         dataset: Dataset,
         supervised: bool,
-        learner: Callable[[Rows | None], Learner],
+        learner: Callable[[Indices | None], Learner],
         features: Callable[[Features], Matrix],
         progress: Callable[[str, float], None] = lambda what, share: None,
-        snapshots: Callable[[Rows | None], Snapshots | None] = lambda rows: None,
+        snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
         device: str = "cpu",
     ) -> None:
         self.dataset = dataset
@@ -104,7 +103,7 @@ class Subject:
         self.device = device
 
     @property
-    def trained(self) -> Rows | None:
+    def trained(self) -> Indices | None:
         """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
         return first_fit(self.dataset, self.supervised)
 
@@ -119,7 +118,8 @@ class Outcome:
     warnings : what a reader of the row must be told.
     figures : by a short name, such as "grid".
     missing : why nothing could be measured on this learner, if so; it becomes the row's reason.
-    headline_at : the coordinates of the headline's measurements, besides the fold.
+    headlines : the metrics that stand in tables with the coordinates that select them; by default all measurements of
+        the protocol's `headlines`.
     curves : the lines that belong beside those of other methods.
     """
 
@@ -127,7 +127,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     missing: str = ""
-    headline_at: dict[str, Any] = field(default_factory=dict)
+    headlines: list[Headline] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
 
 
@@ -141,8 +141,9 @@ class Protocol(BaseModel):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    headline: ClassVar[str]
-    """The metric that stands in a table: its mean and standard deviation over the folds."""
+    headlines: ClassVar[tuple[str, ...]]
+    """The metrics that stand in a table, each as a column: mean and standard deviation over the folds. Published values
+    are those of the first."""
     needs: ClassVar[tuple[type, ...]] = ()
     """Capabilities without which a learner gets an empty row that says so."""
 
@@ -154,37 +155,47 @@ class Protocol(BaseModel):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Evaluate; all randomness is derived from `seed` and names."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return what distinguishes this evaluation from others of the same fit."""
-        return {"name": self.name, "version": self.version, "parameters": self.model_dump(mode="json")}
+    @property
+    def call(self) -> Call:
+        """The protocol's name with the parameters that are not the defaults."""
+        fields = type(self).model_fields
+        changed = [name for name in fields if getattr(self, name) != fields[name].get_default()]
+        values = self.model_dump(mode="json")
+        return Call(name=self.name, parameters={name: values[name] for name in changed})
 
     def __str__(self) -> str:
-        fields = type(self).model_fields
-        changed = {name: value for name, value in self.model_dump().items() if value != fields[name].get_default()}
-        return str(Call(name=self.name, parameters=changed))
+        return str(self.call)
 
 
-def protocol_entries() -> list[EntryPoint]:
-    """Return the entry points of all protocols, by name; nothing is imported."""
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+def make_protocols(calls: Iterable[Call], registry: Registry | None = None) -> list[Protocol]:
+    """Return the validated protocols of `registry`, by default the installed ones.
 
-
-def make_protocols(calls: Iterable[Call]) -> list[Protocol]:
-    """Return the validated protocols; raise one `UserError` with all mistakes."""
+    Raises
+    ------
+    UserError
+        With all mistakes: unknown names, protocols that cannot be imported, and wrong parameters.
+    """
+    registry = discover(folder=None) if registry is None else registry
     made: list[Protocol] = []
     wrong: list[str] = []
-    known = {entry.name: entry for entry in protocol_entries()}
     for call in calls:
-        if call.name not in known:
-            wrong.append(
-                f"unknown protocol {call.name!r}.{did_you_mean(call.name, known)} `reprbench list protocols` shows all"
-            )
-            continue
-        cls: type[Protocol] = known[call.name].load()
         try:
-            made.append(cls.model_validate(call.parameters))
+            made.append(_protocol_class(registry.find("protocol", call.name)).model_validate(call.parameters))
         except ValidationError as error:
-            wrong += mistakes(error, f"protocol {call.name}", cls.model_fields)
+            known = registry.protocols[call.name].load().model_fields
+            wrong += mistakes(error, f"protocol {call.name}", known)
+        except UserError as error:
+            wrong.append(str(error))
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError("\n".join(dict.fromkeys(wrong)))
     return made
+
+
+def _protocol_class(entry: Entry) -> type[Protocol]:
+    """Import a protocol; one whose class has another name than its entry point would be stored under that."""
+    cls = entry.load_or_refuse()
+    if not (isinstance(cls, type) and issubclass(cls, Protocol)):
+        raise UserError(f"{entry.origin} gives no Protocol class for {entry.name!r}")
+    if getattr(cls, "name", None) != entry.name:
+        raise UserError(f'{entry.origin}: the class needs the same name: @register_protocol("{entry.name}")')
+    return cls

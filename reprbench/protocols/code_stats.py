@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reprbench.features import Matrix, View, checked
 from reprbench.probes.standardize import row_blocks
-from reprbench.protocols.base import Curve, Features, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ class CodeStats(Protocol):
 
     name = "code-stats"
     version = 1
-    headline = "effective rank"
+    headlines = ("effective rank",)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the means of all channels on the whole test split."""
@@ -87,7 +87,10 @@ class CodeStats(Protocol):
             found.append(layer_stats(features[:, end - width : end]))
         names = list(widths)
         places = [{"layer": name, "depth": depth} for depth, name in enumerate(names, start=1)]
-        outcome = Outcome(headline_at={"layer": names[-1]}, figures={"layers": layers_figure(names, found)})
+        outcome = Outcome(
+            headlines=[Headline("effective rank", {"layer": names[-1]})],
+            figures={"layers": layers_figure(names, found)},
+        )
         for stats, at in zip(found, places, strict=True):
             outcome.measurements += _measurements(stats, at)
             if stats.ranked < stats.units:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
+from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
-from reprbench.learner import Reconstructs
-from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Snapshots, Subject
+from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol, Snapshots, Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +42,8 @@ class Convergence(Protocol):
     """
 
     name = "convergence"
-    version = 1
-    headline = SHARE
+    version = 2
+    headlines = (SHARE,)
     needs = (Reconstructs,)
 
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -61,7 +61,7 @@ class Convergence(Protocol):
             method = type(subject.learner(subject.trained)).method_name
             return Outcome(missing=f"{self.name}: the fit of {method} keeps no reconstructions as it learns")
         shown = self._shown(snapshots.epochs)
-        outcome = Outcome(headline_at={"epoch": snapshots.epochs[-1], "channel": ALL})
+        outcome = Outcome(headlines=[Headline(SHARE, {"epoch": snapshots.epochs[-1], "channel": ALL})])
         for epoch, reconstructions in zip(snapshots.epochs, snapshots.reconstructions, strict=True):
             for channel, differences in by_channel(snapshots.originals, reconstructions).items():
                 outcome.measurements += self._measure(differences, {"epoch": epoch, "channel": channel})

@@ -11,14 +11,14 @@ from pydantic import Field, PositiveInt, model_validator
 from reprbench.data.folds import base_name, named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
-from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Indices, Labels
 
 SMALLEST_SAMPLE = 10
 """Images; a map of fewer tells nothing."""
@@ -43,7 +43,7 @@ class Embedding(Protocol):
 
     name = "embedding"
     version = 1
-    headline = "trustworthiness"
+    headlines = ("trustworthiness",)
 
     layers: Literal["last", "all"] | tuple[str, ...] = "last"
     pooling: Pooling = "max"
@@ -109,11 +109,11 @@ class Embedding(Protocol):
                 trust = float(trustworthiness(codes, plane, n_neighbors=neighbors))
                 outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
         outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
-        outcome.headline_at = {"map": list(maps)[-1]}
+        outcome.headlines = [Headline("trustworthiness", {"map": list(maps)[-1]})]
         outcome.figures["map"] = draw_maps(maps, dataset.test_labels[rows], dataset.classes)
         return outcome
 
-    def sample(self, dataset: Dataset) -> Rows:
+    def sample(self, dataset: Dataset) -> Indices:
         """Return the rows of the test split that are shown; they depend on the dataset and `images` alone.
 
         Raises
@@ -182,7 +182,7 @@ def _tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
     return plane
 
 
-def draw_maps(maps: dict[str, Plane], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
+def draw_maps(maps: dict[str, Plane], labels: Labels, classes: tuple[str, ...]) -> Figure:
     """Return the maps side by side, the points colored by class, with a legend of at most 20 class names."""
     from reprbench.plotting import new_axes, new_figure
 

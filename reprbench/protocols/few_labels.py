@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, PositiveInt
 
 from reprbench.data.folds import base_name, named_generator
-from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
+from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.linear_svm import SVMProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.images import Rows
+    from reprbench.images import Labels
 
 HEADLINE = 10
 """Labels a class of the accuracy that stands in a table, where it is measured."""
@@ -37,7 +37,7 @@ class FewLabels(SVMProtocol):
 
     name = "few-labels"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
 
     labels: Annotated[
         tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(lambda labels: tuple(sorted(set(labels))))
@@ -89,14 +89,15 @@ class FewLabels(SVMProtocol):
         if not measured:
             outcome.missing = f"few-labels needs {self.labels[0]} images of every class in a fold"
             return
-        outcome.headline_at = {"labels": min(measured, key=lambda count: abs(count - HEADLINE))}
+        nearest = min(measured, key=lambda count: abs(count - HEADLINE))
+        outcome.headlines = [Headline("accuracy", {"labels": nearest})]
         outcome.curves = [
             Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images a class", log=True)
         ]
         outcome.figures = {"curve": _curve(outcome.measurements, measured)}
 
 
-def ranks_in_class(labels: NDArray[np.int64], generator: np.random.Generator) -> Rows:
+def ranks_in_class(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
     """Return the rank, from 0, of each image in a random order of its class; shape (n,), as `labels`."""
     order = generator.permutation(len(labels))
     ranks = np.empty(len(labels), dtype=np.int64)

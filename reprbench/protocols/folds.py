@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from reprbench.features import Matrix, Pooling, View
@@ -15,7 +14,7 @@ from reprbench.protocols.base import Features, Protocol, Subject
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Indices, Labels
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Fold:
 
     number: int
     train: Matrix
-    labels: NDArray[np.int64]
+    labels: Labels
     test: Matrix
-    trained: Rows | None
+    trained: Indices | None
 
 
 class FoldProtocol(Protocol):
@@ -69,7 +68,7 @@ class FoldProtocol(Protocol):
             part = train if np.array_equal(wanted.rows, rows) else train[np.searchsorted(wanted.rows, rows)]
             yield Fold(number, part, subject.dataset.train_labels[rows], test, wanted.trained)
 
-    def _folds(self, dataset: Dataset) -> list[Rows]:
+    def _folds(self, dataset: Dataset) -> list[Indices]:
         return list(dataset.folds) if self.folds == "dataset" else [np.arange(len(dataset.train), dtype=np.int64)]
 
     def _pairs(self, dataset: Dataset, supervised: bool) -> list[tuple[Features, Features]]:

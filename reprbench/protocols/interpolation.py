@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from reprbench.capabilities import Decodes
 from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError
-from reprbench.learner import Decodes
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices
     from reprbench.learner import Learner
 
 CODE, PIXELS, RECONSTRUCTIONS = "code", "pixel blend", "blend of reconstructions"
@@ -86,7 +86,7 @@ class Interpolation(Protocol):
 
     name = "interpolation"
     version = 1
-    headline = BEYOND
+    headlines = (BEYOND,)
     needs = (Decodes,)
 
     classes: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()
@@ -122,7 +122,7 @@ class Interpolation(Protocol):
                     shown[model] = images[: self.pairs].cpu()
         return self._outcome({model: Paths.joined(part) for model, part in parts.items()}, shown)
 
-    def chosen_pairs(self, dataset: Dataset, seed: int) -> Rows:
+    def chosen_pairs(self, dataset: Dataset, seed: int) -> Indices:
         """Return the rows of the test split that paths run between, shape (pairs, 2).
 
         Raises

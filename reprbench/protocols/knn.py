@@ -15,7 +15,7 @@ from reprbench.protocols.folds import Fold, FoldProtocol
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices
 
 SHOWN_IMAGES = 8
 NEIGHBOR_NAMES = ("nearest", "2nd", "3rd", "4th", "5th")
@@ -31,7 +31,7 @@ class KNN(FoldProtocol):
 
     name = "knn"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
 
     k: PositiveInt = 1
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -86,6 +86,6 @@ class KNN(FoldProtocol):
         return figure
 
 
-def _floats(images: Images, rows: Rows) -> NDArray[np.float32]:
+def _floats(images: Images, rows: Indices) -> NDArray[np.float32]:
     """Return the images at `rows`, float32 in [0, 1]."""
     return images.pixels(rows).astype(np.float32) / np.float32(255)

@@ -36,7 +36,7 @@ class LinearSVM(SVMProtocol):
 
     name = "linear-svm"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) of every fold."""

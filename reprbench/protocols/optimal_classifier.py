@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View, checked
-from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.probes.density_ratio import Codes, Judgement
 
 FEWEST_IMAGES = 20
@@ -58,7 +58,7 @@ class OptimalClassifier(Protocol):
 
     name = "optimal-classifier"
     version = 1
-    headline = "accuracy"
+    headlines = ("accuracy",)
     needs = (Reconstructs,)
 
     pooling: Pooling = "mean"
@@ -107,7 +107,7 @@ class OptimalClassifier(Protocol):
             )
         return outcome
 
-    def rows(self, dataset: Dataset) -> Rows:
+    def rows(self, dataset: Dataset) -> Indices:
         """Return the test images that are used, sorted.
 
         Raises
@@ -125,7 +125,7 @@ class OptimalClassifier(Protocol):
             )
         return random_rows(total, min(self.images, total), _generator(dataset, "images"))
 
-    def _codes(self, subject: Subject, rows: Rows) -> Codes:
+    def _codes(self, subject: Subject, rows: Indices) -> Codes:
         """Return the codes of the test images at `rows` and of their reconstructions, encoded alike."""
         import torch
 

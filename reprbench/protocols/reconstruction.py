@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError, did_you_mean
-from reprbench.learner import Reconstructs
-from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol, Subject
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Reconstruction(Protocol):
     """
 
     name = "reconstruction"
-    version = 1
-    headline = "MSE"
+    version = 2
+    headlines = ("MSE",)
 
     layers: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
     steps: PositiveInt = 500
@@ -122,7 +122,7 @@ class Reconstruction(Protocol):
         rows = random_rows(len(dataset.test), count, named_generator(f"{base_name(dataset.name)} reconstruction"))
         few = np.linspace(0, count - 1, min(SHOWN_IMAGES, count)).round().astype(np.int64)
         batches = dataset.test.take(rows).batches(self.batch_size, subject.device)
-        outcome = Outcome(headline_at={"layer": shown[-1].name, "decoder": used[shown[-1].name]})
+        outcome = Outcome(headlines=[Headline("MSE", {"layer": shown[-1].name, "decoder": used[shown[-1].name]})])
         for layer in layers:
             place = {"layer": layer.name, "depth": layer.depth}
             outcome.measurements.append(Measurement("layer size", layer.size, at=place))

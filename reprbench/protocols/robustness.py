@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.features import extract
 from reprbench.images import Images
-from reprbench.learner import Learner, Reconstructs
-from reprbench.protocols.base import Curve, Measurement, Outcome, Subject
+from reprbench.learner import Learner
+from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.linear_svm import SVMProtocol
 from reprbench.state import evaluating
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.probes.linear_svm import FoldClassifier
 
 Levels = Annotated[
@@ -54,7 +55,7 @@ class Probe:
     """
 
     fold: int
-    trained: Rows | None
+    trained: Indices | None
     classifier: FoldClassifier
     clean: float
 
@@ -79,8 +80,8 @@ class Robustness(SVMProtocol):
     """
 
     name = "robustness"
-    version = 1
-    headline = PROBE
+    version = 2
+    headlines = (PROBE,)
 
     mask: Levels = (0.0, 0.2, 0.4, 0.6, 0.8)
     gaussian: Levels = (0.0, 0.1, 0.2, 0.4)
@@ -112,7 +113,7 @@ class Robustness(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Train the probes on clean codes, then corrupt the test images, one kind and level after the other."""
-        outcome = Outcome(headline_at=self.headline_at)
+        outcome = Outcome(headlines=[Headline(PROBE, self.headline_at)])
         probes = self._probes(subject, seed, outcome)
         places = [(kind, level) for kind, levels in self.levels.items() for level in levels]
         clean: list[Measurement] = []
@@ -217,7 +218,7 @@ class Robustness(SVMProtocol):
 
 
 def _qualities(
-    subject: Subject, trained: Rows | None, images: Images, advance: Callable[[float], None]
+    subject: Subject, trained: Indices | None, images: Images, advance: Callable[[float], None]
 ) -> list[Measurement]:
     """Compare `images`, and what the learner makes of them if it reconstructs, with the clean test images."""
     from reprbench.probes.quality import Quality

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reprbench.report.row import Source, own_headlines
+from reprbench.report.row import Source, mixed, own_headlines
 from reprbench.report.text import place_text
 from reprbench.trial import Code, Headline, Trial
 
@@ -19,16 +19,16 @@ def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list
     explanations = []
     notes: list[list[str]] = [[] for _ in sources]
     usual = _usual(machines)
-    if _mixed(machines):
+    if mixed(machines):
         explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
         _note(notes, machines, usual, "ran on {}")
     current = current_code(sources)
-    if _mixed(codes):
+    if mixed(codes):
         explanations.append(f"mixed versions of the protocol: only rows of {current} compete; run the benchmark again")
         _note(notes, codes, current, f"evaluated by {{}} of the protocol, not {current}")
-    if _mixed(places):
+    if mixed(places):
         _note(notes, places, _usual(places), "measured at {}")
-    if _mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
+    if mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
         explanations.append("mixed deviations: rows deviate from the benchmark in different ways, see their notes")
     return notes, tuple(explanations)
 
@@ -59,11 +59,6 @@ def _usual(values: Sequence[Any]) -> Any:
     """Return the most frequent of the known values; of equally frequent ones the first in order."""
     known = Counter(value for value in values if value is not None)
     return min(known, key=lambda value: (-known[value], str(value)), default=None)
-
-
-def _mixed(values: Sequence[Any]) -> bool:
-    first, *others = [value for value in values if value is not None] or [None]
-    return any(other != first for other in others)
 
 
 def _note(notes: Sequence[list[str]], values: Sequence[Any], usual: Any, text: str) -> None:

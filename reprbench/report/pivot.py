@@ -11,7 +11,7 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Grid, GridCell, method_name
 from reprbench.report.measured import by_fold, fold_ratio, matching
 from reprbench.report.row import Row
-from reprbench.report.statistics import Summary, summarize
+from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.report.under import UnderLine
@@ -103,7 +103,8 @@ def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, lis
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            cells.append(summarize(list(values.values()), fold_ratio(table.data)) if values else None)
+            bounds = bounds_of(measurements[0].unit)
+            cells.append(summarize(list(values.values()), fold_ratio(table.data), bounds) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row, method_name(row), tuple(cells), reason))
     first = measurements[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reprbench.report.statistics import average_ranks, critical_difference, friedman
+from reprbench.report.rank_tests import average_ranks, critical_difference, friedman
 from reprbench.report.table import Table
 from reprbench.spec import Call
 

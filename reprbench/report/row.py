@@ -10,11 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
+from reprbench.learner import Kind
 from reprbench.report.best import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
-from reprbench.report.statistics import Summary, summarize
+from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.verdict import Verdict, judge
-from reprbench.trial import Better, Code, Evaluation, Headline, Kind, ProtocolRecord, RowKey, Status, Trial
+from reprbench.trial import Better, Code, Evaluation, Headline, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
 
@@ -69,7 +70,7 @@ class Row(Struct, frozen=True):
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
     superseded : whether a later trial took the row's place.
-    apart : what tells it from other rows of its label: budget, precision, protocol.
+    apart : what tells it from other rows of its label: budget, precision, protocol, the protocol's code.
     shows_seeds : whether its table has several seeds, so that they are part of its name.
     """
 
@@ -213,7 +214,7 @@ def _result(source: Source, headline: Headline | None) -> HeadlineResult | None:
     if not found:
         return None
     values = by_fold(found)
-    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset))
+    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset), bounds_of(found[0].unit))
     return HeadlineResult(found[0].unit, found[0].better, values, summary)
 
 
@@ -240,20 +241,27 @@ def told_apart(rows: Sequence[Row]) -> list[Row]:
 
 
 def _apart(row: Row, differing: Iterable[Callable[[Row], object]]) -> tuple[str, ...]:
-    return (*(str(show(row)) for show in differing), *(("superseded",) if row.superseded else ()))
+    texts = (str(found) for show in differing if (found := show(row)) is not None)
+    return (*texts, *(("superseded",) if row.superseded else ()))
 
 
 _APART: tuple[Callable[[Row], object], ...] = (
     lambda row: row.key.budget,
     lambda row: row.key.precision,
     lambda row: row.sources[0].protocol.call,
+    lambda row: row.code,
 )
 
 
 def _differing(rows: Sequence[Row]) -> list[Callable[[Row], object]]:
     """Return what rows of one label differ in, seeds excepted."""
-    first, *others = rows
-    return [show for show in _APART if any(show(other) != show(first) for other in others)]
+    return [show for show in _APART if mixed([show(row) for row in rows])]
+
+
+def mixed(values: Iterable[object]) -> bool:
+    """Return whether any two of the values differ; None is unknown."""
+    first, *others = [value for value in values if value is not None] or [None]
+    return any(other != first for other in others)
 
 
 def _called(label: str, details: Sequence[str]) -> str:

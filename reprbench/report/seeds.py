@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from reprbench.report.measured import fold_ratio, over_seeds, shared_folds
 from reprbench.report.row import HeadlineResult, Row, verdict_of
-from reprbench.report.statistics import summarize_seeds
+from reprbench.report.statistics import bounds_of, summarize_seeds
 from reprbench.spec import Call
 from reprbench.trial import Code, RowKey
 
@@ -58,5 +58,5 @@ def _over_seeds(results: Sequence[HeadlineResult | None], row: Row) -> HeadlineR
     if not folds:
         return None
     ratio = fold_ratio(row.sources[0].trial.dataset)
-    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio)
+    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio, bounds_of(known[0].unit))
     return replace(known[0], by_fold=over_seeds(seeds), summary=summary)

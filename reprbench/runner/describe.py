@@ -1,55 +1,80 @@
-"""Asks method classes about themselves in another process, so that a plugin's import can harm nothing here."""
+"""Asks classes of methods and protocols about themselves in another process, so that no plugin is imported here."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from pydantic import ValidationError
+import msgspec
+from pydantic import BaseModel, ValidationError
 
 from reprbench.errors import UserError
+from reprbench.file_parameter import parameters_as_given, parameters_by_content
+from reprbench.learner import Kind
 from reprbench.registry import Entry
+from reprbench.source import code_identity, packages
 from reprbench.spec import mistakes, show_value
+from reprbench.trial import Code
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
+    from reprbench.protocols.base import Protocol
 
 
-@dataclass(frozen=True)
-class Question:
-    """A method and the parameters it would be called with."""
+class Question(msgspec.Struct, frozen=True):
+    """A method or protocol, and the parameters it would be called with.
+
+    Attributes
+    ----------
+    entry : where it comes from.
+    parameters : of the call.
+    offered : further parameters, used if it has them.
+    shape : (channels, height, width) of the images a method would be given, if that is asked too.
+    """
 
     entry: Entry
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    offered: Mapping[str, Any] = field(default_factory=dict)
-    """Further parameters, used if the method has them."""
+    parameters: Mapping[str, Any] = {}
+    offered: Mapping[str, Any] = {}
     shape: tuple[int, int, int] | None = None
-    """(channels, height, width) of the images it would be given, if that is asked too."""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a method class says of itself; `problem` alone if it could not be imported."""
+class Description(msgspec.Struct, kw_only=True):
+    """What a class says of itself; `problem` alone if it could not be imported.
+
+    Attributes
+    ----------
+    problem, traceback : why it could not be imported.
+    mistakes : what is wrong with the parameters, a line each.
+    applied : which of the offered parameters it has.
+    parameters : all of them, with their defaults; files as they were named.
+    identifying : the same with files by content.
+    changed : those that are not the defaults.
+    types : of the parameters, as a user writes values.
+    summary : the first line of the docstring.
+    code : what tells its code from another state of it.
+    packages : the distributions that its code imports from.
+    kind, capabilities : of a method.
+    """
 
     problem: str = ""
     traceback: str = ""
-    mistakes: list[str] = field(default_factory=list)
-    applied: list[str] = field(default_factory=list)
-    """Which of the offered parameters the method has."""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    types: dict[str, str] = field(default_factory=dict)
+    mistakes: list[str] = []
+    applied: list[str] = []
+    parameters: dict[str, Any] = {}
+    identifying: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
+    types: dict[str, str] = {}
     summary: str = ""
-    supervised: bool = False
-    control: bool = False
-    capabilities: list[str] = field(default_factory=list)
+    code: Code = Code()
+    packages: list[str] = []
+    kind: Kind = "unsupervised"
+    capabilities: list[str] = []
 
 
 def describe(questions: Sequence[Question]) -> list[Description]:
@@ -64,47 +89,71 @@ def _ask(questions: Sequence[Question]) -> list[Description]:
     with tempfile.TemporaryDirectory(prefix="reprbench-") as folder:
         output = Path(folder, "answers")
         output.touch()
-        asked = json.dumps([asdict(question) for question in questions])
         command = [sys.executable, "-m", "reprbench.runner.describe", str(output)]
-        done = subprocess.run(command, input=asked, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        answers = [Description(**json.loads(line)) for line in output.read_text(encoding="utf-8").splitlines()]
+        asked = msgspec.json.encode(questions)
+        done = subprocess.run(command, input=asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        answers = [msgspec.json.decode(line, type=Description) for line in output.read_bytes().splitlines()]
         if len(answers) < len(questions):
             reason = f"importing it ended the process with status {done.returncode}"
-            answers.append(Description(problem=reason, traceback=done.stderr[-4000:]))
+            answers.append(Description(problem=reason, traceback=done.stderr.decode(errors="replace")[-4000:]))
         return answers
 
 
 def answer(question: Question) -> Description:
-    """Import the method of one question here and describe it."""
+    """Import the class of one question here and describe it."""
     try:
         cls = question.entry.load()
-    except Exception as error:  # whatever a plugin raises is its own problem, told in its row
+    except Exception as error:  # whatever a plugin raises is its own problem, shown in its row
         return Description(
             problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
         )
-    from reprbench import learner
-
-    model = learner.parameters_model(cls)
-    capabilities = [c for c in (learner.Reconstructs, learner.Decodes, learner.Resumes) if issubclass(cls, c)]
+    found = _protocol(cls) if question.entry.kind == "protocol" else _method(cls)
+    model = _model(cls, question.entry)
+    found.types = {name: type_text(info) for name, info in model.model_fields.items()}
+    found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
+    file, root = question.entry.file(), question.entry.root()
+    found.code = msgspec.convert(code_identity(cls, file, root), Code)
+    found.packages = packages([file], root)
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
-    wrong: list[str] = []
-    parameters: dict[str, Any] = {}
+    found.applied = list(applied)
+    given = {**question.parameters, **applied}
     try:
-        parameters = model.model_validate({**question.parameters, **applied}).model_dump(mode="json")
+        _fill(found, model.model_validate(given), given)
     except ValidationError as error:
-        wrong = mistakes(error, f"method {question.entry.name}", model.model_fields)
+        what = f"{question.entry.kind} {question.entry.name}"
+        found.mistakes = mistakes(error, what, model.model_fields)
     else:
-        wrong = _refusals(cls, parameters, question)
-    return Description(
-        mistakes=wrong,
-        applied=list(applied),
-        parameters=parameters,
-        types={name: type_text(info) for name, info in model.model_fields.items()},
-        summary=next(iter((cls.__doc__ or "").strip().splitlines()), ""),
-        supervised=cls.supervised,
-        control=cls.control,
-        capabilities=[c.__name__ for c in capabilities],
-    )
+        found.mistakes = _refusals(cls, given, question)
+    return found
+
+
+def _method(cls: type[Learner]) -> Description:
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
+
+    capabilities = [c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c)]
+    return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
+
+
+def _protocol(cls: type[Protocol]) -> Description:
+    return Description(capabilities=[need.__name__ for need in cls.needs])
+
+
+def _model(cls: Any, entry: Entry) -> type[BaseModel]:
+    """Return the model of the parameters."""
+    if entry.kind == "protocol":
+        return cast(type[BaseModel], cls)
+    from reprbench.learner import parameters_model
+
+    return parameters_model(cls)
+
+
+def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) -> None:
+    """Add the parameters in their three forms."""
+    found.parameters = parameters_as_given(validated, given)
+    found.identifying = parameters_by_content(validated)
+    fields = type(validated).model_fields
+    changed = (name for name, field in fields.items() if getattr(validated, name) != field.get_default())
+    found.changed = {name: found.parameters[name] for name in changed}
 
 
 def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
@@ -113,7 +162,7 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
 
     from reprbench.learner import make
 
-    if question.shape is None:
+    if question.shape is None or question.entry.kind != "method":
         return []
     try:
         with torch.device("meta"):  # nothing is computed there, and no memory used
@@ -151,10 +200,10 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 def main() -> None:
     """Read questions from standard input; append one JSON line an answer to the file named by the only argument."""
-    with Path(sys.argv[1]).open("a", encoding="utf-8") as output:
-        for item in json.load(sys.stdin):
-            found = answer(Question(Entry(**item.pop("entry")), **item))
-            output.write(json.dumps(asdict(found)) + "\n")
+    questions = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Question])
+    with Path(sys.argv[1]).open("ab") as output:
+        for question in questions:
+            output.write(msgspec.json.encode(answer(question)) + b"\n")
             output.flush()
 
 

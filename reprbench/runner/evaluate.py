@@ -15,18 +15,18 @@ from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
-from reprbench.runner.plan import digest
-from reprbench.trial import LARGEST, Evaluation, to_json
+from reprbench.spec import check_name
+from reprbench.trial import LARGEST, Evaluation, Figure, Headline, to_json
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix
-    from reprbench.images import Rows
+    from reprbench.images import Indices
     from reprbench.learner import Learner
     from reprbench.runner.fitting import Fits
-    from reprbench.runner.job import Job
+    from reprbench.runner.job import Job, ProtocolJob
 
 
 class Evaluator:
@@ -57,27 +57,26 @@ class Evaluator:
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features")
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
-        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.supervised)]
+        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
 
-    def evaluate(self, protocol: Protocol) -> Evaluation:
+    def evaluate(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
         """Run one protocol and draw its figures."""
         evaluation = Evaluation(
-            name=protocol.name,
-            version=protocol.version,
-            parameters=protocol.model_dump(mode="json"),
-            text=str(protocol),
-            headline=protocol.headline,
-            hash=digest(protocol.identity()),
+            call=asked.call,
+            code=asked.code,
+            parameters=asked.parameters,
+            hash=asked.hash,
             seconds=0.0,
+            headlines=[Headline(metric) for metric in protocol.headlines],
             measurements=[],
         )
         if needs := lacking(protocol, self._cls):
-            evaluation.missing = f"{protocol.name} needs a learner that {' and '.join(needs)}"
+            evaluation.missing = f"{asked.call.name} needs a learner that {' and '.join(needs)}"
             return evaluation
         before, fitting = time.monotonic(), self._fits.seconds_here
         subject = Subject(
             self._dataset,
-            self._cls.supervised,
+            self._cls.kind == "supervised",
             self._fits.learner,
             self._features,
             lambda what, share: self._report(what, share, {}),
@@ -85,13 +84,13 @@ class Evaluator:
             self._job.device,
         )
         outcome = protocol.evaluate(subject, self._job.seed)
-        evaluation.figures = self._draw(protocol.name, evaluation.hash, outcome.figures)
+        evaluation.figures = self._draw(evaluation, outcome.figures)
         # The fits of a supervised learner happen inside; they are counted as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
         evaluation.measurements = outcome.measurements
         evaluation.warnings = outcome.warnings
         evaluation.missing = outcome.missing or None
-        evaluation.headline_at = outcome.headline_at
+        evaluation.headlines = outcome.headlines or evaluation.headlines
         evaluation.curves = outcome.curves
         return _as_stored(evaluation)
 
@@ -117,18 +116,19 @@ class Evaluator:
             lambda share: self._report(f"encode {asked.split}", share, {}),
         )[0]
 
-    def _draw(self, protocol: str, identity: str, figures: Mapping[str, Figure]) -> list[str]:
-        """Write the figures as PNG files; return their names in the trial's folder."""
-        names: list[str] = []
-        if not figures:
+    def _draw(self, evaluation: Evaluation, drawings: Mapping[str, Drawing]) -> list[Figure]:
+        """Write the figures as PNG files into the trial's folder."""
+        if not drawings:
             # Importing matplotlib takes longer than a small evaluation.
-            return names
+            return []
         from reprbench.plotting import save_png
 
-        for name, figure in figures.items():
-            names.append(f"{FIGURES}/{protocol}-{identity[:8]}-{name}.png")
-            save_png(figure, self._folder / names[-1])
-        return names
+        figures = []
+        for name, drawing in drawings.items():
+            file = f"{FIGURES}/{evaluation.call.name}-{evaluation.hash[:8]}-{check_name(name, 'figure')}.png"
+            save_png(drawing, self._folder / file)
+            figures.append(Figure(name, file))
+        return figures
 
 
 def _as_stored(evaluation: Evaluation) -> Evaluation:
@@ -140,7 +140,7 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
         content = json.dumps(to_json(evaluation), allow_nan=False)
         return msgspec.json.decode(content, type=Evaluation)
     except (TypeError, ValueError) as error:
-        raise UserError(f"what {evaluation.text} yields cannot be stored: {error}") from None
+        raise UserError(f"what {evaluation.call} yields cannot be stored: {error}") from None
 
 
 def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:
@@ -149,7 +149,7 @@ def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:
 
 
 def _same_rows(one: Features, other: Features) -> bool:
-    def same(a: Rows | None, b: Rows | None) -> bool:
+    def same(a: Indices | None, b: Indices | None) -> bool:
         return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
     return one.split == other.split and same(one.trained, other.trained) and same(one.rows, other.rows)

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
-from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, Result
+from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, read_job
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
     from reprbench.runner.fitting import Fits
 
 
-def execute(job: Job, folder: Path, report: Reporter) -> Result:
+def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     """Run one trial here; whatever goes wrong inside it becomes the result's status and reason."""
     from reprbench.runner.provenance import peak_memory, provenance
 
-    result = Result(status="failed")
+    result = TrialResult(status="failed")
     try:
-        job = job.model_copy(update={"device": _prepare_torch(job)})
-        result.provenance = provenance(job.device)
+        job = msgspec.structs.replace(job, device=_prepare_torch(job))
+        result.provenance = provenance(job.device, job.packages)
         # Written at once: a process that is killed has no other way to tell.
         write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
@@ -45,10 +47,8 @@ def execute(job: Job, folder: Path, report: Reporter) -> Result:
     return result
 
 
-def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
+def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None:
     from reprbench.data.catalog import load_dataset
-    from reprbench.protocols.base import make_protocols
-    from reprbench.registry import Entry
     from reprbench.run import write_history
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
@@ -58,15 +58,15 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     ).limited(job.limit)
     if dataset.digest != job.data_digest:
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
-    cls = Entry(**job.entry).load()
-    protocols = make_protocols(job.protocols)
+    cls = job.entry.load()
+    protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
     fits = Fits(job, cls, dataset, report, result.provenance)
     try:
-        if not cls.supervised:
+        if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
-        for protocol in protocols:
-            result.evaluations.append(evaluator.evaluate(protocol))
+        for asked, protocol in zip(job.protocols, protocols, strict=True):
+            result.evaluations.append(evaluator.evaluate(asked, protocol))
     finally:
         write_history(folder / HISTORY, fits.history())
         result.resumed = fits.resumed
@@ -76,7 +76,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: Result) -> None:
     _count(fits, dataset, job.device, result)
 
 
-def _count(fits: Fits, dataset: Dataset, device: str, result: Result) -> None:
+def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:
     """Fill in what the fitted learner consists of and what it cost."""
     from reprbench.state import encode_flops, parameter_count
 
@@ -98,6 +98,9 @@ def _prepare_torch(job: Job) -> str:
     # Determinism where the device offers it; what it does not offer is a warning of torch's, not an error.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    # float32 means all its digits; bfloat16 is asked for by name.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if job.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(torch.device(job.device))
@@ -142,8 +145,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    job = Job.model_validate_json((folder / JOB).read_text(encoding="utf-8"))
-    result = execute(job, folder, Reporter(descriptor))
+    result = execute(read_job(folder / JOB), folder, Reporter(descriptor))
     write_json(folder / RESULT, to_json(result))
 
 

@@ -20,7 +20,7 @@ from reprbench.state import learner_state, load_learner_state, to_device
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
-    from reprbench.images import Images, Rows
+    from reprbench.images import Images, Indices
     from reprbench.runner.job import Job
 
 STATE = "state.safetensors"
@@ -57,11 +57,11 @@ class Fits:
         self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
         self._loaded: tuple[str, Learner] | None = None
 
-    def key(self, rows: Rows | None) -> str:
+    def key(self, rows: Indices | None) -> str:
         """Return the name of the fit on `rows` of the training split (None: on the unlabeled images)."""
         return "unlabeled" if rows is None else f"rows-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
 
-    def learner(self, rows: Rows | None) -> Learner:
+    def learner(self, rows: Indices | None) -> Learner:
         """Return the fitted learner, on the job's device; only the last one is kept in memory."""
         key = self.key(rows)
         if self._loaded is None or self._loaded[0] != key:
@@ -69,7 +69,7 @@ class Fits:
             self._loaded = (key, self._load(self.ensure(rows)))
         return self._loaded[1]
 
-    def ensure(self, rows: Rows | None) -> dict[str, Any]:
+    def ensure(self, rows: Indices | None) -> dict[str, Any]:
         """Fit unless the cache has it; return its state. The note about the fit goes to `notes`."""
         key = self.key(rows)
         path = self._folder(key) / STATE
@@ -80,7 +80,7 @@ class Fits:
             state, self.notes[key] = load_arrays(path)
         return state
 
-    def snapshots(self, rows: Rows | None) -> Snapshots | None:
+    def snapshots(self, rows: Indices | None) -> Snapshots | None:
         """Return what the fit kept of its watched images as it learned; None if it kept nothing."""
         self.ensure(rows)
         try:
@@ -124,7 +124,7 @@ class Fits:
         with seeded(self._job.seed, "weights"):
             return make(self._cls, self._job.parameters, self._dataset.train.shape)
 
-    def _fit(self, rows: Rows | None, key: str, path: Path) -> None:
+    def _fit(self, rows: Indices | None, key: str, path: Path) -> None:
         started = time.monotonic()
         folder = self._folder(key)
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,4 +163,5 @@ class Fits:
             folder,
             self._progress,
             images.batch(watched, self._job.device),
+            self._job.precision,
         )

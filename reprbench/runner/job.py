@@ -1,4 +1,4 @@
-"""What a trial's process is told, and what it answers."""
+"""What a trial's process is asked to do, and what it answers."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 
+from reprbench.registry import Entry
 from reprbench.spec import Budget, Call
-from reprbench.trial import Cost, Evaluation, Status
+from reprbench.trial import Code, Cost, Evaluation, Precision, Status, as_model
 
 
-class Job(BaseModel):
+class ProtocolJob(msgspec.Struct, kw_only=True):
+    """One evaluation to make: where its protocol comes from, and what will be recorded of it."""
+
+    entry: Entry
+    call: Call
+    code: Code
+    parameters: dict[str, Any]
+    hash: str
+
+
+class Job(msgspec.Struct, kw_only=True):
     """The content of ``job.json``: one trial to execute."""
 
-    entry: dict[str, str]
+    entry: Entry
     parameters: dict[str, Any]
     dataset: Call
+    dataset_entry: Entry
     limit: int | None
     data_digest: str
     data_dirs: list[Path]
     cache: Path
     budget: Budget
+    precision: Precision
     seed: int
     hash: str
-    protocols: list[Call]
+    protocols: list[ProtocolJob]
+    packages: list[str]
+    """The distributions whose versions belong into the provenance."""
     device: str
     threads: int
 
 
-class Result(msgspec.Struct, kw_only=True):
+class TrialResult(msgspec.Struct, kw_only=True):
     """The content of ``result.json``: what became of it."""
 
     status: Status
@@ -46,3 +60,17 @@ class Result(msgspec.Struct, kw_only=True):
 JOB, RESULT, HISTORY, LOG = "job.json", "result.json", "history.csv", "output.txt"
 PROVENANCE, FIGURES = "provenance.json", "figures"
 """The files, and the folder of figures, in the working folder of a trial's process."""
+
+
+def read_job(path: Path) -> Job:
+    """Read the job that the parent wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Job, dec_hook=_decode)
+
+
+def read_result(path: Path) -> TrialResult:
+    """Read the result that the trial's process wrote; raise an `OSError` or a `ValueError` if there is none."""
+    return msgspec.json.decode(path.read_bytes(), type=TrialResult, dec_hook=_decode)
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    return Path(value) if issubclass(kind, Path) else as_model(kind, value)

@@ -9,51 +9,98 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reprbench.benchmark import Reference
-from reprbench.protocols.base import Protocol
 from reprbench.registry import Entry
+from reprbench.source import NUMERICS
 from reprbench.spec import Budget
-from reprbench.trial import DataRecord, MethodRecord, Trial
+from reprbench.trial import (
+    Code,
+    DataRecord,
+    Deviation,
+    MethodRecord,
+    Precision,
+    ProtocolRecord,
+    RowKey,
+    Trial,
+    to_json,
+)
 
 PREPROCESSING = "float32(x / 255)"
 """What happens to the pixels before a learner sees them."""
 
 
 @dataclass(frozen=True)
+class ProtocolSpec:
+    """One protocol that is asked for.
+
+    Attributes
+    ----------
+    entry : where it comes from.
+    record : its call, and its place in the tables.
+    code : what tells its code from another state of it.
+    parameters : all of them, as JSON.
+    packages : the distributions that its code imports from.
+    """
+
+    entry: Entry
+    record: ProtocolRecord
+    code: Code
+    parameters: Mapping[str, Any]
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrialSpec:
-    """One trial that is asked for: method × dataset × budget × seed, and the protocols to run on it."""
+    """One trial that is asked for: method × dataset × budget × precision × seed, and the protocols to run on it.
+
+    Attributes
+    ----------
+    identifying : the method's parameters, files among them by content.
+    packages : the distributions that the code of method and protocols imports.
+    problem, traceback : why the method cannot run at all (its import failed).
+    """
 
     benchmark: str
     label: str
     entry: Entry
     method: MethodRecord
+    identifying: Mapping[str, Any]
     dataset: DataRecord
+    dataset_entry: Entry
     budget: Budget
     seed: int
-    protocols: tuple[Protocol, ...]
+    protocols: tuple[ProtocolSpec, ...]
+    precision: Precision = "float32"
+    packages: tuple[str, ...] = ()
     reference: Reference | None = None
-    deviations: tuple[str, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
     problem: str = ""
-    """Why the method cannot run at all (its import failed)."""
     traceback: str = ""
 
     def identity(self) -> dict[str, Any]:
         """Return everything that can change what is learned, and nothing else."""
         return {
             "method": self.method.name,
-            "source": self.method.source,
-            "parameters": self.method.parameters,
+            "code": to_json(self.method.code),
+            "parameters": dict(self.identifying),
             # Where the files lie, and how they are packed, does not matter; the digest says what they hold.
-            "dataset": self.dataset.call.partition("[")[0],
+            "dataset": self.dataset.call.name,
             "data": self.dataset.digest,
             "preprocessing": PREPROCESSING,
             "budget": self.budget.model_dump(exclude_none=True),
+            "precision": self.precision,
             "seed": self.seed,
+            "numerics": NUMERICS,
         }
 
     @property
     def hash(self) -> str:
         """The sha256 of the identity."""
         return digest(self.identity())
+
+    @property
+    def row(self) -> RowKey:
+        """Which row the trial will be."""
+        return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
 
 
 @dataclass(frozen=True)
@@ -63,7 +110,7 @@ class Planned:
     spec: TrialSpec
     action: Literal["run", "evaluate", "keep"]
     reason: str
-    missing: tuple[Protocol, ...] = ()
+    missing: tuple[ProtocolSpec, ...] = ()
     """The protocols to run; the others' results are kept."""
     stored: Trial | None = field(default=None, repr=False)
 
@@ -73,17 +120,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def protocol_hash(name: str, code: Code, identifying: Mapping[str, Any]) -> str:
+    """Return the hash of everything that distinguishes one evaluation from others of the same fit."""
+    return digest({"name": name, "code": to_json(code), "parameters": dict(identifying), "numerics": NUMERICS})
+
+
 def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:
     """Decide for each trial whether to run it, only evaluate it, or keep what the store has."""
     by_hash: dict[tuple[str, str], Trial] = {}
-    by_row: dict[tuple[str, str, int], Trial] = {}
-    for trial in stored:
+    by_row: dict[RowKey, Trial] = {}
+    for trial in sorted(stored, key=lambda trial: trial.ended):
         by_hash[trial.benchmark, trial.hash] = trial
-        by_row[trial.benchmark, trial.label, trial.seed] = trial
-    return [
-        _decide(spec, by_hash.get((spec.benchmark, spec.hash)), by_row.get((spec.benchmark, spec.label, spec.seed)))
-        for spec in specs
-    ]
+        by_row[trial.row] = trial
+    return [_decide(spec, by_hash.get((spec.benchmark, spec.hash)), by_row.get(spec.row)) for spec in specs]
 
 
 def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Planned:
@@ -93,16 +142,19 @@ def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Plan
     if same.status != "done":
         return Planned(spec, "run", f"failed before ({same.status})", spec.protocols, same)
     there = {evaluation.hash for evaluation in same.evaluations}
-    missing = tuple(protocol for protocol in spec.protocols if digest(protocol.identity()) not in there)
+    missing = tuple(protocol for protocol in spec.protocols if protocol.record.hash not in there)
     if not missing:
         return Planned(spec, "keep", "already there", (), same)
-    known = {evaluation.name for evaluation in same.evaluations}
-    reason = "protocol changed" if any(protocol.name in known for protocol in missing) else "protocol new"
+    known = {evaluation.call.name for evaluation in same.evaluations}
+    reason = "protocol changed" if any(one.record.call.name in known for one in missing) else "protocol new"
     return Planned(spec, "evaluate", reason, missing, same)
 
 
+WORDS = {"code": "method", "numerics": "reprbench"}
+"""What a changed component of the identity is called, where its own name is not for users."""
+
+
 def _changes(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
-    """Return the words for the components of an identity that differ."""
-    words = {"source": "method", "data": "data"}
-    names = [words.get(key, key) for key in asked if asked[key] != stored.get(key)]
-    return list(dict.fromkeys(names))
+    """Return the words for the components of an identity that differ; older ones lack some, but all had the code."""
+    names = [name for name in asked if asked[name] != stored.get(name) and (name in stored or name == "code")]
+    return [WORDS.get(name, name) for name in names]

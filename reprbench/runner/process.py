@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 
-from reprbench.files import write_text
-from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, Result
-from reprbench.trial import Status
+from reprbench.files import write_json
+from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, TrialResult, read_result
+from reprbench.trial import Status, to_json
 
 
 class TrialProcess:
@@ -31,7 +30,7 @@ class TrialProcess:
         self._peak = 0
         self._ended_by_us: tuple[Status, str] | None = None
         self._buffer = b""
-        write_text(self.path / JOB, job.model_dump_json())
+        write_json(self.path / JOB, to_json(job))
         self._pipe, child_end = os.pipe()
         os.set_blocking(self._pipe, False)
         with (self.path / LOG).open("wb") as log:
@@ -73,13 +72,13 @@ class TrialProcess:
                 process.kill()
         self._process.wait()
 
-    def result(self) -> tuple[Result, str | None]:
+    def result(self) -> tuple[TrialResult, str | None]:
         """Return what became of the trial and, if a signal ended it, the signal's name."""
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else None
         if self._ended_by_us is not None:
             status, reason = self._ended_by_us
-            result = Result(status=status, reason=reason)
+            result = TrialResult(status=status, reason=reason)
         else:
             result = self._answer(code, name)
         if not result.provenance and (self.path / PROVENANCE).exists():
@@ -100,10 +99,10 @@ class TrialProcess:
             self._process.stdin.close()
         self._folder.cleanup()
 
-    def _answer(self, code: int, signal_name: str | None) -> Result:
+    def _answer(self, code: int, signal_name: str | None) -> TrialResult:
         try:
-            return msgspec.json.decode((self.path / RESULT).read_bytes(), type=Result)
-        except (OSError, msgspec.DecodeError):
+            return read_result(self.path / RESULT)
+        except (OSError, ValueError):
             output = (self.path / LOG).read_text(encoding="utf-8", errors="replace")[-4000:]
         if signal_name == "SIGKILL":
             reason = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
@@ -111,7 +110,7 @@ class TrialProcess:
             reason = f"killed by {signal_name}"
         else:
             reason = f"the process exited with status {code} before it had a result"
-        return Result(status="failed", reason=reason, traceback=output)
+        return TrialResult(status="failed", reason=reason, traceback=output)
 
     def _measure(self) -> int:
         """Return the memory of the process and its descendants, mapped files not counted."""

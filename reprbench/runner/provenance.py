@@ -7,21 +7,29 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import reprbench
 
-PACKAGES = ("reprbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "pydantic")
+PACKAGES = (
+    "reprbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "pydantic",
+    "torchmetrics",
+)  # fmt: skip
+"""The distributions whose versions every trial records; those that its plugins import are added."""
 
 
-def provenance(device: str) -> dict[str, Any]:
+def provenance(device: str, packages: Iterable[str] = ()) -> dict[str, Any]:
     """Return what is known of the code and the machine that run this process; imports torch."""
     import torch
 
     found: dict[str, Any] = {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in dict.fromkeys([*PACKAGES, *packages])},
+        },
         "code": git_state(Path(reprbench.__file__).parent),
         "machine": {
             "system": platform.platform(),
@@ -34,6 +42,7 @@ def provenance(device: str) -> dict[str, Any]:
         "determinism": {
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
         },
     }
     if device.startswith("cuda"):

@@ -8,16 +8,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from reprbench.runner.job import HISTORY, Job, Result
-from reprbench.runner.plan import Planned, digest
+from reprbench.runner.job import HISTORY, Job, ProtocolJob, TrialResult
+from reprbench.runner.plan import Planned
 from reprbench.runner.process import TrialProcess
-from reprbench.spec import Call, parse_call
 from reprbench.store import Store
 from reprbench.trial import Evaluation, Trial, to_json
 
@@ -129,7 +128,7 @@ class Schedule:
 
     def _refuse(self, planned: Planned) -> Trial:
         """Record a trial whose method cannot even be imported."""
-        result = Result(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
+        result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
         return self._keep(planned, _record(planned, result, None, _now()), {})
 
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
@@ -159,23 +158,35 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
     spec = planned.spec
     return Job(
-        entry=asdict(spec.entry),
+        entry=spec.entry,
         parameters=spec.method.parameters,
-        dataset=parse_call(spec.dataset.call),
+        dataset=spec.dataset.call,
+        dataset_entry=spec.dataset_entry,
         limit=spec.dataset.limit,
         data_digest=spec.dataset.digest,
         data_dirs=list(folders.data),
         cache=folders.cache,
         budget=spec.budget,
+        precision=spec.precision,
         seed=spec.seed,
         hash=spec.hash,
-        protocols=[Call(name=p.name, parameters=p.model_dump(mode="json")) for p in planned.missing],
+        protocols=[
+            ProtocolJob(
+                entry=one.entry,
+                call=one.record.call,
+                code=one.code,
+                parameters=dict(one.parameters),
+                hash=one.record.hash,
+            )
+            for one in planned.missing
+        ],
+        packages=list(spec.packages),
         device=limits.device,
         threads=limits.threads_each,
     )
 
 
-def _record(planned: Planned, result: Result, signal_name: str | None, begun: str) -> Trial:
+def _record(planned: Planned, result: TrialResult, signal_name: str | None, begun: str) -> Trial:
     """Put together what is asked, what came out, and what an earlier run of the same fit had already found."""
     spec = planned.spec
     kept = _kept_evaluations(planned, result.evaluations)
@@ -191,6 +202,7 @@ def _record(planned: Planned, result: Result, signal_name: str | None, begun: st
         method=spec.method,
         dataset=spec.dataset,
         budget=spec.budget,
+        precision=spec.precision,
         seed=spec.seed,
         identity=spec.identity(),
         hash=spec.hash,
@@ -198,7 +210,7 @@ def _record(planned: Planned, result: Result, signal_name: str | None, begun: st
         reason=result.reason,
         traceback=result.traceback,
         signal=signal_name,
-        protocols=[str(protocol) for protocol in spec.protocols],
+        protocols=[protocol.record for protocol in spec.protocols],
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
@@ -210,17 +222,20 @@ def _record(planned: Planned, result: Result, signal_name: str | None, begun: st
 
 def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Evaluation]:
     """Return the new evaluations and those of the store they do not replace (an older version of the same)."""
-    new = {(e.name, digest(e.parameters)) for e in found}
     stored = planned.stored.evaluations if planned.stored else []
-    return [*(e for e in stored if (e.name, digest(e.parameters)) not in new), *found]
+    return [*(one for one in stored if not any(_replaces(new, one) for new in found)), *found]
+
+
+def _replaces(new: Evaluation, old: Evaluation) -> bool:
+    return (new.call.name, new.parameters) == (old.call.name, old.parameters)
 
 
 def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
     """Return the files that the store has of this trial and that still belong to it."""
     folder = store.root / trial.folder
-    names = [HISTORY, *(name for evaluation in trial.evaluations for name in evaluation.figures)]
+    names = [HISTORY, *(figure.file for evaluation in trial.evaluations for figure in evaluation.figures)]
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

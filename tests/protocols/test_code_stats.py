@@ -185,7 +185,7 @@ def test_every_layer_is_measured_at_its_name_and_depth_and_the_last_is_the_headl
     assert found["dead units", "code", 2] == 0
     # The two live channels are one another's negative.
     assert found["effective rank", "maps", 1] == pytest.approx(1, abs=1e-3)
-    assert outcome.headline_at == {"layer": "code"}
+    assert outcome.headlines[0].at == {"layer": "code"}
     assert {curve.metric for curve in outcome.curves} == {
         "effective rank",
         "dead units",

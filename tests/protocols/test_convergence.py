@@ -66,8 +66,10 @@ def test_a_difference_as_large_as_the_tolerance_is_within_it():
 
 def test_the_headline_is_of_all_channels_after_the_last_epoch():
     outcome = evaluate(snapshots(3))
-    assert outcome.headline_at == {"epoch": 60.5, "channel": "all"}
-    chosen = [m for m in outcome.measurements if m.metric == Convergence.headline and m.at == outcome.headline_at]
+    assert outcome.headlines[0].at == {"epoch": 60.5, "channel": "all"}
+    chosen = [
+        m for m in outcome.measurements if m.metric == Convergence.headlines[0] and m.at == outcome.headlines[0].at
+    ]
     assert len(chosen) == 1
     for curve in outcome.curves:
         assert [

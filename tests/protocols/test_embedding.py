@@ -202,9 +202,9 @@ def test_the_whole_test_split_is_read_as_announced(supervised):
 
 
 def test_the_headline_is_that_of_t_sne_and_without_it_of_pca(outcome):
-    assert outcome.headline_at == {"map": "t-SNE"}
+    assert outcome.headlines[0].at == {"map": "t-SNE"}
     without = evaluate(codes(data()), tsne=False)
-    assert without.headline_at == {"map": "PCA"}
+    assert without.headlines[0].at == {"map": "PCA"}
     assert len(without.figures["map"].axes) == 1
 
 

@@ -133,7 +133,7 @@ def test_numbers_that_a_class_lacks_are_left_out_with_a_warning():
 @pytest.mark.parametrize(("labels", "headline"), [("[1,5,10]", 10), ("[1,6,9]", 9), ("[1,2]", 2), ("[10,20]", 10)])
 def test_the_headline_is_ten_labels_or_the_nearest(labels, headline):
     outcome = evaluated(f"few-labels[labels={labels},costs=[0.1]]")
-    assert outcome.headline_at == {"labels": headline}
+    assert outcome.headlines[0].at == {"labels": headline}
 
 
 def test_more_labels_are_better_on_data_that_has_classes():
@@ -160,4 +160,4 @@ def test_wrong_parameters_are_the_users_mistake(wrong):
 
 
 def test_labels_in_any_order_and_twice_are_the_same_protocol():
-    assert FewLabels(labels=(5, 1, 5)).identity() == FewLabels(labels=(1, 5)).identity()
+    assert FewLabels(labels=(5, 1, 5)) == FewLabels(labels=(1, 5))

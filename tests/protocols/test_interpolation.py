@@ -119,15 +119,15 @@ def test_the_headline_is_what_the_code_gains_over_blending_its_own_reconstructio
     code, blend = (
         value(outcome, "distance to nearest real image", model=model) for model in ("code", "blend of reconstructions")
     )
-    assert outcome.headline_at == {}
-    (headline,) = [m for m in outcome.measurements if m.metric == Interpolation.headline]
+    assert outcome.headlines == []
+    (headline,) = [m for m in outcome.measurements if m.metric == Interpolation.headlines[0]]
     assert headline.value == code - blend == 0, "one image for everything gains nothing"
     assert headline.better == "lower"
     curved = evaluated(Shortened, steps=5, measured_pairs=4)
     code, blend = (
         value(curved, "distance to nearest real image", model=model) for model in ("code", "blend of reconstructions")
     )
-    (headline,) = [m for m in curved.measurements if m.metric == Interpolation.headline]
+    (headline,) = [m for m in curved.measurements if m.metric == Interpolation.headlines[0]]
     assert headline.value == pytest.approx(code - blend)
     assert headline.value != 0
 

@@ -99,7 +99,7 @@ def test_layers_have_their_own_reconstruction_where_there_is_one_and_a_mirror_el
     }
     x = Data().test.batch(slice(None))
     assert value(outcome, "MSE", "vector", "own") == pytest.approx(float((1 - 2 * x).square().mean()), rel=1e-5)
-    assert outcome.headline_at == {"layer": "vector", "decoder": "own"}
+    assert outcome.headlines[0].at == {"layer": "vector", "decoder": "own"}
     sizes = {m.at["layer"]: m.value for m in outcome.measurements if m.metric == "layer size"}
     assert sizes == {"map": 32, "vector": 3}
     assert {curve.at["decoder"] for curve in outcome.curves} == {"own", "mirror", "PCA", "mean image"}
@@ -107,7 +107,7 @@ def test_layers_have_their_own_reconstruction_where_there_is_one_and_a_mirror_el
 
 def test_a_learner_without_a_reconstruction_has_mirrors_alone():
     outcome = Reconstruction(**CHEAP).evaluate(subject(Encoder), 0)
-    assert outcome.headline_at == {"layer": "rows", "decoder": "mirror"}
+    assert outcome.headlines[0].at == {"layer": "rows", "decoder": "mirror"}
     assert Reconstruction(mirror=False).evaluate(subject(Encoder), 0).missing
 
 

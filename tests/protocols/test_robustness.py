@@ -262,7 +262,7 @@ def test_the_headline_is_the_papers_middle_level_or_the_highest(call, expected):
 def test_every_measurement_of_the_headline_is_one_fold():
     outcome = evaluated(Flat())
     found = [m.at["fold"] for m in outcome.measurements if m.metric == "probe accuracy"
-             and outcome.headline_at.items() <= m.at.items()]  # fmt: skip
+             and outcome.headlines[0].at.items() <= m.at.items()]  # fmt: skip
     assert found == [0, 1]
 
 
@@ -279,7 +279,7 @@ def test_no_level_at_all_is_the_users_mistake():
 
 def test_levels_in_any_order_and_twice_are_the_same_protocol():
     one, other = protocol("robustness[mask=[0.4,0,0.4]]"), protocol("robustness[mask=[0,0.4]]")
-    assert one.identity() == other.identity()
+    assert one == other
 
 
 def test_progress_rises_to_the_end_and_curves_find_their_measurements():

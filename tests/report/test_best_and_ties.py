@@ -252,3 +252,14 @@ def test_small_numbers_keep_three_figures():
     values = {"a": 0.0123 + BASE * 1e-4, "b": 0.0456 + BASE * 1e-4}
     trials = [row(label, value, evaluation=error) for label, value in values.items()]
     assert "0.0123 ± 0.0001" in FORMATS["table"](make_tables(trials))
+
+
+@pytest.mark.parametrize("seeds", ["apart", "together"])
+def test_intervals_stay_inside_the_range_of_the_unit(seeds):
+    values = [91.0, 94.8]
+    trials = [row("a", values, "a", seed=0), row("a", values, "b", seed=1)]
+    text = FORMATS["table"](make_tables(trials, settings=Settings(seeds=seeds)))
+    assert "92.9 ± 1.9" in text
+    assert ", 100.0]" in text
+    in_decibels = row("a", values, evaluation={"measured": {"unit": "dB"}})
+    assert ", 122" in FORMATS["table"](make_tables([in_decibels]))

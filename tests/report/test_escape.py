@@ -78,4 +78,4 @@ def test_no_text_controls_a_terminal(text):
 
 
 def test_a_terminal_is_given_one_line_without_control_characters():
-    assert terminal("a\x1b[31m\r\n\x9bb\u2028c\u202ed – é") == "a [31m b c d – é"
+    assert terminal("a\x1b[31m\r\n\x9bb\u2028c\u202ed\udc80e – é") == "a [31m b c d e – é"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from trials import evaluation, protocol, trial
 
-from reprbench.compare.judge import Settings, compare_rows
+from reprbench.compare.judge import CompareSettings, compare_rows
 from reprbench.compare.match import match, read_rows
 from reprbench.compare.text import as_terminal
 from reprbench.report.formats import FORMATS
@@ -66,5 +66,5 @@ def test_it_is_refused_or_reported(at, tmp_path):
         assert all(form(tables) for form in FORMATS.values())
         assert as_html(tables, [tmp_path], Path())
         for before, after in ((odd, GOOD), (GOOD, odd)):
-            rows = (read_rows([one], Settings().selection) for one in (before, after))
-            assert as_terminal(compare_rows(match(*rows), Settings()))
+            rows = (read_rows([one], CompareSettings().selection) for one in (before, after))
+            assert as_terminal(compare_rows(match(*rows), CompareSettings()))

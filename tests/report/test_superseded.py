@@ -107,6 +107,17 @@ def test_every_part_of_a_rows_key_makes_another_row(changes):
     assert sum(table.superseded for table in make_tables([OLD, other])) == 0
 
 
+def test_a_label_is_enough_where_rows_differ_in_nothing_else():
+    trials = [trial("ae", evaluations=[evaluation([2.0])]), trial("pca", digest="b" * 64, status="failed")]
+    (table,) = make_tables(trials)
+    assert [(row.name, row.method) for row in table.rows] == [("ae", "ae"), ("pca", "pca")]
+    # A trial that did not come to the protocol has no code of it that could differ.
+    again = trial("ae", seed=1, digest="d" * 64, status="failed")
+    (table,) = make_tables([*trials, again])
+    assert [row.name for row in table.rows] == ["ae (seed 0)", "ae (seed 1)", "pca (seed 0)"]
+    assert {row.method for row in table.rows} == {"ae", "pca"}
+
+
 def test_two_budgets_of_a_method_are_two_rows_that_say_so():
     trials = [
         trial("ae", evaluations=[evaluation([50.0, 51.0])]),
@@ -201,7 +212,11 @@ def test_seeds_under_two_versions_of_the_protocol_are_not_one_row():
     ]
     for seeds in ("apart", "together"):
         (table,) = make_tables(trials, settings=Settings(seeds=seeds))
-        assert [(row.name, row.mean) for row in table.rows][:2] == [("ae (seed 0)", 90.5), ("ae (seed 1)", 50.5)]
+        assert [(row.name, row.mean) for row in table.rows] == [
+            ("ae (seed 0; version 1)", 90.5),
+            ("ae (seed 1; version 2)", 50.5),
+            ("pca (seed 1)", 40.6),
+        ]
         # The first does not compete, and no other seed's standing is lent to it.
         assert [row.result.standing.place for row in table.rows] == ["untested", "best", "other"]
         assert table.seeds == ()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data import load_dataset
 from reprbench.errors import Diverged, UserError
 from reprbench.features import View
-from reprbench.learner import Learner, Reconstructs, SupervisedLearner
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
 from reprbench.registry import Entry
 from reprbench.runner.evaluate import Evaluator
+from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
 from reprbench.runner.job import Job
 from reprbench.spec import Budget, Call
@@ -48,7 +52,7 @@ class TrainMean(Protocol):
 
     name = "train-mean"
     version = 1
-    headline = "mean"
+    headlines = ("mean",)
 
     def evaluate(self, subject, seed):
         outcome = Outcome()
@@ -121,7 +125,7 @@ def yields(what):
     class Yields(Protocol):
         name = "yields"
         version = 1
-        headline = "mean"
+        headlines = ("mean",)
 
         def evaluate(self, subject, seed):
             return Outcome([Measurement("mean", 1.0), what])
@@ -154,3 +158,11 @@ def test_numbers_of_numpy_become_plain_ones(dataset, tmp_path):
     evaluation, _ = evaluate(yields(what), Watching, dataset, tmp_path)
     assert evaluation.measurements[1] == Measurement("spread", 0.5, at={"level": 3})
     assert type(evaluation.measurements[1].value) is float
+
+
+def test_a_trial_computes_in_float32_with_all_its_digits(monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda wanted, warn_only: None)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    assert _prepare_torch(SimpleNamespace(threads=1, device="cpu")) == "cpu"
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reprbench.benchmark import Benchmark, Row
+from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.errors import UserError
 from reprbench.runner.describe import Description
 from reprbench.runner.request import Overrides, _check, _settings_for, apply
@@ -16,9 +16,9 @@ def benchmark() -> Benchmark:
         dataset=parse_call("digits"),
         protocols=(parse_call("linear-svm[layers=all]"),),
         methods=(
-            Row(method=parse_call("ae[width=8]"), label="AE"),
-            Row(method=parse_call("ae[width=4]"), label="AE small"),
-            Row(method=parse_call("pca"), budget=Budget(images=5)),
+            BenchmarkRow(method=parse_call("ae[width=8]"), label="AE"),
+            BenchmarkRow(method=parse_call("ae[width=4]"), label="AE small"),
+            BenchmarkRow(method=parse_call("pca"), budget=Budget(images=5)),
         ),
         budget=Budget(epochs=3),
     )
