@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 """Control characters, ends of lines, what changes the direction of writing, and halves of characters."""
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
-_BLOCK_START = re.compile(r"^(?=[-+=#:])|^(\d+)(?=[.)])")
-"""What would begin a list, a heading or the like."""
+_BLOCK_START = re.compile(r"^(?=[-+=#:](?!\d))|^(\d+)(?=[.)](?!\S))")
+"""What would begin a list, a heading or the like; numbers, such as -1.5, do not."""
 
 _INSIDE_LINK = re.compile(
     r"(?<=[@#])(?=\w)"  # a mention, an e-mail address, an issue
@@ -31,6 +32,7 @@ def terminal(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+@lru_cache(maxsize=2**14)
 def markdown(text: str) -> str:
     r"""Return `text` in one line, such that GitHub's Markdown shows it as it is: no markup, links, mentions or HTML.
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -48,10 +49,32 @@ def test_a_cell_of_a_table_stays_one_cell(text):
         (":smile:", "\\:<!-- -->smile:"),
         ("$x$", "\\$x\\$"),
         ("linear-svm[costs=[0.1]], 1.5 + 2 = 3", "linear-svm\\[costs=\\[0.1\\]\\], 1.5 + 2 = 3"),
+        ("~~a~~", "\\~\\~a\\~\\~"),
+        ("51.5 ± 1.5", "51.5 ± 1.5"),
+        ("-0.3", "-0.3"),
+        ("1. a", "1\\. a"),
+        ("- a", "\\- a"),
+        ("# a", "\\# a"),
+        ("![a](b)", "!\\[a\\](b)"),
+        ("a | b\nc", "a \\| b c"),
     ],
 )
 def test_what_github_adds_to_markdown_is_prevented(text, escaped):
     assert markdown(text) == escaped
+
+
+@given(st.text(st.characters(), max_size=20) | TEXTS)
+@example("a\ud800b")
+def test_no_text_controls_a_terminal(text):
+    shown = terminal(text)
+    assert not {"Cc", "Zl", "Zp", "Cs"} & set(map(unicodedata.category, shown))
+    assert not {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"} & set(
+        map(unicodedata.bidirectional, shown)
+    )
+    assert len(shown.splitlines()) <= 1
+    assert [sign for sign in shown if sign != " " and sign.isprintable()] == [
+        sign for sign in text if sign != " " and sign.isprintable()
+    ]
 
 
 def test_a_terminal_is_given_one_line_without_control_characters():

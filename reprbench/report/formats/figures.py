@@ -14,12 +14,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, at_values, axis_label, curve_key, curves_of
-from reprbench.report.names import method_names
 from reprbench.report.ranks import Ranks
-from reprbench.report.row import Source, without_seed
+from reprbench.report.row import Source
+from reprbench.report.seeds import by_method
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized
-from reprbench.trial import Curve, RowKey
+from reprbench.trial import Curve
 
 DASHES = ("-", "--", ":", "-.")
 
@@ -68,11 +68,9 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
     Rows that a later trial supersedes are left out.
     """
     found: dict[CurveKey, dict[str, RowCurve]] = {}
-    methods = _methods(table)
-    names = method_names(methods)
-    for key, sources in methods.items():
+    for name, sources in _methods(table).items():
         for one in curves_of(sources):
-            found.setdefault(curve_key(one.curve), {})[names[key]] = one
+            found.setdefault(curve_key(one.curve), {})[name] = one
     panels: dict[tuple[str, str], list[Panel]] = {}
     for lines in found.values():
         first = next(iter(lines.values()))
@@ -81,14 +79,13 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
     return panels
 
 
-def _methods(table: Table) -> dict[RowKey, list[Source]]:
-    """Return the sources of each method's rows, of all seeds that have an evaluation, in the order of the table."""
-    methods: dict[RowKey, list[Source]] = {}
-    for row in table.rows:
-        if not row.superseded:
-            evaluated = [source for source in row.sources if source.evaluation]
-            methods.setdefault(without_seed(row.key), []).extend(evaluated)
-    return methods
+def _methods(table: Table) -> dict[str, list[Source]]:
+    """Return the sources of each method, of all seeds that have an evaluation, in the order of the table."""
+    rows = [row for row in table.rows if any(source.evaluation for source in row.sources)]
+    return {
+        rows[places[0]].method: [source for place in places for source in rows[place].sources if source.evaluation]
+        for places in by_method(rows)
+    }
 
 
 def draw_curves(panels: Sequence[Panel]) -> Figure:

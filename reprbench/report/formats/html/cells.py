@@ -17,7 +17,6 @@ from reprbench.report.grid import (
     reference_notes,
     row_notes,
 )
-from reprbench.report.names import chart_names
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
 from reprbench.report.text import plus_minus
@@ -73,10 +72,7 @@ def page_table(table: Table) -> PageTable:
     """Return the table as a page shows it."""
     footnotes: Footnotes = {}
     decimals = headline_decimals(table)
-    rows = [
-        _row(row, name, footnotes, decimals)
-        for row, name in zip(table.rows, chart_names(table.rows), strict=True)
-    ]  # fmt: skip
+    rows = [_row(row, footnotes, decimals) for row in table.rows]
     used = [column for column in _columns(table) if any(row.cells[column.key].text for row in rows)]
     under = [EXPLAINS[line.explains].format(line.text) for line in under_lines(table)]
     return PageTable(used, rows, list(footnotes), under)
@@ -104,10 +100,10 @@ def _headline_keys(place: int) -> tuple[str, str]:
     return f"result-{place}", f"interval-{place}"
 
 
-def _row(row: Row, name: str, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
+def _row(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
     styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if row.superseded else [])]
     notes = numbers(row_notes(row), footnotes)
-    return PageRow(name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
+    return PageRow(row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
 
 
 def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str, PageCell]:

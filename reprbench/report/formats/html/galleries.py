@@ -8,7 +8,6 @@ from pathlib import Path
 
 from reprbench.report.formats.html.thumbnails import embedded
 from reprbench.report.formats.html.trials import PageTrials, file_of, link_to
-from reprbench.report.names import chart_names
 from reprbench.report.table import Table
 
 
@@ -71,9 +70,9 @@ def pictures_of(galleries: Sequence[Sequence[Gallery]]) -> list[Picture]:
 
 def _figures(place: int, table: Table, trials: PageTrials) -> Iterator[_Found]:
     """Yield the figures of a table's rows; a row whose protocol did not run has none."""
-    for row, name in zip(table.rows, chart_names(table.rows), strict=True):
+    for row in table.rows:
         for source in row.sources:
-            label = name if len(row.sources) == 1 else f"{row.label}, seed {source.trial.seed}"
+            label = row.name if len(row.sources) == 1 else f"{row.method}, seed {source.trial.seed}"
             for figure in source.evaluation.figures if source.evaluation else ():
                 path = file_of(source.trial, figure.file)
                 if path:

@@ -14,7 +14,6 @@ from reprbench.report.formats.html.details import Detail, Section, describe
 from reprbench.report.formats.html.galleries import Picture
 from reprbench.report.formats.html.trials import PageTrials, best_first, file_of, link_to
 from reprbench.report.grid import headline_decimals, mean_text
-from reprbench.report.names import chart_names
 from reprbench.report.row import Row
 from reprbench.report.table import Table
 from reprbench.trial import TRIAL, Better
@@ -148,20 +147,19 @@ def make_payload(
 def _table_data(table: Table, trials: PageTrials, marks: dict[str, int]) -> TableData:
     decimals = next(iter(headline_decimals(table)), 1)
     rows = [
-        _row_data(row, name, trials.numbers(row), marks.setdefault(row.label, len(marks)), decimals)
-        for row, name in zip(table.rows, chart_names(table.rows), strict=True)
+        _row_data(row, trials.numbers(row), marks.setdefault(row.label, len(marks)), decimals) for row in table.rows
     ]
     better: Better = next((row.result.better for row in table.rows if row.result), "neither")
     return TableData(table.metric, axis_label(table.metric, table.unit), better, rows)
 
 
-def _row_data(row: Row, name: str, trials: list[int], mark: int, decimals: int) -> RowData:
+def _row_data(row: Row, trials: list[int], mark: int, decimals: int) -> RowData:
     result = row.result
     costs = {key: (value, kind.text(row)) for key, kind in COST_KINDS.items() if (value := kind.value(row)) is not None}
     unit = f" {result.unit}" if result and result.unit else ""
     return RowData(
         trials=trials,
-        name=name,
+        name=row.name,
         mark=mark,
         mean=result.summary.mean if result else None,
         std=result.summary.std if result else None,

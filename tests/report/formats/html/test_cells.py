@@ -48,7 +48,7 @@ def test_superseded_rows_are_marked(tmp_path):
     page = Page(as_html(make_tables(trials, settings=Settings(every=True)), [tmp_path], tmp_path))
     (old,) = [one for one in page.all("tr") if "superseded" in (one.get("class") or "")]
     assert old["data-row"] == "0"
-    assert {"ae", "ae, superseded"} <= set(page.texts["span"])
+    assert {"ae", "ae (superseded)"} <= set(page.texts["span"])
     assert "superseded by a later trial of this row" in page.texts["li"]
 
 
