@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from reprbench.errors import UserError
 from reprbench.files import sync, write_json
-from reprbench.trial import TRIAL, Trial, read_trial, to_json
+from reprbench.trial import TRIAL, Trial, to_json
+from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from common import REPOSITORY
 
+from reprbench.measurement import Headline
 from reprbench.migrations import SCHEMA, STEPS, migrate
 from reprbench.report.table import make_tables
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
-from reprbench.trial import Code, Figure, Headline, Trial, read_trial, to_json
+from reprbench.trial import Code, Figure, Trial, to_json
+from reprbench.trial_file import read_trial
 
 HASH = "5f0c" * 16
 OLD: dict[str, Any] = {

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reprbench.errors import UserError
-from reprbench.registry import Entry, Registry, discover
-from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
-from reprbench.trial import Curve as Curve
-from reprbench.trial import Headline as Headline
-from reprbench.trial import Measurement as Measurement
+from reprbench.measurement import Curve as Curve
+from reprbench.measurement import Headline as Headline
+from reprbench.measurement import Measurement as Measurement
+from reprbench.registry import Entry, Registry, discover
+from reprbench.spec import Call, mistakes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark
+from reprbench.measurement import Better, Headline
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
@@ -17,7 +18,7 @@ from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call
-from reprbench.trial import Better, Code, DataRecord, Headline, RowKey, Trial
+from reprbench.trial import Code, DataRecord, RowKey, Trial
 
 Seeds = Literal["apart", "together"]
 
