@@ -109,7 +109,10 @@ def unit_of(rows: Iterable[Row], place: int) -> str:
 
 
 def make_tables(
-    trials: Iterable[Trial], benchmarks: Mapping[str, Benchmark] | None = None, settings: Settings | None = None
+    trials: Iterable[Trial],
+    benchmarks: Mapping[str, Benchmark] | None = None,
+    settings: Settings | None = None,
+    among: Iterable[Trial] | None = None,
 ) -> list[Table]:
     """Return one table for each benchmark, data and protocol among the trials.
 
@@ -117,9 +120,10 @@ def make_tables(
     ----------
     benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
     settings : how the tables are made.
+    among : all trials of the stores, where `trials` are a choice: one of these may supersede a chosen one.
     """
     settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
-    latest = {id(trial) for trial in newest(trials)}
+    latest = {id(trial) for trial in newest(trials if among is None else among)}
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
         for protocol in trial.protocols:
