@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reprbench.api import encode
+    from reprbench.api import encode, load
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
+    from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
     from reprbench.training import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
@@ -44,12 +45,14 @@ EXPORTS = {
     "Reconstructs": "reprbench.capabilities",
     "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
+    "Store": "reprbench.store",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.torch_learner",
     "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
     "encode": "reprbench.api",
+    "load": "reprbench.api",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
@@ -76,6 +79,7 @@ __all__ = [
     "Reconstructs",
     "Resumes",
     "Run",
+    "Store",
     "SupervisedLearner",
     "TorchLearner",
     "TorchSupervisedLearner",
@@ -83,6 +87,7 @@ __all__ = [
     "View",
     "__version__",
     "encode",
+    "load",
     "register",
     "register_dataset",
     "register_protocol",

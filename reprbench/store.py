@@ -90,11 +90,7 @@ class Store:
         the store); then ``parameter.NAME`` for each parameter of the methods and ``at.NAME`` for each coordinate, empty
         where a row has none of that name.
 
-        Examples
-        --------
-        >>> import reprbench
-        >>> frame = reprbench.load("results").to_dataframe()  # doctest: +SKIP
-        >>> frame[frame.metric == "accuracy"].groupby("label").value.mean()  # doctest: +SKIP
+        See `reprbench.load` for an example.
         """
         import pandas
 
