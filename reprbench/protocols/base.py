@@ -109,6 +109,17 @@ class Subject:
         """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
         return first_fit(self.dataset, self.supervised)
 
+    def generator(self, name: str, seed: int | None = None) -> np.random.Generator:
+        """Return a new generator, at its start, for the draws called `name`."""
+        import numpy as np
+
+        from reprbench.data.folds import base_name, named_generator
+        from reprbench.run import derive_seed
+
+        if seed is None:
+            return named_generator(f"{base_name(self.dataset.name)} {name}")
+        return np.random.default_rng(derive_seed(seed, name))
+
 
 @dataclass
 class Outcome:

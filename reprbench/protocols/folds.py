@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import PositiveInt
 
 from reprbench.features import Matrix, Pooling, View
-from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.base import Features, Measurement, Protocol, Subject
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -79,3 +79,17 @@ class FoldProtocol(Protocol):
             (Features(trained, "train", rows, self.view), Features(trained, "test", test_rows, self.view))
             for trained, rows in parts
         ]
+
+
+def over_folds(
+    measurements: Sequence[Measurement], metric: str, x: str, at: Mapping[str, Any]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the values of the coordinate `x`, and mean and standard deviation of a metric over the folds at each.
+
+    `at` holds the other coordinates that select the measurements.
+    """
+    values: dict[float, list[float]] = {}
+    for one in measurements:
+        if one.metric == metric and at.items() <= one.at.items():
+            values.setdefault(one.at[x], []).append(one.value)
+    return list(values), [float(np.mean(v)) for v in values.values()], [float(np.std(v)) for v in values.values()]
