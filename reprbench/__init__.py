@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
     from reprbench.errors import Diverged, UserError
+    from reprbench.features import View
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import (
         Decodes,
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
         SupervisedLearner,
         register,
     )
+    from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol
+    from reprbench.protocols.folds import Fold, FoldProtocol
+    from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.run import Run
     from reprbench.spec import Budget
     from reprbench.training import TorchLearner, TorchSupervisedLearner, train
@@ -29,21 +34,33 @@ __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
+    "Curve": "reprbench.protocols.base",
+    "Dataset": "reprbench.data.dataset",
     "Decodes": "reprbench.learner",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
+    "Features": "reprbench.protocols.subject",
+    "Fold": "reprbench.protocols.folds",
+    "FoldProtocol": "reprbench.protocols.folds",
+    "Headline": "reprbench.protocols.base",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
+    "Measurement": "reprbench.protocols.base",
+    "Outcome": "reprbench.protocols.base",
+    "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.learner",
     "Resumes": "reprbench.learner",
     "Run": "reprbench.run",
+    "Snapshots": "reprbench.protocols.subject",
+    "Subject": "reprbench.protocols.subject",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.training",
     "TorchSupervisedLearner": "reprbench.training",
     "UserError": "reprbench.errors",
+    "View": "reprbench.features",
     "register": "reprbench.learner",
     "train": "reprbench.training",
 }
@@ -52,21 +69,33 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "Curve",
+    "Dataset",
     "Decodes",
     "Diverged",
     "FeatureMaps",
+    "Features",
+    "Fold",
+    "FoldProtocol",
+    "Headline",
     "ImageShape",
     "Images",
     "Indices",
     "Labels",
     "Learner",
+    "Measurement",
+    "Outcome",
+    "Protocol",
     "Reconstructs",
     "Resumes",
     "Run",
+    "Snapshots",
+    "Subject",
     "SupervisedLearner",
     "TorchLearner",
     "TorchSupervisedLearner",
     "UserError",
+    "View",
     "__version__",
     "register",
     "train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -62,9 +62,7 @@ def select_cost(
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
     right = np.zeros(len(costs), dtype=np.int64)
-    fold_of = _stratify(labels, inner_folds, generator)
-    for fold in range(inner_folds):
-        rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+    for rows, held_out in _divisions(labels, inner_folds, generator):
         machines, standardizer = _fit_raw(x, labels, rows, n_classes, costs, device)
         right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
@@ -156,6 +154,13 @@ def _count_right(
     for block, values in row_blocks(x, rows):
         right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
     return right
+
+
+def _divisions(labels: Labels, n_folds: int, generator: np.random.Generator) -> Iterator[tuple[Indices, Indices]]:
+    """Yield, for each fold, the rows to train on and those that are held out."""
+    fold_of = _stratify(labels, n_folds, generator)
+    for fold in range(n_folds):
+        yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
 
 
 def _stratify(labels: Labels, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:

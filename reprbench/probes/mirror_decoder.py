@@ -150,11 +150,14 @@ def train_decoders(
         maps = encoded(learner, x)
         losses = {name: _step(decoders[name], optimizers[name], maps[name], x) for name in decoders}
         advance((step + 1) / budget.steps)
-    for name, loss in losses.items():
-        if not bool(torch.isfinite(loss)):
-            raise Diverged(f"the mirror decoder of layer {name!r} ended with an error of {float(loss)}")
-        decoders[name].eval()
-    return decoders
+    return {name: _trained(name, decoder, losses[name]) for name, decoder in decoders.items()}
+
+
+def _trained(layer: str, decoder: MirrorDecoder, loss: Tensor) -> MirrorDecoder:
+    """Return the decoder of a layer in evaluation mode, if its last error is finite."""
+    if not bool(torch.isfinite(loss)):
+        raise Diverged(f"the mirror decoder of layer {layer!r} ended with an error of {float(loss)}")
+    return decoder.eval()
 
 
 def _step(decoder: MirrorDecoder, optimizer: torch.optim.Optimizer, features: Tensor, x: Tensor) -> Tensor:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reprbench.features import View, checked
 from reprbench.probes.layer_stats import LayerStats, layer_stats
-from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,9 +40,7 @@ class CodeStats(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the means of all channels on the whole test split."""
-        trained = first_fit(dataset, supervised)
-        rows = np.arange(len(dataset.test), dtype=np.int64)
-        return [Features(trained, "test", rows, View(layers="all", pooling="mean", grid=1))]
+        return [Features.of_split(dataset, supervised, "test", View(layers="all", pooling="mean", grid=1))]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the statistics of every layer, from the input to the code."""

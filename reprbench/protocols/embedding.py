@@ -13,7 +13,7 @@ from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.probes.projections import Plane, largest_perplexity, most_neighbors, principal_components, tsne
 from reprbench.probes.standardize import standardize
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,9 +65,8 @@ class Embedding(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split: classifiers read them too, so no image is encoded for this."""
-        trained = first_fit(dataset, supervised)
         view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
-        return [Features(trained, "test", np.arange(len(dataset.test), dtype=np.int64), view)]
+        return [Features.of_split(dataset, supervised, "test", view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's holds.

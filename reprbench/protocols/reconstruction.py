@@ -91,10 +91,8 @@ class Reconstruction(Protocol):
         images = dataset.test.take(random_rows(len(dataset.test), count, subject.generator("reconstruction")))
         baselines = fit_baselines(dataset.unlabeled, dataset.name, max(layer.size for layer in layers))
         batches = images.batches(self.batch_size, subject.device)
-        measurements = [
-            *_sizes(layers, baselines),
-            *measured(batches, min(images.shape[1:]), layers, decoders, baselines, subject.device),
-        ]
+        measurements = list(_sizes(layers, baselines))
+        measurements += _qualities(batches, layers, decoders, baselines, subject.device)
         few = np.linspace(0, count - 1, min(SHOWN_IMAGES, count)).round().astype(np.int64)
         return Outcome(
             measurements,
@@ -134,20 +132,13 @@ class Reconstruction(Protocol):
         return Decoders(learner, own, mirrors)
 
 
-def measured(
-    batches: Iterator[Tensor],
-    side: int,
-    layers: Sequence[Layer],
-    decoders: Decoders,
-    baselines: Baselines,
-    device: str,
+def _qualities(
+    batches: Iterator[Tensor], layers: Sequence[Layer], decoders: Decoders, baselines: Baselines, device: str
 ) -> list[Measurement]:
-    """Return the quality of what every layer's decoder, and the baselines beside it, make of all images.
-
-    `side` is the shorter one of the images.
-    """
+    """Return the quality of what every layer's decoder, and the baselines beside it, make of all images."""
     from reprbench.probes.quality import Quality
 
+    side = min(baselines.mean_image.shape[1:])
     learned = {layer.name: Quality(side, device) for layer in layers if decoders.kind(layer.name)}
     linear = {baselines.dimension(layer.size): Quality(side) for layer in layers}
     constant = Quality(side)
