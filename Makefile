@@ -6,6 +6,7 @@ VENV := .venv
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	rm -rf reprbench.egg-info  # of an older checkout: it is not renewed, and would be asked for entry points first
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 

@@ -1,4 +1,4 @@
-"""The adversarial game, without and with an encoder: its losses, and a step in which a player moves but its own."""
+"""The adversarial game: its losses, and a step in which each player moves its own weights alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from reprbench import FeatureMaps, Run, TorchLearner, UserError
+from reprbench import Run, TorchLearner, UserError
 
 BETAS = (0.5, 0.999)
 """Adam's, in the papers and the code of DCGAN, BiGAN and ALI alike."""
@@ -74,7 +74,7 @@ class AdversarialLearner(TorchLearner):
         """Return the networks that each optimizer changes."""
         return {"discriminator": [self.discriminator], "generator": [self.generator]}
 
-    def optimizers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> Mapping[str, Optimizer]:
         """Return one Adam for each player."""
         return {
             player: Adam(self._weights(player), self.lr, BETAS, weight_decay=self.weight_decay, foreach=True)
@@ -86,16 +86,16 @@ class AdversarialLearner(TorchLearner):
         logits: Tensor = self.discriminator(*inputs)
         return logits
 
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch."""
+    def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
+        """Let both players move, at once or in turn."""
         if len(x) < 2:
             raise UserError(f"{self.method_name} normalizes by batches: it needs two images or more; give more images")
-        for optimizer in self._optimizers.values():
+        for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         with run.autocast():
             originals, fakes = self.play(x, run)
         move = self._move_at_once if self.updates == "simultaneous" else self._move_in_turn
-        real, fake, generator_loss = move(originals, fakes, run)
+        real, fake, generator_loss = move(originals, fakes, optimizers, run)
         return {
             "discriminator_loss": discriminator_loss(real, fake),
             "generator_loss": generator_loss,
@@ -114,7 +114,9 @@ class AdversarialLearner(TorchLearner):
             return [f"the discriminator was at chance in the last epoch {told}: fakes are perfect, or it is too weak"]
         return []
 
-    def _move_at_once(self, originals: Inputs, fakes: Inputs, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+    def _move_at_once(
+        self, originals: Inputs, fakes: Inputs, optimizers: Mapping[str, Optimizer], run: Run
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Move both players by gradients at the same weights; return the logits, and the generator's loss."""
         real, fake = self._logits(originals, run, recorded=True), self._logits(fakes, run)
         loss = generator_loss(fake, real if self.infers else None)
@@ -122,18 +124,20 @@ class AdversarialLearner(TorchLearner):
             discriminator_loss(real, fake), inputs=self._weights("discriminator"), retain_graph=True
         )
         torch.autograd.backward(loss, inputs=self._weights("generator"))
-        for optimizer in self._optimizers.values():
+        for optimizer in optimizers.values():
             optimizer.step()
         return real.detach(), fake.detach(), loss
 
-    def _move_in_turn(self, originals: Inputs, fakes: Inputs, run: Run) -> tuple[Tensor, Tensor, Tensor]:
+    def _move_in_turn(
+        self, originals: Inputs, fakes: Inputs, optimizers: Mapping[str, Optimizer], run: Run
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Move the discriminator, then the generator; return the logits before, and the generator's loss between."""
         real, fake = self._logits(detached(originals), run, recorded=True), self._logits(detached(fakes), run)
         torch.autograd.backward(discriminator_loss(real, fake), inputs=self._weights("discriminator"))
-        self._optimizers["discriminator"].step()
+        optimizers["discriminator"].step()
         loss = generator_loss(self._logits(fakes, run), self._logits(originals, run) if self.infers else None)
         torch.autograd.backward(loss, inputs=self._weights("generator"))
-        self._optimizers["generator"].step()
+        optimizers["generator"].step()
         return real.detach(), fake.detach(), loss
 
     def _logits(self, inputs: Inputs, run: Run, recorded: bool = False) -> Tensor:
@@ -145,57 +149,6 @@ class AdversarialLearner(TorchLearner):
 
     def _weights(self, player: str) -> list[nn.Parameter]:
         return [weight for network in self.players()[player] for weight in network.parameters()]
-
-
-class InferenceGAN(AdversarialLearner):
-    """The game of BiGAN and ALI: an encoder E and a generator G make pairs of image and code that look alike.
-
-    Originals are pairs (x, E(x)), fakes (G(z), z) with z from the prior; E and G are one player.
-    """
-
-    infers = True
-
-    encoder: nn.Module
-
-    @abstractmethod
-    def prior(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return `count` codes z (count, D) from the prior, on the generator's device."""
-
-    @abstractmethod
-    def infer(self, x: Tensor, run: Run) -> Tensor:
-        """Return the codes (N, D) that go with `x` in training."""
-
-    def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimizer changes."""
-        return {"discriminator": [self.discriminator], "generator": [self.generator, self.encoder]}
-
-    def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:
-        """Return (x, E(x)) and (G(z), z), with z from the run's generator "codes"."""
-        z = self.prior(len(x), run.generator("codes"))
-        return (x, self.infer(x, run)), (self.generator(z), z)
-
-    def encode(self, x: Tensor) -> FeatureMaps:
-        """Return the hidden layers of E and, last, the code (N, D)."""
-        feature_maps: FeatureMaps = self.encoder(x)
-        return feature_maps
-
-    def decode(self, h: Tensor) -> Tensor:
-        """Return G(h), the images of the codes `h`, in [0, 1]."""
-        images: Tensor = self.generator(h)
-        return images
-
-    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """Return G(E(x)).
-
-        Raises
-        ------
-        UserError
-            If `layer` is not the last: no other is a code.
-        """
-        *_, (last, h) = self.encode(x).items()
-        if layer not in {None, last}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
-        return self.decode(h)
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from reprbench import ImageShape, Run, register
 
-from .autoencoders import AE, DAE, SparseAE
-from .networks import Architecture, Classifier
+from .autoencoders import AE, DAE, SparseAE, adam
+from .networks import Architecture, CodeClassifier
 
 CHANCE_MARGIN = 0.05
 """The classifier was at chance when it was right between 45 and 55 percent of the time in the last epoch."""
@@ -50,8 +52,8 @@ class Adversarial(AE):
 
     Notes
     -----
-    The history has, besides the partner's columns, ``discrimination`` and ``generation``, the unweighted losses of C
-    and of D, and ``classifier_accuracy``, the share of originals and reconstructions that C tells right.
+    The history has, besides the partner's columns but ``loss``, ``discrimination`` and ``generation``, the unweighted
+    losses of C and of D, and ``classifier_accuracy``, the share of originals and reconstructions that C tells right.
     """
 
     lambda_dis: NonNegativeFloat = 0.02
@@ -59,21 +61,36 @@ class Adversarial(AE):
     statistics: Literal["originals", "separate", "joint"] = "originals"
     detach_reconstruction: bool = True
 
-    classifier: Classifier
+    classifier: CodeClassifier
 
     def build(self, shape: ImageShape) -> None:
         """Make the partner's networks, then the classifier."""
         super().build(shape)
-        self.classifier = Classifier(Architecture.of(shape, self.width))
+        self.classifier = CodeClassifier(Architecture.of(shape, self.width))
         self.encoder.remember(self.statistics == "originals")
 
     def players(self) -> dict[str, list[nn.Module]]:
         """Return the networks that each optimizer changes; the classifier is on the encoder's side."""
-        players = super().players()
-        return {**players, "encoder": [*players["encoder"], self.classifier]}
+        return {"encoder": [self.encoder, self.classifier], "decoder": [self.decoder]}
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Return one Adam for each player: "encoder" and "decoder"."""
+        return {player: adam(self.lr, *networks) for player, networks in self.players().items()}
+
+    def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
+        """Move both players at once, each down the gradient of its own objective."""
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        values = self.backward(x, run)
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return values
 
     def backward(self, x: Tensor, run: Run) -> dict[str, Tensor]:
-        """Leave in every weight the gradient of its player's objective, with every feature map computed once."""
+        """Leave in every weight the gradient of its player's objective; return the values to log.
+
+        Every feature map is computed once.
+        """
         with run.autocast():
             shown = self.corrupt(x, run)
             h = self.encoder.code(shown)
@@ -134,12 +151,18 @@ def turned(blame: Tensor, logits: Tensor) -> Tensor:
 class AMEAE(Adversarial, AE):
     """AME-AE: `ae` with the adversarial mechanism (see `Adversarial`)."""
 
+    version: ClassVar[int] = 1
+
 
 @register("sparse-ameae")
 class SparseAMEAE(Adversarial, SparseAE):
     """Sparse AME-AE: `sparse-ae` with the adversarial mechanism (see `Adversarial`)."""
 
+    version: ClassVar[int] = 1
+
 
 @register("denoising-ameae")
 class DenoisingAMEAE(Adversarial, DAE):
     """Denoising AME-AE: `dae` with the adversarial mechanism (see `Adversarial`)."""
+
+    version: ClassVar[int] = 1

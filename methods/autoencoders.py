@@ -1,9 +1,9 @@
-"""Autoencoders with the networks of AME-AE: plain, denoising and sparse, and the step that they all share."""
+"""Autoencoders with the networks of AME-AE: plain, denoising and sparse, and the loss that they all share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -34,8 +34,10 @@ class AE(TorchLearner):
 
     Notes
     -----
-    The history has ``reconstruction``, the mean squared error on [0, 1] pixels.
+    The history has ``loss`` and ``reconstruction``, the mean squared error on [0, 1] pixels, which is all of the loss.
     """
+
+    version: ClassVar[int] = 1
 
     width: PositiveInt | None = None
     lr: PositiveFloat = 1e-4
@@ -49,38 +51,24 @@ class AE(TorchLearner):
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return one Adam for each player: "encoder" and "decoder"."""
-        return {player: adam(self.lr, *networks) for player, networks in self.players().items()}
+    def optimizers(self) -> Optimizer | Mapping[str, Optimizer]:
+        """Return one Adam for both networks."""
+        return adam(self.lr, self.encoder, self.decoder)
 
-    def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimizer changes."""
-        return {"encoder": [self.encoder], "decoder": [self.decoder]}
-
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch."""
-        for optimizer in self._optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        values = self.backward(x, run)
-        for optimizer in self._optimizers.values():
-            optimizer.step()
-        return values
-
-    def backward(self, x: Tensor, run: Run) -> dict[str, Tensor]:
-        """Leave in every weight the gradient of its player's objective; return the values to log."""
-        with run.autocast():
-            h = self.encoder.code(self.corrupt(x, run))
-            reconstruction = functional.mse_loss(self.decoder(h), x)
-            penalties = self.penalties(h)
-        torch.autograd.backward(sum(penalties.values(), start=reconstruction))
-        return {"reconstruction": reconstruction, **penalties}
+    def loss(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Return the squared error and the penalties of the code, and their sum as the loss."""
+        h = self.encoder.code(self.corrupt(x, run))
+        reconstruction = functional.mse_loss(self.decoder(h), x)
+        penalties = self.penalties(h)
+        loss = sum(penalties.values(), start=reconstruction)
+        return {"loss": loss, "reconstruction": reconstruction, **penalties}
 
     def corrupt(self, x: Tensor, run: Run) -> Tensor:
         """Return what the encoder is shown of `x`; `x` itself where it is shown everything."""
         return x
 
     def penalties(self, h: Tensor) -> dict[str, Tensor]:
-        """Return the terms, named and weighted, that the codes `h` add to the objective of the encoder."""
+        """Return the terms, named and weighted, that the codes `h` add to the loss."""
         return {}
 
     def encode(self, x: Tensor) -> FeatureMaps:
@@ -123,6 +111,8 @@ class DAE(AE):
         the pixels' range (default 0.1).
     """
 
+    version: ClassVar[int] = 1
+
     corruption: Literal["mask", "gaussian"] = "mask"
     noise: Annotated[float, Field(ge=0, le=1)] | None = None
 
@@ -151,8 +141,10 @@ class SparseAE(AE):
 
     Notes
     -----
-    The history has, besides ``reconstruction``, ``sparsity``, the weighted penalty.
+    The history has, besides ``reconstruction``, ``sparsity``, the weighted penalty; ``loss`` is their sum.
     """
+
+    version: ClassVar[int] = 1
 
     sparsity: NonNegativeFloat = 1e-3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from pydantic import PositiveInt
@@ -30,7 +32,8 @@ class Untrained(Learner):
     calibration_images : the most images that the statistics are measured on.
     """
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     width: PositiveInt | None = None
     calibration_images: PositiveInt = 5000
@@ -53,6 +56,7 @@ class Untrained(Learner):
             with torch.no_grad():
                 self.encoder(images.batch(batch, run.device))
         run.images_seen += len(rows)
+        self.encoder.eval()
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return all layers of the encoder; the last is the code."""
@@ -64,7 +68,8 @@ class Untrained(Learner):
 class RawPixels(Learner):
     """The pixels as they are: what a representation must beat to be worth anything."""
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     def build(self, shape: ImageShape) -> None:
         """Remember the shape of the images."""
@@ -100,7 +105,8 @@ class PCA(Learner):
     fit_images : the most images to fit to.
     """
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     n_components: PositiveInt = 64
     whiten: bool = False

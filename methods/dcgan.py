@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveInt
@@ -37,6 +38,8 @@ class DCGAN(AdversarialLearner):
     width : maps of the discriminator's first layer; each further layer has twice as many.
     code_size : numbers in a code.
     """
+
+    version: ClassVar[int] = 1
 
     weight_decay = 1e-5
     width: PositiveInt = 128

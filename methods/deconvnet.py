@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 
 from reprbench import FeatureMaps, ImageShape, Run, UserError, register
 
-from .deconvolution import Reconstruction, Switches, fitted_filters, infer, normalized
+from .deconvolution import ReconstructionOperator, Switches, fitted_filters, infer, normalized
 from .layerwise import LayerwiseLearner
 
 VARIANCE_FLOOR = 1e-4
@@ -60,6 +61,8 @@ class DeconvNet(LayerwiseLearner):
     not explained; and ``sparsity``, ‖z‖₁ of an image.
     """
 
+    version: ClassVar[int] = 1
+
     batch_size: PositiveInt = 64
     maps: tuple[PositiveInt, ...] = (15, 50, 100, 150)
     lambdas: tuple[PositiveFloat, ...] = (2.0, 0.1, 0.005, 0.001)
@@ -93,7 +96,7 @@ class DeconvNet(LayerwiseLearner):
         return {}
 
     @torch.no_grad()
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+    def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
         """Infer the maps of a batch up to the layer whose turn it is, and improve that layer's filters."""
         layer = self.turn(run, len(self.maps))
         y, _, _ = contrast_normalized(x)
@@ -135,13 +138,13 @@ class DeconvNet(LayerwiseLearner):
         empty = sorted({int(row["layer"]) for row in history if row.get("sparsity") == 0})
         return [f"no entry of layer {layer}'s maps was active in training; raise its lambda" for layer in empty]
 
-    def _inferred(self, y: Tensor, depth: int) -> Iterator[tuple[Tensor, Reconstruction]]:
+    def _inferred(self, y: Tensor, depth: int) -> Iterator[tuple[Tensor, ReconstructionOperator]]:
         """Yield the maps, with R, of the first `depth` layers; the switches of those below are fixed for each."""
         switches: list[Switches] = []
         filters = list(self.filters)[:depth]
         probe = self._probe.to(y)
         for layer, fidelity in enumerate(self.lambdas[:depth]):
-            reconstruction = Reconstruction(filters[: layer + 1], tuple(switches))
+            reconstruction = ReconstructionOperator(filters[: layer + 1], tuple(switches))
             z = infer(reconstruction, y, fidelity, probe, self.ista_steps)
             yield z, reconstruction
             if layer + 1 < depth:

@@ -56,7 +56,7 @@ class Switches:
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class ReconstructionOperator:
     """R = F₁U₁F₂U₂…F_l, which makes images of the maps of layer l, and its transpose.
 
     F is a "valid" cross-correlation (the paper's convolution, with the filters turned by 180°), so that maps are larger
@@ -111,15 +111,15 @@ def length(images: Tensor) -> Tensor:
     return images.square().sum((1, 2, 3), keepdim=True).sqrt().clamp(min=TINY)
 
 
-def infer(reconstruction: Reconstruction, images: Tensor, fidelity: float, probe: Tensor, steps: int) -> Tensor:
+def infer(reconstruction: ReconstructionOperator, images: Tensor, fidelity: float, probe: Tensor, steps: int) -> Tensor:
     """Return maps z that make (λ/2)‖Rz − y‖² + ‖z‖₁ small, by `steps` of ISTA from z = 0.
 
     Parameters
     ----------
     images : y, (N, C, H, W).
     fidelity : λ.
-    probe : see `Reconstruction.largest_eigenvalue`, whose estimate sets each image's step. A step up to twice as long
-        as the exact eigenvalue allows still never raises the objective, so that an estimate is good enough.
+    probe : see `ReconstructionOperator.largest_eigenvalue`, whose estimate sets each image's step. A step up to twice
+        as long as the exact eigenvalue allows still never raises the objective, so that an estimate is good enough.
     """
     threshold = 1 / (fidelity * reconstruction.largest_eigenvalue(probe))
     rate = fidelity * threshold
@@ -135,7 +135,7 @@ def shrunk(maps: Tensor, threshold: Tensor) -> Tensor:
     return maps - maps.clamp(-threshold, threshold)
 
 
-def fitted_filters(reconstruction: Reconstruction, maps: Tensor, images: Tensor, steps: int) -> Tensor:
+def fitted_filters(reconstruction: ReconstructionOperator, maps: Tensor, images: Tensor, steps: int) -> Tensor:
     """Return new filters of R's last layer after `steps` conjugate gradient steps on ‖Rz − y‖².
 
     R is linear in them, and the steps are those of least squares (CGLS): from the present filters, with exact line

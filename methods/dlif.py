@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from itertools import product
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError, register
 
-from .filters import second_moments
 from .iterations import Stages, minimize
-from .patches import BLOCK, Whitening, every_patch, normalize_contrast, shrunk
+from .patches import BLOCK, Whitening, every_patch, normalize_contrast, second_moments, shrunk
 from .single_layer import ENCODED_NUMBERS, size_text
 from .tracks import Tracks, draw_tracks
 
@@ -64,6 +63,8 @@ class DLIF(Learner):
     -----
     The history has ``objective`` every ten iterations, as it was before them, and ``stage``, the layer.
     """
+
+    version: ClassVar[int] = 1
 
     receptive_field: PositiveInt = 6
     shift: PositiveInt | None = None

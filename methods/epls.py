@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -54,6 +54,8 @@ class EPLS(SingleLayer):
     The history has ``loss``, the mean of ‖h − t‖² over the patches of a pass (1 for units that never fire), and
     ``agreement``, the share of patches that the most active unit won.
     """
+
+    version: ClassVar[int] = 1
 
     receptive_field = 10
     n_patches = 100_000

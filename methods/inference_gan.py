@@ -1,301 +1,63 @@
-"""GANs that learn to infer codes: BiGAN, with fully connected networks, and ALI, with convolutional ones."""
+"""GANs that learn to infer codes: what BiGAN and ALI have in common."""
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-from typing import NamedTuple
+from abc import abstractmethod
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional
 
-from reprbench import ImageShape, Run, register
+from reprbench import FeatureMaps, Run, UserError
 
-from .adversarial import InferenceGAN, Inputs, start_normal, uniform_codes
-
-SLOPE = 0.1
-"""Of ALI's LeakyReLU."""
-SIDE, WIDTH, DEVIATION = 32, 32, 0.01
-PUBLISHED = [(1, 5, 1, 0), (2, 4, 2, 0), (4, 4, 1, 0), (8, 4, 2, 0), (16, 4, 1, 0)]
-"""ALI's: the image's side, the first maps, the weights' deviation; its stack: maps / width, kernel, stride, padding."""
-
-Size = tuple[int, int]
-"""(height, width) of a map or a kernel."""
+from .adversarial import AdversarialLearner, Inputs
 
 
-@register("bigan")
-class BiGAN(InferenceGAN):
-    """Bidirectional GAN, in its fully connected ("permutation-invariant") form, for images of any size.
+class InferenceGAN(AdversarialLearner):
+    """The game of BiGAN and ALI: an encoder E and a generator G make pairs of image and code that look alike.
 
-    Source: J. Donahue, P. Krähenbühl, T. Darrell, "Adversarial feature learning" (2017). From the paper: two hidden
-    layers of 1024 in E, G and D, 50 uniform numbers as code, Adam with rate 2e-4. From the authors' code for MNIST:
-    β1 = 0.5, batches of 128; LeakyReLU 0.2 in E and D, ReLU in G; batch normalization without scale and offset, in the
-    hidden layers of G and the second ones of E and D; no biases; z put into the second layer of D, and of G once more;
-    codes that pass 2σ − 1 into (−1, 1), images that pass σ into [0, 1]; weights from N(0, 0.02²); a weight decay of
-    2.5e-5 beside losses that are half of ours: 5e-5 here; and all networks move at once. Choices of ours: D's last
-    weights drawn as all others (theirs start at 0); no decay of the rate (theirs falls to a hundredth in the second
-    half of 400 epochs).
-
-    Parameters
-    ----------
-    width : units of each hidden layer.
-    code_size : numbers in a code.
+    Originals are pairs (x, E(x)), fakes (G(z), z) with z from the prior; E and G are one player.
     """
 
-    weight_decay = 5e-5
-    updates = "simultaneous"
-    width: PositiveInt = 1024
-    code_size: PositiveInt = 50
+    infers = True
 
-    def build(self, shape: ImageShape) -> None:
-        """Make the encoder, first, the generator and the discriminator."""
-        self.encoder = PerceptronEncoder(shape, self.width, self.code_size)
-        self.generator = PerceptronGenerator(shape, self.width, self.code_size)
-        self.discriminator = PerceptronDiscriminator(shape, self.width, self.code_size)
-        for network in (self.encoder, self.generator, self.discriminator):
-            start_normal(network, 0.02)
+    encoder: nn.Module
 
+    @abstractmethod
     def prior(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return codes that are uniform in (−1, 1)."""
-        return uniform_codes(count, self.code_size, generator)
+        """Return `count` codes z (count, D) from the prior, on the generator's device."""
 
+    @abstractmethod
     def infer(self, x: Tensor, run: Run) -> Tensor:
-        """Return E(x)."""
-        *_, code = self.encode(x).values()
-        return code
+        """Return the codes (N, D) that go with `x` in training."""
 
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Return the networks that each optimizer changes."""
+        return {"discriminator": [self.discriminator], "generator": [self.generator, self.encoder]}
 
-@register("ali")
-class ALI(InferenceGAN):
-    """Adversarially learned inference, with the networks for CIFAR-10 (see `geometry` for sizes other than 32×32).
+    def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:
+        """Return (x, E(x)) and (G(z), z), with z from the run's generator "codes"."""
+        z = self.prior(len(x), run.generator("codes"))
+        return (x, self.infer(x, run)), (self.generator(z), z)
 
-    Source: V. Dumoulin et al., "Adversarially learned inference" (2017), table of the CIFAR-10 hyperparameters: E, G
-    and D layer by layer, dropout 0.2 on D's inputs and 0.5 on those of its other layers, LeakyReLU 0.1, 64 normal
-    numbers as code, Adam with rate 1e-4 and β1 = 0.5 (its β2 = 1e-3 is 1 − 0.999), batches of 100, weights from
-    N(0, 0.01²), biases 0. From the authors' code: both players move at once, images in [0, 1], no biases but in the
-    last layers of E and G, the first of D's image part, and its joint part.
-    Choices of ours: D has LeakyReLU, as in the paper's SVHN model, in place of maxout of two pieces; G's last bias is
-    one a channel from 0, not one a pixel from the log-odds of the mean image; widths other than 32 start with
-    0.01 √(32/width), for signals of one size (with 0.01, a D of width 8 stayed at chance on 8×8 digits for 30 epochs).
+    def encode(self, x: Tensor) -> FeatureMaps:
+        """Return the hidden layers of E and, last, the code (N, D)."""
+        feature_maps: FeatureMaps = self.encoder(x)
+        return feature_maps
 
-    The code is sampled in training, μ(x) + σ(x)·ε with ε from the run's generator "posterior"; the feature is μ(x).
-
-    Parameters
-    ----------
-    width : maps of the first layer; those of the others are multiples of it.
-    code_size : numbers in a code.
-    """
-
-    lr = 1e-4
-    batch_size = 100
-    updates = "simultaneous"
-    width: PositiveInt = WIDTH
-    code_size: PositiveInt = 64
-
-    encoder: GaussianEncoder
-
-    def build(self, shape: ImageShape) -> None:
-        """Make the encoder, first, the generator and the discriminator."""
-        stack = geometry(shape, self.width)
-        self.encoder = GaussianEncoder(stack, self.code_size)
-        self.generator = MirrorGenerator(stack, self.code_size)
-        self.discriminator = JointDiscriminator(stack, self.code_size)
-        for network in (self.encoder, self.generator, self.discriminator):
-            start_normal(network, DEVIATION * math.sqrt(WIDTH / self.width))
-
-    def prior(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return codes from N(0, 1)."""
-        return torch.randn((count, self.code_size), generator=generator, device=generator.device)
-
-    def infer(self, x: Tensor, run: Run) -> Tensor:
-        """Return samples of the Gaussians that E infers."""
-        mean, log_deviation = self.encoder.gaussian(x)
-        noise = torch.randn(mean.shape, generator=run.generator("posterior"), device=mean.device)
-        return mean + log_deviation.exp() * noise
-
-    def judge(self, inputs: Inputs, run: Run) -> Tensor:
-        """Return the logits (N,), with dropout from the run's generator "dropout"."""
-        logits: Tensor = self.discriminator(*inputs, run.generator("dropout"))
-        return logits
-
-
-class PerceptronEncoder(nn.Module):
-    """Images (N, C, H, W) → "layer1" and "layer2" (N, width), and "layer3", the code (N, D) in (−1, 1)."""
-
-    def __init__(self, shape: ImageShape, width: int, code_size: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Flatten(), linear(math.prod(shape), width), nn.LeakyReLU(0.2))
-        self.second = nn.Sequential(normalized_linear(width, width), nn.LeakyReLU(0.2))
-        self.last = linear(width, code_size)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return all layers for the images `x`."""
-        first = self.first(x)
-        second = self.second(first)
-        # tanh(a/2) = 2σ(a) − 1
-        return {"layer1": first, "layer2": second, "layer3": torch.tanh(self.last(second) / 2)}
-
-
-class PerceptronGenerator(nn.Module):
-    """Codes (N, D) → images (N, C, H, W) in [0, 1]."""
-
-    def __init__(self, shape: ImageShape, width: int, code_size: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(normalized_linear(code_size, width), nn.ReLU())
-        self.second = nn.Sequential(normalized_linear(width + code_size, width), nn.ReLU())
-        self.last = nn.Sequential(linear(width, math.prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape))
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the images of the codes `z`."""
-        images: Tensor = self.last(self.second(torch.cat([self.first(z), z], 1)))
+    def decode(self, h: Tensor) -> Tensor:
+        """Return G(h), the images of the codes `h`, in [0, 1]."""
+        images: Tensor = self.generator(h)
         return images
 
+    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """Return G(E(x)).
 
-class PerceptronDiscriminator(nn.Module):
-    """Images (N, C, H, W) and codes (N, D) → logits (N,)."""
-
-    def __init__(self, shape: ImageShape, width: int, code_size: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Flatten(), linear(math.prod(shape), width), nn.LeakyReLU(0.2))
-        self.second = nn.Sequential(normalized_linear(width + code_size, width), nn.LeakyReLU(0.2))
-        self.last = linear(width, 1)
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the logits of the pairs."""
-        logits: Tensor = self.last(self.second(torch.cat([self.first(x), z], 1))).squeeze(1)
-        return logits
-
-
-class Convolution(NamedTuple):
-    """One convolution of ALI's stack; sizes are (height, width)."""
-
-    before: int
-    after: int
-    size: Size
-    kernel: Size
-    stride: int
-    padding: int
-
-    @property
-    def result(self) -> Size:
-        """The size of the map that it makes of one of `size`."""
-        pad, (height, width), (rows, columns) = 2 * self.padding, self.size, self.kernel
-        return (height + pad - rows) // self.stride + 1, (width + pad - columns) // self.stride + 1
-
-    def down(self, bias: bool = False) -> nn.Conv2d:
-        """Return the convolution."""
-        return nn.Conv2d(self.before, self.after, self.kernel, self.stride, self.padding, bias=bias)
-
-    def up(self, before: int, after: int) -> nn.ConvTranspose2d:
-        """Return the transposed convolution from `before` to `after` maps, back to `size`."""
-        pad, (height, width), (rows, columns) = 2 * self.padding, self.size, self.kernel
-        # What a stride skipped at the end has to be added.
-        extra = ((height + pad - rows) % self.stride, (width + pad - columns) % self.stride)
-        return nn.ConvTranspose2d(before, after, self.kernel, self.stride, self.padding, extra, bias=False)
-
-
-def geometry(shape: ImageShape, width: int) -> list[Convolution]:
-    """Return the convolutions that take images of `shape` to one position, in E and D, and back in G.
-
-    At 32×32 they are the paper's: kernel/stride 5/1, 4/2, 4/1, 4/2, 4/1, sizes 32 → 28 → 13 → 10 → 4 → 1. For other
-    sizes the rule is ours. While a side is longer than 32, a further 4/2 convolution of `width` maps, padded by 1, goes
-    before and halves both sides downwards. Along a side with fewer positions than a kernel has, the kernel covers them
-    all. So no kernel, and no number of maps, is larger than the paper's at this width.
-    """
-    halvings = (max(shape[1:]) // (SIDE + 1)).bit_length()
-    stack: list[Convolution] = []
-    channels, size = shape[0], shape[1:]
-    for factor, side, stride, padding in [(1, 4, 2, 1)] * halvings + PUBLISHED:
-        kernel = (min(side, size[0] + 2 * padding), min(side, size[1] + 2 * padding))
-        stack.append(Convolution(channels, factor * width, size, kernel, stride, padding))
-        channels, size = factor * width, stack[-1].result
-    return stack
-
-
-class GaussianEncoder(nn.Module):
-    """Images (N, C, H, W) → hidden maps "layer1", "layer2", …, and the means (N, D) of Gaussians as the last layer."""
-
-    def __init__(self, stack: list[Convolution], code_size: int) -> None:
-        super().__init__()
-        maps = stack[-1].after
-        convolutions = [*(convolution.down() for convolution in stack), nn.Conv2d(maps, maps, 1, bias=False)]
-        self.layers = nn.Sequential(*(normalized(convolution) for convolution in convolutions))
-        self.last = nn.Conv2d(maps, 2 * code_size, 1)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return all layers for the images `x`, the hidden ones after their LeakyReLU."""
-        maps = {}
-        for number, layer in enumerate(self.layers, start=1):
-            maps[f"layer{number}"] = x = layer(x)
-        mean, _ = self.last(x).flatten(1).chunk(2, dim=1)
-        return {**maps, f"layer{len(maps) + 1}": mean}
-
-    def gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return μ(x) and log σ(x), both (N, D)."""
-        mean, log_deviation = self.last(self.layers(x)).flatten(1).chunk(2, dim=1)
-        return mean, log_deviation
-
-
-class MirrorGenerator(nn.Module):
-    """Codes (N, D) → images (N, C, H, W) in [0, 1], by the encoder's sizes in reverse and two 1×1 convolutions."""
-
-    def __init__(self, stack: list[Convolution], code_size: int) -> None:
-        super().__init__()
-        image, width = stack[0].before, stack[0].after
-        maps = [code_size, *(convolution.before for convolution in reversed(stack[1:])), width]
-        ups = [c.up(before, after) for c, (before, after) in zip(reversed(stack), pairwise(maps), strict=True)]
-        convolutions: list[nn.Conv2d | nn.ConvTranspose2d] = [*ups, nn.Conv2d(width, width, 1, bias=False)]
-        self.layers = nn.Sequential(*(normalized(convolution) for convolution in convolutions))
-        self.last = nn.Sequential(nn.Conv2d(width, image, 1), nn.Sigmoid())
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the images of the codes `z`."""
-        images: Tensor = self.last(self.layers(z[:, :, None, None]))
-        return images
-
-
-class JointDiscriminator(nn.Module):
-    """Images (N, C, H, W) and codes (N, D) → logits (N,): a stack for each, and one for what they make."""
-
-    def __init__(self, stack: list[Convolution], code_size: int) -> None:
-        super().__init__()
-        maps = stack[-1].after
-        self.image = nn.ModuleList(convolution.down(bias=not n) for n, convolution in enumerate(stack))
-        self.code = nn.ModuleList([linear(code_size, maps), linear(maps, maps)])
-        self.joint = nn.ModuleList([nn.Linear(2 * maps, 2 * maps), nn.Linear(2 * maps, 2 * maps)])
-        self.last = nn.Linear(2 * maps, 1)
-
-    def forward(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the logits of the pairs, with dropout drawn from `generator`."""
-        x, z = dropout(x, 0.2, generator), dropout(z, 0.2, generator)
-        for layer in self.image:
-            x = dropout(functional.leaky_relu(layer(x), SLOPE), 0.5, generator)
-        for layer in self.code:
-            z = dropout(functional.leaky_relu(layer(z), SLOPE), 0.5, generator)
-        h = torch.cat([x.flatten(1), z], 1)
-        for layer in self.joint:
-            h = dropout(functional.leaky_relu(layer(h), SLOPE), 0.5, generator)
-        logits: Tensor = self.last(h).squeeze(1)
-        return logits
-
-
-def linear(before: int, after: int) -> nn.Linear:
-    """Return a linear map without biases."""
-    return nn.Linear(before, after, bias=False)
-
-
-def normalized_linear(before: int, after: int) -> nn.Sequential:
-    """Return a linear map with a batch normalization that has no weights."""
-    return nn.Sequential(linear(before, after), nn.BatchNorm1d(after, affine=False))
-
-
-def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    """Return `convolution` with a batch normalization and a LeakyReLU."""
-    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(SLOPE))
-
-
-def dropout(h: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Return `h` with a `share` of its values, drawn from `generator`, set to 0 and the others scaled up for them."""
-    return h * torch.empty_like(h).bernoulli_(1 - share, generator=generator).div_(1 - share)
+        Raises
+        ------
+        UserError
+            If `layer` is not the last: no other is a code.
+        """
+        *_, (last, h) = self.encode(x).items()
+        if layer not in {None, last}:
+            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
+        return self.decode(h)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -65,6 +65,8 @@ class KMeans(Centroids):
     centroids had no patch.
     """
 
+    version: ClassVar[int] = 1
+
     iterations: PositiveInt = 50
 
     def learn(self, patches: Tensor, run: Run) -> Tensor:
@@ -83,7 +85,8 @@ class KMeans(Centroids):
 class RandomPatches(Centroids):
     """The encoder of `kmeans` with random patches as its centroids: what the encoder alone is worth."""
 
-    control = True
+    kind = "control"
+    version: ClassVar[int] = 1
 
     def learn(self, patches: Tensor, run: Run) -> Tensor:
         """Return some of the patches."""

@@ -172,7 +172,7 @@ class Decoder(nn.Module):
         return image
 
 
-class Classifier(nn.Module):
+class CodeClassifier(nn.Module):
     """Codes → logits (N,) that they are codes of originals: global average pooling → 128 → LeakyReLU(0.2) → 1."""
 
     def __init__(self, architecture: Architecture) -> None:

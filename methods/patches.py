@@ -75,6 +75,15 @@ def normalize_contrast(patches: Tensor, variance: float) -> Tensor:
     return patches.div_((squares / (patches.shape[1] - 1) + variance).sqrt_())
 
 
+def second_moments(patches: Tensor) -> Tensor:
+    """Return the mean of x·xᵀ over the patches x (n, d), float64 of shape (d, d)."""
+    size = patches.shape[1]
+    total = torch.zeros(size, size, dtype=torch.float64, device=patches.device)
+    for block in patches.split(BLOCK):
+        total.addmm_(block.double().T, block.double())
+    return total / len(patches)
+
+
 @dataclass(frozen=True)
 class Whitening:
     """The map p → (p − mean)·matrix.

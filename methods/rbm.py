@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -109,6 +109,8 @@ class RBM(TorchLearner):
     another machine than the one that learns.
     """
 
+    version: ClassVar[int] = 1
+
     n_hidden: PositiveInt = 500
     gibbs_steps: PositiveInt = 15
     lr: PositiveFloat = 0.1
@@ -140,14 +142,14 @@ class RBM(TorchLearner):
         self._chains = state["chains"].to(self._chains.device)
 
     @torch.no_grad()
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+    def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
         """Let the chains go on, then learn from one batch and from them."""
         images = x.flatten(1)
         chains, self._chains = self.machine.gibbs(self._chains, self.gibbs_steps, run.generator("gibbs"))
         logits = self.machine.visible_logits(self.machine(images))
         cross_entropy = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
         gap = self.machine.contrast(images, chains)
-        self._optimizers["sgd"].step()
+        optimizers["sgd"].step()
         return {"reconstruction": cross_entropy, "free_energy_gap": gap}
 
     def encode(self, x: Tensor) -> FeatureMaps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -47,6 +47,8 @@ class SC(SingleLayer):
     OMP-1 redraws rows from a normal distribution, as the authors do. The history has ``objective``, the mean over the
     patches of ½‖z − sD‖² + λ‖s‖₁ (OMP-1: of ½‖z − sD‖²), and ``redrawn``, how many rows were.
     """
+
+    version: ClassVar[int] = 1
 
     n_features: PositiveInt = 1600
     training: Literal["omp1", "sparse-coding"] = "omp1"

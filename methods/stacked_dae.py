@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -41,10 +41,12 @@ class StackedDAE(LayerwiseLearner):
 
     Notes
     -----
-    The history has ``layer``, the number of the layer that learns, from 1, and ``reconstruction``, its loss in nats an
-    image. Both are means over an epoch: where another layer's turn begins within one, over both layers.
+    The history has ``layer``, the number of the layer that learns, from 1, and ``loss``, its loss in nats an image.
+    Both are means over an epoch: where another layer's turn begins within one, over both layers.
     A budget's seconds are shared like its steps: whichever is nearer to its end says whose turn it is.
     """
+
+    version: ClassVar[int] = 1
 
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1000, 1000, 1000)
     corruptions: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.1, 0.2, 0.3)
@@ -70,26 +72,21 @@ class StackedDAE(LayerwiseLearner):
         sizes = (math.prod(shape), *self.widths)
         self.layers = nn.ModuleList(TiedLayer(below, width) for below, width in zip(sizes, self.widths, strict=False))
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return, for each layer, gradient descent without momentum."""
-        return {name: SGD(layer.parameters(), lr=self.lr) for name, layer in self._stack().items()}
+    def optimizers(self) -> Optimizer:
+        """Return gradient descent without momentum, which leaves weights without a gradient as they are."""
+        return SGD(self.layers.parameters(), lr=self.lr)
 
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Let the layer whose turn it is learn from one batch."""
+    def loss(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Return the loss of the layer whose turn it is, which alone has a gradient, and its number."""
         turn = self.turn(run, len(self.widths))
-        *below, (name, layer) = list(self._stack().items())[: turn + 1]
+        *below, layer = list(self._stack().values())[: turn + 1]
         clean = x.flatten(1)
-        with run.autocast():
-            with torch.no_grad():
-                for _, frozen in below:
-                    clean = frozen(clean)
-            logits = layer.visible_logits(layer(masked(clean, self.corruptions[turn], run)))
+        with torch.no_grad():
+            for frozen in below:
+                clean = frozen(clean)
+        logits = layer.visible_logits(layer(masked(clean, self.corruptions[turn], run)))
         loss = functional.binary_cross_entropy_with_logits(logits.float(), clean.float(), reduction="sum") / len(x)
-        optimizer = self._optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        return {"reconstruction": loss, "layer": torch.full((), turn + 1.0, device=x.device)}
+        return {"loss": loss, "layer": torch.full((), turn + 1.0, device=x.device)}
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the codes of all layers, each (N, width)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,8 +32,10 @@ class Supervised(TorchSupervisedLearner):
 
     Notes
     -----
-    The history has ``cross_entropy`` and ``accuracy``, both on the training images.
+    The history has ``loss``, the cross-entropy, and ``accuracy``, both on the training images.
     """
+
+    version: ClassVar[int] = 1
 
     width: PositiveInt | None = None
     lr: PositiveFloat = 1e-4
@@ -45,9 +47,9 @@ class Supervised(TorchSupervisedLearner):
         self._architecture = Architecture.of(shape, self.width)
         self.encoder = Encoder(self._architecture)
 
-    def optimizers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> Optimizer:
         """Return one Adam for encoder and head."""
-        return {"adam": adam(self.lr, self.encoder, self._head)}
+        return adam(self.lr, self.encoder, self._head)
 
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Add a head for the classes that `labels` has, and learn."""
@@ -57,16 +59,10 @@ class Supervised(TorchSupervisedLearner):
         nn.init.zeros_(self._head.bias)
         super().fit_labeled(images, labels, run)
 
-    def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch."""
-        optimizer = self._optimizers["adam"]
-        optimizer.zero_grad(set_to_none=True)
-        with run.autocast():
-            logits = self._head(global_average(self.encoder.code(x)))
-            cross_entropy = functional.cross_entropy(logits, y)
-        torch.autograd.backward(cross_entropy)
-        optimizer.step()
-        return {"cross_entropy": cross_entropy, "accuracy": (logits.argmax(1) == y).float().mean()}
+    def loss(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
+        """Return the cross-entropy and the accuracy."""
+        logits = self._head(global_average(self.encoder.code(x)))
+        return {"loss": functional.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return all layers of the encoder; the last is the code."""

@@ -9,59 +9,65 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.api import encode
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
+    from reprbench.data.locate import DataRequest
+    from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
     from reprbench.features import View
+    from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
-    from reprbench.learner import (
-        Decodes,
-        FeatureMaps,
-        ImageShape,
-        Learner,
-        Reconstructs,
-        Resumes,
-        SupervisedLearner,
-        register,
-    )
+    from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
     from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
+    from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
-    from reprbench.training import TorchLearner, TorchSupervisedLearner, train
+    from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
+    from reprbench.training import train
 
 __version__ = "0.1.0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
     "Curve": "reprbench.protocols.base",
+    "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
-    "Decodes": "reprbench.learner",
+    "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
     "Features": "reprbench.protocols.subject",
+    "File": "reprbench.file_parameter",
     "Fold": "reprbench.protocols.folds",
     "FoldProtocol": "reprbench.protocols.folds",
     "Headline": "reprbench.protocols.base",
+    "ImageArrays": "reprbench.data.returned",
+    "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
+    "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
     "Measurement": "reprbench.protocols.base",
     "Outcome": "reprbench.protocols.base",
     "Protocol": "reprbench.protocols.base",
-    "Reconstructs": "reprbench.learner",
-    "Resumes": "reprbench.learner",
+    "Reconstructs": "reprbench.capabilities",
+    "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "Snapshots": "reprbench.protocols.subject",
     "Subject": "reprbench.protocols.subject",
     "SupervisedLearner": "reprbench.learner",
-    "TorchLearner": "reprbench.training",
-    "TorchSupervisedLearner": "reprbench.training",
+    "TorchLearner": "reprbench.torch_learner",
+    "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
-    "register": "reprbench.learner",
+    "encode": "reprbench.api",
+    "register": "reprbench.registry",
+    "register_dataset": "reprbench.registry",
+    "register_protocol": "reprbench.registry",
     "train": "reprbench.training",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
@@ -70,17 +76,22 @@ __all__ = [
     "EXPORTS",
     "Budget",
     "Curve",
+    "DataRequest",
     "Dataset",
     "Decodes",
     "Diverged",
     "FeatureMaps",
     "Features",
+    "File",
     "Fold",
     "FoldProtocol",
     "Headline",
+    "ImageArrays",
+    "ImageFolder",
     "ImageShape",
     "Images",
     "Indices",
+    "Kind",
     "Labels",
     "Learner",
     "Measurement",
@@ -97,7 +108,10 @@ __all__ = [
     "UserError",
     "View",
     "__version__",
+    "encode",
     "register",
+    "register_dataset",
+    "register_protocol",
     "train",
 ]
 

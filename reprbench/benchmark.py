@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reprbench.errors import UserError, did_you_mean
-from reprbench.spec import Budget, Call, CallField, check_name, mistakes
+from reprbench.grammar import brief
+from reprbench.spec import Budget, Call, CallField, Count, Name, mistakes
+from reprbench.yaml_files import read_yaml
 
 PACKAGE = "reprbench.benchmarks"
 
@@ -19,14 +23,24 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e150, le=1e150)]
+"""A published number; the squares of larger ones are not finite."""
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+
+Protocols = Annotated[tuple[CallField, ...], Field(min_length=1)]
+
+Spread = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e150)]
+
+
 class Reference(_Form):
     """A published value, and what differs between its protocol and ours."""
 
-    value: float
+    value: Value
     """Accuracy in percent."""
-    spread: float | None = None
+    spread: Spread | None = None
     """Standard deviation over folds, in points."""
-    tolerance: Annotated[float, Field(ge=0)] | None = None
+    tolerance: Spread | None = None
     """Points that may lie between the published value and one that counts as reproduced, whatever the intervals say."""
     citation: str
     differences: tuple[str, ...] = ()
@@ -46,7 +60,7 @@ class BenchmarkRow(_Form):
     """Under which heading the row stands in a report that has headings."""
     reference: Reference | None = None
     budget: Budget | None = None
-    protocols: tuple[CallField, ...] | None = None
+    protocols: Protocols | None = None
 
     @property
     def name(self) -> str:
@@ -57,14 +71,14 @@ class BenchmarkRow(_Form):
 class Benchmark(_Form):
     """Dataset, methods, protocols, seeds, budget and the published values."""
 
-    name: str
+    name: Name
     title: str
     dataset: CallField
-    protocols: tuple[CallField, ...] = (Call(name="linear-svm"),)
+    protocols: Protocols = (Call(name="linear-svm"),)
     methods: Annotated[tuple[BenchmarkRow, ...], Field(min_length=1)]
     budget: Budget
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
-    limit: PositiveInt | None = None
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    limit: Count | None = None
 
 
 def load_benchmark(path: Path) -> Benchmark:
@@ -75,21 +89,29 @@ def load_benchmark(path: Path) -> Benchmark:
     UserError
         With all mistakes of the file at once.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"benchmark {path}: {error.strerror}; expected a readable YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"benchmark {path}: not YAML: {' '.join(str(error).split())}") from None
+    content, wrong = read_yaml(path, f"benchmark {path}")
     if not isinstance(content, dict):
         raise UserError(
             f"benchmark {path}: expected a mapping with title, dataset, methods and budget; it is empty or a list"
         )
-    content = {"name": check_name(path.stem, f"benchmark {path}"), **content}
     try:
-        return Benchmark.model_validate(content)
+        benchmark = Benchmark.model_validate({"name": path.stem, **content})
     except ValidationError as error:
-        raise UserError("\n".join(mistakes(error, f"benchmark {path}", Benchmark.model_fields))) from None
+        wrong += mistakes(error, f"benchmark {path}", Benchmark.model_fields)
+    for label, count in Counter(_labels(content.get("methods"))).items():
+        if count > 1:
+            wrong.append(f"benchmark {path}: {count} rows are called {brief(label)}; give each a label of its own")
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return benchmark
+
+
+def _labels(rows: Any) -> Iterator[str]:
+    """Yield what the rows are called, as far as they can be read."""
+    for row in rows if isinstance(rows, list) else ():
+        with suppress(ValidationError):
+            read = BenchmarkRow.model_validate(row)
+            yield read.label or str(read.method)
 
 
 def benchmark_files() -> dict[str, Path]:

@@ -32,8 +32,9 @@ Pooling = Literal["max", "mean", "sum", "l2"]
 class View(BaseModel):
     """How the feature maps of an image become one vector.
 
-    A map (C, H, W) is pooled over a `grid` × `grid` division of its area (2: the four quadrants) into C·grid² numbers;
-    a map smaller than the grid is divided as finely as it goes. Vectors (D,) are taken as they are.
+    A map (C, H, W) is pooled over a `grid` × `grid` division of its area (2: the four quadrants) into C·grid² numbers,
+    in float32. Cells do not overlap; where the side is no multiple of the grid, the first ones are larger by one (27:
+    14 and 13). A map smaller than the grid is divided as finely as it goes. Vectors (D,) are taken as they are.
 
     Parameters
     ----------
@@ -93,31 +94,44 @@ class View(BaseModel):
         return torch.cat([self._pool(layer).flatten(1).to(torch.float32) for layer in self.select(maps)], dim=1)
 
     def _pool(self, layer: Tensor) -> Tensor:
-        import torch.nn.functional as F  # noqa: N812  (its usual name)
+        import torch
 
         if layer.ndim == 2:
             return layer
         if layer.ndim != 4:
             raise ValueError(f"feature maps have shape (N, C, H, W) or (N, D), not {tuple(layer.shape)}")
-        size = min(self.grid, layer.shape[2]), min(self.grid, layer.shape[3])
-        if self.pooling == "max":
-            return F.adaptive_max_pool2d(layer, size)
-        means = F.adaptive_avg_pool2d(layer.square() if self.pooling == "l2" else layer, size)
-        if self.pooling == "mean":
-            return means
-        sums = means * _areas(layer, size)
-        return sums.sqrt() if self.pooling == "l2" else sums
+        # In half precision sums end at 65504 (float16), and ones are counted up to 256 (bfloat16).
+        bands = [
+            torch.cat([_pooled(block, (rows, n), self.pooling) for block, n in _blocks(band, 3, self.grid)], dim=3)
+            for band, rows in _blocks(layer.to(torch.float32), 2, self.grid)
+        ]
+        return torch.cat(bands, dim=2)
 
 
-def _areas(layer: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return how many positions each cell of adaptive pooling covers, shape `size`."""
-    import torch
+def _blocks(layer: Tensor, dim: int, grid: int) -> list[tuple[Tensor, int]]:
+    """Return the part of a map that is divided into larger cells and that of smaller ones, with their numbers of cells.
 
-    rows, columns = (
-        torch.tensor([-(-(i + 1) * length // n) - i * length // n for i in range(n)], device=layer.device)
-        for length, n in zip(layer.shape[2:], size, strict=True)
-    )
-    return torch.outer(rows, columns)
+    `layer` is divided along `dim` into at most `grid` cells whose sizes differ by at most one, the larger ones first:
+    27 into 14 and 13, as in the code of A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised
+    feature learning", AISTATS 2011 (``halfr = round(prows/2)``).
+    """
+    cells = min(grid, layer.shape[dim])
+    size, larger = divmod(layer.shape[dim], cells)
+    parts = layer.tensor_split([larger * (size + 1)], dim)
+    return [(part, n) for part, n in zip(parts, (larger, cells - larger), strict=True) if n]
+
+
+def _pooled(block: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
+    """Pool cells of one size: `block` is divided into `size` of them without a rest."""
+    import torch.nn.functional as F  # noqa: N812  (its usual name)
+
+    if pooling == "max":
+        return F.adaptive_max_pool2d(block, size)
+    means = F.adaptive_avg_pool2d(block.square() if pooling == "l2" else block, size)
+    if pooling == "mean":
+        return means
+    sums = means * (block.shape[2] // size[0] * (block.shape[3] // size[1]))
+    return sums.sqrt() if pooling == "l2" else sums
 
 
 def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
@@ -127,7 +141,7 @@ def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
     if not isinstance(maps, Mapping) or not maps:
         raise TypeError(f"encode must return a non-empty mapping of layer names to tensors, not {type(maps).__name__}")
     for name, layer in maps.items():
-        if not isinstance(layer, torch.Tensor) or layer.ndim not in (2, 4) or len(layer) != count:
+        if not isinstance(layer, torch.Tensor) or layer.ndim not in (2, 4) or len(layer) != count or 0 in layer.shape:
             shape = tuple(getattr(layer, "shape", ()))
             raise TypeError(f"layer {name!r} must be a tensor ({count}, C, H, W) or ({count}, D), not {shape}")
     return maps

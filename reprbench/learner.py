@@ -1,4 +1,4 @@
-"""The learner: what every method implements, and the capabilities that protocols ask for."""
+"""The learner: what every method implements, and what its class says of itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, create_model
+
+from reprbench.file_parameter import names_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,38 +26,90 @@ FeatureMaps = Mapping[str, "Tensor"]
 ImageShape = tuple[int, int, int]
 """(channels, height, width) of one image."""
 
-Class = TypeVar("Class", bound="type[Learner]")
+Kind = Literal["unsupervised", "supervised", "control", "pretrained"]
+"""What a learner learns from, which every table marks.
+
+"unsupervised": from unlabeled images, by an objective of its own. "supervised": from labels, too. "control": from no
+objective, as random weights or the pixels themselves; what others must beat. "pretrained": from nothing here, as frozen
+weights that were learned elsewhere, or hand-made features.
+"""
+
+CLASS_NAMES = ("kind", "method_name", "version")
+"""What a class says of itself; no parameter can have these names."""
 
 
-def register(name: str) -> typing.Callable[[Class], Class]:
-    """Give a learner class the name under which users ask for it.
-
-    The name must be a literal: the registry reads it from the file without running the file.
-    """
-
-    def decorate(cls: Class) -> Class:
-        cls.method_name = name
-        return cls
-
-    return decorate
+def _check_class(cls: type[Learner]) -> None:
+    """Raise a `TypeError` if a class says something of itself that would not be heeded."""
+    annotations = inspect.get_annotations(cls)
+    for name in CLASS_NAMES:
+        if name in annotations and "ClassVar" not in str(annotations[name]):
+            raise TypeError(
+                f"{cls.__name__}.{name} is annotated as a parameter; {name!r} is what a class says of itself: "
+                "leave the annotation out, or give the parameter another name"
+            )
+    remedies = {"control": "write kind = 'control'", "supervised": "derive from SupervisedLearner"}
+    for name, remedy in remedies.items():
+        if vars(cls).get(name) is True:
+            raise TypeError(f"{cls.__name__} sets {name} = True, which has no meaning any more: {remedy}")
+    if cls.kind not in get_args(Kind):
+        raise TypeError(f"{cls.__name__}.kind is {cls.kind!r}; expected one of {', '.join(map(repr, get_args(Kind)))}")
+    if cls.kind == "supervised" and not hasattr(cls, "fit_labeled"):
+        raise TypeError(f"{cls.__name__}.kind is 'supervised': derive from SupervisedLearner, which is given labels")
+    if cls.version is not None and (type(cls.version) is not int or cls.version < 1):
+        raise TypeError(f"{cls.__name__}.version is {cls.version!r}; expected a whole number from 1")
 
 
 class Learner(ABC):
     """Fitted on unlabeled images; encodes images into feature maps.
 
     Parameters of the method are the annotated public class attributes that have a default, on the class and its bases.
-    They are validated by pydantic when the learner is made. Annotated names without a default declare state.
+    They are validated by pydantic when the learner is made. Annotated names without a default declare state, except for
+    a `File`, which must then be given.
 
     What `fit` leaves in public attributes is the state: tensors, arrays and networks. It is saved as safetensors and
     loaded into a fresh learner before any evaluation. Attributes that start with an underscore are not saved.
     A learner with networks (`torch.nn.Module`) makes them in `build`, so that a fresh learner can load them.
+
+    Raises
+    ------
+    TypeError
+        When a subclass is defined whose `kind` or `version` is not one.
+    pydantic.ValidationError
+        When a learner is made with parameters that are wrong or unknown; all of them are named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reprbench import Budget, Images, Learner, Run, encode
+    >>> class Moments(Learner):
+    ...     power: float = 2.0
+    ...
+    ...     def fit(self, images, run):
+    ...         self.mean = images.batch(slice(0, 1000)).mean(0)
+    ...         run.images_seen += min(1000, len(images))
+    ...
+    ...     def encode(self, x):
+    ...         return {"moments": ((x - self.mean).abs() ** self.power).flatten(1)}
+    >>> images = Images(np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), dtype=np.uint8))
+    >>> learner = Moments(power=3)
+    >>> learner.fit(images, Run(seed=0, budget=Budget(epochs=1)))
+    >>> encode(learner, images)["moments"].shape
+    (10, 64)
     """
 
     method_name: ClassVar[str] = ""
-    supervised: ClassVar[bool] = False
-    """The learner needs labels; it is a `SupervisedLearner`."""
-    control: ClassVar[bool] = False
-    """The learner is a baseline that learns nothing from an objective; tables mark it."""
+    """The name under which users ask for the method; `register` sets it."""
+    kind: ClassVar[Kind] = "unsupervised"
+    """What the learner learns from; tables mark all but the unsupervised ones."""
+    version: ClassVar[int | None] = None
+    """Raise it, from 1, whenever the same call gives other numbers: the class's stored results are then run again.
+
+    A class without one of its own, in its own body, is identified by its code: there, every edit makes results stale.
+    """
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _check_class(cls)
 
     def __init__(self, **parameters: Any) -> None:
         validated = parameters_model(type(self)).model_validate(parameters)
@@ -73,13 +127,20 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, images: Images, run: Run) -> None:
-        """Learn from unlabeled `images`, drawing all randomness from `run`'s generators."""
+        """Learn from unlabeled `images`, drawing all randomness from `run`'s generators.
+
+        It ends when `run.budget` is used up, and counts the images that it draws in `run.images_seen`.
+        """
 
     @abstractmethod
     def encode(self, x: Tensor) -> FeatureMaps:
         """Encode float32 images in [0, 1] of shape (N, C, H, W).
 
-        The harness calls it in evaluation mode and without gradients.
+        The harness calls it in evaluation mode and without gradients; `reprbench.encode` does the same.
+
+        Returns
+        -------
+        Layer names, from input to output, and maps (N, C', H', W') or vectors (N, D). The last is the representation.
         """
 
     @property
@@ -97,9 +158,34 @@ class Learner(ABC):
 
 
 class SupervisedLearner(Learner):
-    """A learner that is given labels; fitted once a fold on that fold's images, and marked in every table."""
+    """A learner that is given labels; fitted once for each fold on that fold's images, and marked in every table.
 
-    supervised = True
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from reprbench import Budget, Images, Run, SupervisedLearner, encode
+    >>> class ClassMeans(SupervisedLearner):
+    ...     def fit_labeled(self, images, labels, run):
+    ...         x = images.batch(slice(None)).flatten(1)
+    ...         self.means = torch.stack([x[labels == label].mean(0) for label in range(labels.max() + 1)])
+    ...         run.images_seen += len(images)
+    ...
+    ...     def encode(self, x):
+    ...         return {"distances": torch.cdist(x.flatten(1), self.means)}
+    >>> images = Images(np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), dtype=np.uint8))
+    >>> learner = ClassMeans()
+    >>> learner.fit_labeled(images, np.arange(10) % 3, Run(seed=0, budget=Budget(epochs=1)))
+    >>> encode(learner, images)["distances"].shape
+    (10, 3)
+    """
+
+    kind = "supervised"
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.kind != "supervised":
+            raise TypeError(f"{cls.__name__} derives from SupervisedLearner; leave out kind = {cls.kind!r}")
 
     def fit(self, images: Images, run: Run) -> None:
         """Refuse: a supervised learner is fitted by `fit_labeled`."""
@@ -107,61 +193,41 @@ class SupervisedLearner(Learner):
 
     @abstractmethod
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
-        """Learn from `images` and their `labels`, int64 in 0 … K-1 of shape (N,)."""
-
-
-@runtime_checkable
-class Reconstructs(Protocol):
-    """Can show what a layer kept of an image."""
-
-    def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """Return x̂ in [0, 1], of the shape of `x`, from `layer` (by default the last)."""
-        ...
-
-
-@runtime_checkable
-class Decodes(Protocol):
-    """Can turn codes of its own into images."""
-
-    def decode(self, h: Tensor) -> Tensor:
-        """Return the images of the codes `h` of the last layer, in [0, 1]."""
-        ...
-
-
-@runtime_checkable
-class Resumes(Protocol):
-    """Can write down everything its training depends on and go on from there, bit for bit."""
-
-    def training_state(self) -> dict[str, Any]:
-        """Return nested dicts and lists of tensors and plain values."""
-        ...
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put the learner back where `training_state` was called."""
-        ...
+        """Learn from `images` and their `labels`, int64 in 0 … K-1 of shape (N,); else as `Learner.fit`."""
 
 
 def parameters_model(cls: type[Learner]) -> type[BaseModel]:
     """Return the pydantic model of the parameters of a learner class; unknown parameters are errors."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        hints = _hints(base)
-        fields.update((name, (hint, base.__dict__[name])) for name, hint in hints.items())
+        fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
+    return create_model(cls.__name__, __config__=config, **fields)
 
 
 def _hints(base: type) -> dict[str, Any]:
-    """Return the evaluated annotations of one class's own public attributes that have a default and are no ClassVar."""
-    annotations = {
-        name: annotation
-        for name, annotation in inspect.get_annotations(base).items()
-        if name in vars(base) and not name.startswith("_") and "ClassVar" not in str(annotation)
-    }
-    holder = types.SimpleNamespace(__annotations__=annotations)
-    module = sys.modules.get(base.__module__)
-    return typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
+    """Return the evaluated annotations of the parameters that one class declares itself: public and no ClassVar.
+
+    They have a default, or name files: what is declared without one is state, which is never a path.
+    """
+    found: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(base).items():
+        if name.startswith("_") or "ClassVar" in str(annotation):
+            continue
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        module = sys.modules.get(base.__module__)
+        try:
+            hints = typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
+        except (NameError, AttributeError, TypeError):  # perhaps a type that is imported for type checkers alone
+            if name in vars(base):
+                raise
+            continue
+        if name in vars(base) or names_files(hints[name]):
+            found |= hints
+    return found
 
 
 def make(cls: type[Learner], parameters: Mapping[str, Any], shape: ImageShape) -> Learner:

@@ -64,7 +64,7 @@ def _evaluation_from_1(old: Json) -> Json:
         "call": _call(old["text"]),
         "code": {"version": old["version"]},
         "headlines": [{"metric": old["headline"], "at": old.get("headline_at", {})}],
-        "figures": [{"name": _figure_name(file), "file": file} for file in old.get("figures", [])],
+        "figures": [{"name": _figure_name(file, old), "file": file} for file in old.get("figures", [])],
     }
 
 
@@ -91,12 +91,9 @@ def _kind(deviation: str) -> str:
     return kind or ("parameters" if deviation.partition("=")[0].isidentifier() else "data")
 
 
-def _figure_name(file: str) -> str:
+def _figure_name(file: str, evaluation: Json) -> str:
     """Return the name that a protocol gave a figure: "map" of "figures/embedding-96a5e07e-map.png"."""
-    stem = PurePosixPath(file).stem
-    words = stem.split("-")
-    place = next((i for i, word in enumerate(words) if len(word) == 8 and not set(word) - set("0123456789abcdef")), -1)
-    return "-".join(words[place + 1 :]) or stem
+    return PurePosixPath(file).stem.removeprefix(f"{evaluation['name']}-{evaluation['hash'][:8]}-")
 
 
 STEPS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}

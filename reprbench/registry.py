@@ -1,161 +1,294 @@
-"""From names to learner classes, lazily: entry points, plugin files, and a ``methods/`` folder, with equal rights."""
+"""From names to methods, protocols and datasets, lazily: entry points, plugin files and folders, with equal rights."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
-import sys
-import types
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reprbench.errors import UserError, did_you_mean
+from reprbench.plugin_files import import_file
 from reprbench.source import digest
 from reprbench.spec import check_name
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
+    from reprbench.protocols.base import Protocol
 
-GROUP = "reprbench.methods"
+EntryKind = Literal["method", "protocol", "dataset"]
+Way = Literal["entry point", "file"]
+
+_DECORATORS: dict[str, EntryKind] = {
+    "register": "method",
+    "register_protocol": "protocol",
+    "register_dataset": "dataset",
+}
+_MARKS: dict[EntryKind, str] = {"method": "method_name", "protocol": "name", "dataset": "dataset_name"}
+"""The attributes in which the decorators leave the names."""
+
+_EXPECTED = '@register("name"), @register_protocol("name") or @register_dataset("name")'
+
+LearnerClass = TypeVar("LearnerClass", bound="type[Learner]")
+ProtocolClass = TypeVar("ProtocolClass", bound="type[Protocol]")
+DatasetFunction = TypeVar("DatasetFunction", bound=Callable[..., Any])
+
+
+def register(name: str) -> Callable[[LearnerClass], LearnerClass]:
+    """Give a learner class the name under which users ask for it.
+
+    Parameters
+    ----------
+    name : a literal, as the registry reads it from the file without running the file.
+
+    Returns
+    -------
+    The decorator, which sets `method_name` and returns the class itself.
+
+    Examples
+    --------
+    >>> from reprbench import Learner, register
+    >>> @register("raw")
+    ... class Raw(Learner):
+    ...     kind = "control"
+    ...
+    ...     def fit(self, images, run):
+    ...         pass
+    ...
+    ...     def encode(self, x):
+    ...         return {"pixels": x.flatten(1)}
+    >>> Raw.method_name
+    'raw'
+    """
+    return _mark("method", name)
+
+
+def register_protocol(name: str) -> Callable[[ProtocolClass], ProtocolClass]:
+    """Give a `Protocol` class the name under which users ask for it; a literal, as for `register`."""
+    return _mark("protocol", name)
+
+
+def register_dataset(name: str) -> Callable[[DatasetFunction], DatasetFunction]:
+    """Give a function that returns image data the name under which users ask for it; a literal, as for `register`.
+
+    Its parameters, with types and defaults, are those of the dataset, as in ``birds[size=64]``. One called `request`
+    is none of them: it is given the `DataRequest`, which finds files below ``--data-dir``. The function returns
+    `ImageArrays` or an `ImageFolder`. What these hold identifies the data, not the function's code.
+
+    Examples
+    --------
+    ::
+
+        @register_dataset("birds")
+        def birds(size: int = 32) -> ImageFolder:
+            '''Birds: color photos, 12 classes.'''
+            return ImageFolder("birds", image_size=size, title="Birds")
+    """
+    return _mark("dataset", name)
+
+
+def _mark(kind: EntryKind, name: str) -> Callable[[Any], Any]:
+    def decorate(item: Any) -> Any:
+        setattr(item, _MARKS[kind], name)
+        return item
+
+    return decorate
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A method that can be loaded: its name and where it comes from.
+    """What can be loaded by its name, and the way in which it was registered.
 
-    `target` is ``module:Class`` for an entry point and a path for a file.
+    `target` is ``module:attribute`` for an entry point and a path for a file.
     """
 
     name: str
-    kind: str
+    way: Way
     target: str
+    kind: EntryKind = "method"
 
     @property
     def origin(self) -> str:
-        """Where the method comes from, for people."""
-        return f"{self.kind} {self.target}"
+        """Where it comes from, for people."""
+        return f"{self.way} {self.target}"
 
-    def load(self) -> type[Learner]:
-        """Import and return the class; whatever the import raises is raised."""
-        if self.kind == "entry point":
+    def load(self) -> Any:
+        """Import and return the class or function; whatever the import raises is raised.
+
+        Raises
+        ------
+        TypeError
+            If the file or entry point does not give what it promises.
+        """
+        if self.way == "entry point":
             module, _, attribute = self.target.partition(":")
             found: Any = getattr(importlib.import_module(module), attribute)
         else:
-            offered = [value for value in vars(import_file(Path(self.target))).values() if isinstance(value, type)]
-            found = next((c for c in offered if vars(c).get("method_name") == self.name), None)
-        return _checked(found, self)
+            offered = [item for item in vars(import_file(Path(self.target))).values() if callable(item)]
+            mark = _MARKS[self.kind]
+            found = next((item for item in offered if getattr(item, "__dict__", {}).get(mark) == self.name), None)
+        self._check(found)
+        return found
+
+    def load_or_refuse(self) -> Any:
+        """Return what `load` does; a failing import is a `UserError` of one line, with what was raised as its cause."""
+        try:
+            return self.load()
+        except (Exception, SystemExit) as error:  # whatever a plugin raises
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.target}: {type(error).__name__}: {reason}") from error
 
     def source_digest(self) -> str:
-        """Return the digest of the code the method depends on, without running it."""
-        return digest([self.file()])
+        """Return the digest of the code that it depends on, without running it."""
+        return digest([self.file()], self.root())
 
     def file(self) -> Path:
-        """Return the file that defines the method."""
-        if self.kind != "entry point":
+        """Return the file that defines it."""
+        if self.way == "file":
             return Path(self.target)
         spec = importlib.util.find_spec(self.target.partition(":")[0])
         if spec is None or spec.origin is None:
-            raise UserError(f"method {self.name!r}: {self.target} is not installed any more; install its package again")
+            raise UserError(f"{self.kind} {self.name!r}: {self.target} is not installed; install its package again")
         return Path(spec.origin)
 
+    def root(self) -> Path | None:
+        """Return the folder in which the absolute imports of an installed package begin; None if its file tells."""
+        file, module = self.file(), Path(*self.target.partition(":")[0].split("."))
+        for path in (module.with_suffix(".py"), module / "__init__.py"):
+            if self.way == "entry point" and file.parts[-len(path.parts) :] == path.parts:
+                return file.parents[len(path.parts) - 1]
+        return None
 
-def _checked(found: Any, entry: Entry) -> type[Learner]:
-    from reprbench.learner import Learner
+    def summary(self) -> str:
+        """Return the first line of its docstring without running its file; empty if there is none to be found."""
+        attribute = self.target.partition(":")[2] if self.way == "entry point" else None
+        try:
+            tree = ast.parse(self.file().read_bytes())
+        except (ImportError, OSError, SyntaxError, UserError):
+            return ""
+        for node, kind, name in _definitions(tree):
+            if node.name == attribute or (attribute is None and (kind, name) == (self.kind, self.name)):
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
 
-    if not (isinstance(found, type) and issubclass(found, Learner)):
-        raise TypeError(f"{entry.origin} gives no Learner class for {entry.name!r}")
-    return found
+    def _check(self, found: Any) -> None:
+        from reprbench.learner import Learner
+
+        good = isinstance(found, type) and issubclass(found, Learner) if self.kind == "method" else callable(found)
+        if not good:
+            wanted = {"method": "Learner class", "protocol": "Protocol class", "dataset": "function"}[self.kind]
+            raise TypeError(f"{self.origin} gives no {wanted} for {self.name!r}")
 
 
 @dataclass(frozen=True)
 class Registry:
-    """All methods that can be asked for by name, and the plugin files that could not be read."""
+    """All that can be asked for by name, and the plugin files that could not be read."""
 
-    entries: dict[str, Entry]
-    problems: dict[str, str]
+    methods: Mapping[str, Entry] = field(default_factory=dict)
+    protocols: Mapping[str, Entry] = field(default_factory=dict)
+    datasets: Mapping[str, Entry] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
     """Plugin files that offer nothing, and why."""
 
-    def find(self, name: str) -> Entry:
+    def find(self, kind: EntryKind, name: str) -> Entry:
         """Return the entry called `name`; raise a `UserError` that suggests the nearest otherwise."""
-        if name not in self.entries:
+        known = {"method": self.methods, "protocol": self.protocols, "dataset": self.datasets}[kind]
+        if name not in known:
             broken = "".join(f" ({path}: {reason})" for path, reason in self.problems.items())
             raise UserError(
-                f"unknown method {name!r}.{did_you_mean(name, self.entries)} "
-                f"`reprbench list methods` shows all {len(self.entries)}.{broken}"
+                f"unknown {kind} {name!r}.{did_you_mean(name, known)} "
+                f"`reprbench list {kind}s` shows all {len(known)}.{broken}"
             )
-        return self.entries[name]
+        return known[name]
 
 
-def discover(plugins: Sequence[Path] = (), folder: Path = Path("methods")) -> Registry:
-    """Collect the names from all three doors; no plugin is run.
+def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Registry:
+    """Collect the names from all ways to register; no plugin is run.
+
+    Parameters
+    ----------
+    plugins : files, as given with ``--plugin``.
+    folder : where the folders ``methods``, ``protocols`` and ``datasets`` are looked for, by default the working
+        directory; None for nowhere.
 
     Raises
     ------
     UserError
-        If two origins give the same name, or a plugin file is missing.
+        If two entries of a kind have the same name, or a plugin file is missing.
     """
     for path in plugins:
         if not path.is_file():
-            raise UserError(f"--plugin {path}: no such file; expected a Python file with a @register(...) class")
-    in_folder = sorted(p for p in folder.glob("*.py") if not p.name.startswith("_")) if folder.is_dir() else []
-    entries: dict[str, Entry] = {}
+            raise UserError(f"--plugin {path}: no such file; expected a Python file with {_EXPECTED}")
+    in_folders = [] if folder is None else _files_in(folder)
+    files = list(dict.fromkeys(path.resolve() for path in [*plugins, *in_folders]))
     problems: dict[str, str] = {}
-    installed = [Entry(e.name, "entry point", e.value) for e in entry_points(group=GROUP)]
-    files = list(dict.fromkeys(path.resolve() for path in [*plugins, *in_folder]))
-    for entry in [*installed, *_scan(files, set(plugins), problems)]:
-        other = entries.setdefault(check_name(entry.name, f"the method of {entry.origin}"), entry)
+    found: dict[EntryKind, dict[str, Entry]] = {kind: {} for kind in _MARKS}
+    for entry in [*_installed(), *_scan(files, {path.resolve() for path in plugins}, problems)]:
+        check_name(entry.name, f"the {entry.kind} of {entry.origin}")
+        other = found[entry.kind].setdefault(entry.name, entry)
         if other != entry and not _same_file(other, entry):
             raise UserError(
-                f"two methods are called {entry.name!r}: {other.origin} and {entry.origin}; rename one of them"
+                f"two {entry.kind}s are called {entry.name!r}: {other.origin} and {entry.origin}; rename one of them"
             )
-    return Registry(dict(sorted(entries.items())), problems)
+    methods, protocols, datasets = (dict(sorted(found[kind].items())) for kind in _MARKS)
+    return Registry(methods, protocols, datasets, problems)
 
 
-def _same_file(one: Entry, other: Entry) -> bool:
-    """Return whether both doors lead to the same code, as when one works inside an installed checkout."""
-    return one.file().read_bytes() == other.file().read_bytes()
+def _files_in(folder: Path) -> list[Path]:
+    return [path for kind in _MARKS for path in sorted(folder.glob(f"{kind}s/[!_]*.py"))]
 
 
-def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> list[Entry]:
-    entries = []
-    for path in files:
-        try:
-            names = registered_names(path.read_text(encoding="utf-8"))
-        except (SyntaxError, OSError, ValueError) as error:
-            problems[str(path)] = f"{type(error).__name__}: {error}"
-            continue
-        if not names and any(path == plugin.resolve() for plugin in named):
-            problems[str(path)] = 'no class with @register("name")'
-        entries += [Entry(name, "file", str(path)) for name in names]
-    return entries
-
-
-def registered_names(source: str) -> list[str]:
-    """Return the names that the classes of a Python source register, read from the syntax tree alone."""
+def _installed() -> list[Entry]:
+    every = entry_points()
     return [
-        decorator.args[0].value
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ClassDef)
-        for decorator in node.decorator_list
-        if isinstance(decorator, ast.Call)
-        and "register" in (getattr(decorator.func, "id", ""), getattr(decorator.func, "attr", ""))
-        and decorator.args
-        and isinstance(decorator.args[0], ast.Constant)
-        and isinstance(decorator.args[0].value, str)
+        Entry(one.name, "entry point", one.value, kind)
+        for kind in _MARKS
+        for one in every.select(group=f"reprbench.{kind}s")
     ]
 
 
-def import_file(path: Path) -> types.ModuleType:
-    """Import a plugin file; its siblings can be reached by relative imports."""
-    path = path.resolve()
-    package = "reprbench_plugin_" + hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]
-    if package not in sys.modules:
-        parent = types.ModuleType(package)
-        parent.__path__ = [str(path.parent)]
-        sys.modules[package] = parent
-    return importlib.import_module(f"{package}.{path.stem}")
+def _same_file(one: Entry, other: Entry) -> bool:
+    """Return whether two entries are the same code, as when one works inside an installed checkout."""
+    return one.file().read_bytes() == other.file().read_bytes()
+
+
+def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> Iterator[Entry]:
+    for path in files:
+        try:
+            found = registered(path.read_text(encoding="utf-8"))
+        except (SyntaxError, OSError, ValueError) as error:
+            problems[str(path)] = f"{type(error).__name__}: {error}"
+            continue
+        if twice := {one for one in found if found.count(one) > 1}:
+            names = ", ".join(f"the {kind} {name!r}" for kind, name in sorted(twice))
+            problems[str(path)] = f"registers {names} twice; rename one of them"
+            continue
+        if not found and path in named:
+            problems[str(path)] = f"registers nothing; expected {_EXPECTED}"
+        yield from (Entry(name, "file", str(path), kind) for kind, name in found)
+
+
+def registered(source: str) -> list[tuple[EntryKind, str]]:
+    """Return the kinds and names that a Python source registers, read from the syntax tree alone."""
+    return [(kind, name) for _, kind, name in _definitions(ast.parse(source)) if kind is not None]
+
+
+def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, EntryKind | None, str]]:
+    """Yield all classes and functions, each with what it is registered as; the kind is None for the others."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found = [_registration(decorator) for decorator in node.decorator_list]
+            yield from ((node, kind, name) for kind, name in filter(None, found))
+            if not any(found):
+                yield node, None, ""
+
+
+def _registration(decorator: ast.expr) -> tuple[EntryKind, str] | None:
+    match decorator:
+        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]):
+            return (_DECORATORS[called], name) if called in _DECORATORS else None
+    return None

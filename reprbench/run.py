@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from reprbench.arrays import flatten, load_arrays, save_arrays, unflatten
-from reprbench.errors import Diverged
+from reprbench.errors import Diverged, UserError
 from reprbench.files import write_text
 from reprbench.spec import Budget
 
@@ -30,6 +30,9 @@ CHECKPOINT_SHARE = 100
 
 CHECKPOINT_SECONDS = 10.0
 """The least time between two checkpoints; ``REPRBENCH_CHECKPOINT_SECONDS`` overrides it."""
+
+Precision = Literal["float32", "bf16"]
+"""What forward passes compute in: float32 throughout, or bfloat16 where torch's autocast takes it."""
 
 Progress = Callable[[str, float, Mapping[str, float]], None]
 """Receives what is being done, the share of it that is done (0 to 1), and the latest values."""
@@ -52,6 +55,30 @@ class Run:
     progress : called now and then with what is being done.
     watched : float32 images (N, C, H, W) of those the learner is fitted to, on the device: what it makes of them in the
         course of the fit is kept in `snapshots`.
+    precision : of forward passes, see `autocast`.
+
+    Attributes
+    ----------
+    device : torch.device
+    history : the logged rows, each with ``step``, ``seconds`` and what was logged.
+    images_seen : how many images were drawn so far, repetitions included; the learner counts them.
+
+    Raises
+    ------
+    UserError
+        If the device cannot compute in `precision`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from reprbench import Budget, Run
+    >>> run = Run(seed=0, budget=Budget(epochs=2))
+    >>> noise = torch.rand(3, generator=run.generator("noise"))
+    >>> torch.equal(noise, torch.rand(3, generator=Run(seed=0, budget=Budget(epochs=2)).generator("noise")))
+    True
+    >>> run.log(step=1, loss=0.25)
+    >>> run.history[0]["loss"]
+    0.25
     """
 
     def __init__(
@@ -62,12 +89,14 @@ class Run:
         folder: Path | None = None,
         progress: Progress | None = None,
         watched: Tensor | None = None,
+        precision: Precision = "float32",
     ) -> None:
         import torch
 
         self.seed = seed
         self.budget = budget
         self.device = torch.device(device)
+        self.precision = _possible(precision, self.device)
         self.history: list[dict[str, float]] = []
         self.images_seen = 0
         self.watched = watched
@@ -82,7 +111,7 @@ class Run:
     # -- randomness ---------------------------------------------------------------------------------------------
 
     def generator(self, name: str) -> torch.Generator:
-        """Return the generator called `name`, on the run's device; a second call returns the same one, gone on."""
+        """Return torch's generator called `name`, on the run's device; a second call returns the same one, gone on."""
         import torch
 
         if name not in self._generators:
@@ -98,11 +127,14 @@ class Run:
     # -- precision ----------------------------------------------------------------------------------------------
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context for forward passes: bfloat16 on a CUDA device that has it, plain float32 elsewhere."""
+        """Return the context for forward passes: torch's autocast to bfloat16 if the precision is "bf16".
+
+        With "float32" it changes nothing. `TorchLearner.loss` is called inside it already.
+        """
         import torch
 
-        if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", dtype=torch.bfloat16)
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
     # -- log and progress ---------------------------------------------------------------------------------------
@@ -184,6 +216,17 @@ class Run:
             torch.cuda.set_rng_state(own["global_cuda"], self.device)
         state: dict[str, Any] = saved["state"]
         return state
+
+
+def _possible(precision: Precision, device: torch.device) -> Precision:
+    """Return `precision` if forward passes on `device` can have it."""
+    import torch
+
+    if precision not in get_args(Precision):
+        raise UserError(f"unknown precision {precision!r}; expected one of {', '.join(get_args(Precision))}")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError(f"the device {device} has no bfloat16; use the precision float32")
+    return precision
 
 
 @contextmanager

@@ -1,86 +1,253 @@
-"""Digests of source code: what a method's results depend on, read from its files without running them."""
+"""What a method's or protocol's results depend on, read from its source files without running them."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
-import io
-import tokenize
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import packages_distributions
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
-from reprbench import EXPORTS
+NUMERICS: int = 2
+"""The version of the harness's own numbers, part of every identity.
+
+It is raised whenever the same call would give other numbers than before: other batches, pooling, folds, a changed
+classifier. Stored results of another version are then computed again.
+"""
+
+_HARNESS = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class _Import:
+    """One import: ``from ..module import names`` has level 2; ``import module`` has level 0 and no names."""
+
+    level: int
+    module: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What a file says: the digest of its code, and what it imports."""
+
+    digest: str
+    imports: tuple[_Import, ...] = ()
+
+
+def digest(files: Iterable[Path], root: Path | None = None) -> str:
+    """Return the sha256 of the code of `files` and of every first-party file that they import, directly or not.
+
+    Comments, docstrings and formatting do not count, nor does where the folder lies. What belongs to installed
+    distributions, the standard library or reprbench is not followed.
+
+    Parameters
+    ----------
+    files : Python files, whose imports are followed; of any other file the bytes count.
+    root : where absolute imports of their own code begin; by default the `package_root` of each file.
+    """
+    found, _ = _reached(files, root)
+    top = os.path.commonpath([path.parent for path in found])
+    parts = sorted(f"{path.relative_to(top).as_posix()}\0{code}" for path, code in found.items())
+    return _sha256("\n".join(parts).encode())
+
+
+def packages(files: Iterable[Path], root: Path | None = None) -> list[str]:
+    """Return the distributions, in order, that `files` and the first-party files behind them import from.
+
+    Examples
+    --------
+    A file that imports `numpy` and `skimage.feature` gives ``["numpy", "scikit-image"]``. The standard library,
+    reprbench and what is not installed are left out.
+    """
+    _, names = _reached(files, root)
+    others = names - {_HARNESS.name, *sys.stdlib_module_names}
+    return sorted({name for package in others for name in _distributions(package)}, key=str.lower)
+
+
+def code_identity(cls: type, file: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return what identifies the code of a method or protocol class, for JSON.
+
+    That is the class's own ``version``, if it declares one (an inherited one is its base's), and the digest of its code
+    otherwise. The versions of its bases are added, so that a subclass in a plugin changes with a built-in class.
+
+    Parameters
+    ----------
+    cls : the class.
+    file, root : where it is defined, see `reprbench.registry.Entry` and `digest`.
+
+    Returns
+    -------
+    ``{"version": 2}`` or ``{"source": "5f0c…"}``, and perhaps ``"bases": [["KMeans", 1], …]`` in the order in which
+    Python looks attributes up.
+    """
+    own = vars(cls).get("version")
+    identity: dict[str, Any] = {"version": own} if isinstance(own, int) else {"source": digest([file], root)}
+    versions = [(base.__name__, vars(base).get("version")) for base in cls.__mro__[1:]]
+    if bases := [[name, version] for name, version in versions if isinstance(version, int)]:
+        identity["bases"] = bases
+    return identity
+
+
+def package_root(path: Path) -> Path:
+    """Return the first folder above `path` that is no package: where absolute imports of its own package begin."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def first_party(root: Path, path: Path, module: str, names: Sequence[str] = ()) -> list[Path]:
+    """Return the files that ``import module``, or ``from module import names``, runs if it imports a plugin's own code.
+
+    Own code is what lies in `root`, the `package_root` of the plugin. A module of the standard library is never meant,
+    nor does a file import itself: ``timm.py`` can import the installed `timm`.
+
+    Parameters
+    ----------
+    root : where absolute imports of own code begin.
+    path : the file that has the import, the plugin or one that it imports.
+    module, names : what is imported.
+
+    Returns
+    -------
+    The packages on the way and the modules; empty if the import means an installed module.
+    """
+    top = module.partition(".")[0]
+    if top == _HARNESS.name or top in sys.stdlib_module_names or root / f"{top}.py" == path:
+        return []
+    if _holds_distributions(root) and not (path.is_relative_to(root) and _same_distribution(root, path, top)):
+        return []
+    return list(_modules(root, module, names))
+
+
+def _reached(files: Iterable[Path], root: Path | None = None) -> tuple[dict[Path, str], set[str]]:
+    """Follow the imports of `files` through all first-party files, the packages that these are in included.
+
+    Returns
+    -------
+    The digests of their code by path, and the top-level names of all other modules that are imported.
+    """
+    digests: dict[Path, str] = {}
+    others: set[str] = set()
+    for start in (path.resolve() for path in files):
+        base = root or package_root(start)
+        waiting, seen = [start, *_packages_of(start, base)], set()
+        while waiting:
+            path = waiting.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            code = _read(path.read_bytes())
+            digests[path] = code.digest
+            for one in code.imports:
+                own = _files_of(base, path, one)
+                waiting += own
+                others |= set() if own or one.level else {one.module.partition(".")[0]}
+    return digests, others
+
+
+def _packages_of(path: Path, root: Path) -> list[Path]:
+    """Return the ``__init__.py`` of each package below `root` that `path` is in, reprbench excepted."""
+    folders = takewhile(lambda folder: folder not in (root, _HARNESS), path.parents)
+    return [package for folder in folders if (package := folder / "__init__.py").is_file()]
+
+
+def _files_of(root: Path, path: Path, imported: _Import) -> list[Path]:
+    if not imported.level:
+        return first_party(root, path, imported.module, imported.names)
+    if imported.level > len(path.parents):
+        return []
+    return list(_modules(path.parents[imported.level - 1], imported.module, imported.names))
+
+
+def _modules(folder: Path, module: str, names: Sequence[str]) -> Iterator[Path]:
+    """Yield the files of `module`, seen from `folder`, of the packages on its way, and of submodules in `names`."""
+    for part in module.split(".") if module else []:
+        folder /= part
+        yield from _module(folder)
+    if "*" in names and (folder / "__init__.py").is_file():
+        yield from sorted(folder.glob("*.py"))  # those named in __all__ are imported
+    for name in names:
+        yield from _module(folder / name)
+
+
+def _module(base: Path) -> Iterator[Path]:
+    """Yield the file that Python would take for the module whose path without suffix is `base`, if there is one."""
+    candidates = [base / "__init__.py", *(base.with_name(base.name + end) for end in (*EXTENSION_SUFFIXES, ".py"))]
+    yield from [candidate for candidate in candidates if candidate.is_file()][:1]
+
+
+def _same_distribution(root: Path, path: Path, top: str) -> bool:
+    """Return whether one distribution brought `path` and the package `top` to the folder `root`."""
+    own = path.relative_to(root).parts[0].partition(".")[0]
+    return own == top or not set(_distributions(own)).isdisjoint(_distributions(top))
 
 
 @cache
-def code_of(path: Path) -> str:
-    """Return the code of a Python file without comments, docstrings and blank lines: what can change a number.
+def _holds_distributions(folder: Path) -> bool:
+    return any(folder.glob("*.dist-info"))
 
-    A file that is not Python is returned as it is.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace")
+
+@cache
+def _installed() -> dict[str, list[str]]:
+    return {package: list(names) for package, names in packages_distributions().items()}
+
+
+def _distributions(package: str) -> list[str]:
+    return _installed().get(package, [])
+
+
+def _read(content: bytes) -> _Code:
+    """Read the content of a file, Python or not."""
     try:
-        tree = ast.parse(text)
-        comments = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type == tokenize.COMMENT]
-    except (SyntaxError, tokenize.TokenError, ValueError):
-        return text
-    lines = text.splitlines()
-    for comment in comments:
-        row, column = comment.start
-        lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            first, last = node.lineno, node.end_lineno or node.lineno
-            lines[first - 1 : last] = [""] * (last - first + 1)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+        tree = ast.parse(content)
+        return _Code(_sha256(ascii(_plain(tree)).encode()), tuple(_imports(tree)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # no Python, or nested too deep
+        return _Code(_sha256(content))
 
 
-def digest(files: list[Path]) -> str:
-    """Return the sha256 of the code of `files` and of every file that theirs is imported from.
+def _plain(node: object) -> object:
+    """Return a syntax tree as nested lists, without positions and what has no effect.
 
-    Followed are the siblings of each file (relative imports, and absolute ones of its own package) and the modules
-    behind the public names of reprbench.
+    `ast.dump` would do, but what it writes differs between versions of Python, which add fields that are mostly empty.
     """
-    seen: dict[Path, str] = {}
-    waiting = [path.resolve() for path in files]
-    while waiting:
-        path = waiting.pop()
-        if path not in seen:
-            seen[path] = code_of(path)
-            waiting.extend(imported for imported in _imports(path) if imported not in seen)
-    parts = sorted(f"{path.name}\0{hashlib.sha256(code.encode()).hexdigest()}" for path, code in seen.items())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")  # the u of u""
+        return [type(node).__name__, *([name, plain] for name, value in fields if (plain := _plain(value)) != [])]
+    if isinstance(node, list):
+        return [_plain(item) for item in node if not _idle(item)]
+    return [] if node is None else node
 
 
-def _imports(path: Path) -> Iterator[Path]:
-    """Yield the files that `path` imports from its own folder and through reprbench's public names."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-    except (SyntaxError, ValueError):
-        return
+def _idle(node: object) -> bool:
+    """Return whether a statement does nothing: a docstring, any other bare string, or ``pass``."""
+    bare = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(node, ast.Pass) or (isinstance(bare, ast.Constant) and isinstance(bare.value, str))
+
+
+def _imports(tree: ast.AST) -> Iterator[_Import]:
+    """Yield all imports of a file, those inside functions and ``import_module("literal")`` included."""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        names = [alias.name for alias in node.names]
-        if node.level == 1:
-            modules = [node.module] if node.module else names
-            yield from (file for module in modules if (file := _module_file(path.parent, module)))
-        elif node.module == "reprbench":
-            yield from (file for name in names if (file := _harness_file(name)))
+        match node:
+            case ast.Import(names=names):
+                yield from (_Import(0, alias.name) for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                yield _Import(level, module or "", tuple(alias.name for alias in names))
+            case ast.Call(
+                func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                module = name.lstrip(".")
+                yield _Import(len(name) - len(module), module)
 
 
-def _module_file(folder: Path, module: str) -> Path | None:
-    base = folder.joinpath(*module.split("."))
-    candidates = [base.with_suffix(".py"), base / "__init__.py"]
-    return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
-
-
-def _harness_file(name: str) -> Path | None:
-    """Return the file that defines a public name of reprbench, if it can change what a learner learns."""
-    module = EXPORTS.get(name)
-    if module in (None, "reprbench.errors"):
-        return None
-    spec = importlib.util.find_spec(str(module))
-    return Path(spec.origin).resolve() if spec and spec.origin else None
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

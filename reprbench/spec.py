@@ -4,130 +4,157 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reprbench.errors import UserError, did_you_mean
+from reprbench.grammar import (
+    DEEPEST,
+    LONGEST_PARAMETERS,
+    brief,
+    is_parameter_name,
+    is_unicode,
+    read_call,
+    read_calls,
+    read_value,
+    show_parameters,
+)
+from reprbench.grammar import show_value as show_value
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def check_name(name: str, what: str) -> str:
-    """Return `name` if it can be a folder's name; raise a `UserError` that says what it was meant for otherwise."""
+def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise UserError(f"{what}: {name!r} is no name; use letters, digits, '.', '_' and '-' (at most 64)")
+        raise ValueError(f"{brief(name)} is no name; use letters, digits, '.', '_' and '-' (at most 64)")
     return name
 
 
-class Call(BaseModel):
-    """A name and parameters, as in ``kmeans[n_centroids=1600]``; written that way, or as a mapping, in files."""
+Name = Annotated[str, AfterValidator(_checked_name)]
+"""A text that can be a folder's name, see `check_name`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it can be a folder's name; raise a `UserError` that says what it was meant for otherwise."""
+    try:
+        return _checked_name(name)
+    except ValueError as error:
+        raise UserError(f"{what}: {error}") from None
+
+
+def _checked_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what a trial cannot keep as JSON, or `parse_call` would not read back."""
+    for name, value in parameters.items():
+        if not is_parameter_name(name):
+            raise ValueError(f"{brief(name)} cannot be a parameter")
+        problem = _problem(value)
+        if problem:
+            raise ValueError(f"{name}: {problem}")
+    length = len(show_parameters(parameters))
+    if length > LONGEST_PARAMETERS:
+        raise ValueError(f"{length} characters; expected at most {LONGEST_PARAMETERS}")
+    return parameters
+
+
+def _problem(value: Any, depth: int = 1) -> str:
+    """Return what is wrong with a parameter's value; empty if nothing is."""
+    if isinstance(value, list | tuple | dict):
+        items = value.values() if isinstance(value, dict) else value
+        too_deep = f"more than {DEEPEST} lists inside each other"
+        return too_deep if depth > DEEPEST else next(filter(None, (_problem(item, depth + 1) for item in items)), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number, not {value}"
+    if isinstance(value, str) and not is_unicode(value):
+        return f"{brief(value)} is not Unicode"
+    known = value is None or isinstance(value, bool | int | float | str)
+    return "" if known else f"expected a number, true, false, null, a text or a list of these, not {brief(value)}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name and parameters, as in ``kmeans[n_centroids=1600]``.
+
+    Pydantic reads it, from a mapping or as a `CallField` also from a text, where users write it; msgspec where trials
+    are kept. Both understand a dataclass.
+
+    Attributes
+    ----------
+    name : of a method, protocol or dataset.
+    parameters : by name: finite numbers, booleans, None, texts, lists of these, and mappings of them. `str` shows them
+        as `parse_call` reads them back, all but mappings: those can be written as YAML alone.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: Name
+    parameters: Annotated[dict[str, Any], AfterValidator(_checked_parameters)] = field(default_factory=dict)
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash((self.name, frozenset(self.parameters)))
 
     def __str__(self) -> str:
-        inner = ",".join(f"{key}={show_value(value)}" for key, value in self.parameters.items())
+        inner = show_parameters(self.parameters)
         return f"{self.name}[{inner}]" if inner else self.name
 
-    def with_parameters(self, **parameters: Any) -> Call:
+    def with_parameters(self, /, **parameters: Any) -> Call:
         """Return the call with `parameters` added or replaced."""
         return Call(name=self.name, parameters={**self.parameters, **parameters})
 
 
-def show_value(value: Any) -> str:
-    """Return a parameter's value as `parse_call` reads it back."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(show_value, value))}]"
-    return str(value)
-
-
 def parse_call(text: str) -> Call:
-    """Parse ``name`` or ``name[param=value,other=value]``; values are YAML scalars or ``[lists]``."""
-    match = re.fullmatch(r"\s*([^\[\]=,\s]+)\s*(?:\[(.*)\])?\s*", text, re.DOTALL)
-    if match is None:
-        raise UserError(f"cannot read {text!r}; expected name or name[param=value,other=value]")
-    name, inner = match.groups()
-    parameters: dict[str, Any] = {}
-    for part in _split(inner or ""):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"cannot read {part.strip()!r} in {text!r}; expected param=value")
-        if key.strip() in parameters:
-            raise UserError(f"{key.strip()!r} is given twice in {text!r}; give it once")
-        parameters[key.strip()] = parse_value(value, text)
-    return Call(name=check_name(name, repr(text)), parameters=parameters)
+    """Parse ``name`` or ``name[param=value,other=value]``; see `reprbench.grammar` for what values are.
+
+    Raises
+    ------
+    UserError
+        In one line, if `text` cannot be read or its name is none.
+
+    Examples
+    --------
+    >>> parse_call('npz[path="a,b",image_size=8]').parameters
+    {'path': 'a,b', 'image_size': 8}
+    """
+    return _call(*read_call(text), text)
 
 
 def parse_calls(text: str) -> list[Call]:
-    """Parse calls separated by commas, those inside brackets not counted."""
-    return [parse_call(part) for part in _split(text)]
+    """Parse calls separated by commas; those inside brackets and quotes do not count."""
+    return [_call(name, parameters, text) for name, parameters in read_calls(text)]
+
+
+def _call(name: str, parameters: dict[str, Any], text: str) -> Call:
+    return Call(name=check_name(name, brief(text)), parameters=parameters)
 
 
 def parse_value(text: str, context: str) -> Any:
-    """Read one YAML value; numbers like 1e-3 become numbers, which YAML 1.1 alone does not do."""
+    """Read one value; `context`, what the user wrote it in, is named if it cannot be read."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(
-            f"cannot read the value {text.strip()!r} in {context!r}; quote it or write it plainly"
-        ) from None
-    return _with_numbers(value)
-
-
-def _with_numbers(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_with_numbers(item) for item in value]
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value):
-        return float(value)
-    return value
-
-
-def _split(text: str) -> Iterator[str]:
-    """Yield the parts of `text` between commas that stand outside all brackets; empty parts are dropped."""
-    depth, start = 0, 0
-    for position, character in enumerate(text + ","):
-        depth += (character == "[") - (character == "]")
-        if depth < 0:
-            raise UserError(f"unbalanced brackets in {text!r}; expected name[param=value]")
-        if character == "," and depth == 0:
-            if text[start:position].strip():
-                yield text[start:position]
-            start = position + 1
-    if depth:
-        raise UserError(f"unbalanced brackets in {text!r}; expected name[param=value]")
+        return read_value(text)
+    except UserError as error:
+        raise UserError(str(error) if context == text else f"{brief(context)}: {error}") from None
 
 
 def _as_call(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return parse_call(value)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-    return value
+    if isinstance(value, Call | dict):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected name, name[param=value] or a mapping with name and parameters")
+    try:
+        return parse_call(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 CallField = Annotated[Call, BeforeValidator(_as_call)]
+
+Count = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+"""How many of something a user asks for: a whole number from 1, which true, 1.0 and "1" are not."""
 
 
 class Budget(BaseModel):
@@ -135,10 +162,10 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: PositiveInt | None = None
-    images: PositiveInt | None = None
+    epochs: Count | None = None
+    images: Count | None = None
     """Images seen, counting repetitions."""
-    seconds: PositiveFloat | None = None
+    seconds: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
     """Seconds of fitting; a fit that is limited by time is not reproducible bit for bit."""
 
     @model_validator(mode="after")
@@ -160,23 +187,48 @@ class Budget(BaseModel):
 
 
 def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> list[str]:
-    """Return one line for each mistake that pydantic found in `what`; unknown names get the nearest known one."""
-    lines = []
+    """Return one line for each mistake that pydantic found in `what`; unknown names get the nearest known one.
+
+    Parameters
+    ----------
+    known : the names that `what` may have; given as the ``model_fields`` of a pydantic model, they also tell what may
+        stand inside of them.
+    """
     found = error.errors(include_url=False)
     # A list whose items are wrong is not also too short.
     inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
-    for mistake in found:
-        if mistake["loc"] in inner:
-            continue
-        place = ".".join(str(part) for part in mistake["loc"])
-        if mistake["type"] == "extra_forbidden":
-            near = did_you_mean(str(mistake["loc"][-1]), known)
-            lines.append(
-                f"{what}: unknown {place!r}.{near}" + ("" if near else f" Known: {', '.join(known) or 'none'}")
-            )
-        else:
-            given = "" if mistake["type"] == "missing" else f", not {mistake['input']!r}"
-            message = mistake["msg"].removeprefix("Value error, ")
-            given = "" if given.removeprefix(", not ") in message else given
-            lines.append(f"{what}: {place + ': ' if place else ''}{message}{given}")
-    return lines
+    return [f"{what}: {_mistake(mistake, known)}" for mistake in found if mistake["loc"] not in inner]
+
+
+def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
+    place = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        names = _names_beside(mistake["loc"], known)
+        near = did_you_mean(str(mistake["loc"][-1])[:80], names)
+        return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
+    message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
+    message = message.replace("a valid tuple", "a list")
+    # Of a list or mapping it matters what is wrong in it, unless it should not be one.
+    is_inside = isinstance(given, list | tuple | dict) and not kind.endswith("_type")
+    if kind != "missing" and not is_inside and brief(given) not in message:
+        message += f", not {brief(given)}"
+    if kind == "string_type" and isinstance(given, int | float):
+        message += "; put quotes around it"
+    return f"{place if place.isprintable() else brief(place)}: {message}" if place else message
+
+
+def _names_beside(place: Sequence[int | str], known: Collection[str]) -> Collection[str]:
+    """Return the names that could stand for the last part of `place`."""
+    for part in place[:-1]:
+        if isinstance(part, str):
+            known = _inner_names(known[part].annotation) if isinstance(known, Mapping) and part in known else ()
+    return known
+
+
+def _inner_names(annotation: Any) -> Collection[str]:
+    """Return the fields of the first model inside an annotation such as ``tuple[Row, ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    if is_dataclass(annotation):
+        return [one.name for one in fields(annotation)]
+    return next(filter(None, map(_inner_names, get_args(annotation))), ())

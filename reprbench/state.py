@@ -120,6 +120,17 @@ def networks_of(value: Any) -> Iterator[nn.Module]:
             yield from networks_of(item)
 
 
+def device_of(learner: Learner) -> torch.device:
+    """Return where the learner's weights and tensors are, by the first that is found; the CPU if it has none."""
+    import torch
+
+    for network in networks_of(vars(learner)):
+        for tensor in (*network.parameters(), *network.buffers()):
+            return tensor.device
+    tensors = (value for value in vars(learner).values() if isinstance(value, torch.Tensor))
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
 def to_device(learner: Learner, device: torch.device | str) -> None:
     """Move the networks and tensors that the learner holds as attributes."""
     import torch

@@ -25,6 +25,8 @@ from reprbench.state import evaluating, learner_state, load_learner_state, to_de
 SHAPES: tuple[ImageShape, ...] = ((1, 12, 12), (3, 12, 12))
 """Gray and color, small enough for any method's first breath."""
 COUNT, CLASSES = 48, 4
+LEARNING_NOTHING = ("control", "pretrained")
+"""Kinds of learners that may leave their state, which may be empty, as `build` made it."""
 TOLERANCE = 1e-4
 """What batches of other sizes may change of a feature, relative to the largest: kernels differ in their last bits."""
 
@@ -160,16 +162,15 @@ def check_leaves_images_alone(case: Case) -> None:
 def check_honors_the_budget(case: Case) -> None:
     """A budget of images is not overdrawn by more than a batch; a short one does not take long."""
     _, run = case.fit(Budget(images=COUNT))
-    if not case.cls.control:
+    if case.cls.kind not in LEARNING_NOTHING:
         _demand(run.images_seen <= 2 * COUNT, f"saw {run.images_seen} images with a budget of {COUNT}")
 
 
 def check_learns_from_what_it_sees(case: Case) -> None:
-    """Other images leave another state, unless the method is a control."""
-    if case.cls.control:
+    """Other images leave another state, unless the method is a control or pretrained."""
+    if case.cls.kind in LEARNING_NOTHING:
         return
-    one = learner_state(case.fit()[0])
-    two = learner_state(case.fit(images=case.images(seed=5))[0])
+    one, two = (learner_state(case.fit(images=case.images(seed))[0]) for seed in (0, 5))
     _demand(any(not torch.equal(one[name], two[name]) for name in one), "fitted to other images, the state is the same")
 
 
@@ -245,14 +246,29 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 def check_learner(
     cls: type[Learner], parameters: Mapping[str, Any] | None = None, shapes: Sequence[ImageShape] = SHAPES
 ) -> list[Finding]:
-    """Run the whole suite on a learner class; a finding for each check and shape, in order.
+    """Run the whole suite on a learner class; what the learner raises is a finding, too.
+
+    Parameters
+    ----------
+    parameters : of the learner; best such that a fit takes a moment.
+    shapes : (channels, height, width) of the random images that it is fitted to, 48 of each shape.
+
+    Returns
+    -------
+    A finding for each check and shape, in order; one with a `problem` tells what is wrong.
 
     Examples
     --------
-    In a plugin's own tests::
-
-        from reprbench.testing import check_learner
-        assert not [finding for finding in check_learner(MyMethod) if finding.problem]
+    >>> from reprbench import Learner
+    >>> from reprbench.testing import check_learner
+    >>> class BatchMean(Learner):
+    ...     def fit(self, images, run):
+    ...         self.mean = images.batch(slice(0, 16)).mean(0)
+    ...         run.images_seen += 16
+    ...     def encode(self, x):
+    ...         return {"centered": x - x.mean(0)}
+    >>> [finding.check for finding in check_learner(BatchMean, shapes=[(1, 12, 12)]) if finding.problem]
+    ['ignores batch composition']
     """
     return list(_findings(cls, parameters or {}, shapes))
 

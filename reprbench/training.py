@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
+from reprbench.capabilities import Reconstructs, Resumes
 from reprbench.errors import Diverged
-from reprbench.images import Images, Indices, Labels
-from reprbench.learner import Learner, Reconstructs, Resumes, SupervisedLearner
+from reprbench.images import Images, Indices
 from reprbench.run import Run
 from reprbench.state import evaluating
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
 
 REPORT_SECONDS = 0.5
 """How often the loop looks at the values of its steps, which on CUDA waits for the device."""
@@ -28,74 +24,11 @@ REPORT_SECONDS = 0.5
 SNAPSHOT_EPOCHS = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 """After how many epochs (and before the first, and after the last) a fit keeps what it makes of the watched images."""
 
-Step = Callable[[Tensor, Indices], Mapping[str, Tensor]]
-"""Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns 0-d values to log."""
+Values = Mapping[str, Tensor]
+"""0-d tensors by name; the means of each over an epoch are a row of the history."""
 
-
-class TorchNetworks(Learner):
-    """A learner with networks, made in `build` as attributes, and optimizers of its own, that can go on training."""
-
-    batch_size: PositiveInt = 128
-
-    @abstractmethod
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return the optimizers, fresh; called once a fit, when the networks are on their device."""
-
-    def prepare(self, run: Run) -> None:
-        """Move the networks to the run's device, in training mode, and make the optimizers."""
-        for network in self._networks().values():
-            network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._optimizers = self.optimizers()
-
-    def training_state(self) -> dict[str, Any]:
-        """Return the states of the networks and the optimizers."""
-        return {
-            "networks": {name: network.state_dict() for name, network in self._networks().items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
-        }
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put networks and optimizers back into a state that `training_state` returned."""
-        for name, network in self._networks().items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
-
-
-class TorchLearner(TorchNetworks):
-    """A learner that the shared loop trains.
-
-    A subclass defines `build`, `optimizers`, `step` and `encode`; the shared loop does the rest, resume included.
-    """
-
-    @abstractmethod
-    def step(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch of float32 images in [0, 1]; return 0-d values to log.
-
-        The learner runs its own backward passes and steps its own optimizers (``self._optimizers[name]``).
-        """
-
-    def fit(self, images: Images, run: Run) -> None:
-        """Learn with the shared loop until the budget is used up."""
-        self.prepare(run)
-        train(self, images, run, lambda x, rows: self.step(x, run), self.batch_size)
-
-
-class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
-    """A supervised learner that the shared loop trains: the same as `TorchLearner`, with labels."""
-
-    @abstractmethod
-    def step(self, x: Tensor, y: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Learn from one batch of images and their int64 labels (N,); see `TorchLearner.step`."""
-
-    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
-        """Learn with the shared loop until the budget is used up."""
-        self.prepare(run)
-        targets = torch.from_numpy(labels.astype(np.int64)).to(run.device)
-        train(self, images, run, lambda x, rows: self.step(x, targets[rows], run), self.batch_size)
+Step = Callable[[Tensor, Indices], Values]
+"""Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns values to log."""
 
 
 def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: int) -> None:
@@ -106,44 +39,98 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     loop waits for the device but twice a second. A learner goes on from the run's checkpoint, bit for bit. One that
     reconstructs leaves snapshots of the run's watched images after 0, 1, 2, 5, 10, 20, … epochs and at the end.
 
+    `TorchLearner` calls it; a learner that is no network may call it in its `fit`.
+
+    Parameters
+    ----------
+    learner : what `step` changes; its state goes into the checkpoints.
+    step : called with float32 images (batch_size, C, H, W) in [0, 1] on the run's device and their row numbers, int64
+        (batch_size,); returns 0-d tensors to log, by name.
+    batch_size : images in a batch; all of them where they are fewer.
+
     Raises
     ------
     Diverged
         If a value is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from reprbench import Budget, Images, Learner, Run, train
+    >>> class RunningMean(Learner):
+    ...     def build(self, shape):
+    ...         self.mean = torch.zeros(shape)
+    ...
+    ...     def fit(self, images, run):
+    ...         train(self, images, run, self.step, batch_size=5)
+    ...
+    ...     def step(self, x, rows):
+    ...         change = x.mean(0) - self.mean
+    ...         self.mean = self.mean + 0.1 * change
+    ...         return {"change": change.abs().mean()}
+    ...
+    ...     def encode(self, x):
+    ...         return {"centered": x - self.mean}
+    ...
+    ...     def training_state(self):
+    ...         return {"mean": self.mean}
+    ...
+    ...     def load_training_state(self, state):
+    ...         self.mean = state["mean"]
+    >>> images = Images(np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8))
+    >>> learner, run = RunningMean(), Run(seed=0, budget=Budget(epochs=3))
+    >>> learner.build(images.shape)
+    >>> learner.fit(images, run)
+    >>> run.images_seen, [row["step"] for row in run.history]
+    (60, [4, 8, 12])
     """
     batch_size = min(batch_size, len(images))
     epoch_steps = len(images) // batch_size
     total = run.budget.steps(len(images), batch_size)
-    done, means = 0, Means()
-    if (state := run.restore_checkpoint()) is not None:
-        learner.load_training_state(state["learner"])
-        done, means = state["step"], Means.of(state["means"])
-    else:
-        _snapshot(learner, run, 0.0)
+    done, means = _begin(learner, run)
     looked = time.monotonic()
-    for position in _positions(done, total, run):
-        epoch, index = divmod(position, epoch_steps)
-        if index == 0 or position == done:
-            order = run_order(run, epoch, len(images))
-        rows = order[index * batch_size : (index + 1) * batch_size]
+    for rows in _batches(run, len(images), batch_size, done, total):
         means.add(step(images.batch(rows, run.device), rows))
         run.images_seen += batch_size
-        ends_epoch = index == epoch_steps - 1 or position + 1 >= total
+        done += 1
+        epochs, left_over = divmod(done, epoch_steps)
+        ends_epoch = left_over == 0 or done >= total
         if ends_epoch:
-            run.log(position + 1, epoch=epoch + 1, **means.take())
-            if index == epoch_steps - 1 and epoch + 1 in SNAPSHOT_EPOCHS:
-                _snapshot(learner, run, float(epoch + 1))
+            run.log(done, epoch=-(-done // epoch_steps), **means.take())
+            if left_over == 0 and epochs in SNAPSHOT_EPOCHS:
+                _snapshot(learner, run, float(epochs))
         if ends_epoch or time.monotonic() - looked > REPORT_SECONDS:
             looked = time.monotonic()
-            _report(run, position + 1, total, means)
+            _report(run, done, total, means)
             if run.checkpoint_due():
-                state = {"learner": learner.training_state(), "step": position + 1, "means": means.state()}
-                run.save_checkpoint(state)
-        done = position + 1
+                run.save_checkpoint({"learner": learner.training_state(), "step": done, "means": means.state()})
     if means.count:
         run.log(done, epoch=-(-done // epoch_steps), **means.take())
     if run.snapshots and run.snapshots[-1][0] < done / epoch_steps:
         _snapshot(learner, run, done / epoch_steps)
+
+
+def _begin(learner: Resumes, run: Run) -> tuple[int, Means]:
+    """Return how many steps were made before, and the means of the epoch so far; put the learner back there."""
+    if (state := run.restore_checkpoint()) is not None:
+        learner.load_training_state(state["learner"])
+        return state["step"], Means.of(state["means"])
+    _snapshot(learner, run, 0.0)
+    return 0, Means()
+
+
+def _batches(run: Run, count: int, batch_size: int, done: int, total: float) -> Iterator[Indices]:
+    """Yield the rows of the batches after the first `done`, until the budget's steps or seconds are used up."""
+    seconds = math.inf if run.budget.seconds is None else run.budget.seconds
+    order = None
+    for position in itertools.count(done):
+        if position >= total or run.elapsed >= seconds:
+            return
+        epoch, index = divmod(position, count // batch_size)
+        if order is None or index == 0:
+            order = run_order(run, epoch, count)
+        yield order[index * batch_size : (index + 1) * batch_size]
 
 
 def _snapshot(learner: Any, run: Run, epoch: float) -> None:
@@ -176,7 +163,7 @@ class Means:
         """Return what `of` needs to go on."""
         return {"sums": self.sums, "count": self.count}
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
+    def add(self, values: Values) -> None:
         """Count one step's values in."""
         for name, value in values.items():
             value = value.detach().to(torch.float64)
@@ -192,14 +179,6 @@ class Means:
         values = self.read()
         self.sums, self.count = {}, 0
         return values
-
-
-def _positions(done: int, total: float, run: Run) -> Iterator[int]:
-    """Yield the numbers of the steps to take, until the steps or the seconds of the budget are used up."""
-    seconds = math.inf if run.budget.seconds is None else run.budget.seconds
-    while done < total and run.elapsed < seconds:
-        yield done
-        done += 1
 
 
 def _report(run: Run, step: int, total: float, means: Means) -> None:

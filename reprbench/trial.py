@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
+from reprbench.learner import Kind
 from reprbench.migrations import SCHEMA, migrate
 from reprbench.spec import Budget, Call
 
@@ -29,7 +30,6 @@ else:
     Coordinate = str | int | float | bool | None
 
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
-Kind = Literal["unsupervised", "supervised", "control", "pretrained"]
 Precision = Literal["float32", "bf16"]
 Better = Literal["higher", "lower", "neither"]
 

@@ -241,7 +241,7 @@ def parse(words: list[str]) -> None:
             find_benchmark(benchmark)
         registry = discover()
         for call in context.params["methods"] or ():
-            registry.find(call.name)
+            registry.find("method", call.name)
 
 
 def options_of(command: click.Command) -> set[str]:

@@ -19,7 +19,7 @@ from documented import Block, Session, commands, expected, options_of, quick
 
 import reprbench
 from reprbench.cli.main import COMMANDS, cli
-from reprbench.protocols.base import protocol_entries
+from reprbench.registry import discover
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -151,7 +151,7 @@ def test_make_targets_and_extras_that_are_named_exist():
 
 def test_every_protocol_has_a_section():
     text = (DOCS / "protocols.md").read_text()
-    for entry in protocol_entries():
+    for entry in discover(folder=None).protocols.values():
         assert f"\n## {entry.name}\n" in text
         for parameter in entry.load().model_fields:
             assert f"`{parameter}`" in text, f"{entry.name} has the parameter {parameter}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache, View, checked, extract
@@ -45,26 +46,52 @@ POOLS = {"max": np.max, "mean": np.mean, "sum": np.sum, "l2": lambda cell, axis:
 
 
 def direct_pool(layer: torch.Tensor, pooling: str, grid: int) -> np.ndarray:
-    """Pool by loops over cells and positions, from the definition of adaptive pooling."""
-    n, c, h, w = layer.shape
-    rows, columns = min(grid, h), min(grid, w)
-    out = np.zeros((n, c, rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            top, bottom = i * h // rows, -(-(i + 1) * h // rows)
-            left, right = j * w // columns, -(-(j + 1) * w // columns)
-            cell = layer[:, :, top:bottom, left:right].double().numpy()
-            out[:, :, i, j] = POOLS[pooling](cell, axis=(2, 3))
-    return out.reshape(n, -1)
+    """Pool by loops over cells: NumPy divides a side into parts that differ by at most one, the larger ones first."""
+    maps = layer.double().numpy()
+    rows, columns = (np.array_split(np.arange(side), min(grid, side)) for side in maps.shape[2:])
+    out = np.zeros((*maps.shape[:2], len(rows), len(columns)))
+    for i, own_rows in enumerate(rows):
+        for j, own_columns in enumerate(columns):
+            out[:, :, i, j] = POOLS[pooling](maps[:, :, own_rows][:, :, :, own_columns], axis=(2, 3))
+    return out.reshape(len(maps), -1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("pooling", list(POOLS))
 @pytest.mark.parametrize("grid", [1, 2, 3, 9])
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (6, 2)])
-def test_pooling_equals_its_definition(pooling, grid, size):
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (6, 2), (27, 27)])
+def test_pooling_equals_its_definition(pooling, grid, size, dtype):
+    layer = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(1)).to(dtype)
+    expected = direct_pool(layer, pooling, grid)
+    for maps in (layer, layer.contiguous(memory_format=torch.channels_last)):
+        pooled = View(pooling=pooling, grid=grid).matrix({"a": maps})
+        assert pooled.dtype == torch.float32
+        np.testing.assert_allclose(pooled.numpy(), expected, rtol=1e-5, atol=2e-5)
+
+
+def test_odd_maps_are_divided_as_by_coates_with_the_larger_half_first():
+    ones = {"a": torch.ones(1, 1, 27, 27)}
+    assert View(pooling="sum").matrix(ones).tolist() == [[14 * 14, 14 * 13, 13 * 14, 13 * 13]]
+    rows = {"a": torch.arange(27.0).reshape(1, 1, 27, 1)}
+    assert View(pooling="max").matrix(rows).tolist() == [[13, 26]]
+    assert View(pooling="mean").matrix(rows).tolist() == [[6.5, 20]]
+
+
+@pytest.mark.parametrize("size", [(4, 4), (28, 28), (12, 6)])
+def test_where_the_division_has_no_rest_pooling_has_the_bits_of_torch(size):
     layer = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(1))
-    pooled = View(pooling=pooling, grid=grid).matrix({"a": layer})
-    np.testing.assert_allclose(pooled.numpy(), direct_pool(layer, pooling, grid), rtol=1e-5, atol=1e-5)
+    means = functional.adaptive_avg_pool2d(layer, 2)
+    area = size[0] * size[1] // 4
+    expected = {"max": functional.adaptive_max_pool2d(layer, 2), "mean": means, "sum": means * area}
+    for pooling, cells in expected.items():
+        assert torch.equal(View(pooling=pooling).matrix({"a": layer}), cells.flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_over_an_image_have_room_in_half_precision(dtype):
+    ones = {"a": torch.ones(1, 1, 300, 300, dtype=dtype)}
+    pooled = {pooling: View(pooling=pooling, grid=1).matrix(ones).item() for pooling in POOLS}
+    assert pooled == {"max": 1, "mean": 1, "sum": 90_000, "l2": 300}
 
 
 def test_layers_are_chosen_and_vectors_left_alone():
@@ -95,7 +122,9 @@ def test_what_is_not_finite_is_a_divergence():
         next(extract(learner, images(), [View()]))
 
 
-@pytest.mark.parametrize("maps", [None, {}, {"a": 1}, {"a": torch.ones(3, 2)}, {"a": torch.ones(2)}])
+@pytest.mark.parametrize(
+    "maps", [None, {}, {"a": 1}, {"a": torch.ones(3, 2)}, {"a": torch.ones(2)}, {"a": torch.ones(2, 0)}]
+)
 def test_what_is_no_feature_map_is_told(maps):
     with pytest.raises(TypeError, match="must"):
         checked(maps, 2)

@@ -7,7 +7,7 @@ from torch import nn
 
 from reprbench.arrays import flatten, load_arrays, save_arrays, unflatten
 from reprbench.learner import Learner
-from reprbench.state import encode_flops, learner_state, load_learner_state, parameter_count
+from reprbench.state import device_of, encode_flops, learner_state, load_learner_state, parameter_count
 
 
 class Mixed(Learner):
@@ -77,3 +77,14 @@ def test_nested_training_state_comes_back():
     assert back["a"][1] == {"b": 1, 3: "x"}
     assert torch.equal(back["a"][0], torch.ones(2))
     assert back["d"].dtype == torch.int64
+
+
+def test_a_learner_is_where_its_first_weight_or_tensor_is():
+    learner = fitted()
+    assert device_of(learner).type == "cpu"
+    learner.net.to("meta")
+    assert device_of(learner).type == "meta"
+    learner.net = None
+    learner.mean = learner.mean.to("meta")
+    assert device_of(learner).type == "meta"
+    assert device_of(Mixed()).type == "cpu"

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from trials import evaluation, method, trial
+from msgspec.structs import replace
+from trials import evaluation, method, protocol, trial
 
+from reprbench.benchmark import Reference
 from reprbench.errors import UserError
 from reprbench.migrations import SCHEMA
+from reprbench.spec import Budget, Call
 from reprbench.store import Store
-from reprbench.trial import read_trial
+from reprbench.trial import Code, Cost, Curve, Deviation, Figure, Headline, read_trial
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -24,6 +27,41 @@ def test_what_is_written_is_read_back(tmp_path):
     assert folder == tmp_path / "results/mine/ae/0-aaaaaaaa"
     assert (folder / "history.csv").read_text() == "step\n1\n"
     assert store.read() == ([written], [])
+
+
+def test_every_part_of_a_trial_is_read_back(tmp_path):
+    found = evaluation(
+        [1.0, 2.0],
+        text="few-labels[labels=[1,10],pooling=sum]",
+        code=Code(source="c0de", bases=(("Base", 2),)),
+        headlines=[Headline("accuracy", {"labels": 10}), Headline("error")],
+        curves=[Curve("accuracy", "labels", {"layer": "last"}, "Accuracy", "labels", log=True)],
+        figures=[Figure("curve", "figures/curve.png")],
+        warnings=["edge"],
+        missing="no layers",
+    )
+    written = trial(
+        method=replace(
+            method("kmeans", kind="pretrained", code=Code(version=3), parameters={"n": [1, 2]}),
+            call=Call(name="kmeans", parameters={"weights": "a,b", "title": "2024", "layers": [1, "x"]}),
+        ),
+        budget=Budget(epochs=2, seconds=1.5),
+        precision="bf16",
+        protocols=[protocol("few-labels", table="few-labels[labels=[1]]"), protocol("knn")],
+        deviations=[Deviation("own protocol", "a text"), Deviation("data", "another")],
+        reference=Reference(value=50.0, spread=0.5, citation="A paper", differences=("widths",)),
+        cost=Cost(parameters=1, peak_device_memory=2),
+        status="failed",
+        signal="SIGKILL",
+        warnings=["slow"],
+        evaluations=[found],
+        provenance={"device": "cuda"},
+    )
+    again = read_trial(Store(tmp_path).write(written, {}) / "trial.json")
+    assert again == written
+    assert again.row == written.row
+    assert hash(again.row) == hash(written.row)
+    assert again.path == str(tmp_path / written.folder / "trial.json")
 
 
 def test_a_second_write_replaces_the_first_and_leaves_nothing_behind(tmp_path):

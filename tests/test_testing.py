@@ -97,7 +97,7 @@ class InfiniteGradient(TorchLearner):
     def optimizers(self):
         return {}
 
-    def step(self, x, run):
+    def step(self, x, optimizers, run):
         torch.autograd.backward((0 * self.body(x).sum()).sqrt())  # the root of 0 has no slope
         return {}
 
@@ -109,6 +109,23 @@ class NotFiniteState(Good):
     def fit(self, images, run):
         super().fit(images, run)
         self.unused = torch.tensor([math.inf])
+
+
+class HandMade(Learner):
+    kind = "pretrained"
+
+    def fit(self, images, run): ...
+
+    def encode(self, x):
+        return {"edges": x.diff(dim=2)}
+
+
+class FrozenNetwork(HandMade):
+    def build(self, shape):
+        self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 4), nn.BatchNorm1d(4))
+
+    def encode(self, x):
+        return {"code": self.backbone(x)}
 
 
 class Raises(Good):
@@ -124,6 +141,13 @@ def test_a_good_learner_passes_everything():
     findings = check_learner(Good)
     assert len(findings) == len(CHECKS) * len(SHAPES)
     assert not [finding for finding in findings if finding.problem]
+
+
+@pytest.mark.parametrize("cls", [HandMade, FrozenNetwork])
+def test_a_pretrained_learner_may_leave_its_state_as_it_is_and_have_none(cls):
+    assert broken(cls) == set()
+    unmarked = type("Unmarked", (cls,), {"kind": "unsupervised"})
+    assert broken(unmarked) == {"learns from what it sees"}
 
 
 @pytest.mark.parametrize(

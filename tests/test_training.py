@@ -9,7 +9,8 @@ from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.run import Run, derive_seed, seeded, write_history
 from reprbench.spec import Budget
-from reprbench.training import TorchLearner, run_order
+from reprbench.torch_learner import TorchLearner
+from reprbench.training import run_order
 
 
 class Tiny(TorchLearner):
@@ -23,9 +24,9 @@ class Tiny(TorchLearner):
         self._steps = 0
 
     def optimizers(self):
-        return {"a": torch.optim.Adam(self.body.parameters(), lr=0.01)}
+        return torch.optim.Adam(self.body.parameters(), lr=0.01)
 
-    def step(self, x, run):
+    def loss(self, x, run):
         self._steps += 1
         if self._steps == self._stop_at:
             raise KeyboardInterrupt
@@ -33,10 +34,7 @@ class Tiny(TorchLearner):
         loss = self.body(x + 0.1 * noise).square().mean()
         if self._steps == self._broken_at:
             loss = loss * float("nan")
-        self._optimizers["a"].zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimizers["a"].step()
-        return {"loss": loss}
+        return loss
 
     def encode(self, x):
         return {"code": self.body(x)}
@@ -198,6 +196,15 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own():
     orders = [run_order(run, epoch, 100) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(100)) for order in orders)
     assert not np.array_equal(*orders)
+
+
+def test_an_order_is_drawn_once_an_epoch(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "reprbench.training.run_order", lambda run, epoch, count: drawn.append(epoch) or run_order(run, epoch, count)
+    )
+    fit(learner(), Run(0, Budget(epochs=3)))
+    assert drawn == [0, 1, 2]
 
 
 def test_generators_are_named_derived_and_go_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from reprbench.spec import Call, parse_call
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
+    from reprbench.registry import Entry
 
 
 @click.command()
@@ -25,19 +27,31 @@ def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
     NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
     checked.
     """
-    from reprbench.registry import discover, registered_names
+    from reprbench.registry import discover
 
     path = Path(method)
     if path.suffix == ".py":
         registry = discover([*plugins, path])
-        calls = [Call(name=name) for name in registered_names(path.read_text(encoding="utf-8"))]
+        target = str(path.resolve())
+        calls = [Call(name=name) for name, entry in registry.methods.items() if entry.target == target]
         if not calls:
-            raise UserError(f'{path}: no class with @register("name") to check')
+            raise UserError(f"{path}: {registry.problems.get(target, 'registers no method to check')}")
     else:
         registry = discover(plugins)
         calls = [parse_call(method)]
-    good = [_check(registry.find(call.name).load(), call, verbose) for call in calls]
+    good = [_check(_load(registry.find("method", call.name), verbose), call, verbose) for call in calls]
     return 0 if all(good) else 1
+
+
+def _load(entry: Entry, verbose: bool) -> type[Learner]:
+    """Import a method; a failing import ends the command, after its traceback if `verbose`."""
+    try:
+        cls: type[Learner] = entry.load_or_refuse()
+    except UserError as error:
+        if verbose:
+            click.echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
+        raise
+    return cls
 
 
 def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:

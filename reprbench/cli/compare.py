@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,7 +14,8 @@ from reprbench.cli import github
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.compare.judge import Report
+    from reprbench.compare.comparison import StoreComparison
+    from reprbench.compare.judge import CompareSettings
 
 
 class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -21,7 +23,9 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     name = "METRIC=VALUE"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+    def convert(
+        self, value: str | tuple[str, float], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
         """Return the metric and its tolerance."""
         if isinstance(value, tuple):
             return value
@@ -33,6 +37,36 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if not metric.strip() or not 0 <= tolerance < math.inf:
             raise UserError(f"--tolerance {value!r}: expected METRIC=VALUE with a value from 0, like accuracy=0.5")
         return metric.strip(), tolerance
+
+
+@dataclass(frozen=True)
+class ComparedStore:
+    """A store as its files are, or as it is committed at a revision of git."""
+
+    folder: Path
+    revision: str | None
+
+    def open(self) -> AbstractContextManager[Path]:
+        """Return what yields a folder with the store's trials; that of a revision is removed at the end.
+
+        Raises
+        ------
+        UserError
+            If there is no such folder, or no such revision of it.
+        """
+        from reprbench.cli.revisions import store_at
+
+        if self.revision is not None:
+            return store_at(self.folder, self.revision)
+        if not self.folder.exists():
+            raise UserError(f"store {self.folder}: no such folder; `reprbench run` makes one, or name another")
+        return nullcontext(self.folder)
+
+    def named(self, problem: str, folder: Path) -> str:
+        """Return a line about a file in `folder`, from `open`, with the store's own name."""
+        if self.revision is None:
+            return problem
+        return problem.replace(str(folder), f"{self.folder} at {self.revision}", 1)
 
 
 @click.command()
@@ -60,18 +94,30 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
 @click.option("--github", "on_github", is_flag=True, help="On GitHub: also write the job's summary and annotations.")
-def command(**given: Any) -> int:
-    """Tell whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
+def command(
+    base: Path,
+    new: Path | None,
+    base_rev: str | None,
+    new_rev: str | None,
+    tolerances: tuple[tuple[str, float], ...],
+    metrics: tuple[str, ...],
+    every: bool,
+    ignore_seeds: bool,
+    form: Literal["table", "markdown", "json"],
+    output: Path | None,
+    on_github: bool,
+) -> int:
+    """Report whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
 
-    Rows are matched by benchmark, label, method with its parameters, budget, dataset digest, seed and protocol; a row
-    whose label was kept while its parameters changed is matched by its label. Compared is each protocol's headline,
-    or what --metric or --all say.
+    Rows are matched by benchmark, label, dataset digest, budget, precision and seed, whatever code and parameters stand
+    behind the label, and within a row by protocol. Of several trials of a row in a store the newest counts. Each
+    protocol's headline metrics are compared, or what --metric or --all select.
 
     A row is WORSE if its mean over the shared folds is worse by more than the tolerance, and the difference is
     significant: the paired test's p value (corrected resampled t-test), adjusted by Holm's method for all that are
     compared, is below 0.05. Where there is only one value to compare, no test is possible and the tolerance alone
     decides. What was measured in BASE and is not in NEW (a failure, a protocol or a metric that is missing) is worse
-    as well. Rows that only one store has are told, and are not worse.
+    as well. Rows that only one store has are listed, and are not worse.
 
     With equal seeds the test asks whether these two fits differ. --ignore-seeds asks whether the methods do: a
     difference must exceed what seeds and folds explain, paired over the folds and unpaired over the seeds. With one
@@ -79,76 +125,61 @@ def command(**given: Any) -> int:
     different seeds are judged only if a tolerance is given.
 
     \b
-    Exit status: 0 no worse, 1 worse, 2 a mistake in what was asked, 3 nothing that compares.
+    Exit status: 0 no worse, 1 worse, 2 a mistake in the command line, 3 nothing that compares.
     """  # noqa: D301 - click reads \b, not backslash-b
+    from reprbench.compare.judge import CompareSettings
+    from reprbench.compare.match import Selection
     from reprbench.compare.text import FORMATS
-    from reprbench.files import write_text
     from reprbench.store import collector_paused
 
-    with collector_paused():
-        report, problems = _compare(given)
-        text = FORMATS[given["form"]](report)
-    for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
-    if (output := given["output"]) is None:
-        click.echo(text.rstrip("\n"))
-    else:
-        write_text(output, text if text.endswith("\n") else text + "\n")
-        click.echo(f"wrote {output}", err=True)
-    if given["on_github"]:
-        _tell_github(report, problems)
-    return report.status
-
-
-def _compare(given: dict[str, Any]) -> tuple[Report, list[str]]:
-    """Return the comparison, and a line for each file that could not be read."""
-    from reprbench.compare.judge import Settings, compare
-    from reprbench.compare.match import Selection
-    from reprbench.store import Store
-
-    if given["metrics"] and given["every"]:
+    if metrics and every:
         raise UserError("--metric and --all: give one of them")
-    settings = Settings(Selection(given["metrics"], given["every"]), dict(given["tolerances"]), given["ignore_seeds"])
-    problems: list[str] = []
-    with ExitStack() as stack:
-        base, new = _folders(given, stack)
-        report = compare(Store(base), Store(new), settings, problems)
-        # A file of a revision is named by the store and the revision, not by the temporary folder.
-        for folder, store, revision in (
-            (base, given["base"], given["base_rev"]),
-            (new, given["new"] or given["base"], given["new_rev"]),
-        ):
-            if revision is not None:
-                problems = [problem.replace(str(folder), f"{store} at {revision}", 1) for problem in problems]
-    return report, problems
-
-
-def _folders(given: dict[str, Any], stack: ExitStack) -> tuple[Path, Path]:
-    """Return the two folders that are meant; those of revisions are there until the stack is closed."""
-    from reprbench.cli.revisions import store_at
-
-    base, new, base_rev, new_rev = (given[name] for name in ("base", "new", "base_rev", "new_rev"))
     if new is None and base_rev is None and new_rev is None:
         raise UserError(
             "nothing to compare with: give two stores (reprbench compare BASE NEW), or one and a revision "
             "(reprbench compare results --base-rev main)"
         )
-    folders = []
-    for store, revision in ((base, base_rev), (new or base, new_rev)):
-        if revision is None and not store.exists():
-            raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
-        folders.append(store if revision is None else stack.enter_context(store_at(store, revision)))
-    return folders[0], folders[1]
+    settings = CompareSettings(Selection(metrics, every), dict(tolerances), ignore_seeds)
+    with collector_paused():
+        stores, problems = _compare(ComparedStore(base, base_rev), ComparedStore(new or base, new_rev), settings)
+        text = FORMATS[form](stores)
+    for problem in problems:
+        click.echo(f"Warning: {problem}", err=True)
+    _write(text, output)
+    if on_github:
+        _report_on_github(stores, problems)
+    return stores.status
 
 
-def _tell_github(report: Report, problems: list[str]) -> None:
+def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings) -> tuple[StoreComparison, list[str]]:
+    """Return the comparison, and a line for each file that could not be read."""
+    from reprbench.compare.judge import compare
+    from reprbench.store import Store
+
+    problems: list[str] = []
+    with base.open() as base_folder, new.open() as new_folder:
+        stores = compare(Store(base_folder), Store(new_folder), settings, problems)
+    return stores, [new.named(base.named(problem, base_folder), new_folder) for problem in problems]
+
+
+def _write(text: str, output: Path | None) -> None:
+    """Write the comparison to a file, or to the screen."""
+    from reprbench.files import write_text
+
+    if output is None:
+        click.echo(text.rstrip("\n"))
+        return
+    write_text(output, text if text.endswith("\n") else text + "\n")
+    click.echo(f"wrote {output}", err=True)
+
+
+def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
     """Write the job's summary and annotations, or say that this is no job."""
-    from reprbench.compare.text import as_markdown, sentence, summary
+    from reprbench.compare.text import as_markdown, summary, worse_sentences
 
     if not github.running():
         click.echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)
         return
-    github.append_summary(as_markdown(report))
-    worse = [sentence(comparison) for comparison in report.comparisons if comparison.verdict == "worse"]
-    github.annotate("error", "reprbench: worse", worse)
-    github.annotate("warning", "reprbench", [*problems, *([summary(report)] if report.status == 3 else [])])
+    github.append_summary(as_markdown(stores))
+    github.annotate("error", "reprbench: worse", worse_sentences(stores))
+    github.annotate("warning", "reprbench", [*problems, *([summary(stores)] if stores.status == 3 else [])])

@@ -20,15 +20,16 @@ def command() -> None:
 @DATA_DIR
 def list_(data_dir: Path | None) -> None:
     """List the datasets and whether their files are there."""
-    from reprbench.data.catalog import dataset_files, descriptions
+    from reprbench.data.catalog import BUILT_IN, dataset_files
     from reprbench.data.locate import data_dirs
+    from reprbench.registry import discover
 
     folders = data_dirs(data_dir)
-    names = descriptions()
+    names = {name: entry.summary() for name, entry in discover(folder=None).datasets.items()}
     for name, text in names.items():
         try:
             dataset_files(name, {}, data_dirs=folders, cache_dir=CACHE.resolve())
-            there = "there"
+            there = "there" if name in BUILT_IN else "unknown"
         except UserError:
             there = "not found"
         click.echo(f"{name:{max(map(len, names))}}  {there:9}  {text}")

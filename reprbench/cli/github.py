@@ -12,7 +12,7 @@ import click
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
 SHOWN = 10
-"""As many annotations of a kind does GitHub show of one step."""
+"""The most annotations of a kind that GitHub shows of one step."""
 
 
 def running() -> bool:
@@ -27,7 +27,7 @@ def append_summary(markdown: str) -> None:
 
 
 def annotate(level: Literal["error", "warning"], title: str, messages: Sequence[str]) -> None:
-    """Show each message as an annotation; what is more than GitHub shows is counted in the last one.
+    """Show each message as an annotation; the last one counts those beyond what GitHub shows.
 
     They go to standard error, where GitHub reads them too: standard output belongs to the report.
     """

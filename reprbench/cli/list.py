@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from reprbench.cli.options import PLUGIN
+from reprbench.errors import UserError
 
 FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Also show parameters and their defaults.")
@@ -24,12 +25,12 @@ def command() -> None:
 @VERBOSE
 @FORMAT
 def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
-    """List the methods: installed ones, those of --plugin files, and those in ./methods."""
+    """List the methods: installed ones, those of --plugin files, and those in the folders of plugins."""
     from reprbench.registry import discover
 
     registry = discover(plugins)
     # Files are imported (in another process) to tell whether they can be; installed methods only to show parameters.
-    asked = [entry for entry in registry.entries.values() if verbose or entry.kind == "file"]
+    asked = [entry for entry in registry.methods.values() if verbose or entry.way == "file"]
     described: dict[str, Any] = {}
     if asked:
         from reprbench.runner.describe import Question, describe
@@ -37,7 +38,7 @@ def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
         answers = describe([Question(entry) for entry in asked])
         described = {entry.name: answer for entry, answer in zip(asked, answers, strict=True)}
     records = []
-    for name, entry in registry.entries.items():
+    for name, entry in registry.methods.items():
         record: dict[str, Any] = {"name": name, "origin": entry.origin}
         if (description := described.get(name)) is not None:
             record["problem"] = description.problem
@@ -55,32 +56,47 @@ def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
 
 
 def _kind(description: Any) -> str:
-    return "supervised" if description.supervised else "control" if description.control else "unsupervised"
+    return str(description.kind)
 
 
 @command.command()
+@PLUGIN
 @VERBOSE
 @FORMAT
-def datasets(verbose: bool, form: str) -> None:
-    """List the datasets."""
-    from reprbench.data.catalog import descriptions
+def datasets(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
+    """List the datasets: installed ones, those of --plugin files, and those in the folders of plugins."""
+    from reprbench.registry import discover
 
-    _show([{"name": name, "description": text} for name, text in descriptions().items()], form)
+    registry = discover(plugins)
+    records = [{"name": e.name, "description": e.summary(), "origin": e.origin} for e in registry.datasets.values()]
+    records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
+    _show(records if verbose or form == "json" else [_short(record) for record in records], form)
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record without its origin, unless nothing else describes it."""
+    return {key: value for key, value in record.items() if key != "origin" or not record.get("description")}
 
 
 @command.command()
+@PLUGIN
 @VERBOSE
 @FORMAT
-def protocols(verbose: bool, form: str) -> None:
-    """List the protocols."""
-    from reprbench.protocols.base import protocol_entries
+def protocols(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
+    """List the protocols: installed ones, those of --plugin files, and those in the folders of plugins."""
+    from reprbench.registry import discover
     from reprbench.runner.describe import type_text
 
+    registry = discover(plugins)
     records: list[dict[str, Any]] = []
-    for entry in protocol_entries():
-        record: dict[str, Any] = {"name": entry.name, "origin": entry.value}
+    for entry in registry.protocols.values():
+        record: dict[str, Any] = {"name": entry.name, "origin": entry.target}
         if verbose:
-            cls = entry.load()
+            try:
+                cls = entry.load_or_refuse()
+            except UserError as error:
+                records.append({**record, "problem": str(error)})
+                continue
             record["description"] = (cls.__doc__ or "").strip().splitlines()[0]
             record["version"] = cls.version
             record["parameters"] = [
@@ -88,6 +104,7 @@ def protocols(verbose: bool, form: str) -> None:
                 for name, info in cls.model_fields.items()
             ]
         records.append(record)
+    records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
     _show(records, form)
 
 

@@ -21,7 +21,8 @@ PLUGIN: Callable[[Any], Any] = click.option(
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="A Python file with methods of your own; repeatable. Files in ./methods are found without it.",
+    help="A Python file with methods, protocols or datasets of your own; repeatable. Files in the folders methods, "
+    "protocols and datasets are found without it.",
 )
 DATA_DIR: Callable[[Any], Any] = click.option(
     "--data-dir",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.report.table import Table
+    from collections.abc import Sequence
+
+    from reprbench.report.best import Test
+    from reprbench.report.select import Wanted
+    from reprbench.report.table import Seeds, Settings, Table
     from reprbench.trial import Trial
 
 
@@ -40,6 +44,12 @@ if TYPE_CHECKING:
     help="What tells the best row from others: the corrected resampled t-test, or Wilcoxon's, a second opinion.",
 )
 @click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Also show trials that a later one of the same row supersedes.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
@@ -53,66 +63,91 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Also draw the curves of all methods, and ranks over datasets, as PNG files in this folder.",
 )
-def command(stores: tuple[Path, ...], output: Path | None, figures: Path | None, **given: Any) -> None:
+def command(
+    stores: tuple[Path, ...],
+    benchmarks: tuple[str, ...],
+    methods: tuple[str, ...],
+    datasets: tuple[str, ...],
+    protocols: tuple[str, ...],
+    pivot: str | None,
+    seeds: Seeds,
+    test: Test,
+    every: bool,
+    form: str,
+    output: Path | None,
+    figures: Path | None,
+) -> None:
     """Show the tables of all trials in each STORE (by default ./results)."""
-    from reprbench.files import write_text
-    from reprbench.report.formats.all import FORMATS
-    from reprbench.report.pivot import make_pivots, parse_question
+    from reprbench.report.select import Wanted
+    from reprbench.report.table import Settings
     from reprbench.store import collector_paused
 
-    stores = stores or (Path("results"),)
-    if given["form"] == "html" and given["pivot"]:
+    if form == "html" and pivot:
         raise UserError("--pivot: an HTML page has no pivots; choose another --format, or leave --pivot out")
-    if given["seeds"] == "together" and (given["pivot"] or figures):
+    if seeds == "together" and (pivot or figures):
         raise UserError(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
         )
+    stores = stores or (Path("results"),)
     # For as long as the command takes: nearly all it makes is needed until its end.
     with collector_paused():
-        tables, trials = _read(stores, given)
-        shown = make_pivots(parse_question(given["pivot"]), tables, trials) if given["pivot"] else tables
-        if given["form"] == "html":
-            from reprbench.report.formats.html import as_html
-
-            text = as_html(tables, trials, stores, output.parent if output else Path())
-        else:
-            text = FORMATS[given["form"]](shown)
-        if output is None:
-            click.echo(text.rstrip("\n"))
-        else:
-            write_text(output, text if text.endswith("\n") else text + "\n")
-            click.echo(f"wrote {output}", err=True)
+        tables = _tables(stores, Wanted(benchmarks, methods, datasets, protocols), Settings(seeds, test, every))
+        _write(_text(tables, form, pivot, stores, output), output)
         if figures is not None:
-            _draw(figures, tables, trials)
+            _draw(figures, tables)
 
 
-def _read(stores: tuple[Path, ...], given: dict[str, Any]) -> tuple[list[Table], list[Trial]]:
-    """Return the tables that are asked for, and the trials they are made of, the newest last."""
-    from reprbench.report.select import Wanted, known_benchmarks, select_tables, select_trials
+def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[Table]:
+    """Return the tables that are asked for."""
+    from reprbench.report.select import known_benchmarks, select_tables, select_trials
     from reprbench.report.table import make_tables
+
+    chosen = select_trials([trial for store in stores for trial in _read(store)], wanted)
+    # The newest last: of rows that differ in nothing else, in the order of their trials.
+    chosen.sort(key=lambda trial: trial.ended)
+    return select_tables(make_tables(chosen, known_benchmarks(chosen, wanted), settings), wanted)
+
+
+def _read(store: Path) -> list[Trial]:
+    """Return the trials of a store, with a warning for each file that is not one."""
     from reprbench.store import Store
 
-    found: list[Trial] = []
-    for store in stores:
-        if not store.exists():
-            raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
-        trials, problems = Store(store).read()
-        for problem in problems:
-            click.echo(f"Warning: {problem}", err=True)
-        if not trials:
-            raise UserError(f"store {store}: no trials in it; expected <benchmark>/<method>/<seed>-<hash>/trial.json")
-        found += trials
-    wanted = Wanted(given["benchmarks"], given["methods"], given["datasets"], given["protocols"])
-    chosen = sorted(select_trials(found, wanted), key=lambda trial: str(trial.provenance.get("ended", "")))
-    tables = make_tables(chosen, known_benchmarks(chosen, wanted), given["seeds"], given["test"])
-    return select_tables(tables, wanted), chosen
+    if not store.exists():
+        raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
+    trials, problems = Store(store).read()
+    for problem in problems:
+        click.echo(f"Warning: {problem}", err=True)
+    if not trials:
+        raise UserError(f"store {store}: no trials in it; expected <benchmark>/<method>/<seed>-<hash>/trial.json")
+    return trials
 
 
-def _draw(folder: Path, tables: list[Table], trials: list[Trial]) -> None:
+def _text(tables: list[Table], form: str, pivot: str | None, stores: tuple[Path, ...], output: Path | None) -> str:
+    if form == "html":
+        from reprbench.report.formats.html import as_html
+
+        return as_html(tables, stores, output.parent if output else Path())
+    from reprbench.report.formats import FORMATS
+    from reprbench.report.pivot import make_pivots, parse_question
+
+    return FORMATS[form](make_pivots(parse_question(pivot), tables) if pivot else tables)
+
+
+def _write(text: str, output: Path | None) -> None:
+    from reprbench.files import write_text
+
+    if output is None:
+        click.echo(text.rstrip("\n"))
+    else:
+        write_text(output, text if text.endswith("\n") else text + "\n")
+        click.echo(f"wrote {output}", err=True)
+
+
+def _draw(folder: Path, tables: list[Table]) -> None:
     from reprbench.report.formats.figures import draw_all
     from reprbench.report.ranks import ranks_over_datasets
 
-    written = draw_all(tables, trials, ranks_over_datasets(tables), folder)
+    written = draw_all(tables, ranks_over_datasets(tables), folder)
     for path in written:
         click.echo(f"wrote {path}", err=True)
     if not written:

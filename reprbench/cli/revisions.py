@@ -18,7 +18,7 @@ _REVISION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.,/@{}^~+#-]*")
 
 @contextmanager
 def store_at(store: Path, revision: str) -> Iterator[Path]:
-    """Yield a folder with the trials that `store` had at `revision`; it ends with the block.
+    """Yield a folder with the trials that `store` had at `revision`; it is removed at the end of the block.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _trials(top: Path, commit: str, inside: Path) -> list[tuple[str, str]]:
     files = []
     for entry in listed.stdout.decode(errors="surrogateescape").split("\0"):
         about, _, name = entry.partition("\t")
-        # Regular files alone: a link would lead out of the folder.
+        # Only regular files: a link would lead out of the folder.
         if name.endswith(f"/{TRIAL}") and about.startswith("100") and ".." not in Path(name).parts:
             files.append((about.split()[2], name))
     return files

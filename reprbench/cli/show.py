@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
+    from reprbench.report.escape import terminal
     from reprbench.report.text import json_text
     from reprbench.store import Store
     from reprbench.trial import to_json
@@ -32,39 +33,45 @@ def command(trial: str, store: Path, form: str) -> None:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
         raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
     folder, content = found[0]
-    text = json_text(to_json(content)) if form == "json" else "\n".join(_lines(folder, content))
+    text = json_text(to_json(content)) if form == "json" else "\n".join(map(terminal, _lines(folder, content)))
     click.echo(text.rstrip("\n"))
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
-    from reprbench.report.formats.all import count_text, seconds_text
+    from reprbench.report.text import count_text, memory_text, seconds_text
 
-    cost = trial.cost
+    method, data, cost = trial.method, trial.dataset, trial.cost
+    kind = "" if method.kind == "unsupervised" else f", {method.kind}"
     lines = [
-        f"{trial.label}  ({trial.method.call}, {trial.method.origin})",
+        f"{trial.label}  ({method.call}, {method.origin}, {method.code}{kind})",
         f"folder      {folder}",
         f"status      {trial.status}{f': {trial.reason}' if trial.reason else ''}",
-        f"data        {trial.dataset.title}, digest {trial.dataset.digest[:12]}, limit {trial.dataset.limit or 'none'}",
-        f"budget      {trial.budget}; seed {trial.seed}",
+        f"data        {data.title}, digest {data.digest[:12]}, limit {data.limit or 'none'}",
+        f"budget      {trial.budget}; precision {trial.precision}; seed {trial.seed}",
         f"fit         {trial.hash}",
-        f"parameters  {', '.join(f'{k}={v}' for k, v in trial.method.parameters.items())}",
-        f"size        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs an image",
+        f"parameters  {', '.join(f'{k}={v}' for k, v in method.parameters.items())}",
+        f"size        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs per image",
         f"cost        {count_text(cost.images_seen)} images seen, fit {seconds_text(cost.fit_seconds)}, evaluation "
-        f"{seconds_text(cost.evaluation_seconds)}, peak {(cost.peak_memory or 0) / 2**20:.0f} MB",
+        f"{seconds_text(cost.evaluation_seconds)}, peak {memory_text(cost.peak_memory or 0)}",
         *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
     ]
+    for protocol in trial.protocols:
+        if trial.evaluation(protocol) is None:
+            lines += ["", f"{protocol.call}: not evaluated"]
     for evaluation in trial.evaluations:
-        lines += ["", *_evaluation_lines(evaluation), *(f"  figure: {folder / name}" for name in evaluation.figures)]
-    provenance = trial.provenance
-    lines += ["", *(f"{key}: {value}" for key, value in provenance.items())]
-    return [*lines, "", trial.traceback.rstrip()] if trial.traceback else lines
+        lines += ["", *_evaluation_lines(evaluation, folder)]
+    lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]
+    return [*lines, "", *trial.traceback.rstrip().splitlines()] if trial.traceback else lines
 
 
-def _evaluation_lines(evaluation: Evaluation) -> list[str]:
-    lines = [f"{evaluation.text} version {evaluation.version}, {evaluation.seconds:.1f} s"]
+def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:
+    from reprbench.report.text import place_text
+
+    lines = [f"{evaluation.call} {evaluation.code}, {evaluation.seconds:.1f} s"]
     if evaluation.missing:
         lines.append(f"  {evaluation.missing}")
     for m in evaluation.measurements:
-        place = ", ".join(f"{key} {value}" for key, value in m.at.items())
+        place = place_text(m.at.items())
         lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())
-    return [*lines, *(f"  warning: {warning}" for warning in evaluation.warnings)]
+    lines += [f"  warning: {warning}" for warning in evaluation.warnings]
+    return [*lines, *(f"  figure {figure.name}: {folder / figure.file}" for figure in evaluation.figures)]

@@ -4,49 +4,49 @@ A row is **worse** if its mean is worse than before by more than the tolerance, 
 to chance: the test's p value, adjusted by Holm's method for all that are compared, is below 0.05. Where there is only
 one value to compare no test is possible, and the tolerance alone decides. A row that was measured before and is not
 measured now (its trial failed, or its protocol or metric is missing) is worse as well. A row that only one store has is
-told, and is neither better nor worse. A metric without a direction is shown and never judged; nor are two single
+listed, and is neither better nor worse. A metric without a direction is shown and never judged; nor are two single
 values of different seeds, unless a tolerance says how much seeds may differ.
 
 The test is paired over the folds that both stores share (corrected resampled t-test, see
 `reprbench.report.statistics`). It speaks about other labeled images for *these two fits*. With equal seeds that is what
-is wanted: nothing but the code differs. Fits of other seeds differ by more than their folds tell: `seeds_t_test`.
+is wanted: nothing but the code differs. Fits of other seeds differ by more than their folds show: `seeds_t_test`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 
+from reprbench.compare.comparison import ORDER, ComparisonVerdict, RowComparison, StoreComparison
+from reprbench.compare.environment import differing
 from reprbench.compare.match import (
     Matched,
     Pair,
-    Result,
-    RowKey,
+    ProtocolResult,
     Selection,
     Series,
-    differing,
+    SeriesKey,
     match,
     read_rows,
 )
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store
+from reprbench.trial import Code, MethodRecord
+
+T = TypeVar("T")
 
 ALPHA = 0.05
 """The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
 
-Verdict = Literal["worse", "better", "same", "not judged"]
-ORDER: tuple[Verdict, ...] = ("worse", "better", "same", "not judged")
-
 
 @dataclass(frozen=True)
-class Settings:
+class CompareSettings:
     """What is compared, and how.
 
     Attributes
@@ -61,80 +61,7 @@ class Settings:
     ignore_seeds: bool = False
 
 
-class Comparison(Struct, frozen=True):
-    """One measurement of one row in both stores.
-
-    Attributes
-    ----------
-    benchmark, label, dataset, protocol, seeds : which row; the seeds in BASE and in NEW.
-    metric, at, unit, better : which measurement; empty where a whole evaluation is missing.
-    base, new : means over the shared folds, and over seeds; None where nothing was measured.
-    folds : how many are shared; 0 for a value that belongs to no fold.
-    p : of the test; None where there was none.
-    adjusted : p, adjusted for all comparisons of the report.
-    tolerance : what was allowed.
-    verdict : what follows.
-    notes : what a reader must be told.
-    """
-
-    benchmark: str
-    label: str
-    dataset: str
-    protocol: str
-    seeds: tuple[tuple[int, ...], tuple[int, ...]]
-    metric: str = ""
-    at: str = ""
-    unit: str = ""
-    better: str = "neither"
-    base: float | None = None
-    new: float | None = None
-    folds: int = 0
-    p: float | None = None
-    adjusted: float | None = None
-    tolerance: float = 0.0
-    verdict: Verdict = "same"
-    notes: tuple[str, ...] = ()
-
-    @property
-    def difference(self) -> float | None:
-        """NEW minus BASE."""
-        return None if self.base is None or self.new is None else self.new - self.base
-
-    @property
-    def of_other_seeds(self) -> bool:
-        """Whether the fits of BASE and NEW differ by their seeds."""
-        return self.seeds[0] != self.seeds[1]
-
-    @property
-    def gain(self) -> float:
-        """How much better NEW is; negative where it is worse."""
-        return (self.difference or 0.0) * (-1 if self.better == "lower" else 1)
-
-
-@dataclass(frozen=True)
-class Report:
-    """All comparisons, the worst first, and what does not compare."""
-
-    comparisons: tuple[Comparison, ...]
-    only_base: tuple[RowKey, ...]
-    only_new: tuple[RowKey, ...]
-    notes: tuple[str, ...]
-    ignore_seeds: bool
-
-    def count(self, verdict: Verdict) -> int:
-        """Return how many comparisons ended so."""
-        return sum(comparison.verdict == verdict for comparison in self.comparisons)
-
-    @property
-    def status(self) -> int:
-        """The exit status: 0 no worse, 1 worse, 3 nothing that compares."""
-        if self.count("worse"):
-            return 1
-        compared = any(c.difference is not None or c.verdict == "better" for c in self.comparisons)
-        return 0 if compared else 3
-
-
-def compare(base: Store, new: Store, settings: Settings, problems: list[str]) -> Report:
+def compare(base: Store, new: Store, settings: CompareSettings, problems: list[str]) -> StoreComparison:
     """Compare two stores; a line for each file that cannot be read goes to `problems`.
 
     Raises
@@ -142,27 +69,27 @@ def compare(base: Store, new: Store, settings: Settings, problems: list[str]) ->
     UserError
         If a metric is named that neither store has.
     """
-    metrics: set[str] = set()
     before, after = (
-        read_rows(store.each(problems), settings.selection, settings.ignore_seeds, metrics) for store in (base, new)
+        read_rows(store.each(problems), settings.selection, settings.ignore_seeds) for store in (base, new)
     )
-    _check_names([*settings.selection.metrics, *settings.tolerances], metrics)
-    return compare_rows(match(before, after), settings)
+    matched = match(before, after)
+    _check_names([*settings.selection.metrics, *settings.tolerances], matched.metrics)
+    return compare_rows(matched, settings)
 
 
-def compare_rows(matched: Matched, settings: Settings) -> Report:
+def compare_rows(matched: Matched, settings: CompareSettings) -> StoreComparison:
     """Compare what was matched."""
     found = [comparison for pair in matched.pairs for comparison in _compare_pair(pair, settings)]
     adjusted = iter(holm([comparison.p for comparison in found if comparison.p is not None]).tolist())
     judged = [judge(comparison, next(adjusted) if comparison.p is not None else None) for comparison in found]
     judged.sort(key=lambda c: (ORDER.index(c.verdict), c.difference is not None, c.adjusted or 0.0, c.gain))
-    before = [result for pair in matched.pairs if pair.new for result in pair.base]
-    after = [result for pair in matched.pairs for result in pair.new]
-    notes = differing(before, after)
-    return Report(tuple(judged), matched.only_base, matched.only_new, tuple(notes), settings.ignore_seeds)
+    before = (result.trial.environment for pair in matched.pairs if pair.new for result in pair.base)
+    after = (result.trial.environment for pair in matched.pairs for result in pair.new)
+    notes = tuple(differing(before, after))
+    return StoreComparison(tuple(judged), matched.only_base, matched.only_new, notes, settings.ignore_seeds)
 
 
-def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
+def judge(comparison: RowComparison, adjusted: float | None) -> RowComparison:
     """Return the comparison with its verdict, as the module's docstring defines it.
 
     One whose verdict does not depend on its values (a failure, two versions of a protocol) keeps it.
@@ -173,7 +100,7 @@ def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
     """
     if comparison.difference is None:
         return comparison
-    verdict: Verdict = "worse" if comparison.gain < 0 else "better"
+    verdict: ComparisonVerdict = "worse" if comparison.gain < 0 else "better"
     # 60 − 59.5 is not 0.5 in binary.
     if (adjusted is not None and adjusted >= ALPHA) or abs(comparison.gain) <= comparison.tolerance * (1 + 1e-9):
         verdict = "same"
@@ -182,75 +109,132 @@ def judge(comparison: Comparison, adjusted: float | None) -> Comparison:
     return replace(comparison, adjusted=adjusted, verdict=verdict)
 
 
-def _compare_pair(pair: Pair, settings: Settings) -> list[Comparison]:
-    """Compare all measurements of a row under a protocol."""
-    first = pair.base[0]
-    about = Comparison(
-        benchmark=first.row.benchmark,
-        label=first.row.label,
-        dataset=first.dataset,
-        protocol=first.protocol,
-        seeds=(tuple(result.seed for result in pair.base), tuple(result.seed for result in pair.new)),
-        notes=tuple(_row_notes(pair)),
-    )
+def _compare_pair(pair: Pair, settings: CompareSettings) -> Iterator[RowComparison]:
+    """Yield the comparisons of all measurements of a row under a protocol."""
+    about = _about(pair)
     before, after = ([result for result in side if not result.failure] for side in (pair.base, pair.new))
     if not before:
         word = "fixed" if after else "not measured in either"
-        return [_unmeasured(about, "better" if after else "not judged", f"{word}; BASE: {first.failure}")]
-    compared: list[Comparison] = []
-    failed = [result for result in pair.new if result.failure]
+        yield _unmeasured(about, "better" if after else "not judged", f"{word}; BASE: {pair.base[0].failure}")
+        return
     if not pair.new:
-        return [_unmeasured(about, "worse", "not evaluated in NEW")]
+        yield _unmeasured(about, "worse", "not evaluated in NEW")
     # Over seeds the shares are compared: one more seed in NEW may not fail where all were fine.
-    if len(failed) * len(pair.base) > (len(pair.base) - len(before)) * len(pair.new):
-        reasons = "; ".join(f"seed {result.seed}: {result.failure}" for result in failed)
-        compared.append(_unmeasured(about, "worse", failed[0].failure if len(pair.new) == 1 else reasons))
+    if (len(pair.new) - len(after)) * len(pair.base) > (len(pair.base) - len(before)) * len(pair.new):
+        yield _unmeasured(about, "worse", _failures(pair.new))
     if not after:
-        return compared
-    was, now = ({result.version for result in side} for side in (before, after))
-    if was != now or len(was) > 1:
-        return [*compared, _unmeasured(about, "not judged", f"the protocol's version differs: {was} and {now}")]
-    return [*compared, *(_compare_series(key, before, after, about, settings) for key in before[0].series)]
+        return
+    was, now = (_distinct(result.code for result in side) for side in (before, after))
+    if len(was) > 1 or was != now:
+        versions = f"{_listed(was)} in BASE, {_listed(now)} in NEW"
+        yield _unmeasured(about, "not judged", f"the protocol's version differs: {versions}")
+        return
+    for key in dict.fromkeys(key for result in before for key in result.series):
+        yield _compare_series(key, before, after, about, settings)
 
 
-def _unmeasured(about: Comparison, verdict: Verdict, note: str) -> Comparison:
+def _about(pair: Pair) -> RowComparison:
+    """Return what all comparisons of a row under a protocol have in common."""
+    return RowComparison(
+        row=pair.row,
+        dataset=pair.base[0].trial.dataset,
+        protocol=pair.protocol,
+        seeds=(_seeds(pair.base), _seeds(pair.new)),
+        notes=tuple(_method_notes(pair)),
+    )
+
+
+def _seeds(results: Sequence[ProtocolResult]) -> tuple[int, ...]:
+    return tuple(result.trial.seed for result in results)
+
+
+def _unmeasured(about: RowComparison, verdict: ComparisonVerdict, note: str) -> RowComparison:
     return replace(about, verdict=verdict, notes=(note, *about.notes))
 
 
-def _row_notes(pair: Pair) -> list[str]:
-    """Return what differs between the two sides of a row, besides its numbers."""
-    if not pair.new:
+def _failures(results: Sequence[ProtocolResult]) -> str:
+    """Return why nothing was measured; of several seeds, for each one that failed."""
+    failed = [result for result in results if result.failure]
+    if len(results) == 1:
+        return failed[0].failure
+    return "; ".join(f"seed {result.trial.seed}: {result.failure}" for result in failed)
+
+
+def _method_notes(pair: Pair) -> list[str]:
+    """Return in what the method of a row differs between the two sides."""
+    before, after = ([result.trial.method for result in side] for side in (pair.base, pair.new))
+    if not after:
         return []
     notes = []
-    if (was := pair.base[0].row.call) != (now := pair.new[0].row.call):
-        notes.append(f"its parameters changed: {was} → {now}")
-    if {result.source for result in pair.base} != {result.source for result in pair.new}:
+    was, now = (_distinct(method.call for method in side) for side in (before, after))
+    if _differ(was, now):
+        what = "parameters" if {call.name for call in was} == {call.name for call in now} else "method"
+        notes.append(f"its {what} changed: {_listed(was)} → {_listed(now)}")
+    elif changed := _changed_defaults(before[0], after[0]):
+        notes.append(f"its parameters changed: {', '.join(changed)}")
+    if _code_differs([method.code for method in before], [method.code for method in after]):
         notes.append("the method's code changed")
     return notes
 
 
+def _changed_defaults(was: MethodRecord, now: MethodRecord) -> list[str]:
+    """Return the parameters that differ although the calls do not."""
+    names = sorted({*was.parameters, *now.parameters})
+    return [
+        f"{name} {was.parameters.get(name, 'absent')} → {now.parameters.get(name, 'absent')}"
+        for name in names
+        if was.parameters.get(name) != now.parameters.get(name)
+    ]
+
+
+def _code_differs(before: Sequence[Code], after: Sequence[Code]) -> bool:
+    """Return whether the code changed; a version and a digest, as of trials of two schemas, do not compare."""
+    comparable = {code.version is None for code in before} == {code.version is None for code in after}
+    return comparable and _differ(before, after)
+
+
+def _differ(before: Sequence[object], after: Sequence[object]) -> bool:
+    """Return whether one side has a value that the other lacks."""
+    return any(value not in after for value in before) or any(value not in before for value in after)
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    """Return each value once; calls and codes have no hash."""
+    found: list[T] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _listed(values: Sequence[object]) -> str:
+    return " and ".join(map(str, values))
+
+
 def _compare_series(
-    key: tuple[str, str], before: Sequence[Result], after: Sequence[Result], about: Comparison, settings: Settings
-) -> Comparison:
+    key: SeriesKey,
+    before: Sequence[ProtocolResult],
+    after: Sequence[ProtocolResult],
+    about: RowComparison,
+    settings: CompareSettings,
+) -> RowComparison:
     """Compare the measurements of one metric at the same coordinates."""
     metric, at = key
-    known = before[0].series[key]
-    sides = [[result.series[key] for result in side if key in result.series] for side in (before, after)]
-    named: dict[str, Any] = {"metric": metric, "at": at, "unit": known.unit, "better": known.better}
-    if not sides[1]:
-        verdict: Verdict = "not judged" if known.better == "neither" else "worse"
-        return _unmeasured(replace(about, **named), verdict, "not measured in NEW")
-    folds = _shared_folds([*sides[0], *sides[1]])
+    was, now = ([result.series[key] for result in side if key in result.series] for side in (before, after))
+    about = replace(about, metric=metric, at=dict(at), unit=was[0].unit, better=was[0].better)
+    if not now:
+        return _unmeasured(about, "not judged" if about.better == "neither" else "worse", "not measured in NEW")
+    folds = _shared_folds([*was, *now])
     if not folds:
-        return _unmeasured(replace(about, **named), "not judged", "no fold is shared")
-    base, new = ([[series.values[fold] for fold in folds] for series in side] for side in sides)
+        return _unmeasured(about, "not judged", "no fold is shared")
+    base, new = ([[series.values[fold] for fold in folds] for series in side] for side in (was, now))
+    ratio = before[0].trial.ratio
     return replace(
         about,
-        **named,
         base=_mean(base),
         new=_mean(new),
         folds=0 if folds == [None] else len(folds),
-        p=None if known.better == "neither" else _p_value(base, new, before[0].ratio, settings.ignore_seeds),
+        p=None if about.better == "neither" else _p_value(base, new, ratio, settings.ignore_seeds),
         tolerance=settings.tolerances.get(metric, 0.0),
     )
 
@@ -273,7 +257,7 @@ def _p_value(base: list[list[float]], new: list[list[float]], ratio: float, igno
     return None if len(differences) == 1 else corrected_resampled_t_test(differences, ratio).p
 
 
-def _check_names(names: Sequence[str], known: set[str]) -> None:
+def _check_names(names: Sequence[str], known: frozenset[str]) -> None:
     """Raise a `UserError` for the names of metrics that nothing measured; with nothing measured, any name will do."""
     wrong = [name for name in names if known and name not in known]
     if wrong:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reprbench.compare.environment import Environment, environment_of
 from reprbench.report.measured import fold_ratio, matching
-from reprbench.report.text import place_text
-from reprbench.trial import Evaluation, Measurement, Trial
+from reprbench.spec import Call
+from reprbench.trial import FOLD, Better, Code, Coordinate, Evaluation, Measurement, MethodRecord, RowKey, Trial
 
-FOLD = "fold"
+SeriesKey = tuple[str, tuple[tuple[str, Coordinate], ...]]
+"""A metric, and the coordinates besides the fold, sorted by name."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which measurements are compared: by default a protocol's headline, as the table shows it.
+    """Which measurements are compared: by default a protocol's headline metrics.
 
     Attributes
     ----------
@@ -35,7 +36,7 @@ class Selection:
             return [m for m in evaluation.measurements if m.better != "neither"]
         if self.metrics:
             return [m for m in evaluation.measurements if m.metric in self.metrics]
-        return matching(evaluation, evaluation.headline, evaluation.headline_at)
+        return [m for headline in evaluation.headlines for m in matching(evaluation, headline.metric, headline.at)]
 
 
 class Series(Struct, frozen=True):
@@ -43,71 +44,62 @@ class Series(Struct, frozen=True):
 
     Attributes
     ----------
-    metric, unit, better : as measured.
-    at : the coordinates besides the fold, in words.
+    unit, better : as measured.
     values : by fold; by None what belongs to no fold.
     """
 
-    metric: str
-    at: str
     unit: str
-    better: str
+    better: Better
     values: dict[int | None, float]
 
 
-class RowKey(Struct, frozen=True):
-    """What makes a row that row, whatever code ran; `seed` is None where rows are taken over their seeds."""
-
-    benchmark: str
-    label: str
-    call: str
-    budget: str
-    digest: str
-    seed: int | None
-
-
-class Origin(Struct, frozen=True):
-    """Where numbers came from, in the respects in which those of two stores may differ."""
-
-    code: str
-    torch: str
-    machine: str
-
-
-class Result(Struct, frozen=True):
-    """What one trial says under one protocol.
+class RowTrial(Struct, frozen=True):
+    """The newest trial of a row, as far as it is compared or reported beside what is compared.
 
     Attributes
     ----------
-    row, protocol, dataset : what it speaks of.
-    seed : the trial's own.
-    version : of the protocol; None where it was not run.
-    failure : why nothing was measured; empty where something was.
-    series : what was measured, by metric and coordinates.
+    seed, method : as in the trial.
+    dataset : its title.
     ratio : of its folds, see `reprbench.report.statistics`.
-    ended : when the trial ended.
-    source : the digest of the method's code.
+    environment : what it ran with.
     """
 
-    row: RowKey
-    protocol: str
-    dataset: str
     seed: int
-    version: int | None
-    failure: str
-    series: Mapping[tuple[str, str], Series]
+    dataset: str
+    method: MethodRecord
     ratio: float
-    ended: str
-    source: str
-    origin: Origin
+    environment: Environment
+
+
+class ProtocolResult(Struct, frozen=True):
+    """What one trial found under one protocol.
+
+    Attributes
+    ----------
+    trial : the trial.
+    protocol : as it is called.
+    code : of the protocol; None where it was not run.
+    failure : why nothing was measured; empty where something was.
+    series : what is compared.
+    metrics : all that was measured.
+    """
+
+    trial: RowTrial
+    protocol: Call
+    code: Code | None
+    failure: str
+    series: Mapping[SeriesKey, Series]
+    metrics: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Pair:
     """The same row, under the same protocol, in both stores: a result for each seed; `new` may lack it."""
 
-    base: tuple[Result, ...]
-    new: tuple[Result, ...]
+    row: RowKey
+    protocol: Call
+    base: tuple[ProtocolResult, ...]
+    new: tuple[ProtocolResult, ...]
 
 
 @dataclass(frozen=True)
@@ -115,77 +107,82 @@ class Matched:
     """The pairs, and the rows that only one of the stores has."""
 
     pairs: tuple[Pair, ...]
-    only_base: tuple[RowKey, ...]
-    only_new: tuple[RowKey, ...]
+    only_base: tuple[RowKey, ...] = ()
+    only_new: tuple[RowKey, ...] = ()
+    metrics: frozenset[str] = field(default_factory=frozenset)
+    """All that either store has measured."""
 
 
-Rows = dict[RowKey, dict[str, list[Result]]]
-"""Row → protocol → a result for each seed, in the order of the seeds."""
+Rows = dict[RowKey, list[ProtocolResult]]
+"""By row the results of its newest trial; where rows are taken over their seeds, of the newest trial of each seed."""
 
 
-def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool, metrics: set[str]) -> Rows:
-    """Return the newest result of each row and protocol; the names of all metrics seen are added to `metrics`."""
-    newest: dict[tuple[RowKey, str], Result] = {}
+def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool = False) -> Rows:
+    """Return the results of the newest trial of each row; a trial that a newer one supersedes is ignored.
+
+    Parameters
+    ----------
+    trials : of one store; read one at a time, so that only what is compared stays in memory.
+    selection : which measurements are compared.
+    ignore_seeds : whether rows are taken over their seeds; results are then in the order of the seeds.
+    """
+    newest: dict[RowKey, tuple[str, list[ProtocolResult]]] = {}
     for trial in trials:
-        for result in _results(trial, selection, metrics):
-            key = (result.row, result.protocol)
-            if key not in newest or newest[key].ended <= result.ended:
-                newest[key] = result
-    rows: defaultdict[RowKey, defaultdict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
-    for (row, protocol), result in sorted(newest.items(), key=lambda item: item[1].seed):
-        rows[replace(row, seed=None) if ignore_seeds else row][protocol].append(result)
-    # Plain dicts: asking one for what it lacks adds nothing.
-    return {row: dict(results) for row, results in rows.items()}
+        if trial.row not in newest or newest[trial.row][0] <= trial.ended:
+            newest[trial.row] = trial.ended, _results(trial, selection)
+    if not ignore_seeds:
+        return {row: results for row, (_, results) in newest.items()}
+    rows: Rows = {}
+    for row, (_, results) in newest.items():
+        rows.setdefault(replace(row, seed=None), []).extend(results)
+    return {row: sorted(results, key=lambda result: result.trial.seed) for row, results in rows.items()}
 
 
 def match(base: Rows, new: Rows) -> Matched:
-    """Pair the rows that are equal; then, among the rest, those whose label was kept while its parameters changed.
-
-    A row's label is its call unless somebody gave it another; a label of its own says that this is the row, whatever
-    its parameters. Where it names several of the remaining rows, none of them is paired.
-    """
-    same = {row: row for row in base if row in new}
-    before = _unique(row for row in base if row not in same)
-    after = _unique(row for row in new if row not in same)
-    same |= {row: after[name] for name, row in before.items() if name in after}
-    pairs = []
-    for row, other in same.items():
-        for protocol, results in base[row].items():
-            pairs.append(Pair(tuple(results), tuple(new[other].get(protocol, ()))))
-    found = set(same.values())
+    """Pair the rows of two stores by their keys, and within a row the protocols by their calls."""
+    pairs = [pair for row in base if row in new for pair in _pairs(row, base[row], new[row])]
     return Matched(
-        tuple(pairs), tuple(row for row in base if row not in same), tuple(row for row in new if row not in found)
+        tuple(pairs),
+        tuple(row for row in base if row not in new),
+        tuple(row for row in new if row not in base),
+        frozenset().union(*(result.metrics for rows in (base, new) for results in rows.values() for result in results)),
     )
 
 
-def _unique(rows: Iterable[RowKey]) -> dict[RowKey, RowKey]:
-    """Return the rows by what remains of their keys without the call, as far as that is theirs alone."""
-    named: dict[RowKey, list[RowKey]] = defaultdict(list)
-    for row in rows:
-        named[replace(row, call="")].append(row)
-    return {name: group[0] for name, group in named.items() if len(group) == 1}
+def _pairs(row: RowKey, base: Sequence[ProtocolResult], new: Sequence[ProtocolResult]) -> list[Pair]:
+    """Return a pair for each protocol that BASE has."""
+    # Calls have no hash; a row has few of them.
+    protocols: list[Call] = []
+    for result in base:
+        if result.protocol not in protocols:
+            protocols.append(result.protocol)
+    return [Pair(row, protocol, _under(protocol, base), _under(protocol, new)) for protocol in protocols]
 
 
-def _results(trial: Trial, selection: Selection, metrics: set[str]) -> Iterator[Result]:
-    """Yield what a trial says under each of the protocols that were asked for."""
-    evaluations = {evaluation.text: evaluation for evaluation in trial.evaluations}
-    row = RowKey(trial.benchmark, trial.label, trial.method.call, str(trial.budget), trial.dataset.digest, trial.seed)
-    origin = _origin(trial)
+def _under(protocol: Call, results: Sequence[ProtocolResult]) -> tuple[ProtocolResult, ...]:
+    return tuple(result for result in results if result.protocol == protocol)
+
+
+def _results(trial: Trial, selection: Selection) -> list[ProtocolResult]:
+    """Return what a trial found under each of the protocols that were asked for."""
+    dataset = trial.dataset
+    row_trial = RowTrial(trial.seed, dataset.title, trial.method, fold_ratio(dataset), environment_of(trial))
+    results: list[ProtocolResult] = []
     for protocol in trial.protocols:
-        evaluation = evaluations.get(protocol)
-        yield Result(
-            row=row,
-            protocol=protocol,
-            dataset=trial.dataset.title,
-            seed=trial.seed,
-            version=evaluation.version if evaluation else None,
-            failure=_failure(trial, evaluation),
-            series=_series(evaluation, selection, metrics) if evaluation else {},
-            ratio=fold_ratio(trial.dataset),
-            ended=str(trial.provenance.get("ended", "")),
-            source=trial.method.source,
-            origin=origin,
+        if any(result.protocol == protocol.call for result in results):
+            continue
+        found = trial.evaluation(protocol)
+        results.append(
+            ProtocolResult(
+                trial=row_trial,
+                protocol=protocol.call,
+                code=found.code if found else None,
+                failure=_failure(trial, found),
+                series=_series(selection.of(found)) if found else {},
+                metrics=frozenset(m.metric for m in found.measurements) if found else frozenset(),
+            )
         )
+    return results
 
 
 def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
@@ -195,42 +192,14 @@ def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
     return f"{trial.status}: {trial.reason}" if trial.status != "done" else "not evaluated"
 
 
-def _series(evaluation: Evaluation, selection: Selection, metrics: set[str]) -> dict[tuple[str, str], Series]:
-    """Return the measurements that are compared, those that differ in nothing but the fold together."""
-    found: dict[tuple[str, str], Series] = {}
-    metrics.update({m.metric for m in evaluation.measurements})
-    for m in selection.of(evaluation):
-        at = m.at
-        place = place_text((name, at[name]) for name in sorted(at) if name != FOLD) if len(at) > 1 else ""
-        series = found.get((m.metric, place))
+def _series(measurements: Iterable[Measurement]) -> dict[SeriesKey, Series]:
+    """Return measurements, those that differ in nothing but the fold together."""
+    found: dict[SeriesKey, Series] = {}
+    for m in measurements:
+        elsewhere = len(m.at) > (FOLD in m.at)
+        at = tuple((name, m.at[name]) for name in sorted(m.at) if name != FOLD) if elsewhere else ()
+        series = found.get((m.metric, at))
         if series is None:
-            series = found[m.metric, place] = Series(m.metric, place, m.unit, m.better, {})
-        series.values[at.get(FOLD)] = m.value
+            series = found[m.metric, at] = Series(m.unit, m.better, {})
+        series.values[m.at.get(FOLD)] = m.value
     return found
-
-
-def _origin(trial: Trial) -> Origin:
-    """Return what the provenance says, as far as it says it."""
-    code, versions, machine = (trial.known(part) for part in ("code", "versions", "machine"))
-    commit = code.get("commit")
-    changed = " with changes" if code.get("dirty") else ""
-    return Origin(
-        code=f"{str(commit)[:7]}{changed}" if commit else f"reprbench {versions.get('reprbench', 'unknown')}",
-        torch=str(versions.get("torch", "unknown")),
-        machine=f"{machine.get('processor', 'unknown')}, {trial.provenance.get('device', 'unknown')}",
-    )
-
-
-def differing(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
-    """Return a line for each respect in which the numbers of two stores come from different places."""
-    lines = []
-    for name in ("code", "torch", "machine"):
-        was, now = ({getattr(result.origin, name) for result in results} for results in (before, after))
-        if was != now:
-            lines.append(f"{name} differs: {_listed(was - now or was)} in BASE, {_listed(now - was or now)} in NEW")
-    return lines
-
-
-def _listed(texts: set[str]) -> str:
-    first = sorted(texts)[:3]
-    return " and ".join(first) + (f" and {len(texts) - len(first)} more" if len(texts) > len(first) else "")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import asdict
 
-from reprbench.compare.judge import ALPHA, ORDER, Comparison, Report
-from reprbench.compare.match import RowKey
-from reprbench.report.text import json_text
+from reprbench.compare.comparison import ORDER, RowComparison, StoreComparison
+from reprbench.compare.judge import ALPHA
+from reprbench.report.escape import markdown, terminal
+from reprbench.report.text import json_text, place_text
+from reprbench.trial import RowKey
 
 ROWS = 200
 """The most rows that a table for people shows: GitHub refuses comments of more than 65,536 characters."""
@@ -21,69 +22,118 @@ LISTED = 20
 HEADERS = ("", "Row", "Protocol", "Measurement", "BASE", "NEW", "Difference", "p", "Notes")
 
 
-def as_terminal(report: Report) -> str:
+Apart = Mapping[RowKey, Sequence[str]]
+"""What sets a row apart from others of its benchmark and label, besides its seeds; nothing where there are none."""
+
+
+def as_terminal(stores: StoreComparison) -> str:
     """Return the comparison for a terminal."""
-    return _text(report, "simple", _plain, "", "\n")
+    return _text(stores, "simple", terminal, "", "\n")
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(stores: StoreComparison) -> str:
     """Return the comparison as GitHub's Markdown; names stay text, whatever they contain."""
-    return _text(report, "github", _escaped, "### ", "\n\n") + "\n"
+    return _text(stores, "github", markdown, "### ", "\n\n") + "\n"
 
 
-def as_json(report: Report) -> str:
+def as_json(stores: StoreComparison) -> str:
     """Return all of the comparison as JSON, numbers unrounded."""
     content = {
-        "status": report.status,
-        "counts": {verdict: report.count(verdict) for verdict in ORDER},
-        "comparisons": [
-            {**asdict(comparison), "difference": comparison.difference} for comparison in report.comparisons
-        ],
-        "only_base": [asdict(row) for row in report.only_base],
-        "only_new": [asdict(row) for row in report.only_new],
-        "notes": report.notes,
+        "status": stores.status,
+        "counts": {verdict: stores.count(verdict) for verdict in ORDER},
+        "comparisons": [_record(row) for row in stores.rows],
+        "only_base": [{**_key_record(row), "seed": row.seed} for row in stores.only_base],
+        "only_new": [{**_key_record(row), "seed": row.seed} for row in stores.only_new],
+        "notes": stores.notes,
     }
     return json_text(content)
 
 
-FORMATS: dict[str, Callable[[Report], str]] = {"table": as_terminal, "markdown": as_markdown, "json": as_json}
+FORMATS: dict[str, Callable[[StoreComparison], str]] = {
+    "table": as_terminal,
+    "markdown": as_markdown,
+    "json": as_json,
+}
 
 
-def summary(report: Report) -> str:
+def summary(stores: StoreComparison) -> str:
     """Return the outcome in one line."""
-    if report.status == 3:
+    if stores.status == 3:
         return "Nothing compares"
-    counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in ORDER if report.count(verdict))
-    return f"NEW is {'worse' if report.status else 'no worse'}: {counts}"
+    counts = ", ".join(f"{stores.count(verdict)} {verdict}" for verdict in ORDER if stores.count(verdict))
+    return f"NEW is {'worse' if stores.status else 'no worse'}: {counts}"
 
 
-def sentence(comparison: Comparison) -> str:
-    """Return one comparison in one line, for an annotation."""
-    where = f"{comparison.benchmark}: {row_text(comparison)}, {comparison.protocol}"
-    if comparison.difference is None:
-        what = f"{_measurement(comparison)}: " if comparison.metric else ""
-        return f"{where}: {what}{'; '.join(comparison.notes)}"
-    unit = f" {comparison.unit}" if comparison.unit else ""
+def worse_sentences(stores: StoreComparison) -> list[str]:
+    """Return one line for each comparison that ended worse, for annotations."""
+    apart = _apart(stores)
+    return [_sentence(row, apart) for row in stores.rows if row.verdict == "worse"]
+
+
+def _record(row: RowComparison) -> dict[str, Any]:
+    facts = asdict(row)
+    return {**_key_record(facts.pop("row")), **facts, "protocol": str(row.protocol), "difference": row.difference}
+
+
+def _key_record(row: RowKey) -> dict[str, Any]:
+    """Return what makes a row that row, but for its seed."""
+    return {
+        "benchmark": row.benchmark,
+        "label": row.label,
+        "digest": row.data,
+        "budget": str(row.budget),
+        "precision": row.precision,
+    }
+
+
+def _apart(stores: StoreComparison) -> Apart:
+    """Return what sets rows apart that have benchmark and label in common."""
+    groups: dict[tuple[str, str], list[RowKey]] = {}
+    for row in [*(compared.row for compared in stores.rows), *stores.only_base, *stores.only_new]:
+        groups.setdefault((row.benchmark, row.label), []).append(row)
+    return {row: texts for group in groups.values() for row, texts in _differences(group)}
+
+
+def _differences(rows: Sequence[RowKey]) -> Iterable[tuple[RowKey, list[str]]]:
+    """Yield each row with those of its facts in which any of the rows differ."""
+    first = rows[0]
+    by_data = any(row.data != first.data for row in rows)
+    by_budget = any(row.budget != first.budget for row in rows)
+    by_precision = any(row.precision != first.precision for row in rows)
+    for row in rows:
+        texts = [(by_data, f"data {row.data[:8]}"), (by_budget, str(row.budget)), (by_precision, row.precision)]
+        yield row, [text for differs, text in texts if differs]
+
+
+def _row_text(row: RowKey, apart: Apart, seeds: str) -> str:
+    """Return how a row is called: benchmark and label, what sets it apart, and its seeds."""
+    inner = ", ".join([*apart[row], *([f"seed {seeds}"] if seeds else [])])
+    return f"{row.benchmark}: {row.label}{f' ({inner})' if inner else ''}"
+
+
+def _compared_row(compared: RowComparison, apart: Apart) -> str:
+    before, after = (", ".join(map(str, seeds)) for seeds in compared.seeds)
+    return _row_text(compared.row, apart, before if before == after or not after else f"{before} and {after}")
+
+
+def _sentence(compared: RowComparison, apart: Apart) -> str:
+    where = f"{_compared_row(compared, apart)}, {compared.protocol}"
+    if compared.difference is None:
+        what = f"{_measurement(compared)}: " if compared.metric else ""
+        return f"{where}: {what}{'; '.join(compared.notes)}"
+    unit = f" {compared.unit}" if compared.unit else ""
     return (
-        f"{where}: {_measurement(comparison)} {_number(comparison.base)} → {_number(comparison.new)}{unit} "
-        f"({_difference(comparison)}, p {_p_text(comparison)})"
+        f"{where}: {_measurement(compared)} {_number(compared.base)} → {_number(compared.new)}{unit} "
+        f"({_difference(compared)}, p {_p_text(compared)})"
     )
 
 
-def row_text(comparison: Comparison) -> str:
-    """Return how a row is called: its label, and the seeds it is compared at."""
-    before, after = (", ".join(map(str, seeds)) for seeds in comparison.seeds)
-    if before == after or not after:
-        return f"{comparison.label} (seed {before})"
-    return f"{comparison.label} (seed {before} and {after})"
-
-
-def _text(report: Report, style: str, shown: Callable[[str], str], heading: str, between: str) -> str:
+def _text(stores: StoreComparison, style: str, shown: Callable[[str], str], heading: str, between: str) -> str:
     from tabulate import tabulate
 
-    lines = [f"{heading}{summary(report)}"]
-    if report.comparisons:
-        body = [[shown(cell) for cell in _cells(comparison)] for comparison in report.comparisons[:ROWS]]
+    lines, apart = [f"{heading}{summary(stores)}"], _apart(stores)
+    if stores.rows:
+        body = [[shown(cell) for cell in _cells(row, apart)] for row in stores.rows[:ROWS]]
         used = [column for column in range(len(HEADERS)) if any(cells[column] for cells in body)]
         grid = tabulate(
             [[cells[column] for column in used] for cells in body],
@@ -93,83 +143,79 @@ def _text(report: Report, style: str, shown: Callable[[str], str], heading: str,
             colalign=["right" if HEADERS[column] in ("BASE", "NEW", "Difference", "p") else "left" for column in used],
         )
         lines.append(grid if style == "github" else f"\n{grid}\n")
-    return between.join([*lines, *map(shown, _under(report))])
+    return between.join([*lines, *map(shown, _under(stores, apart))])
 
 
-def _cells(comparison: Comparison) -> list[str]:
+def _cells(compared: RowComparison, apart: Apart) -> list[str]:
     return [
-        "WORSE" if comparison.verdict == "worse" else comparison.verdict,
-        f"{comparison.benchmark}: {row_text(comparison)}",
-        comparison.protocol,
-        _measurement(comparison),
-        _number(comparison.base),
-        _number(comparison.new),
-        _difference(comparison),
-        _p_text(comparison) if comparison.difference is not None else "",
-        "; ".join(comparison.notes),
+        "WORSE" if compared.verdict == "worse" else compared.verdict,
+        _compared_row(compared, apart),
+        str(compared.protocol),
+        _measurement(compared),
+        _number(compared.base),
+        _number(compared.new),
+        _difference(compared),
+        _p_text(compared) if compared.difference is not None else "",
+        "; ".join(compared.notes),
     ]
 
 
-def _measurement(comparison: Comparison) -> str:
-    unit = f" [{comparison.unit}]" if comparison.unit else ""
-    return f"{comparison.metric}{f' ({comparison.at})' if comparison.at else ''}{unit}"
+def _measurement(compared: RowComparison) -> str:
+    unit = f" [{compared.unit}]" if compared.unit else ""
+    return f"{compared.metric}{f' ({place_text(compared.at.items())})' if compared.at else ''}{unit}"
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _difference(comparison: Comparison) -> str:
-    return "" if comparison.difference is None else f"{comparison.difference:+.3g}"
+def _difference(compared: RowComparison) -> str:
+    return "" if compared.difference is None else f"{compared.difference:+.3g}"
 
 
-def _p_text(comparison: Comparison) -> str:
-    if comparison.adjusted is None:
+def _p_text(compared: RowComparison) -> str:
+    if compared.adjusted is None:
         return "—"
-    return "< 0.001" if comparison.adjusted < 0.001 else f"{comparison.adjusted:.3f}"
+    return "< 0.001" if compared.adjusted < 0.001 else f"{compared.adjusted:.3f}"
 
 
-def _under(report: Report) -> list[str]:
+def _under(stores: StoreComparison, apart: Apart) -> list[str]:
     """Return the lines below the table: all that a reader needs to judge it."""
-    compared, lines = report.comparisons, []
-    if len(compared) > ROWS:
-        lines.append(f"{len(compared) - ROWS} more are not shown; --format json has all of them")
-    folds = sorted({comparison.folds for comparison in compared if comparison.p is not None})
-    if folds:
-        lines.append(
-            f"means over {'/'.join(map(str, folds))} shared folds; p: corrected resampled t-test, paired over the folds"
-            f"{', unpaired over seeds' if report.ignore_seeds else ''}, adjusted by Holm for all "
-            f"{sum(comparison.p is not None for comparison in compared)}; significant below {ALPHA}"
-        )
-    if report.ignore_seeds and any(tuple(map(len, c.seeds)) == (1, 1) and c.p is not None for c in compared):
-        lines.append(
-            "one seed on each side says nothing of how much fits differ; it is taken to be as much as folds do. "
-            "Several seeds would tell"
-        )
-    if any(c.difference is not None and c.better != "neither" and c.verdict == "not judged" for c in compared):
+    rows, lines = stores.rows, []
+    if len(rows) > ROWS:
+        lines.append(f"{len(rows) - ROWS} more are not shown; --format json has all of them")
+    if any(row.p is not None for row in rows):
+        lines += _on_tests(stores)
+    if any(row.difference is not None and row.better != "neither" and row.verdict == "not judged" for row in rows):
         lines.append("two single values of different seeds are judged by a tolerance alone; none was given for these")
-    tolerances = {c.metric: c.tolerance for c in compared if c.tolerance}
+    tolerances = {row.metric: row.tolerance for row in rows if row.tolerance}
     if tolerances:
         lines.append(f"tolerance: {', '.join(f'{metric} {value:g}' for metric, value in tolerances.items())}")
-    lines += report.notes
-    return [*lines, *_only("BASE", report.only_base), *_only("NEW", report.only_new)]
+    only = [*_only("BASE", stores.only_base, apart), *_only("NEW", stores.only_new, apart)]
+    return [*lines, *stores.notes, *only]
 
 
-def _only(store: str, rows: Sequence[RowKey]) -> list[str]:
-    """Return the line that tells which rows one store alone has."""
+def _on_tests(stores: StoreComparison) -> list[str]:
+    """Return the lines that say what was tested, and how."""
+    tested = [row for row in stores.rows if row.p is not None]
+    folds = "/".join(map(str, sorted({row.folds for row in tested})))
+    lines = [
+        f"means over {folds} shared folds; p: corrected resampled t-test, paired over the folds"
+        f"{', unpaired over seeds' if stores.ignore_seeds else ''}, adjusted by Holm for all "
+        f"{len(tested)}; significant below {ALPHA}"
+    ]
+    if stores.ignore_seeds and any(tuple(map(len, row.seeds)) == (1, 1) for row in tested):
+        lines.append(
+            "one seed on each side does not show how much fits differ; they are taken to differ as much as folds do. "
+            "Several seeds would show it"
+        )
+    return lines
+
+
+def _only(store: str, rows: Sequence[RowKey], apart: Apart) -> list[str]:
+    """Return the line that says which rows one store alone has."""
     if not rows:
         return []
-    names = [f"{row.benchmark}: {row.label}{'' if row.seed is None else f' (seed {row.seed})'}" for row in rows]
-    rest = f"; and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return [f"only in {store}, not compared ({len(names)}): {'; '.join(names[:LISTED])}{rest}"]
-
-
-def _plain(text: str) -> str:
-    """Return `text` in one line, without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
-
-
-def _escaped(text: str) -> str:
-    """Return `text` so that GitHub's Markdown shows it as it is: no markup, links or mentions."""
-    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_plain(text), quote=False))
-    return marked.replace("@", "&#64;")
+    names = [_row_text(row, apart, "" if row.seed is None else str(row.seed)) for row in rows[:LISTED]]
+    rest = f"; and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
+    return [f"only in {store}, not compared ({len(rows)}): {'; '.join(names)}{rest}"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reprbench.data.catalog import dataset_names, descriptions, load_dataset, verify
+from reprbench.data.catalog import load_dataset, verify
 from reprbench.data.dataset import Dataset
 from reprbench.data.fetch import fetch
 from reprbench.data.locate import data_dirs
 
-__all__ = ["Dataset", "data_dirs", "dataset_names", "descriptions", "fetch", "load_dataset", "verify"]
+__all__ = ["Dataset", "data_dirs", "fetch", "load_dataset", "verify"]

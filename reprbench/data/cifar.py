@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests, FileCheck
-from reprbench.data.locate import DataFile, Layout, Request, locate
+from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.errors import UserError
 from reprbench.images import Images, Labels
 
@@ -52,13 +52,13 @@ _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 _INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
 
 
-def cifar10_files(request: Request) -> list[DataFile]:
+def cifar10_files(request: DataRequest) -> list[DataFile]:
     """Return the six batches of CIFAR-10, of whichever version is there."""
     return list(locate(request, _PYTHON, _BINARY).values())
 
 
-def load_cifar10(request: Request) -> Dataset:
-    """Load CIFAR-10: 50,000 + 10,000 color images of 32×32 (Krizhevsky 2009).
+def load_cifar10(request: DataRequest) -> Dataset:
+    """CIFAR-10: 32×32 color, 10 classes, 50,000 + 10,000 images (Krizhevsky 2009).
 
     Both versions give the same pixels in the same order, and so the same digest.
     """

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.folds import named_generator, stratified_rows
-from reprbench.data.locate import Request
+from reprbench.data.locate import DataRequest
 from reprbench.images import Images
 
 _TEST_SHARE = 0.25
 
 
-def load_digits(request: Request) -> Dataset:
-    """Load 1,797 gray images of 8×8 (Alpaydin, Kaynak 1998, the test set of UCI's optdigits).
+def load_digits(request: DataRequest) -> Dataset:
+    """scikit-learn's digits: 8×8 gray, 10 classes, 1,797 images; needs no files.
 
-    A quarter of them, stratified and the same for everybody, is the test split. The values 0 … 16 become 0 … 255.
+    They are the test set of UCI's optdigits (Alpaydin, Kaynak 1998). A quarter of them, stratified and the same for
+    everybody, is the test split. The values 0 … 16 become 0 … 255.
     """
     table = _table()
     pixels = np.round(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)

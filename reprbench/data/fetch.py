@@ -5,7 +5,7 @@ from __future__ import annotations
 from http.client import HTTPException
 from pathlib import Path
 
-from reprbench.data.catalog import CATALOG, find_entry
+from reprbench.data.catalog import BUILT_IN, BuiltIn, installed_dataset
 from reprbench.errors import UserError
 
 
@@ -19,15 +19,15 @@ def fetch(name: str, target: Path) -> None:
     UserError
         If there is nothing to download, the download fails or is damaged, or `target` cannot be written.
     """
-    entry = find_entry(name)
-    if entry.torchvision is None:
-        known = ", ".join(other for other, candidate in CATALOG.items() if candidate.torchvision)
-        raise UserError(f"dataset {name!r} cannot be fetched: {entry.unfetchable}. Can be fetched: {known}")
+    known = BUILT_IN.get(installed_dataset(name).name, BuiltIn())
+    if known.torchvision is None:
+        fetchable = ", ".join(other for other, candidate in BUILT_IN.items() if candidate.torchvision)
+        raise UserError(f"dataset {name!r} cannot be fetched: {known.unfetchable}. Can be fetched: {fetchable}")
     from torchvision import datasets  # type: ignore[import-untyped, unused-ignore]
 
     try:
         target.mkdir(parents=True, exist_ok=True)
-        getattr(datasets, entry.torchvision)(root=str(target), download=True)
+        getattr(datasets, known.torchvision)(root=str(target), download=True)
     except (OSError, HTTPException, RuntimeError) as error:  # torchvision: failed downloads, and digests that differ
         reason = " ".join(str(error).split())
         raise UserError(

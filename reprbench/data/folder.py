@@ -18,7 +18,7 @@ from pydantic import Field
 from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests
-from reprbench.data.locate import DataFile, Request, locate_path
+from reprbench.data.locate import DataFile, DataRequest, locate_path
 from reprbench.errors import UserError
 from reprbench.images import Images, Labels
 
@@ -34,7 +34,12 @@ _BLOCK = 256
 
 
 def folder_files(
-    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, gray: bool = False
+    request: DataRequest,
+    *,
+    path: Path = Path(),
+    image_size: ImageSize = 32,
+    title: str | None = None,
+    gray: bool = False,
 ) -> list[DataFile]:
     """Return the folders of the splits."""
     root = _locate(request, path)
@@ -42,13 +47,19 @@ def folder_files(
 
 
 def load_folder(
-    request: Request, *, path: Path = Path(), image_size: ImageSize = 32, title: str | None = None, gray: bool = False
+    request: DataRequest,
+    *,
+    path: Path = Path(),
+    image_size: ImageSize = 32,
+    title: str | None = None,
+    gray: bool = False,
 ) -> Dataset:
-    """Load ``train/<class>/*``, ``test/<class>/*`` and, if it is there, ``unlabeled/*``; deeper folders count as well.
+    """Your images: train/<class>/*, test/<class>/*, perhaps unlabeled/*; parameters path, image_size, gray, title.
 
-    Images may be of any size and mode that Pillow reads. They are turned as their EXIF orientation says, cropped to the
-    central square, and resized to `image_size` unless they fit already. Transparency is dropped, as torchvision's
-    ``ImageFolder`` does. Classes and images are in the order of their names; hidden files are left out.
+    Deeper folders count as well. Images may be of any size and mode that Pillow reads. They are turned as their EXIF
+    orientation says, cropped to the central square, and resized to `image_size` unless they fit already. Transparency
+    is dropped, as torchvision's ``ImageFolder`` does. Classes and images are in the order of their names; hidden files
+    are left out.
 
     Parameters
     ----------
@@ -89,7 +100,7 @@ def load_folder(
     )
 
 
-def _locate(request: Request, path: Path) -> Path:
+def _locate(request: DataRequest, path: Path) -> Path:
     expected = "a folder with train/<class>/* and test/<class>/*"
     root = locate_path(request, path, expected)
     for split in ("train", "test"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
-from reprbench.data.locate import DataFile, Layout, Request, locate
+from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.errors import UserError
 from reprbench.images import Images, Labels
 
@@ -59,27 +59,27 @@ _FASHION_CLASSES = (
 )
 
 
-def mnist_files(request: Request) -> list[DataFile]:
+def mnist_files(request: DataRequest) -> list[DataFile]:
     """Return the four files of MNIST."""
     return list(locate(request, _MNIST).values())
 
 
-def fashion_mnist_files(request: Request) -> list[DataFile]:
+def fashion_mnist_files(request: DataRequest) -> list[DataFile]:
     """Return the four files of Fashion-MNIST."""
     return list(locate(request, _FASHION_MNIST).values())
 
 
-def load_mnist(request: Request) -> Dataset:
-    """Load MNIST: 60,000 + 10,000 gray images of 28×28 (LeCun et al. 1998)."""
+def load_mnist(request: DataRequest) -> Dataset:
+    """MNIST: 28×28 gray, 10 classes, 60,000 + 10,000 images (LeCun et al. 1998)."""
     return _load(request, _MNIST, "MNIST", tuple("0123456789"))
 
 
-def load_fashion_mnist(request: Request) -> Dataset:
-    """Load Fashion-MNIST: 60,000 + 10,000 gray images of 28×28 (Xiao, Rasul, Vollgraf 2017)."""
+def load_fashion_mnist(request: DataRequest) -> Dataset:
+    """Fashion-MNIST: 28×28 gray, 10 classes, 60,000 + 10,000 images (Xiao, Rasul, Vollgraf 2017)."""
     return _load(request, _FASHION_MNIST, "Fashion-MNIST", _FASHION_CLASSES)
 
 
-def _load(request: Request, layout: Layout, title: str, classes: tuple[str, ...]) -> Dataset:
+def _load(request: DataRequest, layout: Layout, title: str, classes: tuple[str, ...]) -> Dataset:
     files = locate(request, layout)
     digests = Digests(request.cache_dir)
     content = {name: digests.unzipped(file) for name, file in files.items()}

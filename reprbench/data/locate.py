@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from reprbench.errors import UserError
@@ -13,15 +14,38 @@ VARIABLE = "REPRBENCH_DATA"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a loader is asked for: the dataset, where its files may lie, and where decoded copies are kept."""
+class DataRequest:
+    """What the function of a dataset is asked for, and where it finds files.
+
+    Attributes
+    ----------
+    name : the dataset's name without parameters.
+    call : the canonical call, with parameters.
+    data_dirs : the folders in which files may lie, in order.
+    cache_dir : where decoded copies are kept; made when it is needed.
+    """
 
     name: str
-    """The dataset's name without parameters."""
     call: str
-    """The canonical call, with parameters."""
     data_dirs: tuple[Path, ...]
     cache_dir: Path
+
+    def find(self, path: str | PathLike[str]) -> Path:
+        """Return a file or folder: `path` if it is absolute, else the first such path below a folder of data.
+
+        Raises
+        ------
+        UserError
+            If there is none; it names the places that were searched.
+        """
+        candidates = [data_dir / path for data_dir in self.data_dirs]
+        for candidate in candidates:
+            if candidate.exists():
+                return candidate
+        raise UserError(
+            f"dataset {self.name!r}: {str(path)!r} not found; searched {_listed(candidates)}; "
+            "put it there, or name the folder that has it with --data-dir"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +79,7 @@ def data_dirs(option: Path | None) -> list[Path]:
     return list(dict.fromkeys(folder.expanduser() for folder in folders))
 
 
-def locate(request: Request, *layouts: Layout) -> dict[str, DataFile]:
+def locate(request: DataRequest, *layouts: Layout) -> dict[str, DataFile]:
     """Return the files of the first folder that holds all files of a layout, by their unzipped names.
 
     Raises
@@ -75,7 +99,7 @@ def locate(request: Request, *layouts: Layout) -> dict[str, DataFile]:
     raise UserError(_not_found(request, layouts, incomplete))
 
 
-def locate_path(request: Request, path: Path, expected: str) -> Path:
+def locate_path(request: DataRequest, path: Path, expected: str) -> Path:
     """Return `path` if it is absolute, else the first such path below a data folder.
 
     Raises
@@ -105,7 +129,7 @@ def _look(folder: Path, layout: Layout) -> tuple[dict[str, DataFile], list[str]]
     return found, missing
 
 
-def _not_found(request: Request, layouts: Sequence[Layout], incomplete: Sequence[str]) -> str:
+def _not_found(request: DataRequest, layouts: Sequence[Layout], incomplete: Sequence[str]) -> str:
     searched = [data_dir / name for data_dir in request.data_dirs for layout in layouts for name in layout.folders]
     expected = " or ".join(
         ", ".join(name + ("[.gz]" if layout.zipped else "") for name in layout.files) for layout in layouts

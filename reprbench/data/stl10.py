@@ -8,7 +8,7 @@ import numpy as np
 
 from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
-from reprbench.data.locate import DataFile, Layout, Request, locate
+from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
 
@@ -32,15 +32,16 @@ _LAYOUT = Layout(
 _CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-def stl10_files(request: Request) -> list[DataFile]:
+def stl10_files(request: DataRequest) -> list[DataFile]:
     """Return the six files of STL-10."""
     return list(locate(request, _LAYOUT).values())
 
 
-def load_stl10(request: Request) -> Dataset:
-    """Load STL-10: 100,000 unlabeled + 5,000 + 8,000 color images of 96×96 (Coates, Ng, Lee 2011).
+def load_stl10(request: DataRequest) -> Dataset:
+    """STL-10: 96×96 color, 10 classes, 5,000 + 8,000 images and 100,000 unlabeled, with 10 folds of its own.
 
-    The folds are those of ``fold_indices.txt``. The first load reads every file once to digest it.
+    Source: Coates, Ng, Lee (2011). The folds are those of ``fold_indices.txt``. The first load reads every file once to
+    digest it.
     """
     files = locate(request, _LAYOUT)
     paths = {name: file.path for name, file in files.items()}

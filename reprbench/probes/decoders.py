@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
-from reprbench.learner import Reconstructs
 from reprbench.probes.mirror_decoder import MirrorDecoder, encoded
 from reprbench.state import evaluating
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import MeanSquaredError
-from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.image import PeakSignalNoiseRatio
 
 from reprbench.trial import Measurement
 
@@ -19,35 +20,60 @@ SMALL_SIDE = 16
 class Quality:
     """Running means over images (N, C, H, W) in [0, 1].
 
-    MSE is the mean squared error of a pixel's channel; PSNR, in dB, is −10·log₁₀ of that mean over all images; SSIM
-    (Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image quality assessment", 2004) is a mean over images.
+    MSE is the mean squared error of a pixel's channel; PSNR, in dB, is −10·log₁₀ of that mean over all images; SSIM is
+    a mean over images.
+
+    SSIM is that of Z. Wang, A. Bovik, H. Sheikh, E. Simoncelli, "Image quality assessment: from error visibility to
+    structural similarity", IEEE Trans. Image Processing 13 (2004): K₁ = 0.01, K₂ = 0.03, Gaussian weights (see
+    `SMALL_SIDE`), the mean over all windows that lie inside the image, for each channel. Versions of torchmetrics
+    differ in whether windows that reach over the border count; here, as in that paper and in scikit-image, they do not.
+
+    Parameters
+    ----------
+    side : the shorter side of the images, in pixels.
+    device : where the images are.
     """
 
     def __init__(self, side: int, device: str = "cpu") -> None:
         self._mse = MeanSquaredError().to(device)
         self._psnr = PeakSignalNoiseRatio(data_range=1.0).to(device)
-        sigma = 0.5 if side < SMALL_SIDE else 1.5
-        self._ssim = StructuralSimilarityIndexMeasure(data_range=1.0, sigma=sigma).to(device)
+        self._sigma, self._border = (0.5, 2) if side < SMALL_SIDE else (1.5, 5)
+        self._has_window = side > 2 * self._border
+        self._similarities: list[Tensor] = []
 
     def add(self, images: Tensor, originals: Tensor) -> None:
         """Count a batch in."""
         images = images.float().contiguous()
         originals = originals.float().contiguous()
-        for metric in (self._mse, self._psnr, self._ssim):
-            metric.update(images, originals)
+        self._mse.update(images, originals)
+        self._psnr.update(images, originals)
+        if self._has_window:
+            self._similarities.append(self._similarity(images, originals))
+
+    def _similarity(self, images: Tensor, originals: Tensor) -> Tensor:
+        """Return the SSIM of each image, shape (N,)."""
+        _, windows = structural_similarity_index_measure(
+            images, originals, data_range=1.0, sigma=self._sigma, reduction="none", return_full_image=True
+        )
+        inside = slice(self._border, -self._border)
+        return torch.as_tensor(windows)[..., inside, inside].flatten(1).mean(1)
 
     @property
     def mse(self) -> float:
         """The mean squared error so far."""
         return float(self._mse.compute())
 
-    def measurements(self, at: Mapping[str, Any], prefix: str = "") -> list[Measurement]:
-        """Return the three measurements; PSNR is left out where images equal their originals and it is infinite."""
+    def measurements(self, at: Mapping[str, Any]) -> list[Measurement]:
+        """Return MSE, PSNR and SSIM.
+
+        PSNR is left out where images equal their originals and it is infinite, SSIM where they have no room for its
+        window.
+        """
         place = dict(at)
-        found = [
-            Measurement(f"{prefix}MSE", self.mse, "", "lower", place),
-            Measurement(f"{prefix}SSIM", float(torch.as_tensor(self._ssim.compute())), "", "higher", place),
-        ]
+        found = [Measurement("MSE", self.mse, "", "lower", place)]
         if self.mse > 0:
-            found.insert(1, Measurement(f"{prefix}PSNR", float(self._psnr.compute()), "dB", "higher", place))
+            found.append(Measurement("PSNR", float(self._psnr.compute()), "dB", "higher", place))
+        if self._similarities:
+            similarity = float(torch.cat(self._similarities).mean())
+            found.append(Measurement("SSIM", similarity, "", "higher", place))
         return found

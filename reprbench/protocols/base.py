@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reprbench.errors import UserError, did_you_mean
+from reprbench.errors import UserError
 from reprbench.protocols.subject import Features as Features
 from reprbench.protocols.subject import Snapshots as Snapshots
 from reprbench.protocols.subject import Subject as Subject
+from reprbench.registry import Entry, Registry, discover
 from reprbench.spec import Call, mistakes
 
 # Parts of what a protocol yields, as the store keeps them.
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reprbench.data.dataset import Dataset
-
-GROUP = "reprbench.protocols"
 
 
 @dataclass
@@ -154,27 +152,35 @@ class Protocol(BaseModel):
         return str(self.call)
 
 
-def protocol_entries() -> list[EntryPoint]:
-    """Return the entry points of all protocols, by name; nothing is imported."""
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+def make_protocols(calls: Iterable[Call], registry: Registry | None = None) -> list[Protocol]:
+    """Return the validated protocols of `registry`, by default the installed ones.
 
-
-def make_protocols(calls: Iterable[Call]) -> list[Protocol]:
-    """Return the validated protocols; raise one `UserError` with all mistakes."""
+    Raises
+    ------
+    UserError
+        With all mistakes: unknown names, protocols that cannot be imported, and wrong parameters.
+    """
+    registry = discover(folder=None) if registry is None else registry
     made: list[Protocol] = []
     wrong: list[str] = []
-    known = {entry.name: entry for entry in protocol_entries()}
     for call in calls:
-        if call.name not in known:
-            wrong.append(
-                f"unknown protocol {call.name!r}.{did_you_mean(call.name, known)} `reprbench list protocols` shows all"
-            )
-            continue
-        cls: type[Protocol] = known[call.name].load()
         try:
-            made.append(cls.model_validate(call.parameters))
+            made.append(_protocol_class(registry.find("protocol", call.name)).model_validate(call.parameters))
         except ValidationError as error:
-            wrong += mistakes(error, f"protocol {call.name}", cls.model_fields)
+            known = registry.protocols[call.name].load().model_fields
+            wrong += mistakes(error, f"protocol {call.name}", known)
+        except UserError as error:
+            wrong.append(str(error))
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError("\n".join(dict.fromkeys(wrong)))
     return made
+
+
+def _protocol_class(entry: Entry) -> type[Protocol]:
+    """Import a protocol; one whose class has another name than its entry point would be stored under that."""
+    cls = entry.load_or_refuse()
+    if not (isinstance(cls, type) and issubclass(cls, Protocol)):
+        raise UserError(f"{entry.origin} gives no Protocol class for {entry.name!r}")
+    if getattr(cls, "name", None) != entry.name:
+        raise UserError(f'{entry.origin}: the class needs the same name: @register_protocol("{entry.name}")')
+    return cls

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
+from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
-from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol, Snapshots, Subject
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Convergence(Protocol):
     """
 
     name = "convergence"
-    version = 1
+    version = 2
     headlines = (SHARE,)
     needs = (Reconstructs,)
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from reprbench.capabilities import Decodes
 from reprbench.data.folds import random_rows
 from reprbench.errors import UserError
-from reprbench.learner import Decodes
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View, checked
-from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 

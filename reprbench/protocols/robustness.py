@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.features import extract
 from reprbench.images import Images
-from reprbench.learner import Learner, Reconstructs
+from reprbench.learner import Learner
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.folds import over_folds
 from reprbench.protocols.linear_svm import SVMProtocol, edge_warnings
@@ -84,7 +85,7 @@ class Robustness(SVMProtocol):
     """
 
     name = "robustness"
-    version = 1
+    version = 2
     headlines = (PROBE,)
 
     mask: Levels = (0.0, 0.2, 0.4, 0.6, 0.8)

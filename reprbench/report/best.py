@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reprbench.report.measured import ByFold, shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
-from reprbench.trial import Better, RowKey
+from reprbench.trial import Better
 
 ALPHA = 0.05
 
@@ -40,7 +40,7 @@ class Comparison:
 
     Attributes
     ----------
-    best : the label of the method with the best mean.
+    best : the name of the method with the best mean.
     comparisons : their number, which Holm's correction is for.
     ratio : of the folds, see `reprbench.report.statistics`.
     test : which test it was.
@@ -52,33 +52,35 @@ class Comparison:
     test: Test
 
 
-Methods = Mapping[RowKey, ByFold]
-"""The values by fold of each method that competes: over its seeds the mean, on the folds that all of them have."""
-
-
 def compare(
-    methods: Methods, better: Better, ratio: float, test: Test = "t"
-) -> tuple[dict[RowKey, Standing], Comparison | None]:
+    methods: Mapping[int, ByFold], better: Better, names: Sequence[str], ratio: float, test: Test = "t"
+) -> tuple[dict[int, Standing], Comparison | None]:
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
     The values of a method's seeds are averaged fold by fold, so the test does not speak about other seeds. Nothing is
     tested where there is no better and no worse, or where fewer than two methods compete, or where one shares fewer
     than two folds with the best: then nobody is called the best.
+
+    Parameters
+    ----------
+    methods : the values by fold of each that competes, by its place among the `names`; over its seeds the mean, on the
+        folds that all of them have.
+    ratio : of the folds, see `reprbench.report.statistics`.
     """
     if len(methods) < 2 or better == "neither":
         return {}, None
     sign = -1.0 if better == "lower" else 1.0
-    best = max(methods, key=lambda key: sign * float(np.mean(list(methods[key].values()))))
-    others = [key for key in methods if key != best]
+    best = max(methods, key=lambda place: sign * float(np.mean(list(methods[place].values()))))
+    others = [place for place in methods if place != best]
     p_values = [_p_value(methods[best], methods[other], ratio, test) for other in others]
     tested = [p for p in p_values if p is not None]
     if len(tested) < len(others):
         return {}, None
     adjusted = dict(zip(others, map(float, holm(tested)), strict=True))
-    standings = {key: Standing("other" if p < ALPHA else "tie", p) for key, p in adjusted.items()}
+    standings = {place: Standing("other" if p < ALPHA else "tie", p) for place, p in adjusted.items()}
     alone = all(p < ALPHA for p in adjusted.values())
     standings[best] = Standing("best" if alone else "tie")
-    return standings, Comparison(best.label, len(others), ratio, test)
+    return standings, Comparison(names[best], len(others), ratio, test)
 
 
 def _p_value(best: ByFold, other: ByFold, ratio: float, test: Test) -> float | None:

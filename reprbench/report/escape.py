@@ -1,20 +1,48 @@
-"""Texts that stand as they are, whatever they contain: on a terminal, and in GitHub's Markdown."""
+"""Texts that others wrote, such as labels and messages, made safe to show: in a terminal, and in GitHub's Markdown."""
 
 from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_MARKUP = re.compile(r"([\\`*_\[\]|~!<>#])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+"""Control characters, ends of lines, what changes the direction of writing, and halves of characters."""
+
+_MARKUP = re.compile(r"([\\`*_\[\]|~$])")
+_BLOCK_START = re.compile(r"^(?=[-+=#:](?!\d))|^(\d+)(?=[.)](?!\S))")
+"""What would begin a list, a heading or the like; numbers, such as -1.5, do not."""
+
+_INSIDE_LINK = re.compile(
+    r"(?<=[@#])(?=\w)"  # a mention, an e-mail address, an issue
+    r"|(?<=GH-)(?=\d)"  # an issue
+    r"|(?<=:)(?=//)|(?<=www)(?=\.)"  # an address
+    r"|(?<=:)(?=[\w+-]+:)"  # an emoji
+)
 
 
 def terminal(text: str) -> str:
-    """Return `text` in one line, without what a terminal would obey."""
+    r"""Return `text` in one line, without characters that control a terminal.
+
+    Examples
+    --------
+    >>> terminal("a\x1b[31m\nb")
+    'a [31m b'
+    """
     return _CONTROL.sub(" ", text)
 
 
+@lru_cache(maxsize=2**14)
 def markdown(text: str) -> str:
-    """Return `text` so that GitHub's Markdown shows it as it is, in a cell too: no markup, links or mentions."""
-    marked = _MARKUP.sub(r"\\\1", html.escape(terminal(text), quote=False))
-    return marked.replace("@", "&#64;")
+    r"""Return `text` in one line, such that GitHub's Markdown shows it as it is: no markup, links, mentions or HTML.
+
+    GitHub looks for mentions and links after it has resolved backslashes and entities, so that neither prevents one;
+    an empty comment does (https://github.com/github/cmark-gfm/issues/181).
+
+    Examples
+    --------
+    >>> markdown("*a* | <b> @all")
+    '\\*a\\* \\| &lt;b&gt; @<!-- -->all'
+    """
+    marked = _MARKUP.sub(r"\\\1", html.escape(terminal(text).strip(), quote=False))
+    return _BLOCK_START.sub(r"\1\\", _INSIDE_LINK.sub("<!-- -->", marked))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from reprbench.report.row import NOT_RUN, HeadlineResult, Row, of_several_seeds, row_name
+from reprbench.report.row import NOT_RUN, HeadlineResult, Row
 from reprbench.report.table import Table, unit_of
 from reprbench.report.text import (
     capitalized,
@@ -61,9 +61,9 @@ class Grid:
 def table_grid(table: Table, by_group: bool = False) -> Grid:
     """Return a table as text: best rows first, or in the order and under the headings of the benchmark's file."""
     footnotes: Footnotes = {}
-    decimals, several = headline_decimals(table), of_several_seeds(table.rows)
+    decimals = headline_decimals(table)
     blocks = [
-        (heading, [_cells(row, footnotes, several, decimals) for row in rows])
+        (heading, [_cells(row, footnotes, decimals) for row in rows])
         for heading, rows in (_grouped(table) if by_group else [("", list(table.rows))])
     ]
     headers = ["Method", *headline_headers(table), "Reference", "Verdict", *COSTS, "Notes"]
@@ -81,10 +81,10 @@ def table_grid(table: Table, by_group: bool = False) -> Grid:
 
 
 def headline_headers(table: Table) -> list[str]:
-    """Return the titles of the columns of results: for each headline its metric and its interval."""
+    """Return the titles of the columns of results: for each headline its name and its interval."""
     if len(table.headlines) < 2:
         return [capitalized(table.metric or "result"), "95 % interval"]
-    return [title for one in table.headlines for title in (capitalized(one.metric), f"{one.metric}, 95 % interval")]
+    return [title for name in table.headline_names for title in (capitalized(name), f"{name}, 95 % interval")]
 
 
 def headline_decimals(table: Table) -> list[int]:
@@ -104,7 +104,7 @@ def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
     return [(heading, [row for row in ordered if row.group == heading]) for heading in headings]
 
 
-def _cells(row: Row, footnotes: Footnotes, several_seeds: bool, decimals: Sequence[int]) -> list[GridCell]:
+def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[GridCell]:
     """Return the cells of a row, whose notes join the footnotes."""
     source = _numbers(reference_notes(row), footnotes)
     published = ""
@@ -114,7 +114,7 @@ def _cells(row: Row, footnotes: Footnotes, several_seeds: bool, decimals: Sequen
     # What differs in the publication stands with its source; a verdict in spite of it points there.
     pointer = _numbers(because, footnotes) if because else source if row.verdict and row.verdict.because else ""
     return [
-        GridCell(method_name(row, several_seeds)),
+        GridCell(method_name(row)),
         *_result_cells(row, decimals),
         GridCell(published),
         GridCell(f"{row.verdict} {pointer}".rstrip() if row.verdict else ""),
@@ -154,10 +154,10 @@ def emphasis(result: HeadlineResult | None) -> Emphasis:
     return place if place in ("best", "tie") else ""
 
 
-def method_name(row: Row, several_seeds: bool) -> str:
+def method_name(row: Row) -> str:
     """Return a row's name with the sign of its kind."""
     kind = KINDS.get(row.kind)
-    return f"{row_name(row, several_seeds)}{f' {kind.sign}' if kind else ''}"
+    return f"{row.name}{f' {kind.sign}' if kind else ''}"
 
 
 def row_notes(row: Row) -> list[str]:

@@ -6,29 +6,29 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reprbench.report.row import Source
+from reprbench.report.row import Source, mixed, own_headlines
 from reprbench.report.text import place_text
-from reprbench.trial import Code, Trial
+from reprbench.trial import Code, Headline, Trial
 
 
-def mark(sources: Sequence[Source]) -> tuple[list[list[str]], tuple[str, ...]]:
-    """Return notes on what sets each row apart, and what a reader must know of the rows together."""
+def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Return notes on what sets each row of a table apart, and what a reader must know of the rows together."""
     machines = [_machine(source.trial) for source in sources]
     codes = [source.code for source in sources]
-    places = [_at(source) for source in sources]
+    places = [_places(source, headlines) for source in sources]
     explanations = []
     notes: list[list[str]] = [[] for _ in sources]
     usual = _usual(machines)
-    if _mixed(machines):
+    if mixed(machines):
         explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
         _note(notes, machines, usual, "ran on {}")
     current = current_code(sources)
-    if _mixed(codes):
+    if mixed(codes):
         explanations.append(f"mixed versions of the protocol: only rows of {current} compete; run the benchmark again")
         _note(notes, codes, current, f"evaluated by {{}} of the protocol, not {current}")
-    if _mixed(places):
+    if mixed(places):
         _note(notes, places, _usual(places), "measured at {}")
-    if _mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
+    if mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
         explanations.append("mixed deviations: rows deviate from the benchmark in different ways, see their notes")
     return notes, tuple(explanations)
 
@@ -46,21 +46,19 @@ def _machine(trial: Trial) -> str | None:
     return ", ".join(str(part) for part in parts if part) or None
 
 
-def _at(source: Source) -> str | None:
+def _places(source: Source, headlines: Sequence[Headline]) -> str | None:
+    """Return where the headlines were measured; one that is lacking does not count as measured elsewhere."""
     if source.evaluation is None or source.evaluation.missing:
         return None
-    return "; ".join(place_text(headline.at.items()) for headline in source.evaluation.headlines)
+    own = own_headlines(source.evaluation, headlines)
+    found = [place_text((mine or shared).at.items()) for mine, shared in zip(own, headlines, strict=True)]
+    return "; ".join(filter(None, found))
 
 
 def _usual(values: Sequence[Any]) -> Any:
     """Return the most frequent of the known values; of equally frequent ones the first in order."""
     known = Counter(value for value in values if value is not None)
     return min(known, key=lambda value: (-known[value], str(value)), default=None)
-
-
-def _mixed(values: Sequence[Any]) -> bool:
-    first, *others = [value for value in values if value is not None] or [None]
-    return any(other != first for other in others)
 
 
 def _note(notes: Sequence[list[str]], values: Sequence[Any], usual: Any, text: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.grid import Grid, GridCell, method_name
 from reprbench.report.measured import by_fold, fold_ratio, matching
-from reprbench.report.row import Row, of_several_seeds
-from reprbench.report.statistics import Summary, summarize
+from reprbench.report.row import Row
+from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.report.under import UnderLine
@@ -98,15 +98,15 @@ def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, lis
     measurements = [one for _, own in found for one in own]
     coordinate = _varying(question, measurements)
     columns = tuple(sorted({one.at.get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
-    several = of_several_seeds(table.rows)
     rows = []
     for row, own in found:
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            cells.append(summarize(list(values.values()), fold_ratio(table.data)) if values else None)
+            bounds = bounds_of(measurements[0].unit)
+            cells.append(summarize(list(values.values()), fold_ratio(table.data), bounds) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
-        rows.append(PivotRow(row, method_name(row, several), tuple(cells), reason))
+        rows.append(PivotRow(row, method_name(row), tuple(cells), reason))
     first = measurements[0]
     return Pivot(table, question.metric, first.unit, first.better, dict(question.at), coordinate, columns, tuple(rows))
 

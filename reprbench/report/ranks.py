@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reprbench.report.statistics import average_ranks, critical_difference, friedman
+from reprbench.report.rank_tests import average_ranks, critical_difference, friedman
 from reprbench.report.table import Table
 from reprbench.spec import Call
 
@@ -20,7 +20,7 @@ class Ranks:
     ----------
     protocol : as it stands over the tables.
     datasets : their titles.
-    average : the mean rank of each method, 1 the best; methods with the same label are the same.
+    average : the mean rank of each method, 1 the best; methods with the same name are the same.
     p : of Friedman's test that all methods rank alike.
     critical_difference : of Nemenyi's test, at 5 %.
     """
@@ -74,9 +74,9 @@ def ranks_over_datasets(tables: Sequence[Table]) -> list[Ranks]:
 
 
 def _means(table: Table) -> dict[str, float]:
-    """Return the mean over seeds of each method's means, by label in lower case."""
+    """Return the mean over seeds of each method's means, by name in lower case."""
     values: dict[str, list[float]] = {}
     for row in table.rows:
-        if row.mean is not None and row.kind != "supervised":
-            values.setdefault(row.label.casefold(), []).append(row.mean)
-    return {label: sum(numbers) / len(numbers) for label, numbers in values.items()}
+        if row.mean is not None and row.kind != "supervised" and not row.superseded:
+            values.setdefault(row.method.casefold(), []).append(row.mean)
+    return {name: sum(numbers) / len(numbers) for name, numbers in values.items()}

@@ -10,11 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
+from reprbench.learner import Kind
 from reprbench.report.best import Standing
-from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching, over_seeds, shared_folds
-from reprbench.report.statistics import Summary, summarize, summarize_seeds
+from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
+from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.verdict import Verdict, judge
-from reprbench.trial import Better, Code, Evaluation, Headline, Kind, ProtocolRecord, RowKey, Status, Trial
+from reprbench.trial import Better, Code, Evaluation, Headline, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
 
@@ -69,6 +70,8 @@ class Row(Struct, frozen=True):
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
     superseded : whether a later trial took the row's place.
+    apart : what tells it from other rows of its label: budget, precision, protocol, the protocol's code.
+    shows_seeds : whether its table has several seeds, so that they are part of its name.
     """
 
     key: RowKey
@@ -81,11 +84,25 @@ class Row(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     group: str = ""
     superseded: bool = False
+    apart: tuple[str, ...] = ()
+    shows_seeds: bool = False
 
     @property
     def label(self) -> str:
-        """The row's name."""
+        """The name that the benchmark gives the row; several rows of a table may share it."""
         return self.key.label
+
+    @property
+    def method(self) -> str:
+        """The label, and what tells the row from others of that label; seeds of one method share it."""
+        return _called(self.label, self.apart)
+
+    @property
+    def name(self) -> str:
+        """What the row is called in its table: as the method, with seeds where the table has several."""
+        seeds = self.seeds if self.shows_seeds else ()
+        shown = (f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",) if seeds else ()
+        return _called(self.label, (*shown, *self.apart))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -153,7 +170,7 @@ def make_row(
     status, reason = trial.status, trial.reason
     if evaluation and evaluation.missing:
         status, reason = "skipped", evaluation.missing
-    results = tuple(_result(source, headline.metric) for headline in headlines)
+    results = tuple(_result(source, own) for own in own_headlines(evaluation, headlines))
     reference = trial.reference if source.is_first else None
     why = f"{status}: {reason}" if status != "done" else ""
     warnings = evaluation.warnings if evaluation else []
@@ -164,28 +181,47 @@ def make_row(
         status=status,
         reason=reason,
         reference=reference,
-        verdict=_verdict(reference, results, source, why),
+        verdict=verdict_of(reference, results, source, why),
         notes=(*map(str, trial.deviations), *trial.warnings, *warnings, *notes),
         group=group,
         superseded=superseded,
     )
 
 
-def _result(source: Source, metric: str) -> HeadlineResult | None:
-    """Return what the trial measured of a metric, at the coordinates that its own evaluation names."""
+def own_headlines(evaluation: Evaluation | None, headlines: Sequence[Headline]) -> list[Headline | None]:
+    """Return the evaluation's own headline for each of its table's.
+
+    Its coordinates may be others: the last layer has another name in every learner. So a metric that is a headline once
+    is the same column wherever it was measured; of one that is a headline several times the coordinates decide.
+    """
+    own = evaluation.headlines if evaluation else []
+    return [
+        next((one for one in own if one == wanted), None)
+        or _only([one for one in own if one.metric == wanted.metric], headlines)
+        for wanted in headlines
+    ]
+
+
+def _only(own: Sequence[Headline], headlines: Sequence[Headline]) -> Headline | None:
+    """Return the one headline of a metric, if it is one alone in its table too."""
+    return own[0] if len(own) == 1 and sum(one.metric == own[0].metric for one in headlines) == 1 else None
+
+
+def _result(source: Source, headline: Headline | None) -> HeadlineResult | None:
+    """Return what the trial measured of one of its evaluation's headlines."""
     evaluation = source.evaluation
-    own = next((one for one in evaluation.headlines if one.metric == metric), None) if evaluation else None
-    found = matching(evaluation, metric, own.at) if evaluation and own else []
+    found = matching(evaluation, headline.metric, headline.at) if evaluation and headline else []
     if not found:
         return None
     values = by_fold(found)
-    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset))
+    summary = summarize(list(values.values()), fold_ratio(source.trial.dataset), bounds_of(found[0].unit))
     return HeadlineResult(found[0].unit, found[0].better, values, summary)
 
 
-def _verdict(
+def verdict_of(
     reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, why: str = ""
 ) -> Verdict | None:
+    """Return how the first of the results compares with the published value; `why` says why there is none."""
     if reference is None:
         return None
     first = results[0] if results else None
@@ -194,62 +230,42 @@ def _verdict(
     return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
 
 
-def merge_seeds(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows with the seeds of one method merged, on the folds that all of them have; holes stay rows."""
-    merged: dict[RowKey, list[Row]] = {}
-    alone = []
+def told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a table with all that their names need: seeds, and what rows of one label differ in."""
+    several_seeds = len({seed for row in rows for seed in row.seeds}) > 1
+    labels: dict[str, list[Row]] = {}
     for row in rows:
-        if row.mean is None or row.superseded:
-            alone.append(row)
-        else:
-            merged.setdefault(without_seed(row.key), []).append(row)
-    return [*alone, *(row for key, same in merged.items() for row in _merged(key, same))]
+        labels.setdefault(row.label, []).append(row)
+    differing = {label: _differing(same) for label, same in labels.items()}
+    return [replace(row, apart=_apart(row, differing[row.label]), shows_seeds=several_seeds) for row in rows]
 
 
-def without_seed(key: RowKey) -> RowKey:
-    """Return what the rows of all seeds of one method have in common."""
-    return replace(key, seed=None)
+def _apart(row: Row, differing: Iterable[Callable[[Row], object]]) -> tuple[str, ...]:
+    texts = (str(found) for show in differing if (found := show(row)) is not None)
+    return (*texts, *(("superseded",) if row.superseded else ()))
 
 
-def _merged(key: RowKey, rows: Sequence[Row]) -> list[Row]:
-    """Return one row for those of one method, or the rows as they are if they share no fold."""
-    if len(rows) == 1 or not shared_folds([row.result.by_fold for row in rows if row.result]):
-        return list(rows)
-    first = min(rows, key=lambda row: row.key.seed or 0)
-    results = tuple(_over_seeds([row.results[place] for row in rows], first) for place in range(len(first.results)))
-    merged = replace(
-        first,
-        key=key,
-        sources=tuple(source for row in rows for source in row.sources),
-        results=results,
-        verdict=_verdict(first.reference, results, first.sources[0]),
-        notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
-    )
-    return [merged]
+_APART: tuple[Callable[[Row], object], ...] = (
+    lambda row: row.key.budget,
+    lambda row: row.key.precision,
+    lambda row: row.sources[0].protocol.call,
+    lambda row: row.code,
+)
 
 
-def _over_seeds(results: Sequence[HeadlineResult | None], row: Row) -> HeadlineResult | None:
-    known = [result for result in results if result]
-    seeds = [result.by_fold for result in known]
-    folds = shared_folds(seeds) if len(known) == len(results) else []
-    if not folds:
-        return None
-    ratio = fold_ratio(row.sources[0].trial.dataset)
-    summary = summarize_seeds([[one[fold] for fold in folds] for one in seeds], ratio)
-    return replace(known[0], by_fold=over_seeds(seeds), summary=summary)
+def _differing(rows: Sequence[Row]) -> list[Callable[[Row], object]]:
+    """Return what rows of one label differ in, seeds excepted."""
+    return [show for show in _APART if mixed([show(row) for row in rows])]
 
 
-def of_several_seeds(rows: Iterable[Row]) -> bool:
-    """Return whether rows must be told apart by their seeds."""
-    return len({seed for row in rows for seed in row.seeds}) > 1
+def mixed(values: Iterable[object]) -> bool:
+    """Return whether any two of the values differ; None is unknown."""
+    first, *others = [value for value in values if value is not None] or [None]
+    return any(other != first for other in others)
 
 
-def row_name(row: Row, several_seeds: bool) -> str:
-    """Return a row's label, with its seeds where they tell rows apart."""
-    seeds = row.seeds
-    if not several_seeds or not seeds:
-        return row.label
-    return f"{row.label} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
+def _called(label: str, details: Sequence[str]) -> str:
+    return f"{label} ({'; '.join(details)})" if details else label
 
 
 def not_run(benchmark: Benchmark, data: str, headlines: Sequence[Headline], labels: set[str]) -> list[Row]:

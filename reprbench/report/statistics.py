@@ -1,4 +1,4 @@
-"""The statistics of reports: numbers in, numbers out; every formula carries its source.
+"""The statistics of reports: numbers in, numbers out; every formula carries its source. Ranks: see `rank_tests`.
 
 What the folds are decides what may be concluded from them. A fold is a random part of one training split, and all folds
 share one test split. So everything here speaks about *other labeled images from where these came from, on this test
@@ -9,6 +9,9 @@ fold's images contribute) that share ρ is the correlation of their values. The 
 σ²(1/n + (1 − 1/n)ρ), and the sample variance S² estimates σ²(1 − ρ), so that S²(1/n + ρ/(1 − ρ)) is unbiased. This is
 the correction of Nadeau and Bengio, whose ρ is n_test/(n_train + n_test) because it is the test sets that overlap by
 chance in their resampling; their ρ/(1 − ρ) is n_test/n_train. The term ρ/(1 − ρ) is called `ratio` throughout.
+
+Intervals are cut off at the bounds of the metric. The true mean lies between these, so that the cut interval contains
+it exactly as often as the whole one. docs/statistics.md compares this with other intervals.
 
 C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
 R. Bouckaert, E. Frank, "Evaluating the replicability of significance tests", PAKDD (2004).
@@ -27,6 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+Bounds = tuple[float, float]
+"""The lowest and the highest value that a metric can have."""
+
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+
 LEVEL = 0.95
 """Of the intervals."""
 
@@ -40,18 +48,22 @@ class Summary:
     mean : over the folds.
     std : standard deviation over the folds, ddof = 0, as papers on STL-10 print it; None for a single value.
     n : the number of folds.
-    half_width : the 95 % interval of the mean is mean ± half_width; None for a single value.
+    half_width : half of Student's 95 % interval of the mean, mean ± half_width; None for a single value.
+    bounds : the range of the metric.
     """
 
     mean: float
     std: float | None
     n: int
     half_width: float | None
+    bounds: Bounds = UNBOUNDED
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean: low and high."""
-        return None if self.half_width is None else (self.mean - self.half_width, self.mean + self.half_width)
+    def interval(self) -> Bounds | None:
+        """The 95 % interval of the mean, low and high: Student's, cut off at the bounds of the metric."""
+        if self.half_width is None:
+            return None
+        return max(self.mean - self.half_width, self.bounds[0]), min(self.mean + self.half_width, self.bounds[1])
 
 
 @dataclass(frozen=True)
@@ -87,20 +99,26 @@ def overlap_ratio(fold_size: float, train_size: float) -> float:
     return math.inf if fold_size == train_size else fold_size / (train_size - fold_size)
 
 
-def summarize(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def bounds_of(unit: str) -> Bounds:
+    """Return the range of a metric by its unit: 0 to 100 for "%"; other units do not bound a metric."""
+    return (0.0, 100.0) if unit == "%" else UNBOUNDED
+
+
+def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
     """Return mean, spread and 95 % interval of one seed's fold values.
 
-    The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio); with ``ratio=0`` (folds
-    that do not overlap) it is the plain one.
+    The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio), cut off at the bounds;
+    with ``ratio=0`` (folds that do not overlap) it is the plain one. Equal values have an interval of no width.
+    Bounds are ignored if a value lies outside: not every percentage that a plugin measures is a share of something.
     """
     numbers: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
     if not numbers:
         raise ValueError("no values to summarize")
-    n, mean = len(numbers), _mean(numbers)
+    n, mean, bounds = len(numbers), _mean(numbers), _kept(bounds, min(numbers), max(numbers))
     if n == 1:
-        return Summary(mean, None, 1, None)
+        return Summary(mean, None, 1, None, bounds)
     std = math.sqrt(_squares(numbers, mean) / n)
-    return Summary(mean, std, n, half_width(std, n, ratio))
+    return Summary(mean, std, n, half_width(std, n, ratio), bounds)
 
 
 def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
@@ -111,7 +129,7 @@ def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
     return _t_quantile(n - 1) * math.sqrt(variance)
 
 
-def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
+def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
     """Return mean, spread over folds, and the interval of the mean over seeds and folds.
 
     Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
@@ -121,11 +139,11 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     Parameters
     ----------
     values : of shape (seeds, folds).
-    ratio : of the folds, see the module.
+    ratio, bounds : as in `summarize`.
     """
-    table = _table(values)
+    table = as_table(values)
     if len(table) == 1:
-        return summarize(table[0], ratio)
+        return summarize(table[0], ratio, bounds)
     by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
     parts = [(float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1)]
     if len(by_fold) > 1:
@@ -138,12 +156,12 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0) -> Summary:
     elif total:
         freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
         half = _t_quantile(freedom) * math.sqrt(total)
-    return Summary(float(table.mean()), std, table.size, half)
+    return Summary(float(table.mean()), std, table.size, half, _kept(bounds, float(table.min()), float(table.max())))
 
 
 def variance_components(values_by_seed: ArrayLike) -> Components:
     """Split the variance of values of shape (seeds, folds) into folds, seeds and the rest."""
-    table = _table(values_by_seed)
+    table = as_table(values_by_seed)
     by_fold, by_seed = table.mean(axis=0, keepdims=True), table.mean(axis=1, keepdims=True)
     residual = table - by_fold - by_seed + table.mean()
     return Components(float(by_fold.std()), float(by_seed.std()), float(np.sqrt(np.mean(residual**2))))
@@ -227,48 +245,6 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def average_ranks(scores: ArrayLike, higher_is_better: bool = True) -> Floats:
-    """Return the mean rank of each method, 1 the best; equal scores share their mean rank (Demšar, section 3.2).
-
-    Parameters
-    ----------
-    scores : of shape (datasets, methods).
-    higher_is_better : whether the highest score gets rank 1.
-    """
-    table = _table(scores)
-    ordered = -table if higher_is_better else table
-    below = (ordered[:, None, :] < ordered[:, :, None]).sum(axis=2)
-    equal = (ordered[:, None, :] == ordered[:, :, None]).sum(axis=2)
-    ranks: Floats = below + (equal + 1) / 2
-    return np.asarray(ranks.mean(axis=0), dtype=np.float64)
-
-
-def friedman(scores: ArrayLike) -> TestResult:
-    """Test whether methods differ over datasets, `scores` of shape (datasets, methods), at least three methods."""
-    from scipy import stats
-
-    table = _table(scores)
-    if table.shape[1] < 3:
-        raise ValueError("Friedman's test compares three methods or more; use wilcoxon for two")
-    if np.all(table == table[:, :1]):
-        return TestResult(0.0, 1.0)
-    found: Any = stats.friedmanchisquare(*table.T)
-    return TestResult(float(found.statistic), float(found.pvalue))
-
-
-def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
-    """Return how far apart two average ranks must be to differ, for `k` methods on `n` datasets (Nemenyi's test).
-
-    q √(k(k + 1)/6n), q being the quantile of the studentized range over √2 (Demšar, section 3.2.2 and table 5).
-    """
-    from scipy import stats
-
-    if k < 2 or n < 1:
-        raise ValueError(f"{k} methods on {n} datasets; expected at least two methods and one dataset")
-    q = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2)
-    return q * math.sqrt(k * (k + 1) / (6 * n))
-
-
 # In a store of ten thousand rows of ten values, plain floats take a tenth of the time of small arrays.
 def _mean(numbers: list[float]) -> float:
     return math.fsum(numbers) / len(numbers)
@@ -279,7 +255,13 @@ def _squares(numbers: list[float], mean: float) -> float:
     return math.fsum([(number - mean) ** 2 for number in numbers])
 
 
-def _table(values: ArrayLike) -> Floats:
+def _kept(bounds: Bounds, lowest: float, highest: float) -> Bounds:
+    """Return the bounds if all values lie between them."""
+    return bounds if bounds[0] <= lowest and highest <= bounds[1] else UNBOUNDED
+
+
+def as_table(values: ArrayLike) -> Floats:
+    """Return values as an array with rows and columns; raise a `ValueError` if that is not what they are."""
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"expected a table with rows and columns, not an array of shape {table.shape}")

@@ -12,8 +12,10 @@ from reprbench.benchmark import Benchmark
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
-from reprbench.report.row import Row, Source, make_row, merge_seeds, not_run, without_seed
+from reprbench.report.row import HeadlineResult, Row, Source, make_row, not_run, told_apart
+from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
+from reprbench.report.text import place_text
 from reprbench.spec import Call
 from reprbench.trial import Better, Code, DataRecord, Headline, RowKey, Trial
 
@@ -85,6 +87,15 @@ class Table:
         return self.headlines[0].metric if self.headlines else ""
 
     @property
+    def headline_names(self) -> tuple[str, ...]:
+        """What the headlines are called: the metric, and where it was measured if it is a headline more than once."""
+        metrics = [headline.metric for headline in self.headlines]
+        return tuple(
+            f"{one.metric}, {place_text(one.at.items())}" if metrics.count(one.metric) > 1 else one.metric
+            for one in self.headlines
+        )
+
+    @property
     def unit(self) -> str:
         """The first headline's unit."""
         return unit_of(self.rows, 0)
@@ -134,18 +145,19 @@ def newest(trials: Iterable[Trial]) -> list[Trial]:
 def _table(
     sources: Sequence[Source], old: set[int], superseded: int, benchmark: Benchmark | None, settings: Settings
 ) -> Table:
-    evaluations = [source.evaluation for source in sources if source.evaluation]
-    headlines = tuple(evaluations[0].headlines) if evaluations else ()
+    code = current_code(sources)
+    headlines = _headlines(sources, code)
     groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
-    notes, explanations = mark(sources)
+    notes, explanations = mark(sources, headlines)
     rows = [
         make_row(source, headlines, groups.get(source.trial.label, ""), own, superseded=id(source.trial) in old)
         for source, own in zip(sources, notes, strict=True)
     ]
     first = sources[0]
-    data, code = first.trial.dataset, current_code(sources)
-    rows, comparisons = _tested(rows, len(headlines), code, fold_ratio(data), settings.test)
-    spread = _seed_spread(rows)
+    data = first.trial.dataset
+    rows, methods = told_apart(rows), by_method(rows)
+    rows, comparisons = _tested(rows, methods, len(headlines), code, fold_ratio(data), settings.test)
+    spread = _seed_spread(rows, methods)
     if settings.seeds == "together":
         rows = merge_seeds(rows)
     if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
@@ -157,7 +169,7 @@ def _table(
         title=benchmark.title if benchmark else "",
         data=data,
         protocol=first.protocol.table or first.protocol.call,
-        codes=tuple(sorted({evaluation.code for evaluation in evaluations}, key=str)),
+        codes=tuple(sorted({source.code for source in sources if source.code}, key=str)),
         headlines=headlines,
         rows=tuple(rows),
         comparisons=comparisons,
@@ -168,46 +180,53 @@ def _table(
     )
 
 
+def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, ...]:
+    """Return those of this `code` of the protocol; rather of a learner on which it could be run."""
+    found = [source.evaluation for source in sources if source.evaluation and source.code == code]
+    first = next((evaluation for evaluation in found if not evaluation.missing), found[0] if found else None)
+    return tuple(first.headlines) if first else ()
+
+
 def _tested(
-    rows: Sequence[Row], headlines: int, code: Code | None, ratio: float, test: Test
+    rows: Sequence[Row], methods: Sequence[Sequence[int]], headlines: int, code: Code | None, ratio: float, test: Test
 ) -> tuple[list[Row], tuple[Comparison | None, ...]]:
     """Return the rows with their standing under every headline, and what was tested."""
-    standings: list[dict[RowKey, Standing]] = []
-    comparisons: list[Comparison | None] = []
-    for place in range(headlines):
-        methods, better = _competitors(rows, place, code)
-        found, comparison = compare(methods, better, ratio, test)
-        standings.append(found)
+    tested, comparisons = list(rows), []
+    competing = [places for places in methods if _competes(rows[places[0]], code)]
+    names = [rows[places[0]].method for places in competing]
+    for headline in range(headlines):
+        results = [[rows[place].results[headline] for place in places] for places in competing]
+        standings, comparison = compare(*_values(results), names, ratio, test)
         comparisons.append(comparison)
-    return [_standing(row, standings) for row in rows], tuple(comparisons)
+        for number, standing in standings.items():
+            for place in competing[number]:
+                tested[place] = _standing(tested[place], headline, standing)
+    return tested, tuple(comparisons)
 
 
-def _competitors(rows: Iterable[Row], place: int, code: Code | None) -> tuple[dict[RowKey, ByFold], Better]:
-    """Return the values by fold of each method that competes under a headline, and which way they are better.
+def _competes(row: Row, code: Code | None) -> bool:
+    """Return whether a row is from this `code` of the protocol, and not supervised.
 
-    All rows with a value from this `code` of the protocol compete, controls too: a control that wins is news.
-    Supervised rows do not, since they have seen labels.
+    Controls compete: one that wins is news. Supervised rows do not, since they have seen labels.
     """
-    values: dict[RowKey, list[ByFold]] = {}
-    directions: set[Better] = set()
-    for row in rows:
-        result = row.results[place]
-        if result and row.kind != "supervised" and not row.superseded and row.code == code:
-            values.setdefault(without_seed(row.key), []).append(result.by_fold)
-            directions.add(result.better)
-    methods = {key: over_seeds(seeds) for key, seeds in values.items() if shared_folds(seeds)}
+    return row.code == code and row.kind != "supervised"
+
+
+def _values(results: Sequence[Sequence[HeadlineResult | None]]) -> tuple[dict[int, ByFold], Better]:
+    """Return the values by fold of each method, over its seeds the mean, and which way they are better."""
+    known = {number: [result for result in own if result] for number, own in enumerate(results)}
+    directions = {result.better for own in known.values() for result in own}
+    seeds = {number: [result.by_fold for result in own] for number, own in known.items() if own}
+    methods = {number: over_seeds(own) for number, own in seeds.items() if shared_folds(own)}
     return methods, directions.pop() if len(directions) == 1 else "neither"
 
 
-def _standing(row: Row, standings: Sequence[Mapping[RowKey, Standing]]) -> Row:
-    if row.superseded:
-        return row
-    key = without_seed(row.key)
-    results = tuple(
-        replace(result, standing=found.get(key, result.standing)) if result and row.kind != "supervised" else result
-        for result, found in zip(row.results, standings, strict=True)
-    )
-    return replace(row, results=results)
+def _standing(row: Row, headline: int, standing: Standing) -> Row:
+    results = [
+        replace(result, standing=standing) if result and place == headline else result
+        for place, result in enumerate(row.results)
+    ]
+    return replace(row, results=tuple(results))
 
 
 def _badness(row: Row) -> float:
@@ -216,13 +235,13 @@ def _badness(row: Row) -> float:
     return mean if row.result and row.result.better == "lower" else -mean
 
 
-def _seed_spread(rows: Iterable[Row]) -> tuple[SeedSpread, ...]:
+def _seed_spread(rows: Sequence[Row], methods: Sequence[Sequence[int]]) -> tuple[SeedSpread, ...]:
     """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
-    methods: dict[RowKey, list[tuple[int, ByFold]]] = {}
-    for row in rows:
-        if row.result and not row.superseded:
-            methods.setdefault(without_seed(row.key), []).append((row.seeds[0], row.result.by_fold))
-    spreads = (_spread(key.label, dict(same)) for key, same in methods.items() if len(same) > 1)
+    spreads = []
+    for places in methods:
+        seeds = {rows[place].seeds[0]: result.by_fold for place in places if (result := rows[place].result)}
+        if len(seeds) > 1:
+            spreads.append(_spread(rows[places[0]].method, seeds))
     return tuple(sorted(filter(None, spreads), key=lambda spread: spread.label))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from reprbench.learner import Kind
 from reprbench.report.best import ALPHA, Comparison
 from reprbench.report.table import Table, unit_of
 from reprbench.report.text import decimals_for, place_text
-from reprbench.trial import Headline, Kind
+from reprbench.trial import Headline
 
 Emphasis = Literal["", "best", "tie"]
 
@@ -82,10 +83,10 @@ def _measured(table: Table) -> Iterator[str]:
 
 
 def _tests(table: Table) -> Iterator[UnderLine]:
-    for place, (headline, tested) in enumerate(zip(table.headlines, table.comparisons, strict=True)):
+    for place, (name, tested) in enumerate(zip(table.headline_names, table.comparisons, strict=True)):
         if tested is None:
             continue
-        where = f"{headline.metric}: " if len(table.headlines) > 1 else ""
+        where = f"{name}: " if len(table.headlines) > 1 else ""
         found = {result.standing.place for row in table.rows if (result := row.results[place])}
         if "best" in found:
             yield UnderLine(f"{where}better than every other row that competes: {_how(tested)}", "best")

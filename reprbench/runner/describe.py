@@ -16,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_as_given, parameters_by_content
+from reprbench.learner import Kind
 from reprbench.registry import Entry
-from reprbench.source import code_identity
+from reprbench.source import code_identity, packages
 from reprbench.spec import mistakes, show_value
-from reprbench.trial import Code, Kind
+from reprbench.trial import Code
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
@@ -57,6 +58,7 @@ class Description(msgspec.Struct, kw_only=True):
     types : of the parameters, as a user writes values.
     summary : the first line of the docstring.
     code : what tells its code from another state of it.
+    packages : the distributions that its code imports from.
     kind, capabilities : of a method.
     """
 
@@ -70,6 +72,7 @@ class Description(msgspec.Struct, kw_only=True):
     types: dict[str, str] = {}
     summary: str = ""
     code: Code = Code()
+    packages: list[str] = []
     kind: Kind = "unsupervised"
     capabilities: list[str] = []
 
@@ -108,7 +111,9 @@ def answer(question: Question) -> Description:
     model = _model(cls, question.entry)
     found.types = {name: type_text(info) for name, info in model.model_fields.items()}
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
-    found.code = msgspec.convert(code_identity(cls, question.entry.file()), Code)
+    file, root = question.entry.file(), question.entry.root()
+    found.code = msgspec.convert(code_identity(cls, file, root), Code)
+    found.packages = packages([file], root)
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}
@@ -123,9 +128,9 @@ def answer(question: Question) -> Description:
 
 
 def _method(cls: type[Learner]) -> Description:
-    from reprbench import learner
+    from reprbench.capabilities import Decodes, Reconstructs, Resumes
 
-    capabilities = [c for c in (learner.Reconstructs, learner.Decodes, learner.Resumes) if issubclass(cls, c)]
+    capabilities = [c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c)]
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
 
 

@@ -57,7 +57,7 @@ class Evaluator:
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features")
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
-        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.supervised)]
+        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
 
     def evaluate(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
         """Run one protocol and draw its figures."""
@@ -76,7 +76,7 @@ class Evaluator:
         before, fitting = time.monotonic(), self._fits.seconds_here
         subject = Subject(
             self._dataset,
-            self._cls.supervised,
+            self._cls.kind == "supervised",
             self._fits.learner,
             self._features,
             lambda what, share: self._report(what, share, {}),

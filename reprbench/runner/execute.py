@@ -54,7 +54,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
     from reprbench.runner.fitting import Fits
 
     dataset = load_dataset(
-        job.dataset.name, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
+        job.dataset_entry, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
     ).limited(job.limit)
     if dataset.digest != job.data_digest:
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
@@ -62,7 +62,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
     protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
     fits = Fits(job, cls, dataset, report, result.provenance)
     try:
-        if not cls.supervised:
+        if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
         for asked, protocol in zip(job.protocols, protocols, strict=True):
@@ -98,8 +98,9 @@ def _prepare_torch(job: Job) -> str:
     # Determinism where the device offers it; what it does not offer is a warning of torch's, not an error.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    # float32 means float32: TF32 keeps 10 bits of a product's 23.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # float32 means all its digits; bfloat16 is asked for by name.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if job.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(torch.device(job.device))

@@ -38,12 +38,14 @@ class ProtocolSpec:
     record : its call, and its place in the tables.
     code : what tells its code from another state of it.
     parameters : all of them, as JSON.
+    packages : the distributions that its code imports from.
     """
 
     entry: Entry
     record: ProtocolRecord
     code: Code
     parameters: Mapping[str, Any]
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

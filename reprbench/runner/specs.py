@@ -16,7 +16,6 @@ from reprbench.registry import EntryKind, Registry
 from reprbench.runner.describe import Description, Question, describe
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
 from reprbench.runner.request import Request, settings_for
-from reprbench.source import packages
 from reprbench.spec import Call, show_value
 from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord
 
@@ -86,7 +85,7 @@ def _protocol_spec(call: Call, question: Question, found: Description) -> Protoc
     record = ProtocolRecord(
         Call(name=call.name, parameters=found.changed), protocol_hash(call.name, found.code, found.identifying)
     )
-    return ProtocolSpec(question.entry, record, found.code, found.parameters)
+    return ProtocolSpec(question.entry, record, found.code, found.parameters, tuple(found.packages))
 
 
 def _row_specs(
@@ -102,7 +101,6 @@ def _row_specs(
     applied = {name: asked.question.offered[name] for name in found.applied}
     method = _method_record(asked, row.method.with_parameters(**applied))
     chosen = _row_protocols(benchmark, row, protocols)
-    entries = [asked.question.entry, *(one.entry for one in chosen)]
     return [
         TrialSpec(
             benchmark=benchmark.name,
@@ -116,7 +114,7 @@ def _row_specs(
             precision=request.precision,
             seed=seed,
             protocols=chosen,
-            packages=tuple(packages([entry.file() for entry in entries])),
+            packages=tuple(dict.fromkeys([*found.packages, *(name for one in chosen for name in one.packages)])),
             reference=row.reference,
             deviations=(*request.deviations, *_own_deviations(row, applied, notes)),
             problem=found.problem,

@@ -78,7 +78,7 @@ def test_rows_and_columns_are_hidden_and_shown_again(open_page):
     assert not page.locator("#table-2 .menu fieldset").is_visible()
 
 
-def test_what_stands_behind_a_row_opens_and_closes_by_keyboard(open_page):
+def test_the_details_of_a_row_open_and_close_by_keyboard(open_page):
     page = open_page()
     opener = page.locator("#table-2 button.name", has_text="alpha")
     opener.focus()
@@ -119,14 +119,24 @@ def test_arrow_keys_walk_through_the_points_of_a_chart(open_page):
     chart = page.locator("#table-2 .chart").first
     assert chart.locator(".point[tabindex='0']").count() == 1
     chart.locator(".point").first.focus()
-    assert "beta: 81.58 ± 0.514 %, fit time 1 h" in chart.locator(".tip").inner_text()
+    assert "beta: 81.6 ± 0.5 %, fit time 1 h 00 min" in chart.locator(".tip").inner_text()
     page.keyboard.press("ArrowRight")
-    assert chart.locator(".tip").inner_text().startswith("alpha: 71.25")
+    assert chart.locator(".tip").inner_text().startswith("alpha: 71.2 ± 0.7 %")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowLeft")
     assert chart.locator(".tip").inner_text().startswith(HOSTILE)
     chart.get_by_label("Cost").select_option("parameters")
     assert "parameters 1.2 M" in chart.locator(".point").first.get_attribute("aria-label")
+
+
+def test_axes_of_costs_have_the_texts_of_the_table(open_page):
+    page = open_page()
+    chart = page.locator("#table-2 .chart").first
+    ticks = chart.locator(".axes text[text-anchor=middle]:not(.label)")
+    assert {"1 s", "1 min", "1 h"} <= set(ticks.all_text_contents())
+    chart.get_by_label("Cost").select_option("memory")
+    assert "peak memory 128 MB" in chart.locator(".point").first.get_attribute("aria-label")
+    assert ticks.all_text_contents() == ["70 MB", "100 MB", "150 MB", "200 MB"]
 
 
 def test_a_legend_takes_lines_away_and_brings_them_back(open_page):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 
 def test_a_plugin_that_conforms(cli, plugin):
     done = cli("check", str(plugin("good.py", '@register("good")\nclass A(Flat): ...\n')))
@@ -38,3 +40,45 @@ def test_mistakes(cli, tmp_path):
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import nowhere_at_all\n", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("from helper import missing\n", "ImportError: cannot import name 'missing'"),
+        ("raise SystemExit(0)\n", "SystemExit: 0"),
+    ],
+)
+def test_a_failing_import_is_one_line(here, plugin, tmp_path, body, said):
+    (tmp_path / "helper.py").write_text("")
+    path = plugin("mine.py", body + '@register("mine")\nclass A(Flat): ...\n')
+    for words in (["mine.py"], ["mine", "--plugin", "mine.py"]):
+        done = here("check", *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"Error: {path}: {said}")
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stdout == ""
+    done = here("check", "mine.py", "-v")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert f'File "{path}"' in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {path}: {said}")
+
+
+def test_a_file_that_cannot_be_read_says_why(here, tmp_path):
+    (tmp_path / "broken.py").write_text("def (")
+    (tmp_path / "data.py").write_text("from reprbench import register_dataset\n@register_dataset('x')\ndef f(): ...\n")
+    for name, said in (("broken.py", "SyntaxError"), ("data.py", "registers no method to check")):
+        done = here("check", name)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"Error: {name}: {said}")
+
+
+def test_a_plugin_beside_its_own_modules(here, plugin, tmp_path):
+    (tmp_path / "helper.py").write_text("SCALE = 2.0\n")
+    body = "from helper import SCALE\n"
+    body += '@register("mine")\nclass A(Flat):\n    def encode(self, x):\n        import helper\n'
+    body += '        return {"x": helper.SCALE * (x - self.mean).flatten(1)}\n'
+    done = here("check", str(plugin("mine.py", body)))
+    assert done.returncode == 0, done.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trials import evaluation, trial
+from trials import evaluation, method, trial
 
 from reprbench.store import Store
 from reprbench.trial import Trial
@@ -124,8 +124,35 @@ def test_revisions_of_a_store_are_read_from_git(here, tmp_path):
     assert git(folder, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("shift", [0, -40.9])
+def test_an_edited_row_with_a_label_is_compared_with_what_it_was(here, tmp_path, shift):
+    git(tmp_path, "init", "-q", "-b", "main")
+    for number, call in enumerate(["pca[n_components=32]", "pca[n_components=2]"]):
+        # The store keeps the trial of the call before the edit, in a folder of its own.
+        Store(tmp_path / "results").write(
+            trial(
+                "mine",
+                digest=f"{number}" * 64,
+                method=method(call),
+                evaluations=[evaluation([90.9 + shift * number, 90.9 + shift * number])],
+                provenance={"ended": f"2026-01-0{number + 1}"},
+            ),
+            {},
+        )
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-qm", call)
+    assert len(list((tmp_path / "results").rglob("trial.json"))) == 2
+    done = here("compare", "results", "--base-rev", "HEAD~1")
+    assert done.returncode == (1 if shift else 0), done.stderr
+    assert done.stdout.startswith("NEW is worse: 1 worse" if shift else "NEW is no worse: 1 same")
+    (line,) = (line for line in done.stdout.splitlines() if "mine: mine (seed 0)" in line)
+    assert ("WORSE" in line, " 50 " in line, " 90.9 " in line) == (bool(shift), bool(shift), True)
+    assert "its parameters changed: pca[n_components=32] → pca[n_components=2]" in line
+    assert here("compare", "results", "--base-rev", "HEAD~1", "--ignore-seeds").returncode == (1 if shift else 0)
+
+
 @pytest.mark.parametrize("revision", ["nowhere", "--output=x", "-h", "main; touch x", "$(touch x)", "main:results", ""])
-def test_a_revision_that_is_none_is_refused_and_no_option(here, tmp_path, revision):
+def test_what_is_no_revision_is_refused_and_never_an_option(here, tmp_path, revision):
     git(tmp_path, "init", "-q", "-b", "main")
     write(tmp_path / "results")
     git(tmp_path, "add", ".")
@@ -172,7 +199,7 @@ def test_on_github_nothing_to_compare_is_a_warning(here, tmp_path):
     assert "::warning title=reprbench::Nothing compares" in done.stderr
 
 
-def test_elsewhere_github_is_told_to_be_missing_and_the_rest_goes_on(here, tmp_path):
+def test_outside_github_a_message_says_so_and_the_rest_goes_on(here, tmp_path):
     write(tmp_path / "base")
     write(tmp_path / "new", shift=-9)
     done = here("compare", "base", "new", "--github", "-o", "out.md", "--format", "markdown", GITHUB_STEP_SUMMARY="")

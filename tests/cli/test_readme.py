@@ -9,7 +9,6 @@ from common import REPOSITORY
 
 from reprbench.benchmark import load_benchmark
 from reprbench.cli.main import COMMANDS
-from reprbench.protocols.base import protocol_entries
 from reprbench.registry import discover
 
 README = (REPOSITORY / "README.md").read_text()
@@ -28,7 +27,8 @@ def test_every_command_is_told(command):
 
 
 def test_every_method_and_protocol_is_told(tmp_path):
-    names = [*discover(folder=tmp_path).entries, *(entry.name for entry in protocol_entries())]
+    registry = discover(folder=tmp_path)
+    names = [*registry.methods, *registry.protocols]
     assert not [name for name in names if f"`{name}`" not in README]
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from msgspec.structs import replace
-from trials import evaluation, trial
+from trials import evaluation, method, trial
 
 from reprbench.cli.main import main
 from reprbench.store import Store
@@ -19,8 +19,7 @@ def stores(tmp_path, monkeypatch):
     first, second = Store(tmp_path / "results"), Store(tmp_path / "more")
     first.write(trial("AE", evaluations=[evaluation([50.0, 51.0, 52.5])]), {})
     first.write(trial("AE", seed=1, digest="b" * 64, evaluations=[evaluation([50.5, 51.0, 52.0])]), {})
-    pca = replace(trial().method, name="pca", call="pca")
-    second.write(trial("PCA", digest="c" * 64, method=pca, evaluations=[evaluation([40.0, 41.0, 42.5])]), {})
+    second.write(trial("PCA", digest="c" * 64, method=method("pca"), evaluations=[evaluation([40.0, 41.0, 42.5])]), {})
     broken = tmp_path / "more/mine/ae/9-99999999/trial.json"
     broken.parent.mkdir(parents=True)
     broken.write_text("{")
@@ -65,6 +64,36 @@ def test_selection_seeds_and_output(report, stores):
     assert "wrote o.json" in messages
     (table,) = json.loads((stores / "o.json").read_text())
     assert [(row["label"], row["seeds"]) for row in table["rows"]] == [("AE", [0, 1])]
+
+
+def test_a_superseded_trial_is_shown_if_all_are_asked_for(report, stores):
+    old = trial("AE", digest="0" * 64, method=method("ae[width=2]"), evaluations=[evaluation([90.0, 91.4])])
+    Store(stores / "results").write(replace(old, provenance={"ended": ""}), {})
+    newer = trial("AE", evaluations=[evaluation([50.0, 51.0, 52.5])], provenance={"ended": "2026-01-01"})
+    Store(stores / "results").write(newer, {})
+    status, text, _ = report("--format", "csv")
+    assert (status, "90.7" in text) == (0, False)
+    status, text, _ = report("--format", "csv", "--all")
+    assert (status, text.count(",90.7,")) == (0, 1)
+    for words in (("--all",), ("--all", "--pivot", "accuracy"), ("--all", "--seeds", "together")):
+        status, text, _ = report(*words)
+        assert (status, "(seed 0; superseded)" in text) == (0, True)
+        assert "--all shows all" not in text
+    status, text, _ = report()
+    assert "1 superseded by later trials of the same rows is not shown; --all shows all" in text
+
+
+def test_a_row_of_several_stores_is_its_newest_trial(report, stores):
+    later = trial("AE", digest="9" * 64, evaluations=[evaluation([10.0, 11.0])], provenance={"ended": "2026-01-01"})
+    Store(stores / "more").write(later, {})
+    status, text, _ = report("results", "more", "--format", "json")
+    (table,) = json.loads(text)
+    assert status == 0
+    assert {(row["label"], *row["seeds"]): row["results"][0]["mean"] for row in table["rows"]} == {
+        ("AE", 0): 10.5,
+        ("AE", 1): pytest.approx(153.5 / 3),
+        ("PCA", 0): pytest.approx(123.5 / 3),
+    }
 
 
 def test_pivot_and_latex(report):

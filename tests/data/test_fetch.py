@@ -12,7 +12,7 @@ import pytest
 import torchvision
 
 from reprbench.data import fetch, load_dataset
-from reprbench.data.catalog import CATALOG
+from reprbench.data.catalog import BUILT_IN
 from reprbench.errors import UserError
 
 
@@ -74,6 +74,6 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 
 def test_torchvision_has_every_class_of_the_table() -> None:
-    classes = [entry.torchvision for entry in CATALOG.values() if entry.torchvision]
+    classes = [origin.torchvision for origin in BUILT_IN.values() if origin.torchvision]
     assert len(classes) == 4
     assert all(hasattr(torchvision.datasets, name) for name in classes)

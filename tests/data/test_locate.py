@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from reprbench.data.locate import Layout, Request, data_dirs, locate, locate_path
+from reprbench.data.locate import DataRequest, Layout, data_dirs, locate, locate_path
 from reprbench.errors import UserError
 
 LAYOUT = Layout(folders=("inner", "."), files={"a": "md5:1", "b": None}, zipped=True)
 
 
-def request_in(*folders: Path) -> Request:
-    return Request("some", "some", folders, Path("unused"))
+def request_in(*folders: Path) -> DataRequest:
+    return DataRequest("some", "some", folders, Path("unused"))
 
 
 def test_option_then_environment_then_data(monkeypatch: pytest.MonkeyPatch) -> None:

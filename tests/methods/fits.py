@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from reprbench.methods.ali import ALI
 from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
+from reprbench.methods.bigan import BiGAN
 from reprbench.methods.controls import PCA, RawPixels, Untrained
 from reprbench.methods.dcgan import DCGAN
 from reprbench.methods.deconvnet import DeconvNet
 from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
-from reprbench.methods.filters import RICA, SparseFiltering
-from reprbench.methods.inference_gan import ALI, BiGAN
 from reprbench.methods.kmeans import KMeans, RandomPatches
 from reprbench.methods.rbm import RBM
+from reprbench.methods.rica import RICA
 from reprbench.methods.sparse_coding import SC
+from reprbench.methods.sparse_filtering import SparseFiltering
 from reprbench.methods.stacked_dae import StackedDAE
 from reprbench.methods.supervised import Supervised
 
@@ -89,6 +92,14 @@ def fit(learner: Learner, images: Images, run: Run) -> None:
         learner.fit(images, run)
 
 
+def take_step(learner: Learner, run: Run, *batch: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    """Go on learning after a fit, from one more batch, as the shared loop would have."""
+    for value in vars(learner).values():
+        if isinstance(value, torch.nn.Module):
+            value.train()
+    return learner.step(*batch, learner._optimizers, run)
+
+
 def encoded(learner: Learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Encode as the harness does."""
     for value in vars(learner).values():
@@ -96,6 +107,11 @@ def encoded(learner: Learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
             value.eval()
     with torch.inference_mode():
         return dict(learner.encode(x))
+
+
+def weight_shapes(network: torch.nn.Module) -> list[tuple[int, ...]]:
+    """Return the shapes of all matrices and kernels."""
+    return [tuple(weight.shape) for weight in network.parameters() if weight.dim() > 1]
 
 
 def interrupting(after: int):

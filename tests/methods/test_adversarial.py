@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from fits import blobs, fitted
+from fits import blobs, fitted, take_step
 from reprbench.methods.adversarial import (
     AdversarialLearner,
     detached,
@@ -17,8 +17,9 @@ from reprbench.methods.adversarial import (
     start_normal,
     uniform_codes,
 )
+from reprbench.methods.ali import ALI
+from reprbench.methods.bigan import BiGAN
 from reprbench.methods.dcgan import DCGAN
-from reprbench.methods.inference_gan import ALI, BiGAN
 from torch import nn
 
 from reprbench import UserError
@@ -129,7 +130,7 @@ def test_losses_of_extreme_logits_are_finite_with_gradients():
 def test_a_step_takes_the_gradients_of_the_written_objectives(cls, updates):
     learner, x = ready(cls, updates=updates, lr=0.05), images()
     start = snapshot(learner)
-    learner.step(x, run_anew())
+    take_step(learner, run_anew(), x)
     ours = {player: [weight.grad.clone() for weight in learner._weights(player)] for player in learner.players()}
     moved = snapshot(learner)
     put_back(learner, start)
@@ -153,7 +154,7 @@ def test_a_step_takes_the_gradients_of_the_written_objectives(cls, updates):
 def test_gradients_are_finite_differences_of_the_loss_that_is_logged(cls):
     learner, x = ready(cls, updates="simultaneous"), images()
     start = snapshot(learner)
-    learner.step(x, run_anew())
+    take_step(learner, run_anew(), x)
     probes = [("discriminator", "discriminator_loss"), ("generator", "generator_loss")]
     slopes = {player: learner._weights(player)[0].grad.clone() for player, _ in probes}
     for player, loss in probes:
@@ -166,7 +167,7 @@ def test_gradients_are_finite_differences_of_the_loss_that_is_logged(cls):
             put_back(learner, start)
             with torch.no_grad():
                 weight[index] += shift
-            values.append(learner.step(x, run_anew())[loss])
+            values.append(take_step(learner, run_anew(), x)[loss])
         assert ((values[0] - values[1]) / 2e-5).item() == pytest.approx(slopes[player][index].item(), rel=1e-4)
 
 
@@ -178,7 +179,7 @@ def test_a_player_moves_its_own_weights_alone(cls, updates, player):
     resting = next(iter(set(learner.players()) - {player}))
     learner._optimizers[resting].step = lambda: None
     before = {name: [w.clone() for w in learner._weights(name)] for name in learner.players()}
-    learner.step(images(), run_anew())
+    take_step(learner, run_anew(), images())
     assert all(torch.equal(old, new) for old, new in zip(before[resting], learner._weights(resting), strict=True))
     assert not any(torch.equal(old, new) for old, new in zip(before[player], learner._weights(player), strict=True))
 
@@ -199,7 +200,7 @@ def test_the_players_share_out_all_weights(cls):
 def test_running_averages_of_the_discriminator_are_those_of_originals_once_a_step(cls, updates):
     learner, x = ready(cls, updates=updates), images()
     twin = copy.deepcopy(learner)
-    learner.step(x, run_anew())
+    take_step(learner, run_anew(), x)
     originals, _ = twin.play(x, run_anew())
     twin.judge(originals, run_anew())
     expected, found = twin.discriminator.state_dict(), learner.discriminator.state_dict()
@@ -214,7 +215,7 @@ def test_running_averages_of_the_discriminator_are_those_of_originals_once_a_ste
 def test_the_other_networks_record_one_pass_a_step(cls, updates):
     learner = ready(cls, updates=updates)
     for _ in range(3):
-        learner.step(images(), run_anew())
+        take_step(learner, run_anew(), images())
     counts = [
         int(count)
         for network in learner.players()["generator"]
@@ -245,7 +246,7 @@ def test_the_values_of_an_undecided_discriminator_are_those_of_a_coin(cls):
     nn.init.zeros_(learner.discriminator.last.weight)
     if learner.discriminator.last.bias is not None:
         nn.init.zeros_(learner.discriminator.last.bias)
-    values = learner.step(images(), run_anew())
+    values = take_step(learner, run_anew(), images())
     assert values["discriminator_loss"].item() == pytest.approx(2 * math.log(2))
     assert values["discriminator_accuracy"].item() == 0
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fits import blobs, fitted
+from fits import blobs, fitted, take_step
 from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE, turned
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from torch import nn
@@ -125,6 +125,14 @@ def weights_of(network):
     return torch.cat([weight.detach().flatten() for weight in network.parameters()])
 
 
+def test_the_players_share_out_all_weights():
+    learner, _ = fitted(AMEAE, blobs())
+    optimizers = learner.optimizers()
+    owned = {player: {id(w) for w in optimizer.param_groups[0]["params"]} for player, optimizer in optimizers.items()}
+    own = {name: {id(w) for w in getattr(learner, name).parameters()} for name in ("encoder", "classifier", "decoder")}
+    assert owned == {"encoder": own["encoder"] | own["classifier"], "decoder": own["decoder"]}
+
+
 @pytest.mark.parametrize("player", ["encoder", "decoder"])
 def test_the_step_of_a_player_does_not_move_the_other(player):
     images = blobs()
@@ -132,7 +140,7 @@ def test_the_step_of_a_player_does_not_move_the_other(player):
     networks = {name: getattr(learner, name) for name in ("encoder", "decoder", "classifier")}
     before = {name: weights_of(network) for name, network in networks.items()}
     learner._optimizers = {player: learner._optimizers[player]}
-    learner.step(images.batch(slice(0, 8)), run)
+    take_step(learner, run, images.batch(slice(0, 8)))
     moved = {name for name, network in networks.items() if not torch.equal(before[name], weights_of(network))}
     assert moved == ({"encoder", "classifier"} if player == "encoder" else {"decoder"})
 
@@ -147,11 +155,12 @@ def test_running_averages_come_from_the_pass_for_the_code_alone(cls, partner, st
     for name in ("encoder", "decoder"):
         getattr(plain, name).load_state_dict(getattr(learner, name).state_dict())
     x = images.batch(slice(0, 8))
+    learner.prepare(run)
     learner.backward(x, run)
     other = Run(0, Budget(epochs=1))
     other.generator("noise").set_state(fitted(cls, images, epochs=1)[1].generator("noise").get_state())
     plain.prepare(other)
-    plain.backward(x, other)
+    plain.loss(x, other)
     ours, theirs = learner_state(learner), learner_state(plain)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs if "running" in name)
 
@@ -170,7 +179,7 @@ def test_the_values_of_an_undecided_classifier_are_those_of_a_coin():
     for weight in learner.classifier.layers[2].parameters():
         nn.init.zeros_(weight)
     nn.init.constant_(learner.classifier.layers[2].bias, 1e-6)
-    values = learner.step(images.batch(slice(0, 8)), run)
+    values = take_step(learner, run, images.batch(slice(0, 8)))
     assert values["classifier_accuracy"].item() == 0.5
     assert values["discrimination"].item() == pytest.approx(2 * math.log(2), rel=1e-4)
     assert values["generation"].item() == pytest.approx(math.log(2), rel=1e-4)

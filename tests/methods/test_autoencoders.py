@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fits import blobs, fitted
+from fits import blobs, fitted, take_step
 from pydantic import ValidationError
 from reprbench.methods.autoencoders import AE, DAE, SparseAE, adam
 from torch.nn import functional
@@ -60,14 +60,16 @@ def test_the_objective_of_sparse_ae_is_its_two_terms():
     images = blobs()
     learner, run = fitted(SparseAE, images, sparsity=0.7)
     x = images.batch(slice(0, 8))
-    values = learner.step(x, run)
+    values = take_step(learner, run, x)
     gradients = [weight.grad.clone() for weight in learner.encoder.parameters()]
     learner, run = fitted(SparseAE, images, sparsity=0.7)
+    learner.encoder.train(), learner.decoder.train()
     h = list(learner.encoder(x).values())[-1]
     reconstruction = ((learner.decoder(h) - x) ** 2).sum() / x.numel()
     sparsity = 0.7 * h.sum() / h.numel()
     torch.testing.assert_close(values["reconstruction"], reconstruction)
     torch.testing.assert_close(values["sparsity"], sparsity)
+    torch.testing.assert_close(values["loss"], reconstruction + sparsity)
     learner.encoder.zero_grad()
     (reconstruction + sparsity).backward()
     for gradient, weight in zip(gradients, learner.encoder.parameters(), strict=True):
@@ -84,14 +86,13 @@ def test_a_heavier_penalty_makes_smaller_codes():
     assert codes[1.0] < 0.5 * codes[0.0]
 
 
-def test_the_optimizers_are_one_adam_split_between_the_players():
+def test_the_optimizer_is_one_adam_for_both_networks():
     learner, _ = fitted(AE, blobs())
-    split = learner.optimizers()
-    weights = [id(weight) for player in split.values() for weight in player.param_groups[0]["params"]]
-    assert sorted(weights) == sorted(
+    optimizer = learner.optimizers()
+    assert sorted(map(id, optimizer.param_groups[0]["params"])) == sorted(
         id(w) for network in (learner.encoder, learner.decoder) for w in network.parameters()
     )
-    assert all(optimizer.defaults["betas"] == (0.5, 0.999) for optimizer in split.values())
+    assert optimizer.defaults["betas"] == (0.5, 0.999)
     assert adam(0.3, learner.encoder).defaults["lr"] == 0.3
 
 

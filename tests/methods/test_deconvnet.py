@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, take_step
 from pydantic import ValidationError
 from reprbench.methods.deconvnet import DeconvNet, contrast_normalized
 from reprbench.methods.deconvolution import (
@@ -69,7 +69,7 @@ def test_layers_are_learned_in_turn_and_those_below_stay():
     run = Run(0, Budget(epochs=6))
     part.prepare(run)
     part._done, part._total = 17, 18
-    part.step(images.batch(slice(0, 8)), run)
+    take_step(part, run, images.batch(slice(0, 8)))
     moved = [not torch.equal(one, other) for one, other in zip(part.filters, start.filters, strict=True)]
     assert moved == [False, False, True]
     assert all(not torch.equal(one, other) for one, other in zip(learner.filters, start.filters, strict=True))
@@ -84,7 +84,7 @@ def test_the_history_tells_the_cost_of_the_layer():
     z, reconstruction = next(learner._inferred(y, 1))
     # The step changes the filters that `reconstruction` holds.
     objective, errors = cost(reconstruction, z, y, 5.0).mean(), (reconstruction.images(z) - y).square().mean()
-    values = learner.step(x, run)
+    values = take_step(learner, run, x)
     torch.testing.assert_close(values["objective"], objective)
     torch.testing.assert_close(values["sparsity"], z.abs().sum((1, 2, 3)).mean())
     torch.testing.assert_close(values["reconstruction"], errors)
@@ -137,10 +137,10 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, monkeypatch):
         interrupted.build(images.shape)
     step, steps = interrupted.step, iter(range(99))
 
-    def stop_at_eleven(x, run):
+    def stop_at_eleven(*batch):
         if next(steps) == 11:
             raise KeyboardInterrupt
-        return step(x, run)
+        return step(*batch)
 
     interrupted.step = stop_at_eleven
     with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from reprbench.methods import deconvolution
 from reprbench.methods.deconvolution import (
-    Reconstruction,
+    ReconstructionOperator,
     Switches,
     fitted_filters,
     infer,
@@ -36,7 +36,7 @@ def stack(depth, shape=SHAPE, count=3, maps=(3, 4, 5), kernel=3, pool=2):
         if layer + 1 < depth:
             switches.append(Switches.of(z, pool))
             below, height, width = switches[-1].places.shape[1:]
-    return Reconstruction(filters, switches), noise(count, *shape, seed=20), z
+    return ReconstructionOperator(filters, switches), noise(count, *shape, seed=20), z
 
 
 def plain_windows(shape, size):
@@ -213,9 +213,8 @@ def least_squares(reconstruction, z, y):
     for entry in range(f.numel()):
         unit = torch.zeros(f.numel(), dtype=f.dtype)
         unit[entry] = 1
-        columns.append(
-            Reconstruction([*reconstruction.filters[:-1], unit.view(f.shape)], reconstruction.switches).images(z)
-        )
+        changed = ReconstructionOperator([*reconstruction.filters[:-1], unit.view(f.shape)], reconstruction.switches)
+        columns.append(changed.images(z))
     matrix = torch.stack([column.flatten() for column in columns], 1)
     missing = y.flatten() - matrix @ f.flatten()
     return f + (torch.linalg.pinv(matrix) @ missing).view(f.shape)
@@ -234,7 +233,7 @@ def test_each_conjugate_gradient_step_lowers_the_error(depth):
 
     def error(filters):
         lower = reconstruction.filters[:-1]
-        return (Reconstruction([*lower, filters], reconstruction.switches).images(z) - y).square().sum()
+        return (ReconstructionOperator([*lower, filters], reconstruction.switches).images(z) - y).square().sum()
 
     errors = [float(error(fitted_filters(reconstruction, z, y, steps))) for steps in range(6)]
     assert errors[0] == float(error(reconstruction.filters[-1]))
@@ -248,7 +247,7 @@ def test_the_first_conjugate_gradient_step_is_steepest_descent_with_exact_line_s
 
     def error(filters):
         return (
-            (Reconstruction([*reconstruction.filters[:-1], filters], reconstruction.switches).images(z) - y)
+            (ReconstructionOperator([*reconstruction.filters[:-1], filters], reconstruction.switches).images(z) - y)
             .square()
             .sum()
         )

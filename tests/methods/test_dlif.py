@@ -9,8 +9,8 @@ import torch
 from fits import blobs, encoded, interrupting
 from pydantic import ValidationError
 from reprbench.methods.dlif import DLIF, SOFTENING, pooled, principal_components, slow_reconstruction
-from reprbench.methods.filters import second_moments
 from reprbench.methods.iterations import minimize
+from reprbench.methods.patches import second_moments
 from reprbench.methods.tracks import draw_tracks
 from sklearn.decomposition import PCA
 

@@ -163,7 +163,7 @@ def test_the_control_has_training_patches_for_its_dictionary(monkeypatch):
     monkeypatch.setattr(RandomPatches, "learn", learn)
     learner, run = fitted(RandomPatches, blobs(), **SMALL)
     assert distances(learner.dictionary, kept[0]).min(1).max() == 0
-    assert run.history == [] and RandomPatches.control
+    assert run.history == [] and RandomPatches.kind == "control"
 
 
 @pytest.mark.parametrize("cls", [KMeans, RandomPatches])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from reprbench.methods.networks import (
     Architecture,
-    Classifier,
+    CodeClassifier,
     Decoder,
     Encoder,
     multiply_adds,
@@ -67,7 +67,7 @@ def test_the_mnist_encoder_has_the_layers_of_the_design():
 @pytest.mark.parametrize("width", [1, 5])
 def test_any_image_comes_back_in_its_size(shape, width):
     architecture = Architecture.of(shape, width)
-    encoder, decoder, classifier = Encoder(architecture), Decoder(architecture), Classifier(architecture)
+    encoder, decoder, classifier = Encoder(architecture), Decoder(architecture), CodeClassifier(architecture)
     x = torch.rand(2, *shape)
     h = encoder.code(x)
     image = decoder(h)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 from reprbench.methods import patches as module
-from reprbench.methods.patches import Whitening, draw_patches, every_patch, normalize_contrast, shrunk
+from reprbench.methods.patches import (
+    Whitening,
+    draw_patches,
+    every_patch,
+    normalize_contrast,
+    second_moments,
+    shrunk,
+)
 from torch.nn import functional
 
 from reprbench import Images
@@ -188,3 +195,13 @@ def test_no_more_patches_are_drawn_than_there_are_places():
     images = noise(3, (1, 8, 9))
     assert draw_patches(images, 10_000, 4, 1, new_run()).shape == (3 * 5 * 6, 16)
     assert draw_patches(images, 10_000, 4, 2, new_run()).shape == (3, 16)
+
+
+@pytest.mark.parametrize("count", [1, 7, 20])
+def test_second_moments_are_the_mean_products_of_all_patches(count, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 3)
+    patches = np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
+    found = second_moments(torch.from_numpy(patches))
+    assert found.dtype == torch.float64
+    expected = np.mean([np.outer(patch, patch) for patch in patches.astype(np.float64)], axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

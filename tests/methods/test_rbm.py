@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, take_step
 from pydantic import ValidationError
 from reprbench.methods.rbm import RBM, BoltzmannMachine
 from scipy.special import expit, logsumexp
@@ -198,7 +198,7 @@ def test_the_chains_go_on_where_they_were():
     chains, weights = learner._chains.clone(), {n: t.clone() for n, t in learner_state(learner).items()}
     generator = torch.Generator()
     generator.set_state(run.generator("gibbs").get_state())
-    learner.step(images.batch(slice(0, 8)), run)
+    take_step(learner, run, images.batch(slice(0, 8)))
     before = BoltzmannMachine(64, 6)
     before.load_state_dict({name.removeprefix("machine."): tensor for name, tensor in weights.items()})
     v, h = before.gibbs(chains, SMALL["gibbs_steps"], generator)
@@ -242,7 +242,7 @@ def test_it_encodes_decodes_and_reconstructs_color_images_of_odd_sizes():
         shown = [learner.reconstruct(x), learner.reconstruct(x, "hidden"), learner.decode(code)]
     for images_shown in shown:
         np.testing.assert_allclose(images_shown, expected, rtol=1e-4, atol=1e-6)
-    logged = learner.step(x, run)["reconstruction"]
+    logged = take_step(learner, run, x)["reconstruction"]
     clipped = expected.clip(1e-300, 1 - 1e-16)
     targets = pixels.reshape(expected.shape)
     entropy = -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).sum() / 5

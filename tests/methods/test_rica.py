@@ -8,7 +8,9 @@ import torch
 from fits import blobs, encoded, fitted, interrupting
 from pydantic import ValidationError
 from reprbench.methods import kmeans
-from reprbench.methods.filters import RICA, rica, second_moments, unit_rows
+from reprbench.methods.linear_filters import unit_rows
+from reprbench.methods.patches import second_moments
+from reprbench.methods.rica import RICA, rica
 
 from reprbench.run import Budget, Run
 from reprbench.state import learner_state

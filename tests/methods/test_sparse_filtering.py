@@ -5,7 +5,8 @@ import pytest
 import torch
 from fits import blobs, encoded, fitted, interrupting
 from reprbench.methods import kmeans
-from reprbench.methods.filters import SparseFiltering, feature_norms, second_moments, sparse_filtering
+from reprbench.methods.patches import second_moments
+from reprbench.methods.sparse_filtering import SparseFiltering, feature_norms, sparse_filtering
 from torch.autograd import gradcheck
 
 from reprbench.run import Budget, Run

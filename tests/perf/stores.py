@@ -12,8 +12,20 @@ from typing import Any
 import numpy as np
 
 from reprbench.benchmark import Reference
-from reprbench.spec import Budget
-from reprbench.trial import Cost, DataRecord, Evaluation, Measurement, MethodRecord, Trial, to_json
+from reprbench.spec import Budget, Call
+from reprbench.trial import (
+    Code,
+    Cost,
+    DataRecord,
+    Deviation,
+    Evaluation,
+    Headline,
+    Measurement,
+    MethodRecord,
+    ProtocolRecord,
+    Trial,
+    to_json,
+)
 
 BENCHMARKS, METHODS, SEEDS = 5, 100, 20
 TRIALS = BENCHMARKS * METHODS * SEEDS
@@ -58,21 +70,20 @@ def trials(noise: int = 0, worse: float = 0.0) -> Iterator[Trial]:
 def _trial(benchmark: str, method: str, seed: int, accuracies: list[float], noise: int) -> Trial:
     digest = hashlib.sha256(f"{benchmark}/{method}/{seed}/{noise}".encode()).hexdigest()
     parameters: dict[str, Any] = {"width": 64, "lr": 1e-4, "batch_size": 64, "n_hidden": 100, "beta1": 0.5}
-    call = f"{method}[width=64]"
+    protocol = ProtocolRecord(Call(name="linear-svm"), 64 * "e")
     return Trial(
         benchmark=benchmark,
         label=method,
         method=MethodRecord(
-            name=method,
-            call=call,
+            call=Call(name=method, parameters={"width": 64}),
             parameters=parameters,
             origin=f"entry point reprbench.methods.{method}:Method",
-            source=64 * "a",
-            control=method == "method-01",
+            code=Code(version=1),
+            kind="control" if method == "method-01" else "unsupervised",
         ),
         dataset=DataRecord(
-            call="stl10", title="STL-10", digest=(benchmark + 64 * "d")[:64], shape=(3, 96, 96), unlabeled=100_000,
-            train=5_000, test=8_000, classes=10, folds=FOLDS,
+            call=Call(name="stl10"), title="STL-10", digest=(benchmark + 64 * "d")[:64], shape=(3, 96, 96),
+            unlabeled=100_000, train=5_000, test=8_000, classes=10, folds=FOLDS,
         ),
         budget=Budget(epochs=20),
         seed=seed,
@@ -80,17 +91,16 @@ def _trial(benchmark: str, method: str, seed: int, accuracies: list[float], nois
                   "preprocessing": "float32(x / 255)", "budget": {"epochs": 20}, "seed": seed},
         hash=digest,
         status="done",
-        protocols=["linear-svm"],
-        deviations=["limit 5000"] if seed == 1 else [],
+        protocols=[protocol],
+        deviations=[Deviation("limit", "limit 5000")] if seed == 1 else [],
         reference=Reference(value=58.1, spread=0.6, citation=f"A paper of {method}, Table 1") if seed == 0 else None,
         evaluations=[
             Evaluation(
-                name="linear-svm",
-                version=1,
+                call=protocol.call,
+                code=Code(version=1),
                 parameters=PROTOCOL,
-                text="linear-svm",
-                headline="accuracy",
-                hash=64 * "e",
+                hash=protocol.hash,
+                headlines=[Headline("accuracy")],
                 seconds=14.9,
                 measurements=_measurements(accuracies),
             )

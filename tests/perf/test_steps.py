@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,7 +66,8 @@ def steps_ratio(shape: Shape, width: int, repetitions: int) -> float:
     plain, adversarial = (learner_for(cls, shape, width) for cls in (AE, AMEAE))
     for learner in (plain, adversarial):
         learner.prepare(run)
-    return ratio_of_times(lambda: plain.step(x, run), lambda: adversarial.step(x, run), repetitions)
+    steps = [partial(learner.step, x, learner.optimizers(), run) for learner in (plain, adversarial)]
+    return ratio_of_times(*steps, repetitions)
 
 
 def loops_ratio(shape: Shape, width: int, repetitions: int) -> float:

@@ -8,9 +8,9 @@ import torch
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
+from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
 from reprbench.images import Images
-from reprbench.learner import Reconstructs
 from reprbench.protocols.base import Subject, make_protocols
 from reprbench.protocols.optimal_classifier import OptimalClassifier
 from reprbench.spec import parse_call

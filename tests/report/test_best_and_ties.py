@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from scipy import stats
-from trials import evaluation, trial
+from trials import evaluation, protocol, trial
 
 from reprbench.benchmark import find_benchmark
-from reprbench.report.formats.all import FORMATS
-from reprbench.report.table import make_tables
-from reprbench.trial import DataRecord
+from reprbench.report.formats import FORMATS
+from reprbench.report.row import Row
+from reprbench.report.table import Settings, make_tables
+from reprbench.spec import Call
+from reprbench.trial import DataRecord, Deviation
 
 DATA = DataRecord(
-    call="stl10", title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000, classes=10,
-    folds=10,
+    call=Call(name="stl10"), title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000,
+    classes=10, folds=10,
 )  # fmt: skip
 BASE = np.random.default_rng(0).normal(0, 1, 10)
+LIMIT = Deviation("limit", "limit 9")
 CLOSE = BASE + np.random.default_rng(1).normal(0, 0.3, 10)
 
 
@@ -30,8 +33,12 @@ def row(label: str, values, digest: str | None = None, **changes):
 
 
 def places(trials, **options) -> dict[str, str]:
-    (table,) = make_tables(trials, **options)
-    return {one.label: one.standing.place for one in table.rows}
+    (table,) = make_tables(trials, settings=Settings(**options))
+    return {one.label: standing(one).place for one in table.rows}
+
+
+def standing(row: Row):
+    return row.result.standing
 
 
 def test_a_row_far_above_the_others_is_the_best():
@@ -62,17 +69,18 @@ def test_p_values_are_those_of_the_formula_with_holms_correction():
         expected.append(2 * stats.t.sf(abs(t), 9))
     low, high = sorted(expected)
     adjusted = {low: 2 * low, high: max(2 * low, high)}
-    found = {one.label: one.standing.p for one in table.rows}
+    (comparison,) = table.comparisons
+    found = {one.label: standing(one).p for one in table.rows}
     assert found["a"] is None
     assert found["b"] == pytest.approx(min(1, adjusted[expected[0]]))
     assert found["c"] == pytest.approx(min(1, adjusted[expected[1]]))
-    assert (table.comparison.best, table.comparison.comparisons, table.comparison.ratio) == ("a", 2, 0.25)
+    assert (comparison.best, comparison.comparisons, comparison.ratio) == ("a", 2, 0.25)
 
 
 def test_wilcoxons_test_can_be_asked_for():
     b, c = 50 + CLOSE + 0.2, 40 + BASE[::-1]
-    (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)], test="wilcoxon")
-    found = {one.label: one.standing.p for one in table.rows}
+    (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)], settings=Settings(test="wilcoxon"))
+    found = {one.label: standing(one).p for one in table.rows}
     expected = sorted(stats.wilcoxon(51 + BASE - other, zero_method="zsplit").pvalue for other in (b, c))
     assert sorted([found["b"], found["c"]]) == pytest.approx(
         [min(1, 2 * expected[0]), max(2 * expected[0], expected[1])]
@@ -96,8 +104,8 @@ def test_where_neither_is_better_nothing_is_marked():
 
 def test_supervised_rows_do_not_compete_and_controls_do():
     method = trial().method
-    supervised = row("s", 70 + BASE, method=replace(method, supervised=True))
-    control = row("c", 60 + BASE, method=replace(method, control=True))
+    supervised = row("s", 70 + BASE, method=replace(method, kind="supervised"))
+    control = row("c", 60 + BASE, method=replace(method, kind="control"))
     assert places([supervised, control, row("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
 
 
@@ -118,7 +126,7 @@ def test_only_the_newest_version_of_the_protocol_competes():
     assert places([old, *new]) == {"o": "untested", "a": "other", "b": "best"}
     (table,) = make_tables([old, *new])
     noted = next(one for one in table.rows if one.label == "o").notes
-    assert noted == ("linear-svm version 1, not 2",)
+    assert noted == ("evaluated by version 1 of the protocol, not version 2",)
     assert "only rows of version 2 compete" in FORMATS["table"]([table])
 
 
@@ -134,7 +142,7 @@ def seeds():
 def test_seeds_are_apart_and_their_spread_stands_under_the_table():
     (table,) = make_tables(seeds())
     assert len(table.rows) == 4
-    assert {one.label: one.standing.place for one in table.rows} == {"a": "best", "b": "other"}
+    assert {one.label: standing(one).place for one in table.rows} == {"a": "best", "b": "other"}
     first = table.seeds[0]
     assert (first.label, first.seeds) == ("a", (0, 1))
     assert first.std_seeds == pytest.approx(1.0)
@@ -144,29 +152,34 @@ def test_seeds_are_apart_and_their_spread_stands_under_the_table():
 
 
 def test_seeds_together_are_one_row_if_asked():
-    (table,) = make_tables(seeds(), seeds="together")
+    (table,) = make_tables(seeds(), settings=Settings(seeds="together"))
     assert [one.label for one in table.rows] == ["a", "b"]
     first = table.rows[0]
     assert first.seeds == (0, 1)
     assert first.mean == pytest.approx(51 + BASE.mean())
-    assert first.std == pytest.approx(BASE.std())
-    assert first.folds == 10
+    assert first.result.summary.std == pytest.approx(BASE.std())
+    assert len(first.result.by_fold) == 10
     single = make_tables(seeds())[0].rows[0]
     # Two seeds that differ by two points say more doubt than ten folds of one seed.
-    assert first.high - first.low > single.high - single.low
+    assert width(first) > width(single)
     assert "a (seeds 0, 1)" in FORMATS["table"]([table])
+
+
+def width(row: Row) -> float:
+    low, high = row.result.summary.interval
+    return high - low
 
 
 def test_a_seed_that_failed_stays_a_hole_beside_the_others():
     failed = trial("a", seed=2, digest="9" * 64, dataset=DATA, status="failed", reason="ValueError: no")
-    (table,) = make_tables([*seeds(), failed], seeds="together")
+    (table,) = make_tables([*seeds(), failed], settings=Settings(seeds="together"))
     assert [(one.label, one.seeds, one.mean is None) for one in table.rows][-1] == ("a", (2,), True)
 
 
 def test_mixed_machines_and_deviations_are_marked_and_explained():
     here = {"device": "cpu", "machine": {"processor": "Xeon"}, "versions": {"torch": "2.4"}}
     there = {**here, "device": "cuda:0"}
-    trials = [row("a", 50 + BASE, provenance=here), row("b", 50 + BASE, provenance=here, deviations=["limit 9"])]
+    trials = [row("a", 50 + BASE, provenance=here), row("b", 50 + BASE, provenance=here, deviations=[LIMIT])]
     (table,) = make_tables([*trials, row("c", 50 + BASE, provenance=there)])
     notes = {one.label: one.notes for one in table.rows}
     assert notes == {"a": (), "b": ("limit 9",), "c": ("ran on Xeon, cuda:0, torch 2.4",)}
@@ -180,12 +193,21 @@ def test_a_row_with_a_protocol_of_its_own_stands_in_the_benchmarks_table():
     note = f"protocol of its own: {own}"
     trials = [
         row("a", 50 + BASE),
-        row("b", 40 + BASE, protocols=[own], deviations=[note], evaluation={"text": own}),
+        row(
+            "b",
+            40 + BASE,
+            protocols=[protocol(own, table="linear-svm")],
+            deviations=[Deviation("own protocol", note)],
+            evaluation={"text": own},
+        ),
     ]
     (table,) = make_tables(trials)
-    assert table.protocol == "linear-svm"
+    assert str(table.protocol) == "linear-svm"
     assert [(one.label, one.notes) for one in table.rows] == [("a", ()), ("b", (note,))]
-    asked_for = [trials[0], replace(trials[1], deviations=["protocol " + own])]
+    asked_for = [
+        trials[0],
+        replace(trials[1], protocols=[protocol(own)], deviations=[Deviation("protocol", "protocol " + own)]),
+    ]
     assert len(make_tables(asked_for)) == 2
 
 
@@ -203,7 +225,7 @@ def test_published_rows_that_are_missing_are_not_run_and_stand_under_their_headi
     for form in FORMATS:
         assert "not run" in FORMATS[form]([table]), form
         assert "reproduced" in FORMATS[form]([table]), form
-    limited = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference, deviations=["limit 9"])]
+    limited = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference, deviations=[LIMIT])]
     (table,) = make_tables(limited, known)
     assert [str(one.verdict) for one in table.rows] == ["not comparable"]
 
@@ -212,15 +234,17 @@ def test_a_reference_belongs_to_the_first_protocol_alone():
     reference = find_benchmark("table1-stl10").methods[0].reference
     both = row("a", 50 + BASE, reference=reference, protocols=["linear-svm", "knn"])
     both.evaluations.append(evaluation([50.0, 51.0], text="knn"))
-    tables = {table.protocol: table.rows[0].reference for table in make_tables([both])}
-    assert tables == {"knn": None, "linear-svm": 49.5}
+    tables = {str(table.protocol): table.rows[0].reference for table in make_tables([both])}
+    assert tables == {"knn": None, "linear-svm": reference}
+    assert reference.value == 49.5
 
 
 def test_json_carries_tests_verdicts_and_fold_values():
     (table,) = json.loads(FORMATS["json"](make_tables([row("a", 50 + BASE), row("b", 55 + CLOSE)])))
-    assert table["rows"][0]["standing"] == {"place": "best", "p": None}
-    assert table["rows"][0]["by_fold"]["3"] == pytest.approx(55 + CLOSE[3])
-    assert table["comparison"]["comparisons"] == 1
+    (first,) = table["rows"][0]["results"]
+    assert (first["standing"], first["p"]) == ("best", None)
+    assert first["by_fold"]["3"] == pytest.approx(55 + CLOSE[3])
+    assert [comparison["comparisons"] for comparison in table["comparisons"]] == [1]
 
 
 def test_small_numbers_keep_three_figures():
@@ -228,3 +252,14 @@ def test_small_numbers_keep_three_figures():
     values = {"a": 0.0123 + BASE * 1e-4, "b": 0.0456 + BASE * 1e-4}
     trials = [row(label, value, evaluation=error) for label, value in values.items()]
     assert "0.0123 ± 0.0001" in FORMATS["table"](make_tables(trials))
+
+
+@pytest.mark.parametrize("seeds", ["apart", "together"])
+def test_intervals_stay_inside_the_range_of_the_unit(seeds):
+    values = [91.0, 94.8]
+    trials = [row("a", values, "a", seed=0), row("a", values, "b", seed=1)]
+    text = FORMATS["table"](make_tables(trials, settings=Settings(seeds=seeds)))
+    assert "92.9 ± 1.9" in text
+    assert ", 100.0]" in text
+    in_decibels = row("a", values, evaluation={"measured": {"unit": "dB"}})
+    assert ", 122" in FORMATS["table"](make_tables([in_decibels]))

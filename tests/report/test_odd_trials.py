@@ -8,18 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trials import evaluation, trial
+from trials import evaluation, protocol, trial
 
-from reprbench.compare.judge import Settings, compare_rows
+from reprbench.compare.judge import CompareSettings, compare_rows
 from reprbench.compare.match import match, read_rows
 from reprbench.compare.text import as_terminal
-from reprbench.report.formats.all import FORMATS
+from reprbench.report.formats import FORMATS
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.trial import read_trial, to_json
+from reprbench.trial import Curve, Deviation, Figure, read_trial, to_json
 
 PROVENANCE = {"ended": "2026-01-01", "device": "cpu", "versions": {"torch": "2"}, "machine": {"processor": "p"}}
-GOOD = trial(evaluations=[evaluation([1.0, 2.0, 4.0])], provenance=PROVENANCE)
+GOOD = trial(
+    evaluations=[
+        evaluation(
+            [1.0, 2.0, 4.0],
+            warnings=["edge"],
+            curves=[Curve("accuracy", "fold")],
+            figures=[Figure("map", "figures/map.png")],
+        )
+    ],
+    deviations=[Deviation("limit", "limit 9")],
+    protocols=[protocol("linear-svm", table="linear-svm")],
+    provenance=PROVENANCE,
+)
 OTHER = trial("dae", digest="b" * 64, evaluations=[evaluation([2.0, 3.0, 3.0])], provenance=PROVENANCE)
 ODD = [None, [1], {"a": [1]}, "x", "", -1, 0, 1e300, True, [], {}]
 
@@ -52,7 +64,7 @@ def test_it_is_refused_or_reported(at, tmp_path):
             continue
         tables = make_tables([odd, OTHER])
         assert all(form(tables) for form in FORMATS.values())
-        assert as_html(tables, [odd, OTHER], [tmp_path], Path())
+        assert as_html(tables, [tmp_path], Path())
         for before, after in ((odd, GOOD), (GOOD, odd)):
-            rows = (read_rows([one], Settings().selection, False, set()) for one in (before, after))
-            assert as_terminal(compare_rows(match(*rows), Settings()))
+            rows = (read_rows([one], CompareSettings().selection) for one in (before, after))
+            assert as_terminal(compare_rows(match(*rows), CompareSettings()))

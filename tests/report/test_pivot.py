@@ -9,7 +9,7 @@ import pytest
 from trials import evaluation, trial
 
 from reprbench.errors import UserError
-from reprbench.report.formats.all import FORMATS
+from reprbench.report.formats import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
 from reprbench.trial import Measurement
@@ -30,8 +30,8 @@ def robust(label: str, digest: str, top: float):
         for level in LEVELS
         for fold in range(3)
     ]
-    found = evaluation([], text="robustness", headline="probe accuracy", measurements=measurements)
-    found.headline_at = {"corruption": "mask", "level": 0.4}
+    at = {"corruption": "mask", "level": 0.4}
+    found = evaluation([], text="robustness", headline="probe accuracy", headline_at=at, measurements=measurements)
     return trial(label, digest=digest * 64, protocols=["robustness"], evaluations=[found])
 
 
@@ -43,13 +43,13 @@ TRIALS = [
 
 
 def pivots(text: str, trials=TRIALS):
-    return make_pivots(parse_question(text), make_tables(trials), trials)
+    return make_pivots(parse_question(text), make_tables(trials))
 
 
 def test_the_coordinate_that_varies_becomes_the_columns():
     (pivot,) = pivots("probe accuracy@corruption=mask")
     assert (pivot.coordinate, pivot.columns) == ("level", LEVELS)
-    assert [row.label for row in pivot.rows] == ["b", "a", "c"]
+    assert [row.name for row in pivot.rows] == ["b", "a", "c"]
     cell = pivot.rows[0].cells[1]
     assert (cell.mean, cell.n) == (pytest.approx(59.0), 3)
     assert cell.std == pytest.approx(np.std([0, 1, 2]))

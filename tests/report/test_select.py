@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
-from trials import evaluation, trial
+from trials import evaluation, method, trial
 
 from reprbench.errors import UserError
 from reprbench.report.select import Wanted, known_benchmarks, select_tables, select_trials
 from reprbench.report.table import make_tables
 
-KMEANS = replace(trial().method, name="kmeans", call="kmeans[n_centroids=8]")
+KMEANS = method("kmeans[n_centroids=8]")
 TRIALS = [
     trial("AE", benchmark="mine", evaluations=[evaluation([1.0])]),
     trial("K-means", digest="b" * 64, benchmark="yours", method=KMEANS, protocols=["linear-svm[pooling=sum]", "knn"]),

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
-from reprbench.report.formats.all import FORMATS, count_text, seconds_text
+from reprbench.report.formats import FORMATS
 from reprbench.report.table import make_tables
-from reprbench.trial import Cost
+from reprbench.report.text import count_text, seconds_text
+from reprbench.trial import Code, Cost, Deviation
 
 REFERENCE = Reference(value=49.5, spread=0.7, citation="A paper, Table 1", differences=("other widths",))
 
@@ -24,7 +25,7 @@ def trials():
             evaluations=[evaluation([50.0, 53.0])],
             reference=REFERENCE,
             cost=Cost(parameters=1_560_000, fit_seconds=75.0, peak_memory=2**30),
-            deviations=["limit 100"],
+            deviations=[Deviation("limit", "limit 100")],
         ),
         trial("best", digest="b" * 64, evaluations=[evaluation([60.0, 61.0], warnings=["C at the edge"])]),
         trial("broken", digest="c" * 64, status="timeout", reason="took too long"),
@@ -36,15 +37,15 @@ def test_means_and_deviations_are_those_of_the_statistics_module():
     best, good, broken = table.rows
     assert (best.label, good.label, broken.label) == ("best", "good", "broken")
     assert good.mean == pytest.approx(statistics.fmean([50.0, 53.0]))
-    assert good.std == pytest.approx(statistics.pstdev([50.0, 53.0]))
+    assert good.result.summary.std == pytest.approx(statistics.pstdev([50.0, 53.0]))
     assert broken.mean is None
-    assert table.versions == (1,)
+    assert table.codes == (Code(version=1),)
 
 
 def test_trials_of_other_data_or_protocols_stand_in_other_tables():
     other = trial("x", digest="e" * 64, protocols=["linear-svm", "knn"], evaluations=[evaluation([1.0], text="knn")])
     tables = make_tables([*trials(), other])
-    assert [table.protocol for table in tables] == ["knn", "linear-svm"]
+    assert [str(table.protocol) for table in tables] == ["knn", "linear-svm"]
     limited = trial("y", digest="f" * 64, dataset=replace(other.dataset, digest="other"))
     assert len(make_tables([*trials(), limited])) == 2
 
@@ -60,7 +61,7 @@ def test_of_two_trials_that_differ_in_code_only_the_newer_is_shown():
 def test_mixed_versions_of_a_protocol_are_told():
     other = trial("other", digest="e" * 64, evaluations=[evaluation([1.0, 2.0], version=2)])
     text = FORMATS["table"](make_tables([*trials(), other]))
-    assert "version 1, 2 (mixed" in text
+    assert "version 1, version 2 (mixed" in text
 
 
 def test_seeds_are_rows_of_their_own():
@@ -84,8 +85,8 @@ def test_a_table_says_everything_a_reader_needs(form):
 def test_controls_and_supervised_rows_are_marked():
     method = trial().method
     marked = [
-        trial("c", method=replace(method, control=True), evaluations=[evaluation([1.0])]),
-        trial("s", method=replace(method, supervised=True), evaluations=[evaluation([1.0])]),
+        trial("c", method=replace(method, kind="control"), evaluations=[evaluation([1.0])]),
+        trial("s", method=replace(method, kind="supervised"), evaluations=[evaluation([1.0])]),
     ]
     text = FORMATS["table"](make_tables(marked))
     assert "c ‡" in text

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 
 from reprbench.benchmark import Reference
 from reprbench.report.statistics import summarize
-from reprbench.report.verdict import deviations_of, judge
+from reprbench.report.verdict import judge
+from reprbench.trial import Deviation, DeviationKind
 
 REFERENCE = Reference(value=50.0, spread=0.6, citation="A paper", differences=("widths are ours",))
 VALUES = [49.0, 50.0, 51.0, 50.5, 49.5]
@@ -68,8 +70,14 @@ def test_a_row_that_is_not_the_benchmarks_does_not_compare_and_says_why():
 
 
 def test_what_the_benchmark_sets_for_a_row_is_no_deviation():
-    notes = ["protocol of its own: linear-svm[pooling=sum]", "budget of its own: 30 epochs", "limit 100"]
-    assert deviations_of(notes) == ("limit 100",)
+    own = [
+        Deviation("own protocol", "protocol of its own: linear-svm[pooling=sum]"),
+        Deviation("own budget", "budget of its own: 30 epochs"),
+    ]
+    assert not any(one.from_benchmark for one in own)
+    others = set(get_args(DeviationKind)) - {one.kind for one in own}
+    assert len(others) == len(get_args(DeviationKind)) - 2
+    assert all(Deviation(kind, own[0].text).from_benchmark for kind in others)
 
 
 def test_nothing_measured_is_not_run():

@@ -35,14 +35,14 @@ class Picky(Learner):
 def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     registry, benchmark = discover(folder=Path("none")), find_benchmark(name)
     calls, shape = [row.method for row in benchmark.methods], SHAPES[benchmark.dataset.name]
-    found = describe([Question(registry.find(call.name), call.parameters, {}, shape) for call in calls])
+    found = describe([Question(registry.find("method", call.name), call.parameters, {}, shape) for call in calls])
     assert {str(call): d.problem or d.mistakes for call, d in zip(calls, found, strict=True)} == {
         str(call): [] for call in calls
     }
 
 
 def test_every_method_is_a_row_of_the_tables_and_of_the_quick_benchmark():
-    installed = {name for name, entry in discover(folder=Path("none")).entries.items() if entry.kind == "entry point"}
+    installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
     for name in ("quick", "table1-cifar10", "table1-stl10"):
         assert {row.method.name for row in find_benchmark(name).methods} == installed
 
@@ -59,7 +59,7 @@ def test_every_method_is_a_row_of_the_tables_and_of_the_quick_benchmark():
 def test_a_learner_refuses_images_when_a_run_is_planned(tmp_path, monkeypatch, parameters, shape, mistakes):
     (tmp_path / "picky.py").write_text(PLUGIN)
     registry = discover(plugins=[tmp_path / "picky.py"], folder=Path("none"))
-    assert answer(Question(registry.find("picky"), parameters, {}, shape)).mistakes == mistakes
+    assert answer(Question(registry.find("method", "picky"), parameters, {}, shape)).mistakes == mistakes
 
 
 class Typed(BaseModel):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
+from jobs import job, protocol_job
 
+from reprbench.capabilities import Reconstructs
 from reprbench.data import load_dataset
 from reprbench.errors import Diverged, UserError
 from reprbench.features import View
-from reprbench.learner import Learner, Reconstructs, SupervisedLearner
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
-from reprbench.registry import Entry
 from reprbench.runner.evaluate import Evaluator
+from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
-from reprbench.runner.job import Job
-from reprbench.spec import Budget, Call
 
 
 class Watching(Learner):
@@ -69,14 +70,11 @@ def dataset():
 
 
 def evaluate(protocol: Protocol, cls: type[Learner], dataset, tmp_path: Path):
-    job = Job(
-        entry=dataclasses.asdict(Entry("x", "file", "x.py")), parameters={}, dataset=Call(name="digits"), limit=200,
-        data_digest=dataset.digest, data_dirs=[], cache=tmp_path, budget=Budget(epochs=1), seed=0, hash="f" * 64,
-        protocols=[], device="cpu", threads=1,
-    )  # fmt: skip
+    asked = job(dataset, tmp_path)
     report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(job, cls, dataset, report, {})
-    return Evaluator(job, cls, dataset, [protocol], fits, tmp_path, report).evaluate(protocol), fits
+    fits = Fits(asked, cls, dataset, report, {})
+    evaluator = Evaluator(asked, cls, dataset, [protocol], fits, tmp_path, report)
+    return evaluator.evaluate(protocol_job(protocol), protocol), fits
 
 
 def same_images(one, two) -> bool:
@@ -154,3 +152,11 @@ def test_numbers_of_numpy_become_plain_ones(dataset, tmp_path):
     evaluation, _ = evaluate(yields(what), Watching, dataset, tmp_path)
     assert evaluation.measurements[1] == Measurement("spread", 0.5, at={"level": 3})
     assert type(evaluation.measurements[1].value) is float
+
+
+def test_a_trial_computes_in_float32_with_all_its_digits(monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda wanted, warn_only: None)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    assert _prepare_torch(SimpleNamespace(threads=1, device="cpu")) == "cpu"
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32

@@ -1,44 +1,53 @@
 from __future__ import annotations
 
+from dataclasses import replace as changed
+
 import pytest
+from jobs import protocol_spec
 from msgspec.structs import replace
 
-from reprbench.protocols.base import make_protocols
+from reprbench import source
 from reprbench.registry import Entry
-from reprbench.runner.plan import TrialSpec, digest, plan
+from reprbench.runner import plan as plan_module
+from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash
 from reprbench.spec import Budget, parse_call
-from reprbench.trial import DataRecord, Evaluation, MethodRecord, Trial
+from reprbench.trial import Code, DataRecord, Evaluation, Headline, MethodRecord, Trial
 
 
 def spec(**changes) -> TrialSpec:
-    method = MethodRecord(name="ae", call="ae", parameters={"width": 8}, origin="here", source="s1")
+    method = MethodRecord(call=parse_call("ae"), parameters={"width": 8}, origin="here", code=Code(source="s1"))
     data = DataRecord(
-        call="digits", title="Digits", digest="d1", shape=(1, 8, 8), unlabeled=9, train=9, test=4, classes=2, folds=2
-    )
+        call=parse_call("digits"), title="Digits", digest="d1", shape=(1, 8, 8), unlabeled=9, train=9, test=4,
+        classes=2, folds=2,
+    )  # fmt: skip
+    method = replace(method, **changes.pop("method", {}))
     values = {
         "benchmark": "mine",
         "label": "ae",
         "entry": Entry("ae", "file", "ae.py"),
-        "method": replace(method, **changes.pop("method", {})),
+        "method": method,
+        "identifying": method.parameters,
         "dataset": replace(data, **changes.pop("dataset", {})),
+        "dataset_entry": Entry("digits", "entry point", "somewhere:digits", "dataset"),
         "budget": Budget(epochs=1),
         "seed": 0,
-        "protocols": tuple(make_protocols([parse_call("linear-svm")])),
+        "protocols": (protocol_spec("linear-svm"),),
     }
     return TrialSpec(**{**values, **changes})
 
 
-def stored(spec: TrialSpec, status: str = "done", protocols=None) -> Trial:
+def stored(spec: TrialSpec, status: str = "done", protocols=None, ended: str = "1") -> Trial:
     evaluations = [
         Evaluation(
-            name=p.name, version=p.version, parameters=p.model_dump(mode="json"), text=str(p), headline="accuracy",
-            hash=digest(p.identity()), seconds=1, measurements=[],
+            call=one.record.call, code=one.code, parameters=dict(one.parameters), hash=one.record.hash, seconds=1,
+            headlines=[Headline("accuracy")], measurements=[],
         )
-        for p in (spec.protocols if protocols is None else protocols)
+        for one in (spec.protocols if protocols is None else protocols)
     ]  # fmt: skip
     return Trial(
         benchmark=spec.benchmark, label=spec.label, method=spec.method, dataset=spec.dataset, budget=spec.budget,
-        seed=spec.seed, identity=spec.identity(), hash=spec.hash, status=status, evaluations=evaluations,
+        precision=spec.precision, seed=spec.seed, identity=spec.identity(), hash=spec.hash, status=status,
+        evaluations=evaluations, provenance={"ended": ended},
     )  # fmt: skip
 
 
@@ -64,38 +73,89 @@ def test_what_failed_runs_again(status):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"method": {"source": "s2"}}, "method changed"),
-        ({"dataset": {"digest": "d2"}}, "data changed"),
-        ({"budget": Budget(epochs=2)}, "budget changed"),
+        ({"method": {"code": Code(source="s2")}}, "method changed"),
+        ({"method": {"code": Code(version=1)}}, "method changed"),
+        ({"method": {"code": Code(source="s1", bases=(("AE", 2),))}}, "method changed"),
         ({"method": {"parameters": {"width": 9}}}, "parameters changed"),
-        ({"method": {"source": "s2", "parameters": {"width": 9}}}, "method, parameters changed"),
+        ({"method": {"code": Code(source="s2"), "parameters": {"width": 9}}}, "method, parameters changed"),
     ],
 )
 def test_what_changed_is_named(change, reason):
     assert decide(spec(**change), stored(spec())) == ("run", reason)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"budget": Budget(epochs=2)}, {"precision": "bf16"}, {"dataset": {"digest": "d2"}}, {"seed": 3}, {"label": "b"}],
+)
+def test_another_budget_precision_dataset_or_seed_is_another_row(change):
+    other = spec(**change)
+    assert other.row != spec().row
+    assert decide(other, stored(spec())) == (("run", "new") if other.hash != spec().hash else ("keep", "already there"))
+
+
+def test_the_last_trial_of_a_row_says_what_changed():
+    old = stored(spec(method={"parameters": {"width": 9}}), ended="1")
+    new = stored(spec(method={"code": Code(source="s2")}), ended="2")
+    assert decide(spec(), old, new) == decide(spec(), new, old) == ("run", "method changed")
+
+
+def test_files_are_identified_by_content_and_recorded_as_named():
+    one, other = ({"method": {"parameters": {"w": name}}, "identifying": {"w": {"file": "f1"}}} for name in "ab")
+    assert spec(**one).hash == spec(**other).hash
+    assert spec(**{**one, "identifying": {"w": {"file": "f2"}}}).hash != spec(**one).hash
+
+
+def test_raised_numerics_run_everything_again(monkeypatch):
+    there = stored(spec())
+    assert spec().identity()["numerics"] == source.NUMERICS
+    monkeypatch.setattr(plan_module, "NUMERICS", source.NUMERICS + 1)
+    assert decide(spec(), there) == ("run", "reprbench changed")
+
+
+def test_the_numerics_are_part_of_an_evaluations_identity(monkeypatch):
+    before = protocol_hash("knn", Code(version=1), {"k": 1})
+    monkeypatch.setattr(plan_module, "NUMERICS", source.NUMERICS + 1)
+    assert protocol_hash("knn", Code(version=1), {"k": 1}) != before
+
+
 def test_another_folder_or_origin_is_not_another_trial():
-    moved = spec(dataset={"call": "digits[x=1]", "title": "D"}, method={"origin": "there", "call": "ae[width=8]"})
+    moved = spec(
+        dataset={"call": parse_call("digits[x=1]"), "title": "D"},
+        method={"origin": "there", "call": parse_call("ae[width=8]")},
+    )
     assert moved.hash == spec().hash
 
 
 def test_a_changed_protocol_is_evaluated_without_fitting():
-    other = tuple(make_protocols([parse_call("linear-svm[layers=all]")]))
-    (planned,) = plan([spec(protocols=(*spec().protocols, *other))], [stored(spec())])
-    assert (planned.action, planned.reason, planned.missing) == ("evaluate", "protocol changed", other)
+    other = protocol_spec("linear-svm[layers=all]")
+    (planned,) = plan([spec(protocols=(*spec().protocols, other))], [stored(spec())])
+    assert (planned.action, planned.reason, planned.missing) == ("evaluate", "protocol changed", (other,))
 
 
-def test_a_raised_version_is_a_changed_protocol(monkeypatch):
+def test_a_raised_version_is_a_changed_protocol():
     there = stored(spec())
-    monkeypatch.setattr(type(spec().protocols[0]), "version", 99)
-    assert decide(spec(), there) == ("evaluate", "protocol changed")
+    assert decide(spec(protocols=(protocol_spec("linear-svm", 2),)), there) == ("evaluate", "protocol changed")
 
 
 def test_a_protocol_of_another_name_is_new():
     assert decide(spec(), stored(spec(), protocols=())) == ("evaluate", "protocol new")
 
 
+def test_an_identity_of_schema_1_names_what_changed():
+    there = stored(spec())
+    old = {name: value for name, value in there.identity.items() if name not in ("code", "precision", "numerics")}
+    there = replace(there, identity={**old, "source": "s0"}, hash="of another schema")
+    assert decide(spec(), there) == ("run", "method changed")
+
+
 def test_the_identity_is_canonical():
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_where_a_row_stands_is_not_part_of_its_identity():
+    spec_ = spec()
+    (protocol,) = spec_.protocols
+    moved = changed(protocol, record=replace(protocol.record, table=parse_call("linear-svm")))
+    assert decide(spec(protocols=(moved,)), stored(spec_)) == ("keep", "already there")

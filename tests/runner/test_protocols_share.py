@@ -10,15 +10,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from jobs import job, protocol_job
 
 from reprbench.data import load_dataset
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import make_protocols
-from reprbench.registry import Entry
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.fitting import Fits
-from reprbench.runner.job import Job
-from reprbench.spec import Budget, Call, parse_call
+from reprbench.spec import parse_call
 
 READERS = [
     "linear-svm[costs=[0.1]]",
@@ -102,15 +101,12 @@ def first(dataset, tmp_path_factory):
 
 def run(cls: type[Learner], dataset, cache: Path, *calls: str):
     """Evaluate a trial's protocols one after the other, as its process does."""
-    job = Job(
-        entry=dataclasses.asdict(Entry("x", "file", "x.py")), parameters={}, dataset=Call(name="digits"), limit=150,
-        data_digest=dataset.digest, data_dirs=[], cache=cache, budget=Budget(epochs=1), seed=0, hash="f" * 64,
-        protocols=[], device="cpu", threads=1,
-    )  # fmt: skip
+    asked = job(dataset, cache)
     protocols = make_protocols([parse_call(call) for call in calls])
     report = lambda what, share, values: None  # noqa: E731
-    evaluator = Evaluator(job, cls, dataset, protocols, Fits(job, cls, dataset, report, {}), cache / "work", report)
-    return [evaluator.evaluate(protocol) for protocol in protocols]
+    fits = Fits(asked, cls, dataset, report, {})
+    evaluator = Evaluator(asked, cls, dataset, protocols, fits, cache / "work", report)
+    return [evaluator.evaluate(protocol_job(protocol), protocol) for protocol in protocols]
 
 
 def pictures(images, rows=None, times: int = 1) -> Counter:
@@ -171,15 +167,16 @@ def test_a_supervised_learner_is_fitted_and_encodes_once_a_fold_for_all_protocol
 
 
 def test_figures_are_in_the_folder_under_the_names_that_the_evaluation_tells(first):
-    names = [name for evaluation in first.found for name in evaluation.figures]
+    names = [figure.file for evaluation in first.found for figure in evaluation.figures]
     assert len(set(names)) == len(names)
     folder = first.cache / "work"
     assert sorted(names) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
     for evaluation in first.found:
-        for name in evaluation.figures:
-            assert name.startswith(f"figures/{evaluation.name}-{evaluation.hash[:8]}-")
-            assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    assert {"few-labels", "code-stats", "embedding"} <= {one.name for one in first.found if one.figures}
+        for figure in evaluation.figures:
+            name = f"{evaluation.call.name}-{evaluation.hash[:8]}-{figure.name}.png"
+            assert figure.file == f"figures/{name}"
+            assert (folder / figure.file).read_bytes().startswith(b"\x89PNG")
+    assert {"few-labels", "code-stats", "embedding"} <= {one.call.name for one in first.found if one.figures}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from reprbench.benchmark import Benchmark, Row
+from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.errors import UserError
-from reprbench.runner.describe import Description
-from reprbench.runner.request import Overrides, _check, _settings_for, apply
+from reprbench.registry import Entry
+from reprbench.runner.describe import Description, Question
+from reprbench.runner.request import Overrides, apply, settings_for
+from reprbench.runner.specs import _check
 from reprbench.spec import Budget, Call, parse_call, parse_calls
 
 
@@ -16,9 +18,9 @@ def benchmark() -> Benchmark:
         dataset=parse_call("digits"),
         protocols=(parse_call("linear-svm[layers=all]"),),
         methods=(
-            Row(method=parse_call("ae[width=8]"), label="AE"),
-            Row(method=parse_call("ae[width=4]"), label="AE small"),
-            Row(method=parse_call("pca"), budget=Budget(images=5)),
+            BenchmarkRow(method=parse_call("ae[width=8]"), label="AE"),
+            BenchmarkRow(method=parse_call("ae[width=4]"), label="AE small"),
+            BenchmarkRow(method=parse_call("pca"), budget=Budget(images=5)),
         ),
         budget=Budget(epochs=3),
     )
@@ -35,7 +37,13 @@ def test_what_the_command_line_says_deviates_and_holds_for_every_row():
         dataset=Call(name="mnist"), epochs=9, limit=5, seeds=(1, 2), protocols=(Call(name="linear-svm"),)
     )
     request = apply(benchmark(), overrides)
-    assert request.deviations == ("dataset mnist", "protocol linear-svm", "budget 9 epochs", "limit 5")
+    assert [(one.kind, one.text) for one in request.deviations] == [
+        ("dataset", "dataset mnist"),
+        ("protocol", "protocol linear-svm"),
+        ("budget", "budget 9 epochs"),
+        ("limit", "limit 5"),
+    ]
+    assert all(one.from_benchmark for one in request.deviations)
     assert request.benchmark.seeds == (1, 2)
     assert all(row.budget is None for row in request.benchmark.methods)
 
@@ -58,14 +66,27 @@ def test_settings_with_a_name_reach_the_dataset_and_the_protocol():
 
 
 def test_a_setting_with_a_methods_name_wins_over_a_bare_one():
-    assert _settings_for("ae", {"width": 2, "ae.width": 3, "dae.width": 4}) == {"width": 3}
-    assert _settings_for("pca", {"width": 2, "ae.width": 3}) == {"width": 2}
+    assert settings_for("ae", {"width": 2, "ae.width": 3, "dae.width": 4}) == {"width": 3}
+    assert settings_for("pca", {"width": 2, "ae.width": 3}) == {"width": 2}
+
+
+def test_another_precision_deviates():
+    request = apply(benchmark(), Overrides(precision="bf16"))
+    assert [one.kind for one in request.deviations] == ["precision"]
+    assert request.precision == "bf16"
 
 
 def test_settings_that_fit_nothing_and_wrong_parameters_come_together():
-    descriptions = [Description(mistakes=["method ae: lr: no number"], types={"width": "int"})]
+    method = Question(Entry("ae", "file", "a.py"))
+    protocol = Question(Entry("knn", "file", "k.py", "protocol"))
+    found = Description(mistakes=["method ae: lr: no number"], types={"width": "int"})
     with pytest.raises(UserError) as caught:
-        _check(descriptions, {"widht": 1, "dea.width": 1, "width": 2}, {"ae"})
+        _check(
+            {"widht": 1, "dea.width": 1, "width": 2},
+            [(method, found)],
+            [(protocol, Description(problem="ImportError: no"))],
+        )
     lines = str(caught.value).splitlines()
-    assert len(lines) == 3
-    assert "Did you mean 'width'?" in lines[1]
+    assert len(lines) == 4
+    assert lines[1] == "protocol knn: ImportError: no"
+    assert "Did you mean 'width'?" in lines[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reprbench.report.pivot import Pivot
@@ -149,6 +149,6 @@ def _pivot_records(pivot: Pivot) -> Iterable[Record]:
 
 def _flat(value: object) -> object:
     """Return a value that one cell of a CSV can hold."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "; ".join(f"{key}={number}" for key, number in value.items())
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -8,9 +8,10 @@ import pytest
 from trials import evaluation, trial
 
 from reprbench.benchmark import find_benchmark
-from reprbench.report.formats.all import FORMATS
+from reprbench.report.formats import FORMATS
 from reprbench.report.formats.latex import END, PREAMBLE, escape
 from reprbench.report.table import make_tables
+from reprbench.trial import Deviation
 
 EVIL = '50% of #1 & $x_1^2$ {a\\b} ~ <|"`> \\input{/etc/passwd}'
 
@@ -52,7 +53,7 @@ def test_every_line_has_as_many_cells_as_columns():
 
 
 def test_no_sign_of_a_label_or_reason_is_left_to_latex():
-    text = body(document(EVIL, deviations=[EVIL]))
+    text = body(document(EVIL, deviations=[Deviation("data", EVIL)]))
     assert r"\input" not in text
     label = next(line for line in text.splitlines() if line.startswith("50"))
     assert label.startswith(r"50\% of \#1 \& \$x\_1\textasciicircum{}2\$ \{a\textbackslash{}b\} \textasciitilde{}")

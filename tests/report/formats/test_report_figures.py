@@ -7,19 +7,22 @@ from io import BytesIO
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from msgspec.structs import replace
 from PIL import Image
 from trials import evaluation, trial
 
 from reprbench.plotting import LARGEST_BYTES
-from reprbench.report.formats.all import as_markdown, as_terminal
+from reprbench.report.formats import as_markdown, as_terminal
 from reprbench.report.formats.figures import draw_all, draw_curves, draw_ranks, panels_of
 from reprbench.report.formats.html import as_html
 from reprbench.report.ranks import Ranks, ranks_over_datasets
-from reprbench.report.table import make_tables
+from reprbench.report.table import Settings, make_tables
+from reprbench.spec import Budget, Call
 from reprbench.trial import Curve, DataRecord, Measurement
 
 LEVELS = (0, 0.2, 0.4)
 KINDS = ("mask", "noise", "blur")
+METRIC = ("probe accuracy", "level")
 
 
 def robust(label: str, digest: str, top: float, seed: int = 0):
@@ -48,36 +51,68 @@ TRIALS = [robust("a", "a", 50.0), robust("b", "b", 60.0), robust("b", "c", 62.0,
 
 def panels(trials=TRIALS):
     (table,) = make_tables(trials)
-    return panels_of(table, {str(one.folder): one for one in trials})
+    return panels_of(table)
 
 
 def test_curves_of_one_metric_are_the_panels_of_one_figure():
     found = panels()
-    assert list(found) == ["probe accuracy"]
-    assert [panel.curve.at["corruption"] for panel in found["probe accuracy"]] == list(KINDS)
+    assert list(found) == [("probe accuracy", "level")]
+    assert [panel.curve.at["corruption"] for panel in found[METRIC]] == list(KINDS)
 
 
 def test_a_line_is_the_mean_over_seeds_fold_by_fold():
-    lines = panels()["probe accuracy"][0].lines
-    assert lines["a"][0.2] == {0: 48.0, 1: 49.0, 2: 50.0}
-    assert lines["b"][0.2] == {0: 59.0, 1: 60.0, 2: 61.0}
+    lines = panels()[METRIC][0].lines
+    for name, mean in (("a", 49.0), ("b", 60.0)):
+        point = next(point for point in lines[name] if point.x == 0.2)
+        assert (point.mean, point.std) == pytest.approx((mean, np.std([0, 1, 2])))
+
+
+def mean_of(lines, name: str, x: float) -> float:
+    return next(point.mean for point in lines[name] if point.x == x)
+
+
+def test_a_seed_whose_protocol_did_not_run_is_no_part_of_the_line():
+    hole = trial("b", seed=2, digest="d" * 64, status="timeout", protocols=["robustness"])
+    lines = panels([*TRIALS, hole])[METRIC][0].lines
+    assert lines == panels()[METRIC][0].lines
+
+
+def test_a_superseded_trial_is_not_drawn():
+    old = replace(robust("a", "e", 10.0), provenance={"ended": "2026-01-01"})
+    new = replace(robust("a", "f", 90.0), provenance={"ended": "2026-01-02"})
+    (table,) = make_tables([old, new], settings=Settings(every=True))
+    assert len(table.rows) == 2
+    assert mean_of(panels_of(table)[METRIC][0].lines, "a", 0.2) == pytest.approx(89.0)
+
+
+def test_two_budgets_of_a_method_are_two_lines():
+    longer = replace(robust("a", "e", 90.0), budget=Budget(epochs=8))
+    lines = panels([*TRIALS, longer])[METRIC][0].lines
+    assert {name: mean_of(lines, name, 0.2) for name in lines} == pytest.approx(
+        {"a (8 epochs)": 89.0, "b": 60.0, "a (1 epochs)": 49.0}
+    )
+
+
+def test_a_panel_has_its_coordinates_as_title_and_a_single_one_its_own_title():
+    found = panels()[METRIC]
+    assert [axis.get_title() for axis in draw_curves(found).axes[:3]] == ["Mask", "Noise", "Blur"]
+    assert draw_curves(found[:1]).axes[0].get_title() == "Probe accuracy (%), mask"
 
 
 def test_a_figure_draws_means_spreads_and_one_legend():
-    figure = draw_curves(panels()["probe accuracy"])
+    figure = draw_curves(panels()[METRIC])
     first = figure.axes[0]
     drawn = {one.get_label(): one for one in first.get_lines()}
     assert np.allclose(drawn["b"].get_ydata(), [62, 60, 58])
     low, high = first.collections[0].get_datalim(first.transData).get_points()[:, 1]
     assert high - low == pytest.approx(4 + 2 * np.std([0, 1, 2]))
-    assert [axis.get_title() for axis in figure.axes[:3]] == ["Mask", "Noise", "Blur"]
     assert first.get_ylabel() == "Probe accuracy (%)"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a"]
     assert all(axis.get_legend() is None for axis in figure.axes)
 
 
 def test_a_method_has_the_same_color_in_every_panel():
-    figure = draw_curves(panels()["probe accuracy"])
+    figure = draw_curves(panels()[METRIC])
     colors = [{one.get_label(): to_hex(one.get_color()) for one in axis.get_lines()} for axis in figure.axes[:3]]
     assert colors[0] == colors[1] == colors[2]
     assert colors[0]["a"] != colors[0]["b"]
@@ -85,13 +120,13 @@ def test_a_method_has_the_same_color_in_every_panel():
 
 def test_more_methods_than_colors_are_told_apart():
     many = [robust(f"m{number}", f"{number:x}", 40.0 + number) for number in range(10)]
-    figure = draw_curves(panels(many)["probe accuracy"])
+    figure = draw_curves(panels(many)[METRIC])
     looks = {(one.get_color(), one.get_marker(), one.get_linestyle()) for one in figure.axes[0].get_lines()}
     assert len(looks) == 10
 
 
 def test_files_are_written_small_and_named(tmp_path):
-    written = draw_all(make_tables(TRIALS), TRIALS, [], tmp_path / "figures")
+    written = draw_all(make_tables(TRIALS), [], tmp_path / "figures")
     assert [path.name for path in written] == ["mine-robustness-probe-accuracy-level.png"]
     assert written[0].stat().st_size <= LARGEST_BYTES
     with Image.open(written[0]) as image:
@@ -100,12 +135,20 @@ def test_files_are_written_small_and_named(tmp_path):
 
 def test_no_curves_no_files(tmp_path):
     plain = [trial("a", evaluations=[evaluation([1.0])])]
-    assert draw_all(make_tables(plain), plain, [], tmp_path / "figures") == []
+    assert draw_all(make_tables(plain), [], tmp_path / "figures") == []
 
 
 def on(title: str, scores: dict[str, float]):
     data = DataRecord(
-        call=title, title=title, digest=title * 8, shape=(1, 8, 8), unlabeled=9, train=900, test=4, classes=2, folds=2
+        call=Call(name=title),
+        title=title,
+        digest=title * 8,
+        shape=(1, 8, 8),
+        unlabeled=9,
+        train=900,
+        test=4,
+        classes=2,
+        folds=2,
     )
     return [
         trial(label, digest=f"{title}{number}" * 16, dataset=data, evaluations=[evaluation([score, score + 1])])
@@ -131,14 +174,14 @@ def test_ranks_stand_under_the_tables_and_on_the_page(tmp_path):
     tables = make_tables(trials)
     words = "average ranks over one, two: <a> 1.00, b 2.50, c 2.50; Friedman p = "
     assert words in as_terminal(tables).splitlines()[-1]
-    assert words.replace("<", "\\<") in as_markdown(tables).splitlines()[-1]
-    page = as_html(tables, trials, [tmp_path], tmp_path)
+    assert words.replace("<a>", "&lt;a&gt;") in as_markdown(tables).splitlines()[-1]
+    page = as_html(tables, [tmp_path], tmp_path)
     assert words.replace("<a>", "&lt;a&gt;") in page
     content = base64.b64decode(re.search(r'<img src="data:image/png;base64,([^"]+)" alt="Critical', page)[1])
     assert np.asarray(Image.open(BytesIO(content))).std() > 10
     alone = make_tables(on("one", {"a": 3.0, "b": 2.0, "c": 1.0}))
     assert "ranks" not in as_terminal(alone)
-    assert 'id="ranks"' not in as_html(alone, [], [tmp_path], tmp_path)
+    assert 'id="ranks"' not in as_html(alone, [tmp_path], tmp_path)
 
 
 def test_two_methods_or_one_dataset_have_no_ranks():

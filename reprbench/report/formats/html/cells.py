@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reprbench.report.formats.html.payload import folders_of
-from reprbench.report.grid import Footnotes, numbers, under_lines
-from reprbench.report.row import Row, of_several_seeds, row_name
+from reprbench.report.formats.html.costs import COST_KINDS
+from reprbench.report.grid import (
+    Footnotes,
+    emphasis,
+    headline_decimals,
+    headline_headers,
+    interval_text,
+    mean_text,
+    numbers,
+    reference_notes,
+    row_notes,
+)
+from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
-from reprbench.report.text import capitalized, count_text, decimals_for, memory_text, plus_minus, seconds_text
+from reprbench.report.text import plus_minus
+from reprbench.report.under import KINDS, Emphasis, KindSign, under_lines
 
-BEST = "* better than"
-"""How the line begins under a printed table whose best row is starred; on a page that row is bold."""
+EXPLAINS: Mapping[Emphasis, str] = {"best": "Bold: {}", "tie": "≈ {}", "": "{}"}
+"""The lines under a table, by the emphasis that they explain."""
+EMPHASIS: Mapping[Emphasis, str] = {"best": "{}", "tie": "≈ {}", "": "{}"}
+"""Cells by their emphasis; the style makes the best bold, so that its text stays a number."""
 
 
 @dataclass(frozen=True)
-class Column:
+class PageColumn:
     """A column: its key, its title, and whether numbers stand in it."""
 
     key: str
@@ -24,8 +38,8 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What is shown, what is sorted by (nothing where there is nothing), a style, and the numbers of footnotes."""
+class PageCell:
+    """What is shown, what is sorted by (None where there is nothing), a style, and the numbers of footnotes."""
 
     text: str
     value: float | str | None = None
@@ -34,89 +48,104 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row: its name, signs after it with what they mean, cells by column, and the folders of its trials."""
+class PageRow:
+    """A row: its name, the sign of its kind, footnotes, cells by column, and a style."""
 
     name: str
-    marks: tuple[tuple[str, str], ...]
+    sign: KindSign | None
     notes: tuple[int, ...]
-    cells: dict[str, Cell]
-    trials: tuple[str, ...]
-    status: str
-    """Why there is no value; empty where there is one."""
+    cells: Mapping[str, PageCell]
+    style: str
 
 
 @dataclass(frozen=True)
-class Lines:
-    """A table: columns that have something in them, rows, footnotes, and what is said under them."""
+class PageTable:
+    """A table: columns that have something in them, rows, footnotes, and the lines under them."""
 
-    columns: list[Column]
-    rows: list[Line]
+    columns: list[PageColumn]
+    rows: list[PageRow]
     footnotes: list[str]
     under: list[str]
 
 
-def make_lines(table: Table) -> Lines:
+def page_table(table: Table) -> PageTable:
     """Return the table as a page shows it."""
-    columns = [
-        Column("group", "Group", numeric=False),
-        Column("result", capitalized(table.metric or "result")),
-        Column("interval", "95 % interval"),
-        Column("reference", "Reference"),
-        Column("verdict", "Verdict", numeric=False),
-        Column("features", "Features"),
-        Column("parameters", "Parameters"),
-        Column("fit", "Fit"),
-        Column("evaluation", "Evaluation"),
-        Column("memory", "Peak memory"),
-    ]
     footnotes: Footnotes = {}
-    unit = next((row.unit for row in table.rows if row.unit), "")
-    decimals = decimals_for((row.mean for row in table.rows), unit)
-    several = of_several_seeds(table.rows)
-    rows = [_line(row, footnotes, several, decimals) for row in table.rows]
-    used = [column for column in columns if any(row.cells[column.key].text for row in rows)]
-    # On a page the best row is bold, so that its name stays a name.
-    under = [
-        f"Bold: better than{line.removeprefix(BEST)}" if line.startswith(BEST) else line for line in under_lines(table)
-    ]
-    return Lines(used, rows, list(footnotes), under)
+    decimals = headline_decimals(table)
+    rows = [_row(row, footnotes, decimals) for row in table.rows]
+    used = [column for column in _columns(table) if any(row.cells[column.key].text for row in rows)]
+    under = [EXPLAINS[line.explains].format(line.text) for line in under_lines(table)]
+    return PageTable(used, rows, list(footnotes), under)
 
 
-def _line(row: Row, footnotes: Footnotes, several_seeds: bool, decimals: int) -> Line:
-    reasons = [f"{row.status}: {row.reason}"] if row.status not in ("done", "not run") else []
-    marks = [("†", "supervised")] if row.supervised else []
-    marks += [("‡", "control")] if row.control else []
-    return Line(
-        name=row_name(row, several_seeds),
-        marks=tuple(marks),
-        notes=numbers([*reasons, *row.notes], footnotes),
-        cells=_cells(row, footnotes, decimals),
-        trials=tuple(folders_of(row)),
-        status=row.status if row.mean is None else "",
-    )
-
-
-def _cells(row: Row, footnotes: Footnotes, decimals: int) -> dict[str, Cell]:
-    place, verdict = row.standing.place, row.verdict
-    mean = "—" if row.mean is None else plus_minus(row.mean, row.std, decimals)
-    interval = "" if row.low is None else f"[{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
-    reference = "" if row.reference is None else plus_minus(row.reference, row.reference_spread)
-    because = verdict.because if verdict else ()
-    return {
-        "group": Cell(row.group, row.group or None),
-        "result": Cell(f"≈ {mean}" if place == "tie" else mean, row.mean, place if place in ("best", "tie") else ""),
-        "interval": Cell(interval, row.low),
-        "reference": Cell(reference, row.reference, notes=numbers(row.references, footnotes)),
-        "verdict": Cell(
-            str(verdict) if verdict else "",
-            str(verdict) if verdict else None,
-            verdict.word.replace(" ", "-") if verdict else "",
-            numbers(because, footnotes),
+def _columns(table: Table) -> list[PageColumn]:
+    titles = headline_headers(table)
+    costs = {key: PageColumn(key, kind.column) for key, kind in COST_KINDS.items()}
+    return [
+        PageColumn("group", "Group", numeric=False),
+        *(
+            PageColumn(key, title)
+            for place in range(len(titles) // 2)
+            for key, title in zip(_headline_keys(place), titles[2 * place :], strict=False)
         ),
-        "features": Cell("" if row.dimension is None else str(row.dimension), row.dimension),
-        "parameters": Cell(count_text(row.parameters), row.parameters),
-        "fit": Cell(seconds_text(row.fit_seconds), row.fit_seconds),
-        "evaluation": Cell(seconds_text(row.evaluation_seconds), row.evaluation_seconds),
-        "memory": Cell(memory_text(row.peak_memory), row.peak_memory),
+        PageColumn("reference", "Reference"),
+        PageColumn("verdict", "Verdict", numeric=False),
+        PageColumn("features", "Features"),
+        *(costs[key] for key in ("parameters", "fit", "evaluation", "memory")),
+    ]
+
+
+def _headline_keys(place: int) -> tuple[str, str]:
+    """Return the keys of a headline's columns: of its result, and of its interval."""
+    return f"result-{place}", f"interval-{place}"
+
+
+def _row(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
+    styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if row.superseded else [])]
+    notes = numbers(row_notes(row), footnotes)
+    return PageRow(row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
+
+
+def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str, PageCell]:
+    reference = row.reference
+    published = plus_minus(reference.value, reference.spread) if reference else ""
+    return {
+        "group": PageCell(row.group, row.group or None),
+        **_result_cells(row, decimals),
+        "reference": PageCell(
+            published, reference.value if reference else None, notes=numbers(reference_notes(row), footnotes)
+        ),
+        "verdict": _verdict_cell(row, footnotes),
+        "features": PageCell("" if row.dimension is None else str(row.dimension), row.dimension),
+        **{key: PageCell(kind.text(row), kind.value(row)) for key, kind in COST_KINDS.items()},
     }
+
+
+def _result_cells(row: Row, decimals: Sequence[int]) -> dict[str, PageCell]:
+    """Return result and interval of each headline; the first of a hole says why it is one."""
+    results = row.results or (None,)
+    cells: dict[str, PageCell] = {}
+    for place, (result, digits) in enumerate(zip(results, decimals or (1,), strict=True)):
+        result_key, interval_key = _headline_keys(place)
+        interval = result.summary.interval if result else None
+        cells[result_key] = _result_cell(result, digits)
+        cells[interval_key] = PageCell(interval_text(result, digits), interval[0] if interval else None)
+    if row.mean is None and row.status != "done":
+        cells[_headline_keys(0)[0]] = PageCell(row.status, style="status")
+    return cells
+
+
+def _result_cell(result: HeadlineResult | None, decimals: int) -> PageCell:
+    place = emphasis(result)
+    value = result.summary.mean if result else None
+    return PageCell(EMPHASIS[place].format(mean_text(result, decimals)), value, place)
+
+
+def _verdict_cell(row: Row, footnotes: Footnotes) -> PageCell:
+    verdict = row.verdict
+    if verdict is None:
+        return PageCell("")
+    # What differs in the publication stands with its source; a verdict in spite of it points there.
+    differs = reference_notes(row) if verdict.because else []
+    notes = verdict.because if verdict.word in ("not comparable", "not run") else differs
+    return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"), numbers(notes, footnotes))

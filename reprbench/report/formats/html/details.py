@@ -1,18 +1,20 @@
-"""What stands behind a row: all that is known of one trial, as headings and lines that a page can show."""
+"""What the page shows of one trial when its row is opened: headings and lines, measurements, the history of the fit."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reprbench.report.formats.html.curves import summaries
-from reprbench.report.text import count_text, memory_text, seconds_text
-from reprbench.trial import Evaluation, Trial
+from reprbench.report.formats.html.trials import file_of
+from reprbench.report.measured import by_fold
+from reprbench.report.statistics import Summary, summarize
+from reprbench.report.text import count_text, memory_text, place_text, seconds_text
+from reprbench.trial import FOLD, DataRecord, Evaluation, Measurement, Trial
 
 MOST_POINTS = 150
 """Steps of a history that are shown; of more, every n-th."""
@@ -26,10 +28,11 @@ LARGEST_HISTORY = 20_000_000
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, and names with what they are."""
+    """A heading, names with what they are, and whether they are folded away at first."""
 
     heading: str
-    lines: list[tuple[str, str]]
+    lines: tuple[tuple[str, str], ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,40 +46,48 @@ class History:
 
 @dataclass(frozen=True)
 class Detail:
-    """All that is shown of one trial."""
+    """All that is shown of one trial.
 
-    title: str
+    Attributes
+    ----------
+    measurements : (protocol, metric and place, value, folds).
+    left_out : how many measurements are not shown.
+    figures : the numbers of its figures on the page.
+    """
+
     status: str
     reason: str
     traceback: str
     notes: list[str]
     sections: list[Section]
     measurements: list[tuple[str, str, str, str]]
-    """(protocol, metric and place, value, folds)."""
     left_out: int
-    """Measurements that are not shown."""
     history: History | None
-    figures: list[str] = field(default_factory=list)
-    """Keys of the figures of this trial that the page shows."""
+    figures: Sequence[int]
 
 
-def describe(trial: Trial, folder: Path, figures: list[str]) -> Detail:
-    """Return what is shown of a trial whose files are in `folder`."""
+def describe(trial: Trial, figures: Sequence[int]) -> Detail:
+    """Return what is shown of a trial whose figures on the page have these numbers."""
     lines = [line for evaluation in trial.evaluations for line in _measured(evaluation)]
     warnings = [*trial.warnings, *(warning for evaluation in trial.evaluations for warning in evaluation.warnings)]
     missing = [evaluation.missing for evaluation in trial.evaluations if evaluation.missing]
+    history = file_of(trial, "history.csv")
     return Detail(
-        title=f"{trial.label}, seed {trial.seed}",
         status=trial.status,
         reason=trial.reason + (f" (signal {trial.signal})" if trial.signal else ""),
         traceback=trial.traceback[-LONGEST_TRACEBACK:],
-        notes=list(dict.fromkeys([*(f"deviation: {text}" for text in trial.deviations), *warnings, *missing])),
+        notes=list(dict.fromkeys([*(f"deviation: {one}" for one in trial.deviations), *warnings, *missing])),
         sections=[section for section in _sections(trial) if section.lines],
         measurements=lines[:MOST_MEASUREMENTS],
         left_out=max(0, len(lines) - MOST_MEASUREMENTS),
-        history=read_history(folder / "history.csv"),
+        history=read_history(history) if history else None,
         figures=figures,
     )
+
+
+def counts_text(data: DataRecord) -> str:
+    """Return how many images the splits of a dataset have."""
+    return f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images"
 
 
 def read_history(path: Path, most: int = MOST_POINTS) -> History | None:
@@ -105,22 +116,49 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def summaries(evaluation: Evaluation) -> dict[tuple[str, str, str], Summary]:
+    """Return what the folds say together of each (metric, place, unit)."""
+    groups: dict[tuple[str, str, str], list[Measurement]] = {}
+    for one in evaluation.measurements:
+        place = place_text(sorted((name, value) for name, value in one.at.items() if name != FOLD))
+        groups.setdefault((one.metric, place, one.unit), []).append(one)
+    return {key: summarize(list(by_fold(found).values())) for key, found in groups.items()}
+
+
 def _measured(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     return [
         (
-            evaluation.text,
+            str(evaluation.call),
             f"{metric} ({place})" if place else metric,
-            f"{mean:.6g}{f' ± {spread:.3g}' if folds > 1 else ''}{f' {unit}' if unit else ''}",
-            f"{folds} folds" if folds > 1 else "",
+            f"{found.mean:.6g}{'' if found.std is None else f' ± {found.std:.3g}'}{f' {unit}' if unit else ''}",
+            f"{found.n} folds" if found.n > 1 else "",
         )
-        for metric, place, mean, spread, folds, unit in summaries(evaluation)
+        for (metric, place, unit), found in summaries(evaluation).items()
     ]
 
 
 def _sections(trial: Trial) -> list[Section]:
-    cost, data, method = trial.cost, trial.dataset, trial.method
-    counts = f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images of {_text(data.shape)}"
-    costs = {
+    data, method = trial.dataset, trial.method
+    about = {"call": str(method.call), "kind": method.kind, "origin": method.origin, "code": str(method.code)}
+    images = f"{counts_text(data)} of {_text(data.shape)}"
+    return [
+        Section("Method", _lines(about)),
+        Section("Parameters", _lines(method.parameters)),
+        Section("Cost", _lines(_costs(trial))),
+        Section("Reference", _lines({"published in": trial.reference.text if trial.reference else None})),
+        Section("Data", _lines({"data": data.title, "call": str(data.call), "digest": data.digest, "images": images})),
+        Section("Fit", _lines({"budget": str(trial.budget), "precision": trial.precision})),
+        *(
+            Section(f"Protocol {evaluation.call}, {evaluation.code}", _lines(evaluation.parameters), folded=True)
+            for evaluation in trial.evaluations
+        ),
+        Section("Provenance", _lines(trial.provenance), folded=True),
+    ]
+
+
+def _costs(trial: Trial) -> dict[str, object]:
+    cost = trial.cost
+    return {
         "parameters": cost.parameters,
         "operations to encode an image": count_text(cost.encode_flops),
         "images seen": cost.images_seen,
@@ -129,22 +167,9 @@ def _sections(trial: Trial) -> list[Section]:
         "peak memory": memory_text(cost.peak_memory),
         "peak memory of the device": memory_text(cost.peak_device_memory),
     }
-    return [
-        Section("Method", _lines({"call": method.call, "origin": method.origin, "source": method.source})),
-        Section("Parameters", _lines(method.parameters)),
-        Section("Cost", _lines(costs)),
-        Section("Reference", _lines({"published in": trial.reference.text if trial.reference else None})),
-        Section("Data", _lines({"data": data.title, "call": data.call, "digest": data.digest, "images": counts})),
-        Section("Budget", _lines(trial.budget.model_dump(exclude_none=True))),
-        *(
-            Section(f"Protocol {evaluation.text}, version {evaluation.version}", _lines(evaluation.parameters))
-            for evaluation in trial.evaluations
-        ),
-        Section("Provenance", _lines(trial.provenance)),
-    ]
 
 
-def _lines(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _lines(values: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:
     """Return names and values, nested ones under "outer · inner", without those that are unknown."""
     lines: list[tuple[str, str]] = []
     for name, value in values.items():
@@ -152,7 +177,7 @@ def _lines(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
             lines += _lines(value, f"{prefix}{name} · ")
         elif value is not None and value != "":
             lines.append((f"{prefix}{name}", _text(value)))
-    return lines
+    return tuple(lines)
 
 
 def _text(value: object) -> str:

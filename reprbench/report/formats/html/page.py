@@ -5,89 +5,76 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files as resources
 from itertools import groupby
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from reprbench import __version__
-from reprbench.report.formats.html.cells import Lines, make_lines
-from reprbench.report.formats.html.payload import MOST_ROWS, Files, folders_of, make_payload
-from reprbench.report.formats.html.thumbnails import data_uri, embedded, fair_share
+from reprbench.report.formats.html.cells import PageTable, page_table
+from reprbench.report.formats.html.details import counts_text
+from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
+from reprbench.report.formats.html.payload import make_payload
+from reprbench.report.formats.html.thumbnails import data_uri, fair_share
+from reprbench.report.formats.html.trials import PageTrials
 from reprbench.report.ranks import ranks_over_datasets
-from reprbench.report.row import Row, of_several_seeds
+from reprbench.report.row import Row
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
-from reprbench.trial import Trial
 
+MOST_ROWS = 1_000
+"""Rows of all tables of a page together."""
 SCRIPTS = ("dom.js", "scales.js", "plots.js", "charts.js", "rows.js", "details.js", "page.js")
 """In the order in which they need each other."""
 STYLES = ("page.css", "print.css")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One figure of one method."""
+class PageSection:
+    """One table as the template shows it; its number counts from 1."""
 
-    key: str
-    trial: str
-    label: str
-    title: str
-    uri: str
-    """A data URI; empty if the figure is only linked."""
-    link: str
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The figures of the same name, of all methods."""
-
-    name: str
-    pictures: list[Picture]
-
-
-@dataclass(frozen=True)
-class Result:
-    """One table as the template shows it."""
-
-    id: str
+    number: int
     table: Table
-    lines: Lines
+    lines: PageTable
     left_out: str
     galleries: list[Gallery]
 
 
-def as_html(tables: Sequence[Table], trials: Iterable[Trial], stores: Sequence[Path], beside: Path) -> str:
+def as_html(tables: Sequence[Table], stores: Sequence[Path], beside: Path) -> str:
     """Return the page.
 
     Parameters
     ----------
-    tables : what is reported.
-    trials : those that the tables were made of.
-    stores : the folders in which the trials' histories and figures are.
+    tables : what is reported; histories and figures are read from where their trials were.
+    stores : the folders that the page names as its sources.
     beside : the folder in which the page will lie; whole figures are linked relative to it.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    files = Files(trials, stores, beside)
     most = fair_share([len(table.rows) for table in tables], MOST_ROWS)
     shown = [replace(table, rows=_first_rows(table.rows, most)) for table in tables]
-    galleries = _galleries(shown, files)
-    figures: dict[str, list[str]] = {}
-    for picture in _pictures(galleries):
-        if picture.key not in figures.setdefault(picture.trial, []):
-            figures[picture.trial].append(picture.key)
-    payload = make_payload(shown, files, figures)
-    results = [
-        Result(f"table-{number}", table, make_lines(table), _left_out(whole, table), found)
+    trials = PageTrials(shown)
+    galleries = make_galleries(shown, trials, beside)
+    pictures = pictures_of(galleries)
+    payload, left_out = make_payload(shown, trials, pictures, beside)
+    sections = [
+        PageSection(number, table, page_table(table), _left_out(whole, table), found)
         for number, (whole, table, found) in enumerate(zip(tables, shown, galleries, strict=True), start=1)
     ]
-    linked = sum(not picture.uri for picture in _pictures(galleries))
-    if linked:
-        payload.left_out.append(f"{linked} figures are linked and not shown, for want of room.")
-    style, script = _static("css", STYLES), _static("js", SCRIPTS)
+    if linked := sum(not picture.uri for picture in pictures):
+        left_out.append(f"{linked} figures are linked and not shown, for want of room.")
+    return _render(
+        **_overview(tables),
+        groups=[(key, list(group)) for key, group in groupby(sections, lambda one: _heading(one.table))],
+        left_out=[*(section.left_out for section in sections if section.left_out), *left_out],
+        stores=[str(store) for store in stores],
+        payload=payload.as_json(),
+    )
+
+
+def _render(**content: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("reprbench.report.formats.html"),
         autoescape=True,
@@ -95,22 +82,25 @@ def as_html(tables: Sequence[Table], trials: Iterable[Trial], stores: Sequence[P
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    style, script = _static("css", STYLES), _static("js", SCRIPTS)
     return environment.get_template("page.html.j2").render(
-        title=_title(tables),
-        version=__version__,
-        ranks=_ranks(tables),
-        groups=[(key, list(group)) for key, group in groupby(results, lambda one: _heading(one.table))],
-        failed=sum(row.status not in ("done", "skipped", "not run") for row in _rows(tables)),
-        verdicts=_verdicts(tables),
-        rows=sum(len(table.rows) for table in tables),
-        trials=len({folder for row in _rows(tables) for folder in folders_of(row)}),
-        left_out=[*(result.left_out for result in results if result.left_out), *payload.left_out],
-        stores=[str(store) for store in stores],
-        style=style,
-        script=script,
-        payload=payload.as_json(),
-        policy=_policy(style, script),
+        **content, version=__version__, style=style, script=script, policy=_policy(style, script)
     )
+
+
+def _overview(tables: Sequence[Table]) -> dict[str, Any]:
+    """Return what the head of the page says of all tables together."""
+    rows = [row for table in tables for row in table.rows]
+    verdicts = Counter(row.verdict.word for row in rows if row.verdict)
+    return {
+        "title": _title(tables),
+        "tables": len(tables),
+        "rows": len(rows),
+        "trials": len(PageTrials(tables).trials),
+        "failed": sum(row.status not in ("done", "skipped", "not run") for row in rows),
+        "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
+        "ranks": _ranks(tables),
+    }
 
 
 def _first_rows(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
@@ -143,62 +133,10 @@ def _ranks(tables: Sequence[Table]) -> list[tuple[str, str]]:
     return [(str(ranks), data_uri("png", as_png(draw_ranks(ranks)))) for ranks in found]
 
 
-def _galleries(tables: Sequence[Table], files: Files) -> list[list[Gallery]]:
-    """Return each table's figures by name; those of all tables share one budget, the best rows first."""
-    shown: list[dict[str, list[Picture]]] = [{} for _ in tables]
-    paths: list[Path] = []
-    order: list[tuple[int, str, Picture]] = []
-    for number, table in enumerate(tables):
-        several = of_several_seeds(table.rows)
-        for row in table.rows:
-            for folder, file in (
-                (folder, file) for folder, found in files.evaluations(row, table) for file in found.figures
-            ):
-                name = _figure_name(file)
-                picture = Picture(
-                    key=f"{folder}/{file}",
-                    trial=folder,
-                    label=f"{row.label}, seed {_seed(folder)}" if several else row.label,
-                    title=f"{table.protocol}, {name}",
-                    uri="",
-                    link=files.link(folder, file),
-                )
-                order.append((number, name, picture))
-                paths.append(files.path(folder, file))
-    for (number, name, picture), uri in zip(order, embedded(paths), strict=True):
-        shown[number].setdefault(name, []).append(replace(picture, uri=uri))
-    return [[Gallery(name, pictures) for name, pictures in galleries.items()] for galleries in shown]
-
-
-def _seed(folder: str) -> str:
-    """Return the seed that a trial's folder names: "3" of "mnist/ae/3-1a2b3c4d"."""
-    return folder.rpartition("/")[2].partition("-")[0]
-
-
-def _figure_name(file: str) -> str:
-    """Return the name that a protocol gave a figure: "map" of "figures/embedding-96a5e07e-map.png"."""
-    stem = Path(file).stem
-    words = stem.split("-")
-    place = next((i for i, word in enumerate(words) if len(word) == 8 and not set(word) - set("0123456789abcdef")), -1)
-    return "-".join(words[place + 1 :]) or stem
-
-
-def _pictures(galleries: Sequence[Sequence[Gallery]]) -> list[Picture]:
-    return [picture for group in galleries for gallery in group for picture in gallery.pictures]
-
-
-def _rows(tables: Sequence[Table]) -> list[Row]:
-    return [row for table in tables for row in table.rows]
-
-
 def _heading(table: Table) -> tuple[str, str, str]:
-    return table.title or table.benchmark, table.dataset, table.counts
-
-
-def _verdicts(tables: Sequence[Table]) -> list[tuple[str, int]]:
-    """Return how often each verdict was given, in a fixed order, without those that were not."""
-    words = Counter(row.verdict.word for row in _rows(tables) if row.verdict)
-    return [(word, words[word]) for word in get_args(Word) if words[word]]
+    """Return what the tables of one benchmark and dataset have in common: two titles, and counts."""
+    counts = f"{counts_text(table.data)}; {table.data.classes} classes"
+    return table.title or table.benchmark, table.data.title, counts
 
 
 def _title(tables: Sequence[Table]) -> str:

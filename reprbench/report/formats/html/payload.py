@@ -3,125 +3,117 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from reprbench.report.formats.html.curves import curve_key, curve_points, curve_title, curve_unit
-from reprbench.report.formats.html.details import Detail, describe
-from reprbench.report.measured import find_evaluation
-from reprbench.report.row import Row, of_several_seeds, row_name
+from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, axis_label, curve_key, curve_title, curves_of
+from reprbench.report.formats.html.costs import COST_KINDS, CostAxis
+from reprbench.report.formats.html.details import Detail, Section, describe
+from reprbench.report.formats.html.galleries import Picture
+from reprbench.report.formats.html.trials import PageTrials, best_first, file_of, link_to
+from reprbench.report.grid import headline_decimals, mean_text
+from reprbench.report.row import Row
 from reprbench.report.table import Table
-from reprbench.trial import TRIAL, Evaluation, Trial
+from reprbench.trial import TRIAL, Better
 
-MOST_ROWS = 1_000
-"""Rows of all tables of a page together."""
 DETAILS_BUDGET = 700_000
-"""Bytes of JSON for what stands behind the rows."""
+"""Bytes of JSON for the details of trials."""
 CURVES_BUDGET = 400_000
 """Bytes of JSON for the curves of all methods."""
 
-
-class Files:
-    """The trials that tables were made of, and where their files are.
-
-    Parameters
-    ----------
-    trials : of all rows; of those in the same folder of several stores, the last.
-    stores : the folders in which they are.
-    beside : the folder in which the page will lie; links are relative to it.
-    """
-
-    def __init__(self, trials: Iterable[Trial], stores: Sequence[Path], beside: Path) -> None:
-        self._trials = {trial.folder: trial for trial in trials}
-        self._stores, self._beside = stores, beside
-
-    def trial(self, folder: str) -> Trial | None:
-        """Return the trial that is in a folder of the stores."""
-        return self._trials.get(folder)
-
-    def evaluations(self, row: Row, table: Table) -> list[tuple[str, Evaluation]]:
-        """Return what the table's protocol found in the row's trials, each with the trial's folder."""
-        trials = [(folder, self.trial(folder)) for folder in folders_of(row)]
-        found = [(folder, find_evaluation(trial, table.protocol)) for folder, trial in trials if trial]
-        return [(folder, evaluation) for folder, evaluation in found if evaluation]
-
-    def path(self, folder: str, name: str) -> Path:
-        """Return the path of a file in a trial's folder, in the first store that has the folder."""
-        roots = [store for store in self._stores if (store / folder).is_dir()] or list(self._stores)
-        return roots[0] / folder / name
-
-    def link(self, folder: str, name: str) -> str:
-        """Return the relative address of a file in a trial's folder, as a page links to it."""
-        return quote(Path(os.path.relpath(self.path(folder, name), self._beside)).as_posix())
-
-
-def folders_of(row: Row) -> list[str]:
-    """Return the folders of a row's trials: one, or of several seeds each, or none where nothing was run."""
-    return row.trial.split("; ") if row.trial else []
+Point = tuple[float, float, float | None]
+"""x, mean, and standard deviation: None for a single value."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One method's line in a chart: the index of its row, and [x, mean, standard deviation] in the order of x."""
+class ChartLine:
+    """One method's line in a chart: the place of its row in the table, and its points in the order of x."""
 
     row: int
-    points: list[list[float]]
+    points: list[Point]
 
 
 @dataclass(frozen=True)
-class Chart:
+class CurveChart:
     """The curves of several methods that are read together."""
 
     title: str
     x_label: str
     y_label: str
     log: bool
-    lines: list[Line]
+    lines: list[ChartLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RowData:
-    """The numbers of a row, unrounded."""
+    """The numbers of a row, unrounded, and texts where these have units; a hole has neither mean nor folds.
 
-    trials: list[str]
+    Attributes
+    ----------
+    trials : the numbers of its trials.
+    mark : which color and marker stand for the method, on the whole page.
+    mean, std, folds : of the table's first headline.
+    text : mean and spread in words.
+    reference : the published value.
+    costs : those that are known, each a number and its text, by the axis' key.
+    """
+
+    trials: list[int]
     name: str
     mark: int
-    """Which color and marker stand for the method, on the whole page."""
     mean: float | None
     std: float | None
     folds: list[float]
+    text: str
     reference: float | None
-    fit: float | None
-    evaluation: float | None
-    parameters: int | None
-    memory: int | None
+    costs: dict[str, tuple[float, str]]
 
 
 @dataclass
 class TableData:
-    """What the charts of a table show."""
+    """What the charts of a table show: its first headline, and the curves of its rows.
+
+    Attributes
+    ----------
+    metric, better : of the headline.
+    label : what stands at its axis: the metric with its unit.
+    """
 
     metric: str
-    unit: str
-    better: str
+    label: str
+    better: Better
     rows: list[RowData]
-    curves: list[Chart] = field(default_factory=list)
+    curves: list[CurveChart] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(frozen=True)
+class TrialData:
+    """One trial.
+
+    Attributes
+    ----------
+    title : label and seed.
+    folder : inside the store.
+    link : the address of its ``trial.json``; empty for a trial that was not read from one.
+    detail : None for want of room. Its sections are places in `Payload.sections`: most trials share them.
+    """
+
+    title: str
+    folder: str
+    link: str
+    detail: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Payload:
     """All data that the page's program reads."""
 
     tables: list[TableData]
-    details: dict[str, dict[str, Any]]
-    """By the trial's folder. Its sections are places in `sections`: most trials share them."""
-    sections: list[dict[str, Any]]
-    left_out: list[str] = field(default_factory=list)
-    """What the page does not hold, in sentences."""
+    costs: list[CostAxis]
+    trials: list[TrialData]
+    sections: list[Section]
 
     def as_json(self) -> str:
         """Return compact JSON that can stand in a script element: no `<`, `>` or `&` in it."""
@@ -129,111 +121,109 @@ class Payload:
         return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def make_payload(tables: Sequence[Table], files: Files, figures: dict[str, list[str]]) -> Payload:
-    """Return the data of the tables that the page shows.
+def make_payload(
+    tables: Sequence[Table], trials: PageTrials, pictures: Iterable[Picture], beside: Path
+) -> tuple[Payload, list[str]]:
+    """Return the data of the tables that the page shows, and in sentences what is left out of it.
 
     Parameters
     ----------
     tables : with the rows that are shown, and no others.
-    files : where their trials are.
-    figures : the keys of the figures that the page shows, by trial.
+    trials : of these rows.
+    pictures : the figures that the page shows.
+    beside : the folder in which the page will lie; links are relative to it.
     """
     marks: dict[str, int] = {}
-    data = [_table_data(table, marks) for table in tables]
-    left_out = _add_curves(tables, files, data)
-    details, sections, without = _details(tables, files, figures)
+    data = [_table_data(table, trials, marks) for table in tables]
+    dropped = _add_curves(tables, data)
+    described, sections = _describe(trials, pictures, beside)
+    without = sum(trial.detail is None for trial in described)
+    left_out = [f"{dropped} curves of lower rows are left out."] if dropped else []
     if without:
-        left_out.append(f"What stands behind {without} of the trials is left out; it is in each one's trial.json.")
-    return Payload(data, details, sections, left_out)
+        left_out.append(f"The details of {without} of the trials are left out; they are in each one's trial.json.")
+    return Payload(data, [kind.axis for kind in COST_KINDS.values()], described, sections), left_out
 
 
-def _table_data(table: Table, marks: dict[str, int]) -> TableData:
-    several = of_several_seeds(table.rows)
+def _table_data(table: Table, trials: PageTrials, marks: dict[str, int]) -> TableData:
+    decimals = next(iter(headline_decimals(table)), 1)
     rows = [
-        RowData(
-            trials=folders_of(row),
-            name=row_name(row, several),
-            mark=marks.setdefault(row.label, len(marks)),
-            mean=row.mean,
-            std=row.std,
-            folds=list(row.by_fold.values()),
-            reference=row.reference,
-            fit=row.fit_seconds,
-            evaluation=row.evaluation_seconds,
-            parameters=row.parameters,
-            memory=row.peak_memory,
-        )
-        for row in table.rows
+        _row_data(row, trials.numbers(row), marks.setdefault(row.label, len(marks)), decimals) for row in table.rows
     ]
-    unit = next((row.unit for row in table.rows if row.unit), "")
-    better = next((row.better for row in table.rows if row.mean is not None), "neither")
-    return TableData(table.metric, unit, better, rows)
+    better: Better = next((row.result.better for row in table.rows if row.result), "neither")
+    return TableData(table.metric, axis_label(table.metric, table.unit), better, rows)
 
 
-def _add_curves(tables: Sequence[Table], files: Files, data: Sequence[TableData]) -> list[str]:
-    """Add the curves to the tables' data, the best rows first, as far as the budget goes; tell what is left out."""
-    charts: list[dict[tuple[str, ...], Chart]] = [{} for _ in tables]
+def _row_data(row: Row, trials: list[int], mark: int, decimals: int) -> RowData:
+    result = row.result
+    costs = {key: (value, kind.text(row)) for key, kind in COST_KINDS.items() if (value := kind.value(row)) is not None}
+    unit = f" {result.unit}" if result and result.unit else ""
+    return RowData(
+        trials=trials,
+        name=row.name,
+        mark=mark,
+        mean=result.summary.mean if result else None,
+        std=result.summary.std if result else None,
+        folds=list(result.by_fold.values()) if result else [],
+        text=f"{mean_text(result, decimals)}{unit}" if result else "",
+        reference=row.reference.value if row.reference else None,
+        costs=costs,
+    )
+
+
+def _add_curves(tables: Sequence[Table], data: Sequence[TableData]) -> int:
+    """Add curves to the tables' data, the best rows first, as far as the budget goes; return how many do not fit."""
+    charts: list[dict[CurveKey, CurveChart]] = [{} for _ in tables]
     left, dropped = CURVES_BUDGET, 0
-    for number, place, row in _best_first(tables):
-        evaluations = [evaluation for _, evaluation in files.evaluations(row, tables[number])]
-        for curve in evaluations[0].curves if evaluations else []:
-            points = curve_points(evaluations, curve)
-            size = sum(len(repr(value)) + 1 for point in points for value in point)
+    for number, place, row in best_first(tables):
+        for curve in curves_of(row.sources):
+            line = ChartLine(place, list(map(_point, curve.points)))
+            size = len(_json(line))
             if size > left:
                 dropped += 1
                 continue
             left -= size
-            unit = curve_unit(evaluations[0], curve)
-            new = Chart(
-                title=curve_title(curve),
-                x_label=curve.x_label or curve.x,
-                y_label=f"{curve.metric} ({unit})" if unit else curve.metric,
-                log=curve.log,
-                lines=[],
-            )
-            if points:
-                charts[number].setdefault(curve_key(curve), new).lines.append(Line(place, points))
+            charts[number].setdefault(curve_key(curve.curve), _curve_chart(curve)).lines.append(line)
     for table, found in zip(data, charts, strict=True):
         table.curves = list(found.values())
-    return [f"{dropped} curves of lower rows are left out."] if dropped else []
+    return dropped
 
 
-def _details(
-    tables: Sequence[Table], files: Files, figures: dict[str, list[str]]
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]], int]:
-    """Return the details by trial, the sections that they point to, and how many trials have none for want of room."""
-    details: dict[str, dict[str, Any]] = {}
-    sections: dict[str, int] = {}
-    left, without = DETAILS_BUDGET, set()
-    for folder in (folder for _, _, row in _best_first(tables) for folder in folders_of(row)):
-        if folder in details or folder in without:
-            continue
-        trial = files.trial(folder) if left > 0 else None
-        if trial is None:
-            without.add(folder)
-            continue
-        known = len(sections)
-        packed = _packed(describe(trial, files.path(folder, ""), figures.get(folder, [])), sections)
-        packed["link"] = files.link(folder, TRIAL)
-        details[folder] = packed
-        left -= len(_json(packed)) + sum(len(text) for text in list(sections)[known:])
-    return details, [json.loads(text) for text in sections], len(without)
+def _point(point: CurvePoint) -> Point:
+    return point.x, point.mean, point.std
 
 
-def _packed(detail: Detail, sections: dict[str, int]) -> dict[str, Any]:
+def _curve_chart(found: RowCurve) -> CurveChart:
+    curve = found.curve
+    label = axis_label(curve.metric, found.unit)
+    return CurveChart(curve_title(curve), curve.x_label or curve.x, label, curve.log)
+
+
+def _describe(trials: PageTrials, pictures: Iterable[Picture], beside: Path) -> tuple[list[TrialData], list[Section]]:
+    """Return the trials, with details as far as the budget goes, and the sections that the details point to."""
+    figures: dict[int, list[int]] = {}
+    for picture in pictures:
+        figures.setdefault(picture.trial, []).append(picture.number)
+    described: list[TrialData] = []
+    sections: dict[Section, int] = {}
+    left = DETAILS_BUDGET
+    for number, trial in enumerate(trials.trials):
+        detail = None
+        if left > 0:
+            known = len(sections)
+            detail = _packed(describe(trial, figures.get(number, [])), sections)
+            left -= len(_json(detail)) + sum(len(_json(section)) for section in list(sections)[known:])
+        path = file_of(trial, TRIAL)
+        link = link_to(path, beside) if path else ""
+        described.append(TrialData(f"{trial.label}, seed {trial.seed}", trial.folder, link, detail))
+    return described, list(sections)
+
+
+def _packed(detail: Detail, sections: dict[Section, int]) -> dict[str, Any]:
     """Return a detail whose sections are places in `sections`, which gets those that are new."""
-    places = [sections.setdefault(_json(section), len(sections)) for section in detail.sections]
+    places = [sections.setdefault(section, len(sections)) for section in detail.sections]
     return {**vars(detail), "sections": places}
 
 
 def _json(value: object) -> str:
     """Return compact JSON of dataclasses, without the copies that `asdict` makes."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=vars)
-
-
-def _best_first(tables: Sequence[Table]) -> Iterable[tuple[int, int, Row]]:
-    """Yield (table, place, row): the first rows of all tables, then the second ones, and so on."""
-    for place in range(max((len(table.rows) for table in tables), default=0)):
-        for number, table in enumerate(tables):
-            if place < len(table.rows):
-                yield number, place, table.rows[place]

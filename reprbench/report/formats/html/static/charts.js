@@ -2,24 +2,7 @@
 const MOST_NAMES = 40;
 const MOST_LINES = 40;
 
-const COSTS = [
-  ["fit", "Fit time", { log: true, durations: true, text: secondsText }, secondsText],
-  ["parameters", "Parameters", { log: true, text: countText }, countText],
-  ["evaluation", "Evaluation time", { log: true, durations: true, text: secondsText }, secondsText],
-  ["memory", "Peak memory", { log: true, text: (value) => `${countText(value)}B` }, (value) => `${countText(value)}B`],
-];
-
-function valueText(table, row) {
-  const unit = table.unit ? ` ${table.unit}` : "";
-  const spread = row.std === null ? "" : ` ± ${trimmed(row.std, 3)}`;
-  return `${trimmed(row.mean)}${spread}${unit}`;
-}
-
-function metricLabel(table) {
-  return `${table.metric}${table.unit ? ` (${table.unit})` : ""}`;
-}
-
-// A name of at most `longest` characters; its end stays, which tells seeds apart.
+// A name of at most `longest` characters; its end stays, which has the seed.
 function shortened(name, longest) {
   const end = Math.floor(longest / 2);
   return name.length > longest ? `${name.slice(0, longest - 1 - end)}…${name.slice(-end)}` : name;
@@ -58,19 +41,21 @@ function placeNames(plot, points, area) {
 }
 
 function costChart(table, shownRows) {
-  const able = COSTS.filter(([one]) => table.rows.filter((row) => row[one] > 0 && row.mean !== null).length > 1);
+  const has = (row, key) => row.mean !== null && row.costs[key]?.[0] > 0;
+  const able = DATA.costs.filter(({ key }) => table.rows.filter((row) => has(row, key)).length > 1);
   if (!able.length) return null;
-  let [key, title, options, text] = able[0];
+  let { key, title, ticks } = able[0];
   const draw = (width) => {
-    const rows = shownRows().filter((row) => row.mean !== null && row[key] > 0);
+    const rows = shownRows().filter((row) => has(row, key));
     if (!rows.length) return null;
     const height = Math.min(380, Math.max(280, width * 0.62));
     const area = { left: 44, right: width - 14, top: 26, bottom: height - 46 };
     const plot = canvas(width, height, `${table.metric} against ${title.toLowerCase()}; arrow keys go from point to point`);
-    const x = makeAxis(rows.map((row) => row[key]), area.left, area.right, options);
+    const x = makeAxis(rows.map((row) => row.costs[key][0]), area.left, area.right, { log: true });
+    x.ticks = thinned(ticksOf(ticks, rows.map((row) => row.costs[key]), x.low, x.high), x.at, area.right - area.left);
     const y = makeAxis(rows.flatMap((row) => [row.mean - (row.std || 0), row.mean + (row.std || 0)]), area.bottom, area.top);
-    drawAxes(plot, x, y, area, title, metricLabel(table));
-    const points = rows.map((row) => ({ row, cost: row[key], x: x.at(row[key]), y: y.at(row.mean) }));
+    drawAxes(plot, x, y, area, title, table.label);
+    const points = rows.map((row) => ({ row, cost: row.costs[key][0], x: x.at(row.costs[key][0]), y: y.at(row.mean) }));
     if (table.better !== "neither") {
       const steps = frontOf(points, table.better).map((point, place) => (place ? `H${point.x}V${point.y}` : `M${point.x},${point.y}`));
       plot.append(svg("path", { class: "front", d: `${steps.join("")}H${area.right}` }));
@@ -79,7 +64,7 @@ function costChart(table, shownRows) {
       if (row.std) plot.append(svg("line", { class: `bar ${colorClass(row.mark)}`, x1: place, x2: place, y1: y.at(row.mean - row.std), y2: y.at(row.mean + row.std) }));
     }
     for (const point of points) {
-      plot.append(pointAt(point.x, point.y, point.row.mark, `${point.row.name}: ${valueText(table, point.row)}, ${title.toLowerCase()} ${text(point.cost)}`));
+      plot.append(pointAt(point.x, point.y, point.row.mark, `${point.row.name}: ${point.row.text}, ${title.toLowerCase()} ${point.row.costs[key][1]}`));
     }
     placeNames(plot, points, area);
     return plot;
@@ -87,8 +72,8 @@ function costChart(table, shownRows) {
   const front = table.better === "neither" ? "" : " On the dotted line: no row shown is both cheaper and better.";
   const chart = chartFigure("Cost beside quality", `Logarithmic cost. Bars: one standard deviation over folds.${front}`, draw);
   if (able.length > 1) {
-    chart.controls.append(choice("Cost", able.map(([one, name]) => [one, name]), (value) => {
-      [key, title, options, text] = COSTS.find(([one]) => one === value);
+    chart.controls.append(choice("Cost", able.map((one) => [one.key, one.title]), (value) => {
+      ({ key, title, ticks } = able.find((one) => one.key === value));
       chart.redraw();
     }));
   }
@@ -107,14 +92,14 @@ function foldChart(table, shownRows) {
     const plot = canvas(width, area.bottom + 46, `${table.metric} in each fold; arrow keys go from row to row`);
     const values = rows.flatMap((row) => [...row.folds, ...(row.reference === null ? [] : [row.reference])]);
     const x = makeAxis(values, area.left + 4, area.right, { count: Math.max(3, Math.floor((area.right - area.left) / 90)) });
-    drawAxes(plot, x, { at: () => 0, ticks: [] }, area, metricLabel(table), "");
+    drawAxes(plot, x, { at: () => 0, ticks: [] }, area, table.label, "");
     rows.forEach((row, place) => {
       const y = area.top + 22 * place + 11;
       const longest = Math.floor((names - 8) / 6.4);
       const label = shortened(row.name, longest);
       const low = Math.min(...row.folds);
       const high = Math.max(...row.folds);
-      const spoken = `${row.name}: ${valueText(table, row)}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
+      const spoken = `${row.name}: ${row.text}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
       const group = svg("g", { class: `point dots ${colorClass(row.mark)}`, role: "img", "aria-label": spoken, tabindex: "-1" });
       group.append(svg("line", { class: "rule", x1: area.left, x2: area.right, y1: y, y2: y }));
       group.append(svg("text", { class: "name", x: names - 8, y, dy: "0.32em", "text-anchor": "end" }, label));
@@ -139,7 +124,7 @@ function curveChart(table, shownRows) {
   const legend = html("div", { class: "legend", role: "group", "aria-label": "Methods that are shown" });
   const draw = (width, figure) => {
     const shown = new Set(shownRows());
-    const able = curve.lines.map((line) => ({ row: table.rows[line.row], points: line.points })).filter(({ row }) => shown.has(row));
+    const able = curve.lines.map((line) => ({ row: table.rows[line.row], points: line.points.map(([a, mean, std]) => [a, mean, std || 0]) })).filter(({ row }) => shown.has(row));
     const first = able.slice(0, MOST_LINES);
     figure.querySelector(".rest").textContent = able.length > first.length ? ` The first ${first.length} of ${able.length} rows.` : "";
     legend.replaceChildren(...first.map(({ row }) => {

@@ -1,5 +1,6 @@
-// What stands behind a row, in a dialog: the browser keeps the focus inside and gives it back.
+// The details of a row's trials, in a dialog: the browser keeps the focus inside and gives it back.
 const MANY = 16;
+
 function definitions(lines) {
   return html("dl", {}, ...lines.flatMap(([name, text]) => [html("dt", {}, name), html("dd", {}, text)]));
 }
@@ -41,9 +42,8 @@ function historyChart(history) {
   return chart;
 }
 
-function detailFigures(keys) {
-  const all = [...document.querySelectorAll("main [data-figure]")];
-  const shown = keys.map((key) => all.find((one) => one.dataset.figure === key)).filter(Boolean);
+function detailFigures(numbers) {
+  const shown = numbers.map((number) => document.querySelector(`main [data-figure="${number}"]`));
   return shown.map((one) => html("figure", {}, html("figcaption", {}, one.querySelector("img")?.alt || ""), one.cloneNode(true)));
 }
 
@@ -56,9 +56,8 @@ function measurementsTable(measurements) {
 }
 
 // Everything that is known of one trial; the chart among it is drawn when the dialog is open and has a width.
-function trialContent(trial) {
-  const detail = DATA.details[trial];
-  if (!detail) return [html("p", {}, `What stands behind this row is not on this page; it is in the store, in ${trial}/trial.json.`)];
+function trialContent({ detail, folder, link }) {
+  if (!detail) return [html("p", {}, `The details of this trial are not on this page; they are in the store, in ${folder}/trial.json.`)];
   const content = [html("p", { class: `state ${detail.status === "done" ? "" : "bad"}` }, detail.reason ? `${detail.status}: ${detail.reason}` : detail.status)];
   if (detail.traceback) content.push(folded("Traceback", true, html("pre", { tabindex: "0" }, detail.traceback)));
   if (detail.notes.length) content.push(html("ul", { class: "remarks" }, ...detail.notes.map((note) => html("li", {}, note))));
@@ -68,26 +67,26 @@ function trialContent(trial) {
   const figures = detailFigures(detail.figures);
   if (figures.length) content.push(part("Figures", html("div", { class: "pictures" }, ...figures)));
   for (const place of detail.sections) {
-    const { heading, lines } = DATA.sections[place];
-    const long = heading === "Provenance" || heading.startsWith("Protocol");
-    content.push(long ? folded(heading, false, definitions(lines)) : part(heading, definitions(lines)));
+    const { heading, lines, folded: away } = DATA.sections[place];
+    content.push(away ? folded(heading, false, definitions(lines)) : part(heading, definitions(lines)));
   }
-  return [...content, html("p", {}, html("a", { href: detail.link }, "trial.json in the store"))];
+  if (link) content.push(html("p", {}, html("a", { href: link }, "trial.json in the store")));
+  return content;
 }
 
 function openDetails(row) {
   const dialog = document.getElementById("details");
   const opener = document.activeElement;
   const body = html("div", {});
-  const show = (trial) => {
-    const content = trialContent(trial);
+  const show = (number) => {
+    const content = trialContent(DATA.trials[number]);
     body.replaceChildren(...content.filter(Boolean).map((one) => one.figure || one));
     content.find((one) => one?.redraw)?.redraw();
   };
   const title = html("h2", { id: "details-title", tabindex: "-1" }, row.name);
   const sheet = html("div", { class: "sheet" }, html("header", {}, title, button("Close", { class: "close" }, () => dialog.close())));
   if (row.trials.length > 1) {
-    const seeds = row.trials.map((trial) => [trial, DATA.details[trial]?.title || trial]);
+    const seeds = row.trials.map((number) => [number, DATA.trials[number].title]);
     sheet.append(html("div", { class: "controls" }, choice("Seed", seeds, show)));
   }
   sheet.append(body);

@@ -1,4 +1,4 @@
-// Brings the page to life.
+// Starts everything: colors, tables with their charts, galleries.
 const DATA = JSON.parse(document.getElementById("payload").textContent);
 const THEME = "reprbench-theme";
 
@@ -39,7 +39,7 @@ function enhanceGallery(section, table) {
   }
   section.addEventListener("rows", () => {
     const hidden = new Set([...section.querySelectorAll("tbody tr[hidden]")].flatMap((row) => table.rows[Number(row.dataset.row)].trials));
-    for (const picture of gallery.querySelectorAll("figure")) picture.hidden = hidden.has(picture.dataset.trial);
+    for (const picture of gallery.querySelectorAll("figure")) picture.hidden = hidden.has(Number(picture.dataset.trial));
   });
 }
 

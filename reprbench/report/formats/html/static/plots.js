@@ -27,7 +27,7 @@ function star(r) {
   return `M${corners.join("L")}z`;
 }
 
-// Methods are told apart by color and by shape; after eight of them, the same color comes with another shape.
+// Methods differ by color and by shape; after eight of them, the same color comes with another shape.
 function colorClass(mark) {
   return `color-${mark % COLORS}`;
 }
@@ -72,7 +72,7 @@ function pointAt(x, y, mark, text, extra = "") {
   );
 }
 
-// One stop for the tab key a chart; the arrows, Home and End go from point to point, and a tip tells what it is.
+// One stop for the tab key a chart; the arrows, Home and End go from point to point, and a tip says what it is.
 function makePointsReachable(figure, plot) {
   const points = [...plot.querySelectorAll(".point")];
   const tip = html("div", { class: "tip", "aria-hidden": "true", hidden: true });

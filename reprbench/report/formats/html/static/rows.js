@@ -1,18 +1,17 @@
-// A table: sorting, filtering, hiding rows and columns. What it shows is told to whoever listens for "rows".
+// A table: sorting, filtering, hiding rows and columns. The event "rows" says that other rows are shown.
 const COLLATOR = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-const TEXTUAL = new Set(["name", "group", "verdict"]);
 
-function sortKey(row, key) {
-  const cell = row.querySelector(`[data-key="${key}"]`);
-  if (!cell || cell.dataset.value === undefined) return null;
-  return TEXTUAL.has(key) ? cell.dataset.value : Number(cell.dataset.value);
+function sortKey(row, key, numeric) {
+  const value = row.querySelector(`[data-key="${key}"]`)?.dataset.value;
+  if (value === undefined) return null;
+  return numeric ? Number(value) : value;
 }
 
 // Rows without a value come last, whichever way the others are sorted.
-function compareRows(a, b, key, sign) {
-  const [left, right] = [sortKey(a, key), sortKey(b, key)];
+function compareRows(a, b, key, numeric, sign) {
+  const [left, right] = [sortKey(a, key, numeric), sortKey(b, key, numeric)];
   if (left === null || right === null) return (left === null) - (right === null);
-  return sign * (TEXTUAL.has(key) ? COLLATOR.compare(left, right) : left - right);
+  return sign * (numeric ? left - right : COLLATOR.compare(left, right));
 }
 
 function enhanceTable(section, table) {
@@ -41,12 +40,12 @@ function enhanceTable(section, table) {
 
   for (const head of section.querySelectorAll("thead th[data-key]")) {
     const text = head.textContent;
+    const numeric = head.classList.contains("number");
     head.replaceChildren(button(text, { class: "sorter" }, () => {
-      const descending = head.getAttribute("aria-sort") === "ascending" ||
-        (!head.hasAttribute("aria-sort") && head.classList.contains("number"));
+      const descending = head.getAttribute("aria-sort") === "ascending" || (!head.hasAttribute("aria-sort") && numeric);
       for (const other of section.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      const sorted = [...rows].sort((a, b) => compareRows(a, b, head.dataset.key, descending ? -1 : 1));
+      const sorted = [...rows].sort((a, b) => compareRows(a, b, head.dataset.key, numeric, descending ? -1 : 1));
       body.append(...sorted);
       section.dispatchEvent(new CustomEvent("rows"));
     }));

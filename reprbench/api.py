@@ -1,0 +1,124 @@
+"""What the command line does, as functions for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.errors import Diverged
+from reprbench.features import Matrix, View, checked
+from reprbench.images import Images
+from reprbench.state import device_of, evaluating
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from reprbench.learner import FeatureMaps, Learner
+
+
+@overload
+def encode(
+    learner: Learner, images: Images | NDArray[Any] | Tensor, view: None = None
+) -> dict[str, NDArray[np.float32]]: ...
+
+
+@overload
+def encode(learner: Learner, images: Images | NDArray[Any] | Tensor, view: View) -> Matrix: ...
+
+
+def encode(
+    learner: Learner, images: Images | NDArray[Any] | Tensor, view: View | None = None
+) -> dict[str, NDArray[np.float32]] | Matrix:
+    """Encode images as the harness does: in evaluation mode, without gradients, in batches, on the learner's device.
+
+    The modes of the learner's networks are put back afterwards.
+
+    Parameters
+    ----------
+    learner : fitted, or with networks that `build` made.
+    images : N images, as `Images`, or as an array or tensor (N, C, H, W), uint8 or float32 in [0, 1].
+    view : which layers, pooled how, make up the feature matrix; None pools nothing.
+
+    Returns
+    -------
+    Without a view, the layer names, from input to output, with float32 arrays (N, C', H', W') or (N, D); with one, the
+    float32 matrix (N, D). Both are in memory as a whole.
+
+    Raises
+    ------
+    ValueError
+        If `images` are none, or of another type, shape or range.
+    TypeError
+        If what the learner's `encode` returns is no mapping of layer names to such tensors.
+    UserError
+        If the learner has no layer that `view` names.
+    Diverged
+        If a feature is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reprbench import Learner, View, encode
+    >>> class Edges(Learner):
+    ...     kind = "pretrained"
+    ...
+    ...     def fit(self, images, run):
+    ...         pass
+    ...
+    ...     def encode(self, x):
+    ...         return {"edges": x.diff(dim=2)}
+    >>> images = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
+    >>> encode(Edges(), images)["edges"].shape
+    (10, 3, 7, 8)
+    >>> encode(Edges(), images, View(pooling="max", grid=2)).shape
+    (10, 12)
+    """
+    maps_of_batches = _encoded(learner, _batches(images, learner.encode_batch_size, device_of(learner)))
+    if view is not None:
+        return np.concatenate([_array(view.matrix(maps)) for maps in maps_of_batches])
+    batches = [{name: _array(layer) for name, layer in maps.items()} for maps in maps_of_batches]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _encoded(learner: Learner, batches: Iterator[Tensor]) -> Iterator[FeatureMaps]:
+    for x in batches:
+        with evaluating(learner):
+            maps = checked(learner.encode(x), len(x))
+        yield maps
+
+
+def _array(features: Tensor) -> NDArray[np.float32]:
+    if not bool(features.isfinite().all()):
+        raise Diverged("the features are not finite")
+    array: NDArray[np.float32] = features.float().cpu().numpy()
+    return array
+
+
+def _batches(images: Images | NDArray[Any] | Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Yield float32 images in [0, 1], in batches of at most `size`, laid out as `Images` does."""
+    import torch
+
+    source = images if isinstance(images, Images) else _read(images)
+    if not len(source):
+        raise ValueError("there are no images to encode")
+    if isinstance(source, Images):
+        yield from source.batches(size, device)
+        return
+    for start in range(0, len(source), size):
+        # A copy: a learner may write into what it is given.
+        x = np.array(source[start : start + size], order="C")
+        if not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError("float images are in [0, 1]: divide by what white is, 255 for instance")
+        yield torch.from_numpy(x).to(device).contiguous(memory_format=torch.channels_last)
+
+
+def _read(images: NDArray[Any] | Tensor) -> Images | NDArray[np.float32]:
+    dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
+    if dtype not in ("uint8", "float32") or len(shape) != 4:
+        raise ValueError(f"images are uint8, or float32 in [0, 1], of shape (N, C, H, W), not {dtype} of shape {shape}")
+    array: NDArray[Any] = images if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
+    return Images(array) if dtype == "uint8" else array

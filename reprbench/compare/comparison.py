@@ -1,0 +1,89 @@
+"""What a comparison of two stores consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from reprbench.spec import Call
+from reprbench.trial import Better, Coordinate, RowKey
+
+ComparisonVerdict = Literal["worse", "better", "same", "not judged"]
+ORDER: tuple[ComparisonVerdict, ...] = ("worse", "better", "same", "not judged")
+
+
+class RowComparison(Struct, frozen=True):
+    """One measurement of one row in both stores.
+
+    Attributes
+    ----------
+    row : which row.
+    dataset : its title.
+    protocol : as it is called.
+    seeds : those in BASE and those in NEW.
+    metric, at, unit, better : which measurement; empty where a whole evaluation is missing.
+    base, new : means over the shared folds, and over seeds; None where nothing was measured.
+    folds : how many are shared; 0 for a value that belongs to no fold.
+    p : of the test; None where there was none.
+    adjusted : p, adjusted for all comparisons of the two stores.
+    tolerance : how much worse the mean may be.
+    verdict : what follows.
+    notes : what a reader must know besides.
+    """
+
+    row: RowKey
+    dataset: str
+    protocol: Call
+    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    metric: str = ""
+    at: dict[str, Coordinate] = {}
+    unit: str = ""
+    better: Better = "neither"
+    base: float | None = None
+    new: float | None = None
+    folds: int = 0
+    p: float | None = None
+    adjusted: float | None = None
+    tolerance: float = 0.0
+    verdict: ComparisonVerdict = "same"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def difference(self) -> float | None:
+        """NEW minus BASE."""
+        return None if self.base is None or self.new is None else self.new - self.base
+
+    @property
+    def of_other_seeds(self) -> bool:
+        """Whether the fits of BASE and NEW differ by their seeds."""
+        return self.seeds[0] != self.seeds[1]
+
+    @property
+    def gain(self) -> float:
+        """How much better NEW is; negative where it is worse."""
+        return (self.difference or 0.0) * (-1 if self.better == "lower" else 1)
+
+
+@dataclass(frozen=True)
+class StoreComparison:
+    """All comparisons, the worst first, and what does not compare."""
+
+    rows: tuple[RowComparison, ...]
+    only_base: tuple[RowKey, ...]
+    only_new: tuple[RowKey, ...]
+    notes: tuple[str, ...]
+    ignore_seeds: bool
+
+    def count(self, verdict: ComparisonVerdict) -> int:
+        """Return how many comparisons ended so."""
+        return sum(row.verdict == verdict for row in self.rows)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 no worse, 1 worse, 3 nothing that compares."""
+        if self.count("worse"):
+            return 1
+        compared = any(row.difference is not None or row.verdict == "better" for row in self.rows)
+        return 0 if compared else 3

@@ -1,0 +1,165 @@
+"""What the function of a dataset may return, and the dataset that becomes of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reprbench.data.dataset import Dataset, assemble
+from reprbench.data.folder import load_folder
+from reprbench.data.locate import DataRequest
+from reprbench.errors import UserError
+from reprbench.images import Images, Indices, Labels
+
+_BLOCK = 4096
+"""Images that are digested at a time: a memory-mapped array is never read as a whole."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageArrays:
+    """Images and labels of a dataset, as its function returns them.
+
+    Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, of at least 8×8 pixels, and equally
+    large in all splits. They may be memory-mapped (``numpy.load(path, mmap_mode="r")``).
+
+    Attributes
+    ----------
+    x_train, y_train : the labeled images for training, and their labels, integers of shape (N,). The classes are the
+        values that occur in `y_train`, in order.
+    x_test, y_test : the images of the test split and their labels, all of which occur in `y_train`.
+    x_unlabeled : what learners are fitted to; by default the images of `x_train`.
+    classes : a name for each class, in order; by default the labels themselves.
+    folds : rows of `x_train`, an array of integers for each fold; by default drawn from the dataset's name.
+    title : for tables; by default the call, as in ``birds[size=64]``.
+    """
+
+    x_train: NDArray[np.uint8]
+    y_train: ArrayLike
+    x_test: NDArray[np.uint8]
+    y_test: ArrayLike
+    x_unlabeled: NDArray[np.uint8] | None = None
+    classes: Sequence[str] | None = None
+    folds: Sequence[ArrayLike] | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder of image files, ``train/<class>/*``, ``test/<class>/*`` and perhaps ``unlabeled/*``.
+
+    It is read as the dataset `folder` is: images are cropped to the central square, resized and decoded once.
+
+    Attributes
+    ----------
+    path : absolute, or relative to a folder of data (``--data-dir``).
+    image_size : pixels, the side of the decoded images.
+    gray : decode one channel of luminance instead of RGB.
+    title : for tables; by default the call.
+    """
+
+    path: str | PathLike[str]
+    image_size: int = 32
+    gray: bool = False
+    title: str | None = None
+
+
+def as_dataset(returned: Any, request: DataRequest) -> Dataset:
+    """Return the dataset of what a function returned: images and labels, a folder of them, or the dataset itself.
+
+    Raises
+    ------
+    UserError
+        If it is something else, or its parts do not fit together.
+    """
+    what = f"dataset {request.name!r}"
+    if isinstance(returned, ImageArrays):
+        return from_arrays(request, returned, what)
+    if isinstance(returned, ImageFolder):
+        size, gray, title = returned.image_size, returned.gray, returned.title
+        return load_folder(request, path=Path(returned.path), image_size=size, gray=gray, title=title)
+    if not isinstance(returned, Dataset):
+        raise UserError(f"{what}: its function returned {type(returned).__name__}; expected ImageArrays or ImageFolder")
+    return returned
+
+
+def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Dataset:
+    """Check arrays and make a dataset of them; `where` begins each message, such as the name of their file."""
+    images = {"x_train": arrays.x_train, "x_test": arrays.x_test, "x_unlabeled": arrays.x_unlabeled}
+    pixels = {name: _images(array, f"{where}: {name}") for name, array in images.items() if array is not None}
+    values, train_labels = np.unique(_integers(arrays.y_train, f"{where}: y_train"), return_inverse=True)
+    test_labels = _integers(arrays.y_test, f"{where}: y_test")
+    unknown = np.setdiff1d(test_labels, values)
+    if len(unknown):
+        raise UserError(f"{where}: y_test has the classes {unknown.tolist()}, which y_train lacks; expected the same")
+    test_labels = np.searchsorted(values, test_labels).astype(np.int64)
+    content = {**pixels, "y_train": train_labels.astype("<i8"), "y_test": test_labels.astype("<i8")}
+    return assemble(
+        name=request.call,
+        title=arrays.title or request.call,
+        unlabeled=Images(pixels["x_unlabeled"]) if "x_unlabeled" in pixels else None,
+        train=Images(pixels["x_train"]),
+        train_labels=train_labels.astype(np.int64),
+        test=Images(pixels["x_test"]),
+        test_labels=test_labels,
+        classes=_classes(arrays.classes, values, where),
+        folds=None if arrays.folds is None else _folds(arrays.folds, len(pixels["x_train"]), where),
+        content={name: _sha256(array) for name, array in content.items()},
+    )
+
+
+def _images(array: Any, what: str) -> NDArray[np.uint8]:
+    """Return images with shape (N, C, H, W), contiguous unless they are memory-mapped."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise UserError(f"{what} has type {found}; expected uint8, values 0 to 255")
+    shape, mapped = array.shape, isinstance(array, np.memmap)
+    if array.ndim == 3:
+        array = array[:, np.newaxis]
+    elif array.ndim == 4 and shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise UserError(f"{what} has shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3")
+    return array if mapped else np.ascontiguousarray(array)
+
+
+def _integers(array: ArrayLike, what: str) -> Labels:
+    array = np.asarray(array)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise UserError(f"{what} has type {array.dtype} and shape {array.shape}; expected integers of shape (N,)")
+    return array.astype(np.int64)
+
+
+def _classes(names: Sequence[str] | None, values: Labels, where: str) -> list[str]:
+    if names is not None and len(names) != len(values):
+        raise UserError(
+            f"{where}: {len(names)} classes for {len(values)} different labels in y_train; expected as many"
+        )
+    return [str(name) for name in (values if names is None else names)]
+
+
+def _folds(folds: Sequence[ArrayLike], count: int, where: str) -> list[Indices]:
+    """Return the rows of each fold in order."""
+    if not len(folds):
+        raise UserError(f"{where}: no folds; expected at least one, or None to have them drawn")
+    checked = []
+    for number, fold in enumerate(folds):
+        rows = _integers(fold, f"{where}: fold {number}")
+        unique = np.unique(rows)
+        if not len(rows) or len(unique) != len(rows) or unique[0] < 0 or unique[-1] >= count:
+            raise UserError(f"{where}: fold {number} must have at least one row, each once, of 0 to {count - 1}")
+        checked.append(unique)
+    return checked
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    digest = hashlib.sha256(str(array.shape).encode())
+    for start in range(0, len(array), _BLOCK):
+        digest.update(np.ascontiguousarray(array[start : start + _BLOCK]).data)
+    return digest.hexdigest()

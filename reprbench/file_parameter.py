@@ -1,0 +1,83 @@
+"""The type `File`: a parameter that names a file, which is checked when a run is planned and identified by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, PlainSerializer, SerializationInfo, TypeAdapter
+
+_BY_CONTENT = {"files": "by content"}
+
+
+def _existing(path: Path) -> Path:
+    found = path.expanduser().absolute()
+    if found.is_dir():
+        raise ValueError(f"expected a file, but {str(path)!r} is a folder")
+    if not found.is_file():
+        raise ValueError(f"no such file: {str(path)!r}" + ("" if path.is_absolute() else f" in {Path.cwd()}"))
+    return found
+
+
+def _serialize(path: Any, info: SerializationInfo) -> Any:
+    if not isinstance(path, Path):  # another member of a union
+        return path
+    return {"file": content_digest(path)} if info.context == _BY_CONTENT else str(path)
+
+
+_SERIALIZER = PlainSerializer(_serialize, when_used="json")
+
+File = Annotated[Path, AfterValidator(_existing), _SERIALIZER]
+"""A file that a parameter of a method, protocol or dataset names, such as trained weights.
+
+It is given as a path, relative to the working directory or absolute. The file must exist when a run is planned. The
+learner gets an absolute `pathlib.Path`. What the file holds is part of a trial's identity, its path is not.
+
+Examples
+--------
+::
+
+    @register("pretrained")
+    class Pretrained(Learner):
+        weights: File
+        extra: File | None = None
+"""
+
+
+def names_files(annotation: Any) -> bool:
+    """Return whether a type is `File` or has it inside; a model of such parameters must validate its defaults too."""
+    return annotation is _SERIALIZER or any(map(names_files, get_args(annotation)))
+
+
+def content_digest(path: Path) -> str:
+    """Return the sha256 of a file's content; it is read again when its size or modification time has changed."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def parameters_by_content(validated: BaseModel) -> dict[str, Any]:
+    """Return validated parameters for an identity, for JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
+    return validated.model_dump(mode="json", context=_BY_CONTENT)
+
+
+def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return validated parameters for the record of a trial, for JSON: paths of files as they were given.
+
+    Parameters
+    ----------
+    validated : the parameters after validation, with absolute paths.
+    given : what it was made from.
+    """
+    record = validated.model_dump(mode="json")
+    by_content = parameters_by_content(validated)
+    with_files = [name for name in record if name in given and record[name] != by_content[name]]
+    return {**record, **{name: TypeAdapter(Any).dump_python(given[name], mode="json") for name in with_files}}

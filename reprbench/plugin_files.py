@@ -1,0 +1,82 @@
+"""Imports plugin files under private names, so that those of two folders never meet, and their siblings with them."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from reprbench.source import first_party, package_root
+
+_PREFIX = "reprbench_plugin_"
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import a plugin file; whatever the import raises is raised.
+
+    The file becomes a module of a private package, one for each folder that absolute imports of its own code begin in
+    (see `reprbench.source.first_party`). Relative and absolute imports of what lies there work, also those made later
+    inside functions, and no other module can import it: a ``helper.py`` beside a plugin is not that of a plugin in
+    another folder, and hides no installed `helper` from the rest of the program.
+    """
+    path = path.resolve()
+    root = package_root(path)
+    package = _PREFIX + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(root)]
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    parts = path.relative_to(root).with_suffix("").parts
+    return importlib.import_module(".".join([package, *parts]).removesuffix(".__init__"))
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of private packages where Python does, and has them loaded by `_Loader`."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith(_PREFIX):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(fullname, spec.loader.path)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """Runs a module with an ``import`` statement that knows the files beside it."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        package = module.__name__.partition(".")[0]
+        (root,) = sys.modules[package].__path__
+
+        def import_(
+            name: str,
+            globals: Mapping[str, object] | None = None,  # noqa: A002  (as __import__ calls them)
+            locals: Mapping[str, object] | None = None,  # noqa: A002
+            fromlist: Sequence[str] | None = (),
+            level: int = 0,
+        ) -> Any:
+            if level or not _is_first_party(root, self.path, name, tuple(fromlist or ())):
+                return builtins.__import__(name, globals, locals, fromlist or (), level)
+            found = builtins.__import__(f"{package}.{name}", globals, locals, fromlist or (), 0)
+            # ``import a.b`` gives `a`, which is one below the private package.
+            return found if fromlist else sys.modules[f"{package}.{name.partition('.')[0]}"]
+
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_}
+        super().exec_module(module)
+
+
+@lru_cache(maxsize=4096)
+def _is_first_party(root: str, path: str, module: str, names: tuple[str, ...]) -> bool:
+    return bool(first_party(Path(root), Path(path), module, names))

@@ -1,0 +1,239 @@
+"""The base classes of learners that are trained with torch: networks, optimizers, a loss or a step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from reprbench.images import Images, Labels
+from reprbench.learner import Learner, SupervisedLearner
+from reprbench.run import Run
+from reprbench.state import networks_of
+from reprbench.training import Step, Values, train
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+Optimizers = Mapping[str, "Optimizer"]
+"""What `optimizers` returned, by name."""
+
+
+class TorchNetworks(Learner):
+    """A learner with networks, made in `build` as attributes, and optimizers of its own, that can go on training."""
+
+    batch_size: PositiveInt = 128
+
+    @abstractmethod
+    def optimizers(self) -> Optimizer | Optimizers:
+        """Return the optimizer, or several by name, fresh; called once a fit, when the networks are on their device.
+
+        An optimizer that is returned alone has the name "optimizer".
+        """
+
+    def prepare(self, run: Run) -> None:
+        """Move the networks to the run's device, in training mode, and make the optimizers.
+
+        Every fit begins with it; a learner that needs more, such as the chains of a sampler, extends it.
+        """
+        for network in self._networks().values():
+            network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        made = self.optimizers()
+        self._optimizers: Optimizers = made if isinstance(made, Mapping) else {"optimizer": made}
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the states of the networks and the optimizers."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self._networks().items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
+        }
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Put networks and optimizers back into a state that `training_state` returned."""
+        for name, network in self._networks().items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
+    def _learn(self, images: Images, run: Run, step: Step) -> None:
+        """Learn with the shared loop; whatever ends it, all networks are in evaluation mode afterwards."""
+        try:
+            self.prepare(run)
+            train(self, images, run, step, self.batch_size)
+        finally:
+            for network in networks_of(vars(self)):
+                network.eval()
+
+    def _descend(self, optimizers: Optimizers, run: Run, loss: Callable[[], Tensor | Values]) -> Values:
+        """Move all weights down the gradient of `loss`; return its values by name."""
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        with run.autocast():
+            found = loss()
+        values = found if isinstance(found, Mapping) else {"loss": found}
+        if "loss" not in values:
+            raise TypeError(
+                f"{type(self).__name__}.loss returned {', '.join(map(repr, values)) or 'nothing'}, and no 'loss': "
+                "what is minimized has that name, and all other values are only logged"
+            )
+        torch.autograd.backward(values["loss"])
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return values
+
+
+class TorchLearner(TorchNetworks):
+    """A learner that the shared loop trains: batches, budget, log, checkpoints, exact resume.
+
+    A subclass defines `build`, `optimizers`, `encode`, and `loss`, if all its weights minimize one objective, or else
+    `step`. After `fit` all networks are in evaluation mode.
+
+    Parameters
+    ----------
+    batch_size : images in a batch, 128 by default; fewer where there are fewer images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from reprbench import Budget, Images, Run, TorchLearner, encode
+    >>> class LinearAutoencoder(TorchLearner):
+    ...     width: int = 4
+    ...
+    ...     def build(self, shape):
+    ...         inputs = shape[0] * shape[1] * shape[2]
+    ...         self.encoder = torch.nn.Linear(inputs, self.width)
+    ...         self.decoder = torch.nn.Linear(self.width, inputs)
+    ...
+    ...     def optimizers(self):
+    ...         return torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=1e-3)
+    ...
+    ...     def loss(self, x, run):
+    ...         x = x.flatten(1)
+    ...         return torch.nn.functional.mse_loss(self.decoder(self.encoder(x)), x)
+    ...
+    ...     def encode(self, x):
+    ...         return {"code": self.encoder(x.flatten(1))}
+    >>> images = Images(np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8))
+    >>> learner, run = LinearAutoencoder(batch_size=10), Run(seed=0, budget=Budget(epochs=2))
+    >>> learner.build(images.shape)
+    >>> learner.fit(images, run)
+    >>> [sorted(row) for row in run.history]
+    [['epoch', 'loss', 'seconds', 'step'], ['epoch', 'loss', 'seconds', 'step']]
+    >>> encode(learner, images)["code"].shape
+    (20, 4)
+
+    A learner whose networks minimize objectives of their own defines `step` in place of `loss`:
+
+    >>> class ProbedAutoencoder(LinearAutoencoder):
+    ...     def build(self, shape):
+    ...         super().build(shape)
+    ...         self.probe = torch.nn.Linear(self.width, 1)
+    ...
+    ...     def optimizers(self):
+    ...         return {"autoencoder": super().optimizers(), "probe": torch.optim.SGD(self.probe.parameters(), lr=0.1)}
+    ...
+    ...     def step(self, x, optimizers, run):
+    ...         for optimizer in optimizers.values():
+    ...             optimizer.zero_grad(set_to_none=True)
+    ...         with run.autocast():
+    ...             reconstruction = self.loss(x, run)
+    ...             code = self.encoder(x.flatten(1)).detach()
+    ...             brightness = (self.probe(code).squeeze(1) - x.mean((1, 2, 3))).square().mean()
+    ...         reconstruction.backward()
+    ...         optimizers["autoencoder"].step()
+    ...         brightness.backward()
+    ...         optimizers["probe"].step()
+    ...         return {"reconstruction": reconstruction, "brightness": brightness}
+    >>> learner, run = ProbedAutoencoder(batch_size=10), Run(seed=0, budget=Budget(epochs=1))
+    >>> learner.build(images.shape)
+    >>> learner.fit(images, run)
+    >>> sorted(run.history[0])
+    ['brightness', 'epoch', 'reconstruction', 'seconds', 'step']
+    """
+
+    def loss(self, x: Tensor, run: Run) -> Tensor | Values:
+        """Return what is to be minimized for one batch of float32 images (N, C, H, W) in [0, 1], a 0-d tensor.
+
+        Or a mapping with that tensor as its entry "loss"; its other values, 0-d too, are only logged: no gradient of
+        theirs is taken. The harness calls it inside `run.autocast()`, with gradients zeroed, computes the gradient and
+        steps all optimizers. The means of "loss" and of the other values over each epoch stand in ``history.csv``.
+        """
+        raise TypeError(
+            f"{type(self).__name__} defines neither loss(x, run) nor step(x, optimizers, run); define one of them"
+        )
+
+    def step(self, x: Tensor, optimizers: Optimizers, run: Run) -> Values:
+        """Learn from one batch of float32 images (N, C, H, W) in [0, 1]; return 0-d tensors to log.
+
+        By default, minimize `loss`. A learner with several players defines it instead: it zeroes gradients, runs its
+        forward passes (inside `run.autocast()`) and backward passes, and steps the optimizers that `optimizers`
+        returned. A value that is not finite ends the fit.
+        """
+        return self._descend(optimizers, run, lambda: self.loss(x, run))
+
+    def fit(self, images: Images, run: Run) -> None:
+        """Learn with the shared loop until the budget is used up."""
+        self._learn(images, run, lambda x, rows: self.step(x, self._optimizers, run))
+
+
+class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
+    """A supervised learner that the shared loop trains: the same as `TorchLearner`, with labels.
+
+    Parameters
+    ----------
+    batch_size : images in a batch, 128 by default; fewer where there are fewer images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from reprbench import Budget, Images, Run, TorchSupervisedLearner, encode
+    >>> class Perceptron(TorchSupervisedLearner):
+    ...     def build(self, shape):
+    ...         self.hidden = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(16), torch.nn.ReLU())
+    ...         self.hidden(torch.zeros(1, *shape))
+    ...         self.head = torch.nn.Linear(16, 10)
+    ...
+    ...     def optimizers(self):
+    ...         return torch.optim.SGD([*self.hidden.parameters(), *self.head.parameters()], lr=0.1)
+    ...
+    ...     def loss(self, x, y, run):
+    ...         logits = self.head(self.hidden(x))
+    ...         accuracy = (logits.argmax(1) == y).float().mean()
+    ...         return {"loss": torch.nn.functional.cross_entropy(logits, y), "accuracy": accuracy}
+    ...
+    ...     def encode(self, x):
+    ...         return {"hidden": self.hidden(x)}
+    >>> images = Images(np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8))
+    >>> learner, run = Perceptron(batch_size=10), Run(seed=0, budget=Budget(epochs=1))
+    >>> learner.build(images.shape)
+    >>> learner.fit_labeled(images, np.arange(20) % 10, run)
+    >>> sorted(run.history[0])
+    ['accuracy', 'epoch', 'loss', 'seconds', 'step']
+    >>> encode(learner, images)["hidden"].shape
+    (20, 16)
+    """
+
+    def loss(self, x: Tensor, y: Tensor, run: Run) -> Tensor | Values:
+        """Return what is to be minimized for a batch of images and their int64 labels (N,); see `TorchLearner.loss`."""
+        raise TypeError(
+            f"{type(self).__name__} defines neither loss(x, y, run) nor step(x, y, optimizers, run); define one of them"
+        )
+
+    def step(self, x: Tensor, y: Tensor, optimizers: Optimizers, run: Run) -> Values:
+        """Learn from one batch of images and their int64 labels (N,); see `TorchLearner.step`."""
+        return self._descend(optimizers, run, lambda: self.loss(x, y, run))
+
+    def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
+        """Learn with the shared loop until the budget is used up."""
+        targets = torch.from_numpy(labels.astype(np.int64)).to(run.device)
+        self._learn(images, run, lambda x, rows: self.step(x, targets[rows], self._optimizers, run))

@@ -1,0 +1,90 @@
+"""``reprbench show`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from trials import evaluation, method, trial
+
+from reprbench.spec import Budget
+from reprbench.store import Store
+from reprbench.trial import Code, Cost, Deviation, Figure, Headline, Measurement, to_json
+
+TRIAL = trial(
+    "mine",
+    digest="5" * 64,
+    method=method("kmeans[n_centroids=8]", parameters={"n_centroids": 8, "whiten": True}, code=Code(version=3)),
+    budget=Budget(epochs=2, seconds=60),
+    precision="bf16",
+    protocols=["few-labels", "knn"],
+    status="timeout",
+    reason="took too long",
+    deviations=[Deviation("limit", "limit 9")],
+    warnings=["lr is large"],
+    cost=Cost(parameters=1_560_000, fit_seconds=75.0, peak_memory=2**30),
+    traceback="Traceback:\n  no \x1b[31mmore\n",
+    evaluations=[
+        evaluation(
+            [],
+            text="few-labels[labels=[1,10]]",
+            hash="hash of few-labels",
+            code=Code(source="abcdef0123456789"),
+            headlines=[Headline("accuracy", {"labels": 10})],
+            measurements=[Measurement("accuracy", 50.25, "%", "higher", {"fold": 0, "labels": 10})],
+            warnings=["C at the edge"],
+            figures=[Figure("curve", "figures/few-labels-1-curve.png")],
+        )
+    ],
+    provenance={"ended": "2026-01-01"},
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    Store(tmp_path / "results").write(TRIAL, {})
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mine/kmeans/0-55555555", "555", "results/mine/kmeans/0-55555555"])
+def test_it_shows_everything_of_a_trial(here, store, name):
+    done = here("show", name)
+    assert done.returncode in (0, None), done.stderr
+    for words in (
+        "mine  (kmeans[n_centroids=8], test, version 3)",
+        "status      timeout: took too long",
+        "budget      2 epochs, 60 seconds; precision bf16; seed 0",
+        "parameters  n_centroids=8, whiten=True",
+        "1.56 M parameters",
+        "fit 1 min 15 s",
+        "peak 1024 MB",
+        "note        limit 9",
+        "note        lr is large",
+        "few-labels[labels=[1,10]] code abcdef01, 1.0 s",
+        "  accuracy (fold 0, labels 10): 50.25 %",
+        "  warning: C at the edge",
+        "  figure curve: results/mine/kmeans/0-55555555/figures/few-labels-1-curve.png",
+        "knn: not evaluated",
+        "ended: 2026-01-01",
+        "Traceback:\n  no  [31mmore",
+    ):
+        assert words in done.stdout, words
+    assert "few-labels: not evaluated" not in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("supervised", ", supervised)"), ("unsupervised", "code s)")])
+def test_it_names_the_kind_where_it_is_not_the_usual_one(here, tmp_path, kind, shown):
+    Store(tmp_path / "results").write(trial(method=method(kind=kind)), {})
+    assert shown in here("show", "aaaa").stdout.splitlines()[0]
+
+
+def test_json_is_what_is_stored(here, store):
+    assert json.loads(here("show", "555", "--format", "json").stdout) == json.loads(json.dumps(to_json(TRIAL)))
+
+
+def test_a_trial_that_is_not_there_or_not_one_is_a_mistake(here, store):
+    Store(store / "results").write(trial(), {})
+    for name in ("0000", ""):
+        done = here("show", name)
+        assert done.returncode == 2
+        assert "expected one in results" in done.stderr

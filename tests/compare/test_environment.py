@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pairs import FOLDS, compared, row
+
+
+def test_what_differs_besides_the_numbers_is_a_note(tmp_path):
+    def provenance(commit, torch):
+        return {"code": {"commit": commit, "dirty": False}, "versions": {"torch": torch, "reprbench": "0.1.0"}}
+
+    base, new = (row(FOLDS, provenance=provenance(*where)) for where in (("abcdef123", "2.4"), ("123456789", "2.5")))
+    assert compared(tmp_path, [base], [new]).notes == (
+        "code differs: abcdef1 in BASE, 1234567 in NEW",
+        "torch differs: 2.4 in BASE, 2.5 in NEW",
+    )
+    assert compared(tmp_path / "same", [base], [base]).notes == ()

@@ -1,0 +1,55 @@
+"""Jobs of trials' processes as tests need them, without a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reprbench.protocols.base import Protocol
+from reprbench.registry import Entry
+from reprbench.runner.job import Job, ProtocolJob
+from reprbench.runner.plan import ProtocolSpec, digest
+from reprbench.spec import Budget, Call, parse_call
+from reprbench.trial import Code, ProtocolRecord
+
+
+def job(dataset: Any, cache: Path) -> Job:
+    """Return the job of a method that no file defines, on `dataset`."""
+    return Job(
+        entry=Entry("x", "file", "x.py"),
+        parameters={},
+        dataset=Call(name="digits"),
+        dataset_entry=Entry("digits", "entry point", "reprbench.data.digits:load_digits", "dataset"),
+        limit=None,
+        data_digest=dataset.digest,
+        data_dirs=[],
+        cache=cache,
+        budget=Budget(epochs=1),
+        precision="float32",
+        seed=0,
+        hash="f" * 64,
+        protocols=[],
+        packages=[],
+        device="cpu",
+        threads=1,
+    )
+
+
+def protocol_job(protocol: Protocol) -> ProtocolJob:
+    """Return the evaluation of a protocol, as planning would ask for it."""
+    spec = protocol_spec(str(protocol), protocol.version or 0)
+    return ProtocolJob(
+        entry=spec.entry,
+        call=spec.record.call,
+        code=spec.code,
+        parameters=protocol.model_dump(mode="json"),
+        hash=spec.record.hash,
+    )
+
+
+def protocol_spec(text: str, version: int = 1) -> ProtocolSpec:
+    """Return what planning knows of a protocol that is called so."""
+    call = parse_call(text)
+    record = ProtocolRecord(call, digest([text, version]))
+    entry = Entry(call.name, "entry point", "somewhere:Protocol", "protocol")
+    return ProtocolSpec(entry, record, Code(version=version), call.parameters)

@@ -1,0 +1,103 @@
+"""A protocol that a trial did not come to is a hole, also where another protocol of that name has a value."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from trials import evaluation, protocol, trial
+
+from reprbench.report.formats import FORMATS
+from reprbench.report.pivot import make_pivots, parse_question
+from reprbench.report.table import make_tables
+from reprbench.store import Store
+
+ALL = "linear-svm[layers=all]"
+LOST = "61.3"
+"""What `lost` measured under the plain protocol."""
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """One row whose second protocol of the same name was not reached, and one that has both; as read from a store."""
+    store = Store(tmp_path)
+    store.write(
+        trial(
+            "lost",
+            protocols=["linear-svm", ALL],
+            status="timeout",
+            reason="took too long",
+            evaluations=[evaluation([61.0, 61.6])],
+        ),
+        {},
+    )
+    both = [evaluation([50.0, 51.0]), evaluation([70.0, 71.0], text=ALL)]
+    store.write(trial("whole", digest="b" * 64, protocols=["linear-svm", ALL], evaluations=both), {})
+    return {str(table.protocol): table for table in make_tables(store.read()[0])}
+
+
+def line(text: str, label: str) -> str:
+    (found,) = [line for line in text.splitlines() if label in line and "timeout" not in line]
+    return found
+
+
+@pytest.mark.parametrize(("form", "dash"), [("table", "—"), ("markdown", "—"), ("latex", "---")])
+def test_a_printed_table_shows_a_dash_and_the_reason(tables, form, dash):
+    plain, layers = (FORMATS[form]([tables[protocol]]) for protocol in ("linear-svm", ALL))
+    assert LOST in line(plain, "lost")
+    assert LOST not in layers
+    assert dash in line(layers, "lost")
+    assert "timeout: took too long" in layers
+    assert "70.5" in line(layers, "whole")
+
+
+def test_csv_has_a_line_without_a_value(tables):
+    rows = {row["label"]: row for row in csv.DictReader(io.StringIO(FORMATS["csv"]([tables[ALL]])))}
+    assert set(rows) == {"lost", "whole"}
+    empty = ("mean", "std", "low", "high", "by_fold", "code", "evaluation_seconds")
+    assert [rows["lost"][name] for name in empty] == [""] * len(empty)
+    assert (rows["lost"]["folds"], rows["lost"]["status"]) == ("0", "timeout")
+    assert float(rows["whole"]["mean"]) == 70.5
+
+
+def test_json_has_a_result_without_a_value(tables):
+    (table,) = json.loads(FORMATS["json"]([tables[ALL]]))
+    rows = {row["label"]: row for row in table["rows"]}
+    (result,) = rows["lost"]["results"]
+    assert (result["mean"], result["by_fold"], result["folds"]) == (None, {}, 0)
+    assert (rows["lost"]["status"], rows["lost"]["reason"]) == ("timeout", "took too long")
+    assert rows["whole"]["results"][0]["mean"] == 70.5
+
+
+def test_a_pivot_has_a_hole(tables):
+    pivots = {str(pivot.table.protocol): pivot for pivot in make_pivots(parse_question("accuracy"), tables.values())}
+    cells = {row.name: row.cells for row in pivots[ALL].rows}
+    assert cells["lost"] == (None,)
+    assert cells["whole"][0].mean == 70.5
+    text = FORMATS["table"]([pivots[ALL]])
+    assert "—" in line(text, "lost")
+    assert LOST not in text
+    (content,) = json.loads(FORMATS["json"]([pivots[ALL]]))
+    assert [row["cells"] for row in content["rows"] if row["label"] == "lost"] == [[None]]
+    assert [row["label"] for row in csv.DictReader(io.StringIO(FORMATS["csv"]([pivots[ALL]])))] == ["whole"]
+
+
+def test_a_row_with_a_protocol_of_its_own_that_was_not_reached_is_a_hole_in_the_benchmarks_table():
+    own = protocol("linear-svm[pooling=sum]", table="linear-svm")
+    trials = [
+        trial("a", evaluations=[evaluation([50.0, 51.0])]),
+        # It has a value under the table's protocol, but not under its own.
+        trial("b", digest="b" * 64, protocols=[own], status="failed", evaluations=[evaluation([60.0, 61.0])]),
+    ]
+    (table,) = make_tables(trials)
+    assert [(row.label, row.mean) for row in table.rows] == [("a", 50.5), ("b", None)]
+
+
+def test_a_table_of_which_nothing_was_measured_is_shown_in_every_format():
+    tables = make_tables([trial("lost", status="timeout", reason="took too long")])
+    for form in FORMATS:
+        text = FORMATS[form](tables)
+        assert "lost" in text, form
+        assert "took too long" in text, form

@@ -1,0 +1,323 @@
+"""Stores of former versions: what schema 1 kept as texts, and that the committed results are reported as before."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from common import REPOSITORY
+
+from reprbench.migrations import SCHEMA, STEPS, migrate
+from reprbench.report.table import make_tables
+from reprbench.spec import Budget, Call
+from reprbench.store import Store
+from reprbench.trial import Code, Figure, Headline, Trial, read_trial, to_json
+
+HASH = "5f0c" * 16
+OLD: dict[str, Any] = {
+    "schema_version": 1,
+    "benchmark": "mine",
+    "label": "K-means",
+    "method": {
+        "name": "kmeans",
+        "call": "kmeans[n_centroids=800]",
+        "parameters": {"n_centroids": 800, "whiten": True},
+        "origin": "entry point",
+        "source": "c0de" * 16,
+        "supervised": False,
+        "control": False,
+    },
+    "dataset": {
+        "call": "folder[path=cifar,title=CIFAR-10 (JPEG)]",
+        "title": "CIFAR-10 (JPEG)",
+        "digest": "d" * 64,
+        "limit": 1000,
+        "shape": [3, 32, 32],
+        "unlabeled": 1000,
+        "train": 1000,
+        "test": 100,
+        "classes": 10,
+        "folds": 2,
+    },
+    "budget": {"epochs": 5, "images": None, "seconds": None},
+    "seed": 3,
+    "identity": {"seed": 3},
+    "hash": "a" * 64,
+    "status": "done",
+    "protocols": ["linear-svm[layers=all]", "embedding"],
+    "evaluations": [
+        {
+            "name": "linear-svm",
+            "version": 4,
+            "parameters": {"layers": "all"},
+            "text": "linear-svm[layers=all]",
+            "headline": "accuracy",
+            "headline_at": {"layer": "last"},
+            "hash": HASH,
+            "seconds": 2.5,
+            "measurements": [
+                {
+                    "metric": "accuracy",
+                    "value": 50.0,
+                    "unit": "%",
+                    "better": "higher",
+                    "at": {"fold": 0, "layer": "last"},
+                }
+            ],
+            "figures": [],
+        }
+    ],
+    "provenance": {"ended": "2026-01-01", "device": "cpu"},
+}
+
+
+def read(tmp_path: Path, **changes: Any) -> Trial:
+    """Return the trial of schema 1 as it is read, with changes; `method` and `evaluation` change these parts."""
+    content = copy.deepcopy(OLD)
+    content["method"].update(changes.pop("method", {}))
+    content["evaluations"][0].update(changes.pop("evaluation", {}))
+    content.update(changes)
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps(content))
+    return read_trial(path)
+
+
+def test_texts_become_calls_and_the_rest_stays(tmp_path):
+    found = read(tmp_path)
+    assert found.schema_version == SCHEMA
+    assert found.method.call == Call(name="kmeans", parameters={"n_centroids": 800})
+    assert found.method.parameters == {"n_centroids": 800, "whiten": True}
+    assert found.method.code == Code(source="c0de" * 16)
+    assert found.dataset.call == Call(name="folder", parameters={"path": "cifar", "title": "CIFAR-10 (JPEG)"})
+    assert (found.dataset.limit, found.dataset.fold_size) == (1000, None)
+    assert (found.budget, found.seed, found.hash) == (Budget(epochs=5), 3, "a" * 64)
+    assert found.folder == "mine/kmeans/3-aaaaaaaa"
+    (evaluation,) = found.evaluations
+    assert evaluation.call == Call(name="linear-svm", parameters={"layers": "all"})
+    assert (evaluation.code, evaluation.hash, evaluation.seconds) == (Code(version=4), HASH, 2.5)
+    assert evaluation.headlines == [Headline("accuracy", {"layer": "last"})]
+    assert evaluation.measurements[0].value == 50.0
+
+
+def test_a_protocol_finds_its_evaluation_and_one_that_was_not_reached_none(tmp_path):
+    layers, embedding = read(tmp_path).protocols
+    found = read(tmp_path)
+    assert (str(layers.call), layers.hash, layers.table) == ("linear-svm[layers=all]", HASH, None)
+    assert found.evaluation(layers) is found.evaluations[0]
+    assert str(embedding.call) == "embedding"
+    assert found.evaluation(embedding) is None
+    # The plain protocol of that name is another one.
+    (plain,) = read(tmp_path, protocols=["linear-svm"]).protocols
+    assert found.evaluation(plain) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ({}, "unsupervised"),
+        ({"supervised": True}, "supervised"),
+        ({"control": True}, "control"),
+        ({"supervised": True, "control": True}, "supervised"),
+    ],
+)
+def test_flags_become_a_kind(tmp_path, method, kind):
+    assert read(tmp_path, method=method).method.kind == kind
+
+
+def test_flags_that_were_not_written_are_off(tmp_path):
+    content = copy.deepcopy(OLD)
+    del content["method"]["supervised"], content["method"]["control"], content["evaluations"][0]["headline_at"]
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps(content))
+    found = read_trial(path)
+    assert found.method.kind == "unsupervised"
+    assert found.evaluations[0].headlines == [Headline("accuracy")]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "precision"),
+    [
+        ({"device": "cpu"}, "float32"),
+        ({"device": "cuda"}, "bf16"),
+        ({"device": "cuda:1"}, "bf16"),
+        ({"device": "mps"}, "float32"),
+        ({}, "float32"),
+        (None, "float32"),
+    ],
+)
+def test_fits_on_cuda_were_bfloat16(tmp_path, provenance, precision):
+    content = {} if provenance is None else {"provenance": provenance}
+    assert read(tmp_path, **content).precision == precision
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("dataset folder[path=cifar,title=CIFAR-10 (JPEG)]", "dataset"),
+        ("protocol optimal-classifier, knn", "protocol"),
+        ("budget 2 epochs", "budget"),
+        ("limit 10000", "limit"),
+        ("limit None", "limit"),
+        ("width=16", "parameters"),
+        ("lr=0.001", "parameters"),
+        ("limit=3", "parameters"),
+        ("budget=dataset a=b", "parameters"),
+        ("protocol of its own: linear-svm[pooling=sum]", "own protocol"),
+        ("budget of its own: 30 epochs", "own budget"),
+        ("train-images-idx3-ubyte: not the official file (md5 0a1b2c3d)", "data"),
+        ("test_batch.bin: not the official file (sha256 ff)", "data"),
+        ("dataset.bin: not the official file (sha256 ff)", "data"),
+        ("", "data"),
+    ],
+)
+def test_texts_become_deviations(tmp_path, text, kind):
+    (deviation,) = read(tmp_path, deviations=[text]).deviations
+    assert (deviation.kind, deviation.text) == (kind, text)
+    assert deviation.from_benchmark == (not kind.startswith("own "))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "figure"),
+    [
+        ("linear-svm", "figures/linear-svm-5f0c5f0c-grid.png", "grid"),
+        ("embedding", "figures/embedding-5f0c5f0c-map.png", "map"),
+        ("knn", "figures/knn-5f0c5f0c-by-class.png", "by-class"),
+        # A protocol, or a figure, may have a name that looks like a hash.
+        ("deadbeef", "figures/deadbeef-5f0c5f0c-grid.png", "grid"),
+        ("knn", "figures/knn-5f0c5f0c-deadbeef.png", "deadbeef"),
+        ("knn", "figures/knn-5f0c5f0c-a.b.png", "a.b"),
+        ("knn", "figures/other.png", "other"),
+    ],
+)
+def test_files_become_figures(tmp_path, name, file, figure):
+    found = read(tmp_path, evaluation={"name": name, "figures": [file]})
+    assert found.evaluations[0].figures == [Figure(figure, file)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("npz[path=a,b]", "npz"),
+        ("folder[path=x,title=a: b]", "folder"),
+        ("folder[path=x,path=y]", "folder"),
+        ("folder[path=[x]", "folder"),
+        ("folder[path=x]]", "folder"),
+        ("timm-backbone[weights={]", "timm-backbone"),
+    ],
+)
+def test_of_calls_that_cannot_be_read_the_name_is_left(tmp_path, text, name):
+    dataset = {**OLD["dataset"], "call": text}
+    found = read(tmp_path, dataset=dataset, method={"call": text}, protocols=[text], evaluation={"text": text})
+    assert found.dataset.call.name == found.method.call.name == found.evaluations[0].call.name == name
+    assert found.dataset.title == "CIFAR-10 (JPEG)"
+    # The protocol still finds its evaluation.
+    assert found.evaluation(found.protocols[0]) is found.evaluations[0]
+
+
+def test_two_protocols_that_cannot_be_read_stay_two(tmp_path):
+    first, second = read(tmp_path, protocols=["p[a=1", "p[a=2"]).protocols
+    assert first.hash != second.hash
+
+
+def test_what_was_migrated_is_written_as_todays_schema(tmp_path):
+    found = read(tmp_path, deviations=["limit 1000"], method={"control": True})
+    again = Store(tmp_path / "store").write(found, {}) / "trial.json"
+    assert json.loads(again.read_text())["schema_version"] == SCHEMA
+    assert to_json(read_trial(again)) == to_json(found)
+
+
+def test_a_migration_leaves_what_it_is_given_alone():
+    content = copy.deepcopy(OLD)
+    migrate(content, 1)
+    assert content == OLD
+
+
+def test_there_is_a_step_from_every_schema():
+    assert sorted(STEPS) == list(range(1, SCHEMA))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"method": None},
+        {"method": {"call": "ae"}},
+        {"dataset": []},
+        {"evaluations": [{}]},
+        {"evaluations": None},
+        {"deviations": [3]},
+        {"protocols": [None]},
+        {"provenance": "here"},
+    ],
+    ids=lambda broken: next(iter(broken)),
+)
+def test_what_schema_1_never_wrote_is_refused_in_one_line(tmp_path, broken):
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps({**OLD, **broken}))
+    with pytest.raises(ValueError, match=r"^schema 1 cannot be read: [^\n]*$"):
+        read_trial(path)
+
+
+# -- the committed results --------------------------------------------------------------------------------------------
+
+COMMITTED = REPOSITORY / "results"
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[Trial]:
+    trials, problems = Store(COMMITTED).read()
+    assert problems == []
+    return trials
+
+
+def test_all_committed_trials_are_read(committed):
+    assert len(committed) == len(list(COMMITTED.glob("*/*/*/trial.json"))) > 0
+    assert all(one.evaluation(protocol) for one in committed for protocol in one.protocols)
+    assert {one.method.kind for one in committed} == {"unsupervised", "control", "supervised"}
+
+
+def test_figures_of_committed_trials_are_where_they_say(committed):
+    figures = {
+        (Path(one.path).parent / figure.file, figure.name)
+        for one in committed
+        for evaluation in one.evaluations
+        for figure in evaluation.figures
+    }
+    assert figures
+    assert all(path.is_file() for path, _ in figures)
+    assert all(path.stem.endswith(f"-{name}") and "-" not in name for path, name in figures)
+
+
+# Mean, standard deviation, folds and standing of a few rows as the last version with schema 1 reported them
+# (`reprbench report --format json` at commit c48276c; all 72 trials were compared when schema 2 came).
+RECORDED = {
+    ("lambda-cifar10", "linear-svm", "AE", 0): (35.137, 0.5052929843170187, 10, "best"),
+    ("lambda-cifar10", "linear-svm", "AE", 1): (34.249, 1.0569053883863013, 10, "best"),
+    ("lambda-cifar10", "linear-svm[layers=all]", "AME-AE, joint, λ = 1", 0): (43.408, 0.9958895521090668, 10, "tie"),
+    ("lambda-cifar10", "linear-svm[layers=all]", "AE", 1): (39.771, 0.8256567083237444, 10, "other"),
+    ("mnist", "linear-svm", "supervised", 0): (94.893, 0.25923155672101333, 10, "untested"),
+    ("mnist", "linear-svm", "denoising-ameae", 0): (90.36699999999999, 0.25452111896658014, 10, "tie"),
+    ("mnist-robustness", "robustness", "DAE", 0): (88.63, 0.5727128425310535, 10, "best"),
+    ("paper-figures", "few-labels", "AME-AE", 0): (72.25399999999999, 1.8092827308079815, 10, "other"),
+    ("reconstruction-cifar10", "reconstruction[steps=100]", "AE", 0): (0.0055814385414123535, None, 1, "untested"),
+    ("single-layer-cifar10", "linear-svm[pooling=sum]", "PCA", 0): (21.079, 1.1741503310905297, 10, "other"),
+    ("table1-cifar10", "linear-svm[layers=all]", "AME-AE", 0): (42.048, 0.4111885212405626, 10, "best"),
+}
+HOLE = ("reconstruction-cifar10", "interpolation", "DeconvNet", 0)
+
+
+def test_committed_results_are_reported_as_before(committed):
+    rows = {
+        (table.benchmark, str(table.protocol), row.label, row.seeds[0]): row
+        for table in make_tables(committed)
+        for row in table.rows
+    }
+    for key, (mean, std, folds, place) in RECORDED.items():
+        result = rows[key].result
+        assert result.summary.mean == pytest.approx(mean, rel=1e-12), key
+        assert result.summary.std == (std if std is None else pytest.approx(std, rel=1e-9)), key
+        assert (len(result.by_fold), result.standing.place) == (folds, place), key
+    assert rows[HOLE].mean is None
+    assert rows[HOLE].status == "skipped"
