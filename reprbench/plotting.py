@@ -104,12 +104,12 @@ def image_grid(
     column_labels : stand above the columns; none by default.
     cell : inches that an image takes, upwards and sideways.
     """
-    count = max(len(row) for row in rows)
+    columns = max(len(row) for row in rows)
     # A label of 8 points takes about 0.065 inches a letter.
     margin = 0.2 + 0.07 * max((len(label) for label in row_labels), default=0)
     height = cell * len(rows) + (0.3 if title else 0.05) + (0.25 if column_labels else 0)
-    figure = new_figure(margin + cell * count, height)
-    axes = new_axes(figure, len(rows), count)
+    figure = new_figure(margin + cell * columns, height)
+    axes = new_axes(figure, len(rows), columns)
     for images, label, row_axes in zip(rows, row_labels, axes, strict=True):
         _image_row(row_axes, images, label)
     for label, top in zip(column_labels, axes[0], strict=False):

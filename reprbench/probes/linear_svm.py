@@ -120,12 +120,8 @@ def train_fold(
 ) -> FoldClassifier:
     """Choose C within the fold and train with it on the whole fold.
 
-    Parameters
-    ----------
-    x : features as the learner gave them, float (n, d).
-    labels : shape (n,), in 0 … `n_classes` − 1.
-    costs : the grid of C.
-    generator : draws the inner folds.
+    `x` holds features (n, d) as the learner gave them, `labels` (n,) lie in 0 … `n_classes` − 1, `costs` is the grid of
+    C, and `generator` draws the inner folds.
 
     Raises
     ------

@@ -88,15 +88,19 @@ def fit_svm(
     """
     _check(x, labels, n_classes, costs)
     matrix = torch.from_numpy(np.asarray(x)).to(device)
-    classes = torch.arange(n_classes)[:, None]
-    signs = (2.0 * (torch.from_numpy(np.asarray(labels, dtype=np.int64)) == classes) - 1).double().to(device)
     rotated = len(x) <= min(x.shape[1], _ROW_SPACE)
     design, spectrum, back = _rotate(matrix) if rotated else _keep(matrix)
-    solutions = _solve(design, spectrum, signs, sorted(set(costs)))
+    solutions = _solve(design, spectrum, _signs(labels, n_classes).to(device), sorted(set(costs)))
     weights = torch.stack([solutions[cost].weights for cost in costs])
     features, biases = _unrotate(weights, matrix, back) if back is not None else (weights[..., :-1], weights[..., -1])
     gaps = torch.stack([solutions[cost].gap for cost in costs])
     return LinearSVMs(tuple(costs), features.cpu().numpy(), biases.cpu().numpy(), gaps.cpu().numpy())
+
+
+def _signs(labels: Labels, n_classes: int) -> Tensor:
+    """Return +1 for the examples of each class and −1 for the others, float64 of shape (K, n)."""
+    classes = torch.arange(n_classes)[:, None]
+    return (2.0 * (torch.from_numpy(np.asarray(labels, dtype=np.int64)) == classes) - 1).double()
 
 
 def _solve(design: Design, spectrum: Spectrum, signs: Tensor, costs: Sequence[float]) -> dict[float, Solution]:

@@ -111,12 +111,9 @@ def density(differences: Differences, bins: int) -> tuple[NDArray[np.float64], N
 
 
 def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure:
-    """Return Fig. 2: some images and their reconstructions after the shown epochs, and histograms of all differences.
+    """Return Fig. 2: some images and their reconstructions, and histograms of all differences, with so many bins.
 
-    Parameters
-    ----------
-    shown : the places of the epochs in `snapshots`.
-    bins : of the histograms.
+    `shown` holds the places of the shown epochs in `snapshots`.
     """
     from reprbench.plotting import new_axes, new_figure
 
