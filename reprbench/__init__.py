@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reprbench.api import encode, load
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
+    from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
     from reprbench.errors import Diverged, UserError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
+    from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol
+    from reprbench.protocols.folds import Fold, FoldProtocol
+    from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
@@ -29,11 +33,17 @@ __version__ = "0.2.0.dev0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
+    "Curve": "reprbench.protocols.base",
     "DataRequest": "reprbench.data.locate",
+    "Dataset": "reprbench.data.dataset",
     "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
+    "Features": "reprbench.protocols.subject",
     "File": "reprbench.file_parameter",
+    "Fold": "reprbench.protocols.folds",
+    "FoldProtocol": "reprbench.protocols.folds",
+    "Headline": "reprbench.protocols.base",
     "ImageArrays": "reprbench.data.returned",
     "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
@@ -42,10 +52,15 @@ EXPORTS = {
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
+    "Measurement": "reprbench.protocols.base",
+    "Outcome": "reprbench.protocols.base",
+    "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
     "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
+    "Snapshots": "reprbench.protocols.subject",
     "Store": "reprbench.store",
+    "Subject": "reprbench.protocols.subject",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.torch_learner",
     "TorchSupervisedLearner": "reprbench.torch_learner",
@@ -63,11 +78,17 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "Curve",
     "DataRequest",
+    "Dataset",
     "Decodes",
     "Diverged",
     "FeatureMaps",
+    "Features",
     "File",
+    "Fold",
+    "FoldProtocol",
+    "Headline",
     "ImageArrays",
     "ImageFolder",
     "ImageShape",
@@ -76,10 +97,15 @@ __all__ = [
     "Kind",
     "Labels",
     "Learner",
+    "Measurement",
+    "Outcome",
+    "Protocol",
     "Reconstructs",
     "Resumes",
     "Run",
+    "Snapshots",
     "Store",
+    "Subject",
     "SupervisedLearner",
     "TorchLearner",
     "TorchSupervisedLearner",

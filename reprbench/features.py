@@ -35,6 +35,25 @@ class View(BaseModel):
     A map (C, H, W) is pooled over a `grid` × `grid` division of its area (2: the four quadrants) into C·grid² numbers,
     in float32. Cells do not overlap; where the side is no multiple of the grid, the first ones are larger by one (27:
     14 and 13). A map smaller than the grid is divided as finely as it goes. Vectors (D,) are taken as they are.
+
+    Parameters
+    ----------
+    layers : "last", "all" or tuple of str
+        The layers that are concatenated, in this order; "all" is from input to output.
+    pooling : "max", "mean", "sum" or "l2"
+        What becomes of the numbers of a cell; "l2" is the root of the sum of their squares.
+    grid : int
+        Cells along either side, at least 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from reprbench import View
+    >>> maps = {"early": torch.zeros(10, 3, 8, 8), "late": torch.zeros(10, 5)}
+    >>> View(layers="all", pooling="mean", grid=2).matrix(maps).shape
+    torch.Size([10, 17])
+    >>> View().matrix(maps).shape
+    torch.Size([10, 5])
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,7 +63,13 @@ class View(BaseModel):
     grid: PositiveInt = 2
 
     def select(self, maps: FeatureMaps) -> list[Tensor]:
-        """Return the maps of the chosen layers, in order."""
+        """Return the maps of the chosen layers, in order.
+
+        Raises
+        ------
+        UserError
+            If there is no layer of that name.
+        """
         if self.layers == "all":
             return list(maps.values())
         if self.layers == "last":
@@ -55,7 +80,15 @@ class View(BaseModel):
         return [maps[name] for name in self.layers]
 
     def matrix(self, maps: FeatureMaps) -> Tensor:
-        """Return the pooled and concatenated features, float32 of shape (N, D)."""
+        """Return the pooled and concatenated features of N images, float32 of shape (N, D).
+
+        Raises
+        ------
+        UserError
+            If there is no layer of that name.
+        ValueError
+            If a layer has another shape than (N, C, H, W) or (N, D).
+        """
         import torch
 
         return torch.cat([self._pool(layer).flatten(1).to(torch.float32) for layer in self.select(maps)], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +104,14 @@ def image_grid(
     column_labels : stand above the columns; none by default.
     cell : inches that an image takes, upwards and sideways.
     """
-    count = max(len(row) for row in rows)
+    columns = max(len(row) for row in rows)
     # A label of 8 points takes about 0.065 inches a letter.
     margin = 0.2 + 0.07 * max((len(label) for label in row_labels), default=0)
     height = cell * len(rows) + (0.3 if title else 0.05) + (0.25 if column_labels else 0)
-    figure = new_figure(margin + cell * count, height)
-    axes = new_axes(figure, len(rows), count)
+    figure = new_figure(margin + cell * columns, height)
+    axes = new_axes(figure, len(rows), columns)
     for images, label, row_axes in zip(rows, row_labels, axes, strict=True):
-        for place in range(count):
-            if place < len(images):
-                show_image(row_axes[place], images[place])
-            else:
-                row_axes[place].set_axis_off()
-        row_axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        _image_row(row_axes, images, label)
     for label, top in zip(column_labels, axes[0], strict=False):
         top.set_title(label, fontsize=8, pad=3)
     # A little room on all sides keeps the labels off the figure's edge.
@@ -124,6 +120,15 @@ def image_grid(
     if title:
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def _image_row(row: Sequence[Axes], images: NDArray[np.floating[Any]], label: str) -> None:
+    for axes, image in zip_longest(row, images):
+        if image is None:
+            axes.set_axis_off()
+        else:
+            show_image(axes, image)
+    row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
 
 
 def save_png(figure: Figure, path: Path) -> None:

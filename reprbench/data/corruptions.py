@@ -46,12 +46,12 @@ class Corruption:
     label: Callable[[float], str]
 
 
-def corrupted(dataset: Dataset, kind: Kind, level: float) -> Images:
-    """Return the test split of `dataset` corrupted; at level 0 the split itself.
+def corrupted(dataset: Dataset, kind: Kind, level: float, count: int | None = None) -> Images:
+    """Return the test split of `dataset`, or its first `count` images, corrupted; at level 0 as they are.
 
     Besides the copy, uint8 as the original, a block of images is in memory.
     """
-    images = dataset.test
+    images = dataset.test if count is None else dataset.test.take(np.arange(min(count, len(dataset.test))))
     if level == 0:
         return images
     generator = named_generator(f"{base_name(dataset.name)} test {kind}")

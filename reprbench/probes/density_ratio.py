@@ -65,7 +65,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class RatioClassifier:
     """A trained C.
 
     Attributes
@@ -130,7 +130,7 @@ def train_classifier(
     seed: int,
     device: str = "cpu",
     advance: Callable[[float], None] = lambda share: None,
-) -> Classifier:
+) -> RatioClassifier:
     """Train C on the training part until the loss on the validation part stops falling; nothing else is read.
 
     C is a perceptron with two hidden layers of rectified units; its last layer starts at 0, so that C starts at ½. A
@@ -141,44 +141,72 @@ def train_classifier(
     Diverged
         If codes or the validation loss are not finite.
     """
-    rows = codes.reshape(-1, codes.shape[-1])
-    standardizer = standardize(rows, _both(parts.training, codes))
     network = _network(codes.shape[-1], training.width, seed).to(device)
+    loss = _Loss(network, codes, parts, device)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     order = np.random.default_rng(derive_seed(seed, "optimal-classifier/batches"))
+    stopping = _EarlyStopping(network, loss.on_validation())
+    while stopping.epochs < training.epochs and stopping.waited < training.patience:
+        _train_epoch(loss, optimizer, order.permutation(parts.training), training.batch_size)
+        stopping.add(loss.on_validation())
+        advance(stopping.epochs / training.epochs)
+    network.load_state_dict(stopping.best_weights)
+    converged = stopping.waited >= training.patience
+    return RatioClassifier(network, loss.standardizer, stopping.epochs, stopping.best_epoch, converged)
 
-    def loss_of(pairs: Indices) -> Tensor:
+
+class _Loss:
+    """The cross-entropy of C, nats a code, on pairs of codes standardized on the training part."""
+
+    def __init__(self, network: nn.Module, codes: Codes, parts: Parts, device: str) -> None:
+        self._network, self._validation, self._device = network, parts.validation, device
+        self._pairs, self._rows = codes.shape[1], codes.reshape(-1, codes.shape[-1])
+        self.standardizer = standardize(self._rows, self._both(parts.training))
+
+    def __call__(self, pairs: Indices) -> Tensor:
         # Originals first: their target is 1, that of reconstructions 0.
-        batch = torch.from_numpy(standardizer.apply(rows, _both(pairs, codes))).to(device)
-        of_originals, of_reconstructions = network(batch)[:, 0].chunk(2)
+        batch = torch.from_numpy(self.standardizer.apply(self._rows, self._both(pairs))).to(self._device)
+        of_originals, of_reconstructions = self._network(batch)[:, 0].chunk(2)
         return (softplus(-of_originals).mean() + softplus(of_reconstructions).mean()) / 2
 
-    def validation_loss() -> float:
+    def on_validation(self) -> float:
+        """Return the loss on the validation part."""
+        count = len(self._validation)
         with torch.inference_mode():
-            blocks = np.array_split(parts.validation, math.ceil(len(parts.validation) / EVALUATED_ROWS))
-            loss = sum(float(loss_of(block)) * len(block) for block in blocks) / len(parts.validation)
+            blocks = np.array_split(self._validation, math.ceil(count / EVALUATED_ROWS))
+            loss = sum(float(self(block)) * len(block) for block in blocks) / count
         if not math.isfinite(loss):
             raise Diverged(f"the validation loss of the classifier is {loss}")
         return loss
 
-    best = reference = validation_loss()
-    best_epoch, weights = 0, _copy(network)
-    epoch = waited = 0
-    while epoch < training.epochs and waited < training.patience:
-        shuffled = order.permutation(parts.training)
-        for start in range(0, len(shuffled), training.batch_size):
-            optimizer.zero_grad(set_to_none=True)
-            loss_of(shuffled[start : start + training.batch_size]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        epoch += 1
-        loss = validation_loss()
-        if loss < best:
-            best, best_epoch, weights = loss, epoch, _copy(network)
-        progressed = loss < reference - TOLERANCE
-        reference, waited = (loss, 0) if progressed else (reference, waited + 1)
-        advance(epoch / training.epochs)
-    network.load_state_dict(weights)
-    return Classifier(network, standardizer, epoch, best_epoch, waited >= training.patience)
+    def _both(self, pairs: Indices) -> Indices:
+        """Return the rows of the originals and then of the reconstructions of `pairs`."""
+        return np.concatenate([pairs, pairs + self._pairs])
+
+
+class _EarlyStopping:
+    """Counts epochs without progress of the validation loss, and keeps the weights with which it was lowest."""
+
+    def __init__(self, network: nn.Module, loss: float) -> None:
+        self._network, self._best_loss, self._reference = network, loss, loss
+        self.epochs = self.best_epoch = 0
+        self.waited = 0
+        """Epochs since the last progress."""
+        self.best_weights = _copy(network)
+
+    def add(self, loss: float) -> None:
+        self.epochs += 1
+        if loss < self._best_loss:
+            self._best_loss, self.best_epoch, self.best_weights = loss, self.epochs, _copy(self._network)
+        progressed = loss < self._reference - TOLERANCE
+        self._reference, self.waited = (loss, 0) if progressed else (self._reference, self.waited + 1)
+
+
+def _train_epoch(loss: _Loss, optimizer: torch.optim.Optimizer, pairs: Indices, batch_size: int) -> None:
+    for start in range(0, len(pairs), batch_size):
+        optimizer.zero_grad(set_to_none=True)
+        loss(pairs[start : start + batch_size]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> Judgement:
@@ -199,6 +227,36 @@ def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) 
     )
 
 
+@dataclass(frozen=True)
+class ReliabilityCurve:
+    """How often codes are of originals, against how often C says so, in those of 15 bins of C that are not empty.
+
+    Attributes
+    ----------
+    mean : float64 array (bins,), the mean C of a bin's codes.
+    share : float64 array (bins,), the share of originals among them.
+    error : float64 array (bins,), the standard error of that share.
+    """
+
+    mean: NDArray[np.float64]
+    share: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+
+def reliability_curve(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> ReliabilityCurve:
+    """Return the curve of the logits of n originals and of their n reconstructions, both of shape (n,)."""
+    from scipy.special import expit
+    from sklearn.calibration import calibration_curve
+
+    probabilities = np.concatenate([expit(originals), expit(reconstructions)])
+    targets = np.repeat([1, 0], len(originals))
+    share, mean = calibration_curve(targets, probabilities, n_bins=CALIBRATION_BINS)
+    # Bins as scikit-learn fills them: closed at their upper edge.
+    inner_edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    counts = np.bincount(np.searchsorted(inner_edges, probabilities), minlength=CALIBRATION_BINS)
+    return ReliabilityCurve(mean, share, np.sqrt(share * (1 - share) / counts[counts > 0]))
+
+
 def _network(inputs: int, width: int, seed: int) -> nn.Sequential:
     """Return C's network, drawn on the CPU so that every device starts from the same weights."""
     with seeded(seed, "optimal-classifier/weights"):
@@ -207,11 +265,6 @@ def _network(inputs: int, width: int, seed: int) -> nn.Sequential:
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*hidden, last)
-
-
-def _both(pairs: Indices, codes: Codes) -> Indices:
-    """Return the rows of the originals and then of the reconstructions of `pairs`, in `codes` of shape (2n, D)."""
-    return np.concatenate([pairs, pairs + codes.shape[1]])
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

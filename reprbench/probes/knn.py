@@ -1,8 +1,8 @@
-"""Exact nearest neighbors by batched matrix products, and their vote."""
+"""Exact nearest neighbors by batched matrix products, their vote, and distances to the nearest image."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from reprbench.errors import Diverged
 from reprbench.features import Matrix
 
+if TYPE_CHECKING:
+    from reprbench.images import Images
+
 BLOCK = 2**24
 """Distances that are in memory at a time."""
+NUMBERS_AT_ONCE = 2**26
+"""Of the images among which the nearest is sought, as float32."""
 
 
 def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "cosine"]) -> NDArray[np.int64]:
@@ -49,3 +54,16 @@ def vote(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
     winners: NDArray[np.int64] = labels[np.arange(len(labels)), votes.argmax(1)]
     return winners
+
+
+def nearest_distances(images: torch.Tensor, real: Images) -> NDArray[np.float64]:
+    """Return the root mean squared difference of each image (N, C, H, W) to the nearest of `real`, shape (N,)."""
+    queries = images.flatten(1).numpy()
+    least = np.full(len(queries), np.inf)
+    step = max(1, NUMBERS_AT_ONCE // queries.shape[1])
+    for start in range(0, len(real), step):
+        some = real.batch(slice(start, min(start + step, len(real)))).flatten(1).numpy()
+        found = some[nearest(some, queries, 1, "euclidean")[:, 0]]
+        # Differences are taken anew: the search's own distances carry the rounding of large products.
+        least = np.minimum(least, np.sqrt(np.square(found - queries).mean(1, dtype=np.float64)))
+    return least

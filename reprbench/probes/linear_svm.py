@@ -1,11 +1,8 @@
-"""A fold of the linear SVM protocol: C chosen by cross-validation inside the fold, then the accuracy on test rows.
-
-`train_fold` returns the trained classifier, for protocols that ask it about several test matrices.
-"""
+"""A fold's linear SVM: C chosen by cross-validation inside the fold, then asked about any number of test matrices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -64,16 +61,18 @@ def select_cost(
         return CostChoice(costs[0], (), None)
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
-    fold_of = _stratify(labels, inner_folds, generator)
     right = np.zeros(len(costs), dtype=np.int64)
-    for fold in range(inner_folds):
-        rows, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+    for rows, held_out in _divisions(labels, inner_folds, generator):
         machines, standardizer = _fit_raw(x, labels, rows, n_classes, costs, device)
         right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
+    return CostChoice(best, tuple((right / len(x)).tolist()), _edge(best, costs))
+
+
+def _edge(cost: float, costs: Sequence[float]) -> Literal["lower", "upper"] | None:
+    """Return at which end of a grid of several costs `cost` lies."""
     edges: dict[float, Literal["lower", "upper"]] = {min(costs): "lower", max(costs): "upper"}
-    at_edge = edges.get(best) if len(edges) > 1 else None
-    return CostChoice(best, tuple((right / len(x)).tolist()), at_edge)
+    return edges.get(cost) if len(edges) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -121,19 +120,8 @@ def train_fold(
 ) -> FoldClassifier:
     """Choose C within the fold and train with it on the whole fold.
 
-    Parameters
-    ----------
-    x : float array of shape (n, d)
-        Features as the learner gave them.
-    labels : integer array of shape (n,)
-        Classes in 0 … n_classes − 1.
-    n_classes : int
-    costs : sequence of float
-        The grid of C.
-    generator : numpy generator
-        Draws the inner folds.
-    inner_folds : int, optional
-    device : torch device, optional
+    `x` holds features (n, d) as the learner gave them, `labels` (n,) lie in 0 … `n_classes` − 1, `costs` is the grid of
+    C, and `generator` draws the inner folds.
 
     Raises
     ------
@@ -142,61 +130,6 @@ def train_fold(
     """
     choice = select_cost(x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device)
     return FoldClassifier(choice, *_fit_raw(x, labels, None, n_classes, [choice.cost], device))
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What a fold gave.
-
-    Attributes
-    ----------
-    accuracy : float
-        On the test rows, in [0, 1].
-    cost : float
-        The chosen C.
-    inner_accuracies : tuple of float
-        The cross-validated accuracies of all costs, in [0, 1], in the order of the grid; empty with a single cost.
-    at_edge : "lower", "upper" or None
-        As in `CostChoice`.
-    """
-
-    accuracy: float
-    cost: float
-    inner_accuracies: tuple[float, ...]
-    at_edge: Literal["lower", "upper"] | None
-
-
-def evaluate_fold(
-    train_x: Matrix,
-    train_labels: Labels,
-    test_x: Matrix,
-    test_labels: Labels,
-    n_classes: int,
-    costs: Sequence[float],
-    generator: np.random.Generator,
-    *,
-    inner_folds: int = 5,
-    device: torch.device | str = "cpu",
-) -> FoldResult:
-    """Choose C within the fold, train with it on the whole fold as `train_fold` does, and test.
-
-    Parameters
-    ----------
-    train_x, test_x : float arrays of shape (n, d) and (m, d)
-        Features as the learner gave them; may be memory-mapped. `test_x` is read block by block.
-    train_labels, test_labels : integer arrays of shape (n,) and (m,)
-        Classes in 0 … n_classes − 1.
-    n_classes, costs, generator, inner_folds, device
-        As in `train_fold`.
-
-    Raises
-    ------
-    Diverged
-        If features are NaN or infinite.
-    """
-    classifier = train_fold(train_x, train_labels, n_classes, costs, generator, inner_folds=inner_folds, device=device)
-    choice = classifier.choice
-    return FoldResult(classifier.accuracy(test_x, test_labels), choice.cost, choice.accuracies, choice.at_edge)
 
 
 def _fit_raw(
@@ -217,6 +150,13 @@ def _count_right(
     for block, values in row_blocks(x, rows):
         right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
     return right
+
+
+def _divisions(labels: Labels, n_folds: int, generator: np.random.Generator) -> Iterator[tuple[Indices, Indices]]:
+    """Yield, for each fold, the rows to train on and those that are held out."""
+    fold_of = _stratify(labels, n_folds, generator)
+    for fold in range(n_folds):
+        yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
 
 
 def _stratify(labels: Labels, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:

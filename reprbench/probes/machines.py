@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reprbench.errors import Diverged
 from reprbench.images import Labels
-from reprbench.probes.newton import Design, Solution, Spectrum, leading_spectrum, minimize
+from reprbench.probes.newton import Design, Problem, Solution, Spectrum, leading_spectrum, minimize
 from reprbench.probes.standardize import Matrix
 
 TOLERANCE = 1e-6
@@ -81,33 +81,37 @@ def fit_svm(
 
     Parameters
     ----------
-    x : float array of shape (n, d)
-        Standardized features.
-    labels : integer array of shape (n,)
-        Classes in 0 … n_classes − 1; a class may have no example.
-    n_classes : int
-        K.
-    costs : sequence of float
-        The values of C > 0.
-    device : torch device, optional
-        Where to compute.
+    x : standardized features, float (n, d).
+    labels : shape (n,), in 0 … `n_classes` − 1; a class may have no example.
+    costs : the values of C > 0.
+    device : where to compute.
     """
     _check(x, labels, n_classes, costs)
     matrix = torch.from_numpy(np.asarray(x)).to(device)
-    classes = torch.arange(n_classes)[:, None]
-    signs = (2.0 * (torch.from_numpy(np.asarray(labels, dtype=np.int64)) == classes) - 1).double().to(device)
     rotated = len(x) <= min(x.shape[1], _ROW_SPACE)
     design, spectrum, back = _rotate(matrix) if rotated else _keep(matrix)
-    start = torch.zeros(n_classes, design.width, dtype=torch.float64, device=matrix.device)
-    solutions: dict[float, Solution] = {}
-    with _threads_for(design.matrix):
-        for cost in sorted(set(costs)):
-            solutions[cost] = minimize(design, signs, cost, start, spectrum, TOLERANCE)
-            start = solutions[cost].weights
+    solutions = _solve(design, spectrum, _signs(labels, n_classes).to(device), sorted(set(costs)))
     weights = torch.stack([solutions[cost].weights for cost in costs])
     features, biases = _unrotate(weights, matrix, back) if back is not None else (weights[..., :-1], weights[..., -1])
     gaps = torch.stack([solutions[cost].gap for cost in costs])
     return LinearSVMs(tuple(costs), features.cpu().numpy(), biases.cpu().numpy(), gaps.cpu().numpy())
+
+
+def _signs(labels: Labels, n_classes: int) -> Tensor:
+    """Return +1 for the examples of each class and −1 for the others, float64 of shape (K, n)."""
+    classes = torch.arange(n_classes)[:, None]
+    return (2.0 * (torch.from_numpy(np.asarray(labels, dtype=np.int64)) == classes) - 1).double()
+
+
+def _solve(design: Design, spectrum: Spectrum, signs: Tensor, costs: Sequence[float]) -> dict[float, Solution]:
+    """Return the machines of each of the ascending costs, in rotated coordinates if the design is rotated."""
+    weights = signs.new_zeros(len(signs), design.width)
+    solutions: dict[float, Solution] = {}
+    with _threads_for(design.matrix):
+        for cost in costs:
+            solutions[cost] = minimize(Problem(design, signs, cost), weights, spectrum, TOLERANCE)
+            weights = solutions[cost].weights
+    return solutions
 
 
 def _rotate(matrix: Tensor) -> tuple[Design, Spectrum, Tensor | None]:

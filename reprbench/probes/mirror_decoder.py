@@ -29,7 +29,7 @@ LARGEST_LINEAR = 2**25
 
 
 @dataclass(frozen=True)
-class Budget:
+class DecoderBudget:
     """What every decoder of every learner may spend.
 
     Attributes
@@ -124,7 +124,7 @@ def train_decoders(
     learner: Learner,
     images: Images,
     layers: Sequence[str],
-    budget: Budget,
+    budget: DecoderBudget,
     seed: int,
     device: str,
     advance: Callable[[float], None] = lambda share: None,
@@ -140,27 +140,33 @@ def train_decoders(
     Diverged
         If a decoder's last error is not finite.
     """
-    shapes = {name: encoded(learner, images.batch(slice(0, 1), device))[name].shape[1:] for name in layers}
-    decoders = {name: _made(shape, images.shape, budget.width, seed, name) for name, shape in shapes.items()}
-    for decoder in decoders.values():
-        decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    maps = encoded(learner, images.batch(slice(0, 1), device))
+    decoders = {name: _made(maps[name].shape[1:], images.shape, budget.width, seed, name).to(device) for name in layers}
     _calibrate(decoders, learner, images, budget, seed, device)
     optimizers = {name: torch.optim.Adam(decoder.parameters(), lr=budget.lr) for name, decoder in decoders.items()}
     losses: dict[str, Tensor] = {}
     for step, rows in enumerate(_batches(len(images), budget, seed)):
         x = images.batch(rows, device)
         maps = encoded(learner, x)
-        for name, decoder in decoders.items():
-            optimizers[name].zero_grad(set_to_none=True)
-            losses[name] = functional.mse_loss(decoder(maps[name]), x)
-            losses[name].backward()  # type: ignore[no-untyped-call]
-            optimizers[name].step()
+        losses = {name: _step(decoders[name], optimizers[name], maps[name], x) for name in decoders}
         advance((step + 1) / budget.steps)
-    for name, loss in losses.items():
-        if not bool(torch.isfinite(loss)):
-            raise Diverged(f"the mirror decoder of layer {name!r} ended with an error of {float(loss.detach())}")
-        decoders[name].eval()
-    return decoders
+    return {name: _trained(name, decoder, losses[name]) for name, decoder in decoders.items()}
+
+
+def _trained(layer: str, decoder: MirrorDecoder, loss: Tensor) -> MirrorDecoder:
+    """Return the decoder of a layer in evaluation mode, if its last error is finite."""
+    if not bool(torch.isfinite(loss)):
+        raise Diverged(f"the mirror decoder of layer {layer!r} ended with an error of {float(loss)}")
+    return decoder.eval()
+
+
+def _step(decoder: MirrorDecoder, optimizer: torch.optim.Optimizer, features: Tensor, x: Tensor) -> Tensor:
+    """Move a decoder by its mean squared error on `x` (N, C, H, W), and return that."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = functional.mse_loss(decoder(features), x)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
 
 
 def _start(features: int, full: Sequence[int], width: int) -> list[int]:
@@ -173,10 +179,12 @@ def _start(features: int, full: Sequence[int], width: int) -> list[int]:
 
 def _made(shape: Sequence[int], image: ImageShape, width: int, seed: int, layer: str) -> MirrorDecoder:
     with seeded(seed, f"reconstruction/{layer}"):
-        return MirrorDecoder(shape, image, width)
+        decoder = MirrorDecoder(shape, image, width)
+    decoder.to(memory_format=torch.channels_last)
+    return decoder
 
 
-def _batches(length: int, budget: Budget, seed: int) -> Iterator[Indices]:
+def _batches(length: int, budget: DecoderBudget, seed: int) -> Iterator[Indices]:
     """Yield the rows of every step: all images in a new order for each round, whole batches only."""
     generator = np.random.default_rng(derive_seed(seed, "reconstruction/batches"))
     size = min(budget.batch_size, length)
@@ -189,7 +197,12 @@ def _batches(length: int, budget: Budget, seed: int) -> Iterator[Indices]:
 
 
 def _calibrate(
-    decoders: Mapping[str, MirrorDecoder], learner: Learner, images: Images, budget: Budget, seed: int, device: str
+    decoders: Mapping[str, MirrorDecoder],
+    learner: Learner,
+    images: Images,
+    budget: DecoderBudget,
+    seed: int,
+    device: str,
 ) -> None:
     """Measure mean and variance of every channel over the first batches."""
     sums = {name: torch.zeros(3, len(decoder.mean), dtype=torch.float64) for name, decoder in decoders.items()}

@@ -108,6 +108,43 @@ def leading_spectrum(design: Design) -> Spectrum:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What is minimized: P of every class, for one cost.
+
+    Attributes
+    ----------
+    design : Design
+    signs : float64 tensor of shape (K, n)
+        y: +1 for examples of the class, −1 for the others.
+    cost : float
+        C > 0.
+    """
+
+    design: Design
+    signs: Tensor
+    cost: float
+
+    def at(self, weights: Tensor, scores: Tensor) -> Point:
+        """Return the point of `weights` (K, width), whose `scores` (K, n) are known."""
+        slack = (1 - self.signs * scores).clamp(min=0)
+        return Point(weights, scores, slack, weights.square().sum(1) / 2 + self.cost * slack.square().sum(1))
+
+    def gradient(self, point: Point) -> Tensor:
+        """Return ∇P, shape (K, width)."""
+        return point.weights - self.design.pull_back(2 * self.cost * self.signs * point.slack)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Weights (K, width) with what they imply: f (K, n), max(0, 1 − y·f) (K, n) and P (K,)."""
+
+    weights: Tensor
+    scores: Tensor
+    slack: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
 class Solution:
     """The weights of all classes for one cost.
 
@@ -122,73 +159,52 @@ class Solution:
     gap: Tensor
 
 
-def minimize(
-    design: Design, signs: Tensor, cost: float, start: Tensor, spectrum: Spectrum, tolerance: float
-) -> Solution:
-    """Minimize P for every class by Newton's method.
+def minimize(problem: Problem, start: Tensor, spectrum: Spectrum, tolerance: float) -> Solution:
+    """Minimize P for every class by Newton's method, from the weights `start` (K, width), float64.
 
-    Parameters
-    ----------
-    design : Design
-    signs : float64 tensor of shape (K, n)
-        y: +1 for examples of the class, −1 for the others.
-    cost : float
-        C > 0.
-    start : float64 tensor of shape (K, width)
-    spectrum : Spectrum
-        Of ZᵀZ, or of something like it: it changes the speed and not the solution.
-    tolerance : float
-        A class is finished when its gap is at most this, or when its objective cannot be lowered in this precision.
-
-    Returns
-    -------
-    Solution
-        The gap of a class that ran out of precision or of steps is larger than `tolerance`.
+    `spectrum` is that of ZᵀZ, or of something like it: it changes the speed and not the solution. A class is finished
+    when its gap is at most `tolerance`. One that runs out of precision or of steps before keeps a larger gap.
     """
+    design = problem.design
     # Directions need no more than products in float32: the gradient, and with it the next direction, corrects them.
     fast = Design(design.matrix.float(), design.constant)
-    point = _Point.at(start, design.scores(start), signs, cost)
+    point = problem.at(start, design.scores(start))
     # Objectives are sums over many examples, whose rounding errors partly cancel.
     precision = torch.finfo(design.matrix.dtype).eps / 100
     stuck = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     for step in range(_MAX_NEWTON_STEPS + 1):
-        gradient = point.weights - design.pull_back(2 * cost * signs * point.slack)
-        square = gradient.square().sum(1)
-        gap = square / (2 * point.value)
+        gradient = problem.gradient(point)
+        gap = gradient.square().sum(1) / (2 * point.value)
         live = (gap > tolerance) & ~stuck
         if step == _MAX_NEWTON_STEPS or not live.any():
             break
-        # A residual below half of the gap that ends the iteration would be wasted effort.
-        target = torch.maximum(_FORCING**2 * square, tolerance * point.value / 2)
-        target = torch.where(live, target, torch.inf)
-        inside = point.slack > 0
-        if design.gram is not None and inside.sum(1).max() <= min(_DIRECT, _DIRECT_SHARE * len(design.gram)):
-            direction = _direct_direction(design, design.gram, gradient, inside, cost, live)
-        else:
-            direction = _newton_direction(fast, gradient, inside.double(), cost, spectrum, target)
-        slope = (gradient * direction).sum(1)
-        following = _line_search(point, direction, design.scores(direction), slope, signs, cost)
+        direction = _direction(problem, fast, point, gradient, live, spectrum, tolerance)
+        following = _line_search(problem, point, direction, (gradient * direction).sum(1))
         stuck |= point.value - following.value <= precision * point.value
         point = following
     return Solution(point.weights, gap)
 
 
-@dataclass(frozen=True)
-class _Point:
-    """Weights (K, width) with what they imply: f (K, n), max(0, 1 − y·f) (K, n) and P (K,)."""
+def _direction(
+    problem: Problem,
+    fast: Design,
+    point: Point,
+    gradient: Tensor,
+    live: Tensor,
+    spectrum: Spectrum,
+    tolerance: float,
+) -> Tensor:
+    """Return Newton's direction (K, width) for each live class; `fast` is the design in float32."""
+    gram, inside = problem.design.gram, point.slack > 0
+    if gram is not None and inside.sum(1).max() <= min(_DIRECT, _DIRECT_SHARE * len(gram)):
+        return _direct_direction(problem.design, gram, gradient, inside, problem.cost, live)
+    # A residual below half of the gap that ends the iteration would be wasted effort.
+    target = torch.maximum(_FORCING**2 * gradient.square().sum(1), tolerance * point.value / 2)
+    target = torch.where(live, target, torch.inf)
+    return _conjugate_direction(fast, gradient, inside.double(), problem.cost, spectrum, target)
 
-    weights: Tensor
-    scores: Tensor
-    slack: Tensor
-    value: Tensor
 
-    @classmethod
-    def at(cls, weights: Tensor, scores: Tensor, signs: Tensor, cost: float) -> _Point:
-        slack = (1 - signs * scores).clamp(min=0)
-        return cls(weights, scores, slack, weights.square().sum(1) / 2 + cost * slack.square().sum(1))
-
-
-def _newton_direction(
+def _conjugate_direction(
     design: Design, gradient: Tensor, inside: Tensor, cost: float, spectrum: Spectrum, target: Tensor
 ) -> Tensor:
     """Solve (I + 2C·ZᵀDZ)·s = −gradient by conjugate gradients until ‖residual‖² ≤ target (K,), each class its own."""
@@ -236,12 +252,26 @@ def _direct_direction(
     return direction
 
 
-def _line_search(point: _Point, direction: Tensor, change: Tensor, slope: Tensor, signs: Tensor, cost: float) -> _Point:
+def _line_search(problem: Problem, point: Point, direction: Tensor, slope: Tensor) -> Point:
     """Minimize each class's objective along its direction.
 
-    `change` (K, n) is what the whole direction adds to the scores, `slope` (K,) the objective's derivative at its
-    start. The derivative is piecewise linear and rises: Newton's method, kept inside a bracket, finds its zero.
+    `slope` (K,) is the objective's derivative at the direction's start.
     """
+    change = problem.design.scores(direction)
+    length = _step_length(problem, point, direction, change, slope)[:, None]
+    following = problem.at(point.weights + length * direction, point.scores + length * change)
+    lower = (following.value < point.value)[:, None]
+    weights = torch.where(lower, following.weights, point.weights)
+    return problem.at(weights, torch.where(lower, following.scores, point.scores))
+
+
+def _step_length(problem: Problem, point: Point, direction: Tensor, change: Tensor, slope: Tensor) -> Tensor:
+    """Return how far each class goes along its direction, shape (K,).
+
+    `change` (K, n) is what the whole direction adds to the scores. The derivative is piecewise linear and rises:
+    Newton's method, kept inside a bracket, finds its zero.
+    """
+    signs, cost = problem.signs, problem.cost
     linear, square = (point.weights * direction).sum(1), direction.square().sum(1)
     low, high, length = torch.zeros_like(slope), torch.full_like(slope, torch.inf), torch.ones_like(slope)
     for _ in range(_MAX_LINE_STEPS):
@@ -254,9 +284,4 @@ def _line_search(point: _Point, direction: Tensor, change: Tensor, slope: Tensor
         newton = length - first / second.clamp(min=torch.finfo(slope.dtype).tiny)
         middle = torch.where(high.isinf(), 2 * length, (low + high) / 2)
         length = torch.where((newton > low) & (newton < high), newton, middle)
-    following = _Point.at(
-        point.weights + length[:, None] * direction, point.scores + length[:, None] * change, signs, cost
-    )
-    lower = (following.value < point.value)[:, None]
-    weights = torch.where(lower, following.weights, point.weights)
-    return _Point.at(weights, torch.where(lower, following.scores, point.scores), signs, cost)
+    return length

@@ -52,6 +52,14 @@ def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
     Diverged
         If `train` holds NaN or infinite values.
     """
+    mean, variance = _moments(train, rows)
+    overall = float(variance.mean())
+    spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
+    return Standardizer(mean.astype(np.float32), spread.astype(np.float32))
+
+
+def _moments(train: Matrix, rows: Indices | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the variance of every feature, each of shape (d,)."""
     count = len(train) if rows is None else len(rows)
     mean = np.zeros(train.shape[1])
     for _, values in row_blocks(train, rows):
@@ -62,10 +70,7 @@ def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
     variance = np.zeros(train.shape[1])
     for _, values in row_blocks(train, rows):
         variance += np.square(values - mean).sum(axis=0)
-    variance /= count
-    overall = float(variance.mean())
-    spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
-    return Standardizer(mean.astype(np.float32), spread.astype(np.float32))
+    return mean, variance / count
 
 
 def row_blocks(x: Matrix, rows: Indices | None = None) -> Iterator[tuple[slice, Matrix]]:

@@ -1,11 +1,11 @@
-"""What a protocol is, what it is given, and what it yields."""
+"""What a protocol is, and what it yields; what it is given is in `subject`."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,97 +15,16 @@ from reprbench.errors import UserError
 from reprbench.measurement import Curve as Curve
 from reprbench.measurement import Headline as Headline
 from reprbench.measurement import Measurement as Measurement
+from reprbench.protocols.subject import Features as Features
+from reprbench.protocols.subject import Snapshots as Snapshots
+from reprbench.protocols.subject import Subject as Subject
 from reprbench.registry import Entry, Registry, discover
 from reprbench.spec import Call, mistakes
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from reprbench.data.dataset import Dataset
-    from reprbench.features import Matrix, View
-    from reprbench.images import Indices
-    from reprbench.learner import Learner
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What is read of the features: from a learner that saw the labels of `trained`, `rows` of a split, in a view.
-
-    Attributes
-    ----------
-    trained : rows of the training split; None for an unsupervised learner.
-    split : "train" or "test".
-    rows : of that split.
-    view : which layers, how pooled.
-    """
-
-    trained: Indices | None
-    split: Literal["train", "test"]
-    rows: Indices
-    view: View
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshots:
-    """What a fit made of a few of its images as it learned.
-
-    Attributes
-    ----------
-    epochs : after how many, ascending; 0 is before the first.
-    originals : float32 array (N, C, H, W) in [0, 1].
-    reconstructions : float32 array (len(epochs), N, C, H, W).
-    """
-
-    epochs: list[float]
-    originals: NDArray[np.float32]
-    reconstructions: NDArray[np.float32]
-
-
-def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
-    """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
-    return dataset.folds[0] if supervised else None
-
-
-class Subject:
-    """A fitted learner under evaluation, as a protocol sees it.
-
-    Parameters
-    ----------
-    dataset : the data it is evaluated on.
-    supervised : whether it is fitted anew for each set of training rows.
-    learner : called with the rows of train it may have seen the labels of (None for an unsupervised learner); returns
-        the fitted learner, on `device`.
-    features : returns the features that are asked for, float32 of shape (n, D); they are extracted once for all
-        protocols of a trial that named them in `Protocol.reads`.
-    progress : called with what is being done and its share.
-    snapshots : called like `learner`; returns what that fit kept as it learned, or None.
-    device : where learners compute: "cpu" or a CUDA device.
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        supervised: bool,
-        learner: Callable[[Indices | None], Learner],
-        features: Callable[[Features], Matrix],
-        progress: Callable[[str, float], None] = lambda what, share: None,
-        snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
-        device: str = "cpu",
-    ) -> None:
-        self.dataset = dataset
-        self.supervised = supervised
-        self.learner = learner
-        self.features = features
-        self.progress = progress
-        self.snapshots = snapshots
-        self.device = device
-
-    @property
-    def trained(self) -> Indices | None:
-        """The rows behind the fit that stands for all where a protocol looks at a single one, see `first_fit`."""
-        return first_fit(self.dataset, self.supervised)
 
 
 @dataclass
@@ -114,13 +33,29 @@ class Outcome:
 
     Attributes
     ----------
-    measurements : in long form.
-    warnings : what a reader of the row must be told.
-    figures : by a short name, such as "grid".
-    missing : why nothing could be measured on this learner, if so; it becomes the row's reason.
-    headlines : the metrics that stand in tables with the coordinates that select them; by default all measurements of
+    measurements : list of Measurement
+        In long form: one number each, at its coordinates.
+    warnings : list of str
+        What a reader of the row must know.
+    figures : dict of matplotlib figures
+        By short names of letters, digits and hyphens, such as "grid"; each becomes a PNG file.
+    missing : str
+        Why nothing could be measured on this learner, if so; it becomes the row's reason.
+    headlines : list of Headline
+        The columns of the table, with the coordinates that select their measurements; by default all measurements of
         the protocol's `headlines`.
-    curves : the lines that belong beside those of other methods.
+    curves : list of Curve
+        Measurements that are lines, to be drawn beside those of other methods.
+
+    Examples
+    --------
+    >>> from reprbench import Curve, Headline, Measurement, Outcome
+    >>> at = [{"level": level} for level in (0.1, 0.2)]
+    >>> outcome = Outcome([Measurement("error", value, "dB", "lower", at=at) for value, at in zip([3.0, 5.0], at)])
+    >>> outcome.headlines = [Headline("error", {"level": 0.2})]
+    >>> outcome.curves = [Curve("error", "level", x_label="noise level")]
+    >>> Outcome(missing="my-protocol needs two classes").measurements
+    []
     """
 
     measurements: list[Measurement] = field(default_factory=list)
@@ -132,28 +67,78 @@ class Outcome:
 
 
 class Protocol(BaseModel):
-    """A way of evaluating a fitted learner; its parameters are the fields of the model.
+    """A way of evaluating a fitted learner.
 
-    `version` is raised whenever the same parameters would give other numbers than before.
+    ``@register_protocol("name")`` gives a class its name. Its parameters are the fields of the class, validated by
+    pydantic; they are part of the identity of an evaluation. An object is immutable, and equal to another of the same
+    parameters.
+
+    Attributes
+    ----------
+    name : class variable, str
+        As users write it; empty for a class that is not registered.
+    version : class variable, int or None
+        To be raised whenever the same parameters would give other numbers than before: then stored evaluations are
+        made again, without another fit. A class that sets none is identified by its code instead, and evaluated again
+        whenever that is edited.
+    headlines : class variable, tuple of str
+        The metrics that stand in tables, each as a column of its own with interval and test. Published values are
+        compared with the first.
+    needs : class variable, tuple of types
+        Capabilities, such as `Reconstructs`, without which a learner gets an empty row that says so.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from pydantic import PositiveFloat
+    >>> from reprbench import Features, Measurement, Outcome, Protocol, Subject, View
+    >>> class Activity(Protocol):
+    ...     headlines = ("mean activity", "active units")
+    ...     threshold: PositiveFloat = 0.5
+    ...
+    ...     def reads(self, dataset, supervised):
+    ...         return [Features.of_split(dataset, supervised, "test", View(pooling="mean", grid=1))]
+    ...
+    ...     def evaluate(self, subject, seed):
+    ...         (wanted,) = self.reads(subject.dataset, subject.supervised)
+    ...         features = subject.features(wanted)
+    ...         active = 100 * float((features > self.threshold).mean())
+    ...         mean = Measurement("mean activity", float(features.mean()))
+    ...         return Outcome([mean, Measurement("active units", active, "%")])
+    >>> subject = Subject(SimpleNamespace(test=range(4)), False, None, lambda wanted: np.eye(len(wanted.rows)))
+    >>> [found.value for found in Activity(threshold=0.9).evaluate(subject, seed=0).measurements]
+    [0.25, 25.0]
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: ClassVar[str]
-    version: ClassVar[int]
+    name: ClassVar[str] = ""
+    version: ClassVar[int | None] = None
     headlines: ClassVar[tuple[str, ...]]
-    """The metrics that stand in a table, each as a column: mean and standard deviation over the folds. Published values
-    are those of the first."""
     needs: ClassVar[tuple[type, ...]] = ()
-    """Capabilities without which a learner gets an empty row that says so."""
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features that `evaluate` will ask for, so that one pass can extract them with those of others."""
+        """Return the features that `evaluate` will ask for.
+
+        One pass over the images then extracts what all protocols of a trial read. Features that are not named here are
+        extracted when they are asked for.
+        """
         return []
 
     @abstractmethod
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Evaluate; all randomness is derived from `seed` and names."""
+        """Return what is found.
+
+        Whatever is drawn at random comes from `subject.generator`: the same `seed` gives the same numbers.
+
+        Raises
+        ------
+        UserError
+            If parameters and data do not fit together: it is one line, which names the remedy.
+        Diverged
+            If what the learner gives is not finite.
+        """
 
     @property
     def call(self) -> Call:

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from reprbench.features import Matrix, View, checked
-from reprbench.probes.standardize import row_blocks
-from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.features import View, checked
+from reprbench.probes.layer_stats import LayerStats, layer_stats
+from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reprbench.data.dataset import Dataset
-
-MOST_UNITS = 4096
-"""Of a wider layer so many random units stand for all in the effective rank: a covariance of 128 MB in float64, whose
-eigenvalues take some ten seconds."""
-DEAD = 1e-5
-"""A unit whose values differ by no more than this share of its largest magnitude is constant: in float32, means over
-the positions of a map are equal up to some 1e-6 only."""
-
-
-@dataclass(frozen=True)
-class LayerStats:
-    """The statistics of one layer.
-
-    Attributes
-    ----------
-    units : columns of its matrix.
-    dead : how many of them are constant over all images.
-    ranked : of how many the effective rank is; fewer than `units` in a layer of more than `MOST_UNITS`.
-    effective_rank : in [1, ranked]; 0 if all those units are constant.
-    lifetime_sparsity : in [0, 1]; None with fewer than two images or without a live unit.
-    population_sparsity : in [0, 1]; None with fewer than two live units, or if these are 0 for every image.
-    """
-
-    units: int
-    dead: int
-    ranked: int
-    effective_rank: float
-    lifetime_sparsity: float | None
-    population_sparsity: float | None
 
 
 class CodeStats(Protocol):
@@ -72,35 +40,26 @@ class CodeStats(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the means of all channels on the whole test split."""
-        trained = first_fit(dataset, supervised)
-        rows = np.arange(len(dataset.test), dtype=np.int64)
-        return [Features(trained, "test", rows, View(layers="all", pooling="mean", grid=1))]
+        return [Features.of_split(dataset, supervised, "test", View(layers="all", pooling="mean", grid=1))]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the statistics of every layer, from the input to the code."""
         (wanted,) = self.reads(subject.dataset, subject.supervised)
         widths = _widths(subject, wanted.view)
         features = subject.features(wanted)
-        found: list[LayerStats] = []
-        for number, (width, end) in enumerate(zip(widths.values(), np.cumsum([*widths.values()]), strict=True)):
-            subject.progress(self.name, number / len(widths))
-            found.append(layer_stats(features[:, end - width : end]))
-        names = list(widths)
-        places = [{"layer": name, "depth": depth} for depth, name in enumerate(names, start=1)]
+        found: dict[str, LayerStats] = {}
+        end = 0
+        for name, width in widths.items():
+            subject.progress(self.name, len(found) / len(widths))
+            start, end = end, end + width
+            found[name] = layer_stats(features[:, start:end])
         outcome = Outcome(
-            headlines=[Headline("effective rank", {"layer": names[-1]})],
-            figures={"layers": layers_figure(names, found)},
+            [one for depth, name in enumerate(found, 1) for one in _measurements(found[name], name, depth)],
+            warnings=_warnings(found),
+            figures={"layers": layers_figure(found)},
+            headlines=[Headline("effective rank", {"layer": list(found)[-1]})],
         )
-        for stats, at in zip(found, places, strict=True):
-            outcome.measurements += _measurements(stats, at)
-            if stats.ranked < stats.units:
-                outcome.warnings.append(
-                    f"the effective rank of layer {at['layer']} is that of {stats.ranked} of its {stats.units} units"
-                )
-        silent = [name for name, stats in zip(names, found, strict=True) if stats.dead == stats.units]
-        if silent:
-            outcome.warnings.append(f"all units are dead in {', '.join(silent)}")
-        if len(names) > 1:
+        if len(found) > 1:
             measured = {m.metric for m in outcome.measurements}
             outcome.curves = [Curve(metric, "depth", x_label="layer") for metric in sorted(measured - {"units"})]
         return outcome
@@ -116,7 +75,8 @@ def _widths(subject: Subject, view: View) -> dict[str, int]:
         return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
 
 
-def _measurements(stats: LayerStats, at: dict[str, Any]) -> list[Measurement]:
+def _measurements(stats: LayerStats, layer: str, depth: int) -> list[Measurement]:
+    at: dict[str, Any] = {"layer": layer, "depth": depth}
     found = [
         Measurement("effective rank", stats.effective_rank, at=at),
         Measurement("units", stats.units, at=at),
@@ -129,109 +89,48 @@ def _measurements(stats: LayerStats, at: dict[str, Any]) -> list[Measurement]:
     return found
 
 
-def layer_stats(codes: Matrix) -> LayerStats:
-    """Return the statistics of the codes (images, units), which are read three times, block by block."""
-    images, units = codes.shape
-    low, high = np.full(units, np.inf), np.full(units, -np.inf)
-    magnitudes, squares = np.zeros(units), np.zeros(units)
-    for _, values in row_blocks(codes):
-        block = values.astype(np.float64)
-        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-        magnitudes += np.abs(block).sum(axis=0)
-        squares += np.square(block).sum(axis=0)
-    live = high - low > DEAD * np.maximum(np.abs(low), np.abs(high))
-    lifetime = None
-    if images > 1 and live.any():
-        lifetime = float(_sparsity(magnitudes[live], squares[live], images).mean())
-    ranked = _ranked(units)
-    return LayerStats(
-        units=units,
-        dead=int(units - live.sum()),
-        ranked=units if ranked is None else len(ranked),
-        effective_rank=effective_rank(codes, np.flatnonzero(live) if ranked is None else ranked[live[ranked]]),
-        lifetime_sparsity=lifetime,
-        population_sparsity=_population_sparsity(codes, live),
-    )
+def _warnings(found: Mapping[str, LayerStats]) -> list[str]:
+    warnings = [
+        f"the effective rank of layer {name} is that of {stats.ranked} of its {stats.units} units"
+        for name, stats in found.items()
+        if stats.ranked < stats.units
+    ]
+    if silent := [name for name, stats in found.items() if stats.dead == stats.units]:
+        warnings.append(f"all units are dead in {', '.join(silent)}")
+    return warnings
 
 
-def _ranked(units: int) -> NDArray[np.int64] | None:
-    """Return the units that stand for all of a layer's in its effective rank; None for every one."""
-    from reprbench.data.folds import named_generator, random_rows
-
-    if units <= MOST_UNITS:
-        return None
-    return random_rows(units, MOST_UNITS, named_generator("code-stats units"))
-
-
-def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
-    """Return the effective rank of `columns` of the codes (n, D), centered; 0 if there are none.
-
-    The singular values are the roots of the eigenvalues of the covariance, in float64.
-    """
-    from scipy.linalg import eigvalsh
-
-    if len(columns) == 0:
-        return 0.0
-    mean = np.zeros(len(columns))
-    for _, values in row_blocks(codes):
-        mean += values[:, columns].sum(axis=0, dtype=np.float64)
-    mean /= len(codes)
-    covariance = np.zeros((len(columns), len(columns)))
-    for _, values in row_blocks(codes):
-        centered = values[:, columns] - mean
-        covariance += centered.T @ centered
-    eigenvalues = eigvalsh(covariance, overwrite_a=True, check_finite=False)
-    # What rounding leaves of eigenvalues that are 0; their roots would add up.
-    kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]
-    shares = np.sqrt(kept) / np.sqrt(kept).sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def _population_sparsity(codes: Matrix, live: NDArray[np.bool_]) -> float | None:
-    count = int(live.sum())
-    if count < 2:
-        return None
-    found = []
-    for _, values in row_blocks(codes):
-        block = values[:, live].astype(np.float64)
-        magnitudes, squares = np.abs(block).sum(axis=1), np.square(block).sum(axis=1)
-        active = squares > 0
-        found.append(_sparsity(magnitudes[active], squares[active], count))
-    sparsities = np.concatenate(found)
-    return float(sparsities.mean()) if len(sparsities) else None
-
-
-def _sparsity(magnitudes: NDArray[np.float64], squares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return S of each from the sums of |a| and a² over `count` values, of which one at least is not 0."""
-    activity = np.square(magnitudes / count) / (squares / count)
-    # Rounding alone leads out of [0, 1].
-    return np.clip((1 - activity) / (1 - 1 / count), 0, 1)
-
-
-def layers_figure(names: Sequence[str], found: Sequence[LayerStats]) -> Figure:
+def layers_figure(found: Mapping[str, LayerStats]) -> Figure:
     """Return four small panels against the layers: rank and dead units as shares, and both sparsities."""
-    from reprbench.plotting import COLORS, line, new_axes, new_figure
+    from reprbench.plotting import new_axes, new_figure
 
     panels: list[tuple[str, list[float | None]]] = [
-        ("effective rank (% of units)", [100 * stats.effective_rank / stats.ranked for stats in found]),
-        ("dead units (%)", [100 * stats.dead / stats.units for stats in found]),
-        ("lifetime sparsity", [stats.lifetime_sparsity for stats in found]),
-        ("population sparsity", [stats.population_sparsity for stats in found]),
+        ("effective rank (% of units)", [100 * stats.effective_rank / stats.ranked for stats in found.values()]),
+        ("dead units (%)", [100 * stats.dead / stats.units for stats in found.values()]),
+        ("lifetime sparsity", [stats.lifetime_sparsity for stats in found.values()]),
+        ("population sparsity", [stats.population_sparsity for stats in found.values()]),
     ]
+    names = list(found)
     # Names of layers stand upright below the panels; about 0.065 inches a letter.
     figure = new_figure(max(4.6, 0.7 + 0.42 * len(names)), 3.4 + 0.065 * max(map(len, names)))
     axes = new_axes(figure, 2, 2, sharex=True)
-    places = range(len(names))
     for number, (panel, (label, values)) in enumerate(zip(axes.flat, panels, strict=True)):
-        known = [(place, value) for place, value in zip(places, values, strict=True) if value is not None]
-        x, y = [place for place, _ in known], [value for _, value in known]
-        if len(names) == 1:
-            panel.bar(x, y, width=0.4, color=COLORS[number])
-        else:
-            line(panel, x, y, label, number)
-        top = 100 if "%" in label else 1
-        panel.set_title(label, fontsize=9)
-        panel.set(ylim=(-0.04 * top, 1.04 * top), xlim=(-0.5, len(names) - 0.5))
-        panel.set_xticks(places, names, rotation=90 if len(names) > 1 else 0)
-        panel.grid(False, axis="x")
+        _draw_panel(panel, names, label, values, number)
     return figure
+
+
+def _draw_panel(panel: Axes, names: Sequence[str], label: str, values: Sequence[float | None], number: int) -> None:
+    """Draw what is known of the layers: a line, or a bar if there is one layer alone."""
+    from reprbench.plotting import COLORS, line
+
+    known = [(place, value) for place, value in enumerate(values) if value is not None]
+    x, y = [place for place, _ in known], [value for _, value in known]
+    if len(names) == 1:
+        panel.bar(x, y, width=0.4, color=COLORS[number])
+    else:
+        line(panel, x, y, label, number)
+    top = 100 if "%" in label else 1
+    panel.set_title(label, fontsize=9)
+    panel.set(ylim=(-0.04 * top, 1.04 * top), xlim=(-0.5, len(names) - 0.5))
+    panel.set_xticks(range(len(names)), names, rotation=90 if len(names) > 1 else 0)
+    panel.grid(False, axis="x")

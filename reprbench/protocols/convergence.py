@@ -111,14 +111,11 @@ def density(differences: Differences, bins: int) -> tuple[NDArray[np.float64], N
 
 
 def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure:
-    """Return Fig. 2: some images and their reconstructions after the shown epochs, and histograms of all differences.
+    """Return Fig. 2: some images and their reconstructions, and histograms of all differences, with so many bins.
 
-    Parameters
-    ----------
-    shown : the places of the epochs in `snapshots`.
-    bins : of the histograms.
+    `shown` holds the places of the shown epochs in `snapshots`.
     """
-    from reprbench.plotting import new_axes, new_figure, show_image
+    from reprbench.plotting import new_axes, new_figure
 
     images = min(SHOWN_IMAGES, len(snapshots.originals))
     figure = new_figure(1.15 * (len(shown) + 1) + 0.4, 1.1 * images + 1.75)
@@ -127,28 +124,32 @@ def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure
     columns = [("original x", snapshots.originals)]
     columns += [(f"epoch {snapshots.epochs[place]:g}", snapshots.reconstructions[place]) for place in shown]
     for number, (title, column) in enumerate(columns):
-        axes[0, number].set_title(title, fontsize=8)
-        for place in range(images):
-            show_image(axes[place, number], column[place])
-    histograms = axes[-1, 1:]
+        _draw_images(axes[:-1, number], title, column)
+    empty, *histograms = axes[-1]
     for panel, place in zip(histograms, shown, strict=True):
         panel.sharey(histograms[0])
         _histogram(panel, by_channel(snapshots.originals, snapshots.reconstructions[place]), bins)
         panel.tick_params(labelleft=panel is histograms[0])
     histograms[0].set_ylabel("density")
-    axes[-1, 0].set_axis_off()
-    handles, labels = histograms[0].get_legend_handles_labels()
-    axes[-1, 0].legend(
-        handles,
-        labels,
-        title=f"{len(snapshots.originals)} images",
-        loc="center",
-        fontsize=8,
-        title_fontsize=8,
-        frameon=False,
-        handlelength=1.2,
-    )
+    _draw_legend(empty, histograms[0], f"{len(snapshots.originals)} images")
     return figure
+
+
+def _draw_images(column: NDArray[Any], title: str, images: NDArray[np.float32]) -> None:
+    from reprbench.plotting import show_image
+
+    column[0].set_title(title, fontsize=8)
+    for panel, image in zip(column, images, strict=False):
+        show_image(panel, image)
+
+
+def _draw_legend(empty: Axes, histogram: Axes, title: str) -> None:
+    """Name the lines of a histogram in a panel of their own."""
+    empty.set_axis_off()
+    handles, labels = histogram.get_legend_handles_labels()
+    empty.legend(
+        handles, labels, title=title, loc="center", fontsize=8, title_fontsize=8, frameon=False, handlelength=1.2
+    )
 
 
 def _histogram(axes: Axes, differences: dict[str, Differences], bins: int) -> None:

@@ -11,7 +11,9 @@ from pydantic import Field, PositiveInt, model_validator
 from reprbench.data.folds import base_name, named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject, first_fit
+from reprbench.probes.projections import Plane, largest_perplexity, most_neighbors, principal_components, tsne
+from reprbench.probes.standardize import standardize
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +24,8 @@ if TYPE_CHECKING:
 
 SMALLEST_SAMPLE = 10
 """Images; a map of fewer tells nothing."""
-PRINCIPAL_COMPONENTS = 50
-"""At most so many go into t-SNE, for speed and against noise (L. van der Maaten, G. Hinton, "Visualizing data using
-t-SNE", 2008, reduce to 30; scikit-learn's guide advises 50)."""
 NAMED_CLASSES = 20
 """The most that a legend names."""
-
-Plane = NDArray[np.float32]
-"""Shape (n, 2)."""
 
 
 class Embedding(Protocol):
@@ -55,12 +51,12 @@ class Embedding(Protocol):
 
     @model_validator(mode="after")
     def _sample_suffices(self) -> Embedding:
-        if self.tsne and self.perplexity > _largest_perplexity(self.images):
+        if self.tsne and self.perplexity > largest_perplexity(self.images):
             raise ValueError(
                 f"a perplexity of {self.perplexity:g} needs {int(np.ceil(3 * self.perplexity)) + 1} images, "
                 f"not {self.images}; set perplexity lower or images higher"
             )
-        if self.neighbors > _most_neighbors(self.images):
+        if self.neighbors > most_neighbors(self.images):
             raise ValueError(
                 f"{self.neighbors} neighbors need {2 * self.neighbors + 1} images, not {self.images}; "
                 "set neighbors lower or images higher"
@@ -69,9 +65,8 @@ class Embedding(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split: classifiers read them too, so no image is encoded for this."""
-        trained = first_fit(dataset, supervised)
         view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
-        return [Features(trained, "test", np.arange(len(dataset.test), dtype=np.int64), view)]
+        return [Features.of_split(dataset, supervised, "test", view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's holds.
@@ -79,39 +74,41 @@ class Embedding(Protocol):
         Trustworthiness (J. Venna, S. Kaski, "Neighborhood preservation in nonlinear projection methods", 2001) is 1 if
         the nearest neighbors of every point on the map are its nearest neighbors among the features.
         """
-        from sklearn.manifold import trustworthiness
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        from reprbench.probes.standardize import standardize
-
         dataset = subject.dataset
-        outcome = Outcome()
         rows = self.sample(dataset)
         if len(rows) < SMALLEST_SAMPLE:
-            outcome.missing = f"{self.name} needs {SMALLEST_SAMPLE} test images, and there are {len(rows)}"
-            return outcome
+            return Outcome(missing=f"{self.name} needs {SMALLEST_SAMPLE} test images, and there are {len(rows)}")
         (wanted,) = self.reads(dataset, subject.supervised)
         features = subject.features(wanted)
         codes = standardize(features, rows).apply(features, rows)
         if not codes.any():
-            outcome.missing = f"{self.name}: all images have the same code"
-            return outcome
+            return Outcome(missing=f"{self.name}: all images have the same code")
+        outcome = Outcome()
         # One thread: sums in another order would be other bits.
         with threadpool_limits(1):
-            components, explained = _principal_components(codes)
-            maps = {"PCA": components[:, :2]}
-            if self.tsne:
-                subject.progress("t-SNE", 0.1)
-                maps["t-SNE"] = _tsne(components, self._perplexity(len(rows), outcome))
-            neighbors = self._neighbors(len(rows), outcome)
-            subject.progress("trustworthiness", 0.8)
-            for name, plane in maps.items():
-                trust = float(trustworthiness(codes, plane, n_neighbors=neighbors))
-                outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
-        outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
+            maps = self._maps(codes, subject, outcome)
         outcome.headlines = [Headline("trustworthiness", {"map": list(maps)[-1]})]
         outcome.figures["map"] = draw_maps(maps, dataset.test_labels[rows], dataset.classes)
         return outcome
+
+    def _maps(self, codes: NDArray[np.float32], subject: Subject, outcome: Outcome) -> dict[str, Plane]:
+        """Return the maps of the standardized codes (n, D); tell the outcome how far to trust them."""
+        from sklearn.manifold import trustworthiness
+
+        components, explained = principal_components(codes)
+        maps = {"PCA": components[:, :2]}
+        if self.tsne:
+            subject.progress("t-SNE", 0.1)
+            maps["t-SNE"] = tsne(components, self._perplexity(len(codes), outcome))
+        neighbors = self._neighbors(len(codes), outcome)
+        subject.progress("trustworthiness", 0.8)
+        for name, plane in maps.items():
+            trust = float(trustworthiness(codes, plane, n_neighbors=neighbors))
+            outcome.measurements.append(Measurement("trustworthiness", trust, "", "higher", {"map": name}))
+        outcome.measurements.append(Measurement("variance explained", 100 * explained, "%", at={"map": "PCA"}))
+        return maps
 
     def sample(self, dataset: Dataset) -> Indices:
         """Return the rows of the test split that are shown; they depend on the dataset and `images` alone.
@@ -132,54 +129,16 @@ class Embedding(Protocol):
 
     def _perplexity(self, count: int, outcome: Outcome) -> float:
         """Return the perplexity for a sample of `count`, which may be smaller than was asked for."""
-        allowed = _largest_perplexity(count)
+        allowed = largest_perplexity(count)
         if self.perplexity > allowed:
             outcome.warnings.append(f"{self.name}: perplexity lowered to {allowed:.3g} for {count} test images")
         return min(self.perplexity, allowed)
 
     def _neighbors(self, count: int, outcome: Outcome) -> int:
-        allowed = _most_neighbors(count)
+        allowed = most_neighbors(count)
         if self.neighbors > allowed:
             outcome.warnings.append(f"{self.name}: trustworthiness of {allowed} neighbors for {count} test images")
         return min(self.neighbors, allowed)
-
-
-def _largest_perplexity(count: int) -> float:
-    """t-SNE looks at three times as many neighbors as its perplexity says (van der Maaten 2014)."""
-    return (count - 1) / 3
-
-
-def _most_neighbors(count: int) -> int:
-    """Trustworthiness is normalized for fewer neighbors than half of the points."""
-    return (count - 1) // 2
-
-
-def _principal_components(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """Return 2 … 50 principal components, float32 of shape (n, k), and the share of the variance in the first two.
-
-    The sign of a component is such that its largest loading is positive.
-    """
-    from sklearn.decomposition import PCA
-
-    pca = PCA(min(PRINCIPAL_COMPONENTS, *codes.shape), svd_solver="full")
-    components = pca.fit_transform(codes).astype(np.float32)
-    if components.shape[1] == 1:
-        components = np.pad(components, ((0, 0), (0, 1)))
-    return components, float(pca.explained_variance_ratio_[:2].sum())
-
-
-def _tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
-    """Return the map that t-SNE makes of principal components, started from the first two.
-
-    That is scikit-learn's ``init="pca"`` without the random projections by which it approximates these two: nothing
-    is left to draw.
-    """
-    from sklearn.manifold import TSNE
-
-    # Points start close together (scikit-learn's constant), so that the first forces order them.
-    start = components[:, :2] / components[:, 0].std() * 1e-4
-    plane: Plane = TSNE(2, perplexity=perplexity, init=start).fit_transform(components)
-    return plane
 
 
 def draw_maps(maps: dict[str, Plane], labels: Labels, classes: tuple[str, ...]) -> Figure:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, PositiveInt
 
-from reprbench.data.folds import base_name, named_generator
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
+from reprbench.protocols.folds import Fold, over_folds
 from reprbench.protocols.linear_svm import SVMProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.images import Labels
+    from reprbench.images import Indices, Labels
 
 HEADLINE = 10
 """Labels a class of the accuracy that stands in a table, where it is measured."""
@@ -45,36 +45,37 @@ class FewLabels(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%) of every fold with every number of labels that all classes of the fold have."""
-        from reprbench.probes.linear_svm import train_fold
-
-        outcome, n_classes = Outcome(), len(subject.dataset.classes)
-        base = base_name(subject.dataset.name)
+        outcome = Outcome()
         lacking = dict.fromkeys(self.labels, 0)
         for fold in self.each_fold(subject):
-            fewest = int(np.bincount(fold.labels, minlength=n_classes).min())
-            generator = named_generator(f"{base} few labels of fold {fold.number}")
-            ranks = ranks_in_class(fold.labels, generator)
+            ranks = ranks_in_class(fold.labels, subject.generator(f"few labels of fold {fold.number}"))
+            fewest = int(np.bincount(fold.labels, minlength=len(subject.dataset.classes)).min())
             for count in self.labels:
                 if count > fewest:
                     lacking[count] += 1
-                    continue
-                rows = np.flatnonzero(ranks < count)
-                classifier = train_fold(
-                    fold.train[rows],
-                    fold.labels[rows],
-                    n_classes,
-                    self.costs if count > 1 else [min(self.costs)],
-                    self.inner_generator(seed, fold.number),
-                    inner_folds=min(self.inner_folds, count),
-                )
-                accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
-                at = {"fold": fold.number, "labels": count}
-                outcome.measurements += [
-                    Measurement("accuracy", accuracy, "%", "higher", at),
-                    Measurement("C", classifier.choice.cost, at=at),
-                ]
+                else:
+                    outcome.measurements += self._measure(subject, fold, np.flatnonzero(ranks < count), count, seed)
         self._explain(outcome, lacking, fold.number + 1, subject.supervised)
         return outcome
+
+    def _measure(self, subject: Subject, fold: Fold, rows: Indices, count: int, seed: int) -> list[Measurement]:
+        """Train on `rows` of a fold, `count` of each class, and test."""
+        from reprbench.probes.linear_svm import train_fold
+
+        classifier = train_fold(
+            fold.train[rows],
+            fold.labels[rows],
+            len(subject.dataset.classes),
+            self.costs if count > 1 else [min(self.costs)],
+            self.inner_generator(seed, fold.number),
+            inner_folds=min(self.inner_folds, count),
+        )
+        accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
+        at = {"fold": fold.number, "labels": count}
+        return [
+            Measurement("accuracy", accuracy, "%", "higher", at),
+            Measurement("C", classifier.choice.cost, at=at),
+        ]
 
     def _explain(self, outcome: Outcome, lacking: dict[int, int], n_folds: int, supervised: bool) -> None:
         """Add warnings, and the headline, curve and figure of what was measured."""
@@ -94,7 +95,7 @@ class FewLabels(SVMProtocol):
         outcome.curves = [
             Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images a class", log=True)
         ]
-        outcome.figures = {"curve": _curve(outcome.measurements, measured)}
+        outcome.figures = {"curve": _curve(outcome.measurements)}
 
 
 def ranks_in_class(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -107,19 +108,15 @@ def ranks_in_class(labels: Labels, generator: np.random.Generator) -> NDArray[np
     return ranks
 
 
-def _curve(measurements: Sequence[Measurement], counts: Sequence[int]) -> Figure:
+def _curve(measurements: Sequence[Measurement]) -> Figure:
     """Draw the mean accuracy over the folds, and its standard deviation, against the number of labels."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     from reprbench.plotting import line, new_axes, new_figure
 
-    found = [
-        [one.value for one in measurements if one.metric == "accuracy" and one.at["labels"] == count]
-        for count in counts
-    ]
     figure = new_figure(3.5, 2.6)
     panel = new_axes(figure)[0, 0]
-    means, spread = [float(np.mean(values)) for values in found], [float(np.std(values)) for values in found]
+    counts, means, spread = over_folds(measurements, "accuracy", "labels", {})
     line(panel, counts, means, "mean ± standard deviation over folds", spread=spread)
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(FixedLocator(counts))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import PositiveInt
 
 from reprbench.features import Matrix, Pooling, View
-from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.base import Features, Measurement, Protocol, Subject
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -23,11 +23,14 @@ class Fold:
 
     Attributes
     ----------
-    number : of the fold, from 0.
-    train : float32 array of shape (n, d).
-    labels : int64 array of shape (n,).
-    test : float32 array of shape (m, d), of the whole test split; it may be mapped from a file.
-    trained : the rows whose labels the learner saw; None for an unsupervised one.
+    number : int
+        Of the fold, from 0.
+    train : float32 array of shape (n, d)
+    labels : Labels of shape (n,)
+    test : float32 array of shape (m, d)
+        Of the whole test split, in its order; it may be mapped from a file.
+    trained : Indices or None
+        The rows whose labels the learner saw; None for an unsupervised one.
     """
 
     number: int
@@ -38,9 +41,40 @@ class Fold:
 
 
 class FoldProtocol(Protocol):
-    """A protocol with a classifier for each fold of the training split, and for which view of the feature maps.
+    """A protocol with a classifier for each fold of the training split.
 
-    With ``folds=none`` the whole training split is the only fold (the standard numbers of CIFAR-10, MNIST).
+    Learner and classifier see the same labels: a supervised learner is fitted anew for each fold.
+
+    Parameters
+    ----------
+    layers : "last", "all" or tuple of str
+        The layers whose features are concatenated.
+    pooling, grid : as in `View`.
+    folds : "dataset" or "none"
+        The dataset's folds; or the whole training split as the only fold (the standard numbers of CIFAR-10, MNIST).
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from sklearn.neighbors import NearestCentroid
+    >>> from reprbench import FoldProtocol, Measurement, Outcome, Subject
+    >>> class Centroids(FoldProtocol):
+    ...     headlines = ("accuracy",)
+    ...
+    ...     def evaluate(self, subject, seed):
+    ...         outcome = Outcome()
+    ...         for fold in self.each_fold(subject):
+    ...             classifier = NearestCentroid().fit(fold.train, fold.labels)
+    ...             accuracy = 100 * classifier.score(fold.test, subject.dataset.test_labels)
+    ...             outcome.measurements.append(Measurement("accuracy", accuracy, "%", "higher", {"fold": fold.number}))
+    ...         return outcome
+    >>> numbers, labels = np.arange(8), np.arange(8) // 4
+    >>> data = SimpleNamespace(train=numbers, train_labels=labels, test=numbers, test_labels=labels)
+    >>> data.folds = (np.array([0, 1, 4, 5]), np.array([2, 3, 6, 7]))
+    >>> subject = Subject(data, False, None, features=lambda wanted: wanted.rows[:, None])
+    >>> [found.value for found in Centroids().evaluate(subject, seed=0).measurements]
+    [87.5, 87.5]
     """
 
     layers: Literal["last", "all"] | tuple[str, ...] = "last"
@@ -58,7 +92,7 @@ class FoldProtocol(Protocol):
         return [features for pair in self._pairs(dataset, supervised) for features in pair]
 
     def each_fold(self, subject: Subject) -> Iterator[Fold]:
-        """Yield every fold, with features from a learner that saw no labels but the fold's."""
+        """Yield every fold, with features from a learner that saw no labels but the fold's; the progress is told."""
         folds, pairs = self._folds(subject.dataset), self._pairs(subject.dataset, subject.supervised)
         for number, rows in enumerate(folds):
             subject.progress(self.name, number / len(folds))
@@ -79,3 +113,17 @@ class FoldProtocol(Protocol):
             (Features(trained, "train", rows, self.view), Features(trained, "test", test_rows, self.view))
             for trained, rows in parts
         ]
+
+
+def over_folds(
+    measurements: Sequence[Measurement], metric: str, x: str, at: Mapping[str, Any]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the values of the coordinate `x`, and mean and standard deviation of a metric over the folds at each.
+
+    `at` holds the other coordinates that select the measurements.
+    """
+    values: dict[float, list[float]] = {}
+    for one in measurements:
+        if one.metric == metric and at.items() <= one.at.items():
+            values.setdefault(one.at[x], []).append(one.value)
+    return list(values), [float(np.mean(v)) for v in values.values()], [float(np.std(v)) for v in values.values()]

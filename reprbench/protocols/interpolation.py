@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from reprbench.capabilities import Decodes
-from reprbench.data.folds import base_name, named_generator, random_rows
+from reprbench.data.folds import random_rows
 from reprbench.errors import UserError
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
@@ -30,8 +30,6 @@ DISTANCE = "distance to nearest real image"
 BEYOND = "distance beyond blending"
 BY_POSITION = "distance to nearest real image by position"
 PAIRS_AT_ONCE = 100
-NUMBERS_AT_ONCE = 2**26
-"""Of real images, as float32, that are searched at a time."""
 SAME_IMAGE = 1e-4
 """Root mean squared difference, far below a gray level of 1/255, under which two ends of a path are one image."""
 
@@ -108,8 +106,7 @@ class Interpolation(Protocol):
         learner, dataset = subject.learner(subject.trained), subject.dataset
         chosen = self.chosen_pairs(dataset, seed)
         count = min(self.real_images, len(dataset.unlabeled))
-        generator = named_generator(f"{base_name(dataset.name)} interpolation")
-        real = dataset.unlabeled.take(random_rows(len(dataset.unlabeled), count, generator))
+        real = dataset.unlabeled.take(random_rows(len(dataset.unlabeled), count, subject.generator("interpolation")))
         parts: dict[str, list[Paths]] = {model: [] for model in MODELS}
         shown: dict[str, Tensor] = {}
         for start in range(0, len(chosen), PAIRS_AT_ONCE):
@@ -130,15 +127,14 @@ class Interpolation(Protocol):
         UserError
             If the test split has no image of a class that is asked for, or only one class.
         """
-        labels = dataset.test_labels
+        labels, there = dataset.test_labels, np.unique(dataset.test_labels)
+        if unknown := sorted({number for pair in self.classes for number in pair} - set(there.tolist())):
+            expected = ", ".join(str(label) for label in there)
+            raise UserError(f"interpolation: no test image is of class {unknown[0]}; expected one of {expected}")
         if self.classes:
-            for number in sorted({number for pair in self.classes for number in pair}):
-                if number not in labels:
-                    there = ", ".join(str(label) for label in np.unique(labels))
-                    raise UserError(f"interpolation: no test image is of class {number}; expected one of {there}")
             first = [[int(np.argmax(labels == number)) for number in pair] for pair in self.classes]
             return np.array(first, dtype=np.int64)
-        if len(np.unique(labels)) < 2:
+        if len(there) < 2:
             raise UserError("interpolation: the test images are all of one class; expected two, use a larger --limit")
         generator = np.random.default_rng(derive_seed(seed, "interpolation/pairs"))
         drawn = [
@@ -153,21 +149,14 @@ class Interpolation(Protocol):
         outcome = Outcome([Measurement(BEYOND, inner[CODE] - inner[RECONSTRUCTIONS], "", "lower")])
         for model, measured in found.items():
             at: dict[str, Any] = {"model": model}
-            by_position = measured.distances.mean(0)
             outcome.measurements += [
                 Measurement(DISTANCE, inner[model], "", "lower", at),
                 Measurement("endpoint error", float(measured.endpoint_errors.mean()), "", "lower", at),
                 *_along(measured, at),
-                *(
-                    Measurement(BY_POSITION, float(value), "", "lower", {**at, "position": position})
-                    for position, value in zip(positions, by_position, strict=True)
-                ),
+                *_by_position(measured, positions, at),
             ]
-            outcome.curves.append(
-                Curve(
-                    BY_POSITION, "position", at, f"distance to nearest real image, {model}", "position between a and b"
-                )
-            )
+            title = f"distance to nearest real image, {model}"
+            outcome.curves.append(Curve(BY_POSITION, "position", at, title, "position between a and b"))
         if collapsed := int((found[CODE].ends <= SAME_IMAGE).sum()):
             outcome.warnings.append(
                 f"the ends of {collapsed} of {len(found[CODE].ends)} paths are decoded to one and the same image; "
@@ -210,6 +199,8 @@ def paths(learner: Learner, a: Tensor, b: Tensor, steps: int) -> dict[str, Tenso
 
 
 def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
+    from reprbench.probes.knn import nearest_distances
+
     points = images.flatten(2).double().numpy()
     ends = np.stack([a.flatten(1).double().numpy(), b.flatten(1).double().numpy()], axis=1)
     return Paths(
@@ -218,21 +209,6 @@ def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
         np.sqrt(np.square(points[:, -1] - points[:, 0]).mean(1)),
         nearest_distances(images.flatten(0, 1), real).reshape(points.shape[:2]),
     )
-
-
-def nearest_distances(images: Tensor, real: Images) -> NDArray[np.float64]:
-    """Return the root mean squared difference of each image (N, C, H, W) to the nearest of `real`, shape (N,)."""
-    from reprbench.probes.knn import nearest
-
-    queries = images.flatten(1).numpy()
-    least = np.full(len(queries), np.inf)
-    step = max(1, NUMBERS_AT_ONCE // queries.shape[1])
-    for start in range(0, len(real), step):
-        some = real.batch(slice(start, min(start + step, len(real)))).flatten(1).numpy()
-        found = some[nearest(some, queries, 1, "euclidean")[:, 0]]
-        # Differences are taken anew: the search's own distances carry the rounding of large products.
-        least = np.minimum(least, np.sqrt(np.square(found - queries).mean(1, dtype=np.float64)))
-    return least
 
 
 def _along(measured: Paths, at: dict[str, Any]) -> list[Measurement]:
@@ -245,6 +221,13 @@ def _along(measured: Paths, at: dict[str, Any]) -> list[Measurement]:
     return [
         Measurement("unevenness of steps", float(unevenness.mean()), "", "lower", at),
         Measurement("step excess", float((lengths.sum(1) / ends).mean()), "", "lower", at),
+    ]
+
+
+def _by_position(measured: Paths, positions: Sequence[float], at: dict[str, Any]) -> list[Measurement]:
+    return [
+        Measurement(BY_POSITION, float(value), "", "lower", {**at, "position": position})
+        for position, value in zip(positions, measured.distances.mean(0), strict=True)
     ]
 
 

@@ -56,10 +56,7 @@ class KNN(FoldProtocol):
 
     def _figure(self, subject: Subject, fold: Fold) -> Figure:
         """Draw the first test image of each class, eight at most, beside the nearest training images of the fold."""
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-        from matplotlib.patches import Patch
-
-        from reprbench.plotting import COLORS, image_grid
+        from reprbench.plotting import image_grid
         from reprbench.probes.knn import nearest
 
         dataset = subject.dataset
@@ -73,17 +70,26 @@ class KNN(FoldProtocol):
         ]
         names = [dataset.classes[label] for label in dataset.test_labels[shown]]
         figure = image_grid(images, names, ["test image", *NEIGHBOR_NAMES[: found.shape[1]]])
-        panels = np.array(figure.axes).reshape(len(shown), 1 + found.shape[1])
-        same = fold.labels[found] == dataset.test_labels[shown][:, None]
-        for panel, right in zip(panels[:, 1:].flat, same.flat, strict=True):
-            panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2)
-        legend = [Patch(color=COLORS[2], label="same class"), Patch(color=COLORS[1], label="another class")]
-        figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-        # Room for the frames and the legend.
-        figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02))
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(width + 0.3, height + 0.5)
+        _frame(figure, fold.labels[found] == dataset.test_labels[shown][:, None])
         return figure
+
+
+def _frame(figure: Figure, same: NDArray[np.bool_]) -> None:
+    """Frame the neighbors in a grid of images, whose first column has none, by whether their class is the `same`."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Patch
+
+    from reprbench.plotting import COLORS
+
+    panels = np.array(figure.axes).reshape(len(same), -1)[:, 1:]
+    for panel, right in zip(panels.flat, same.flat, strict=True):
+        panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2)
+    legend = [Patch(color=COLORS[2], label="same class"), Patch(color=COLORS[1], label="another class")]
+    figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    # Room for the frames and the legend.
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + 0.3, height + 0.5)
 
 
 def _floats(images: Images, rows: Indices) -> NDArray[np.float32]:

@@ -5,14 +5,18 @@ Other protocols that train the same SVM are `SVMProtocol`s too.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field, PositiveFloat
 
 from reprbench.protocols.base import Measurement, Outcome, Subject
-from reprbench.protocols.folds import FoldProtocol
+from reprbench.protocols.folds import Fold, FoldProtocol
 from reprbench.run import derive_seed
+
+if TYPE_CHECKING:
+    from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
 
 class SVMProtocol(FoldProtocol):
@@ -25,6 +29,13 @@ class SVMProtocol(FoldProtocol):
     def inner_generator(seed: int, fold: int) -> np.random.Generator:
         """Return what draws the inner folds: the same in all these protocols, so that equal data give an equal C."""
         return np.random.default_rng(derive_seed(seed, f"linear-svm/inner folds/{fold}"))
+
+    def train(self, fold: Fold, subject: Subject, seed: int) -> FoldClassifier:
+        """Return the classifier of a fold, with the C that cross-validation inside the fold chooses."""
+        from reprbench.probes.linear_svm import train_fold
+
+        n_classes, generator = len(subject.dataset.classes), self.inner_generator(seed, fold.number)
+        return train_fold(fold.train, fold.labels, n_classes, self.costs, generator, inner_folds=self.inner_folds)
 
 
 class LinearSVM(SVMProtocol):
@@ -40,32 +51,25 @@ class LinearSVM(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) of every fold."""
-        from reprbench.probes.linear_svm import evaluate_fold
-
-        outcome = Outcome()
-        edges: list[int] = []
+        outcome, choices = Outcome(), []
         for fold in self.each_fold(subject):
-            result = evaluate_fold(
-                fold.train,
-                fold.labels,
-                fold.test,
-                subject.dataset.test_labels,
-                len(subject.dataset.classes),
-                self.costs,
-                self.inner_generator(seed, fold.number),
-                inner_folds=self.inner_folds,
-            )
-            at = {"fold": fold.number}
+            classifier = self.train(fold, subject, seed)
+            accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
+            at, choice = {"fold": fold.number}, classifier.choice
             outcome.measurements += [
-                Measurement("accuracy", 100 * result.accuracy, "%", "higher", at),
-                Measurement("C", result.cost, at=at),
+                Measurement("accuracy", accuracy, "%", "higher", at),
+                Measurement("C", choice.cost, at=at),
             ]
-            if result.inner_accuracies:
-                inner = 100 * max(result.inner_accuracies)
+            if choice.accuracies:
+                inner = 100 * max(choice.accuracies)
                 outcome.measurements.append(Measurement("inner accuracy", inner, "%", "higher", at))
-            if result.at_edge:
-                edges.append(fold.number)
+            choices.append(choice)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
-        if edges:
-            outcome.warnings.append(f"C at the edge of its grid in {len(edges)} of {fold.number + 1} folds")
+        outcome.warnings += edge_warnings(choices)
         return outcome
+
+
+def edge_warnings(choices: Sequence[CostChoice]) -> list[str]:
+    """Return a warning if the costs that were chosen in some folds lie at the edge of their grid."""
+    edges = sum(choice.at_edge is not None for choice in choices)
+    return [f"C at the edge of its grid in {edges} of {len(choices)} folds"] if edges else []

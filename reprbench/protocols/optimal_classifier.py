@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reprbench.capabilities import Reconstructs
+from reprbench.data.folds import base_name, named_generator, random_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View, checked
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from reprbench.data.dataset import Dataset
     from reprbench.images import Indices
-    from reprbench.probes.density_ratio import Codes, Judgement
+    from reprbench.probes.density_ratio import Codes, Judgement, Parts, RatioClassifier, ReliabilityCurve
 
 FEWEST_IMAGES = 20
 """Two of them validate."""
@@ -72,40 +74,35 @@ class OptimalClassifier(Protocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return what C tells apart on the evaluation part, and how well calibrated it is."""
-        from reprbench.probes.density_ratio import Training, divide, judge, train_classifier
+        from reprbench.probes.density_ratio import divide, judge
 
         rows = self.rows(subject.dataset)
         codes = self._codes(subject, rows)
-        parts = divide(len(rows), _generator(subject.dataset, "parts"))
-        training = Training(self.width, self.learning_rate, self.batch_size, self.epochs, self.patience)
-        classifier = train_classifier(
-            codes,
-            parts,
-            training,
-            derive_seed(seed, self.name),
-            subject.device,
-            lambda share: subject.progress(f"{self.name}: train", share),
-        )
+        parts = divide(len(rows), subject.generator(f"{self.name} parts"))
+        classifier = self._train(codes, parts, subject, seed)
         originals, reconstructions = (classifier.logits(codes[which, parts.evaluation]) for which in (0, 1))
         judged = judge(originals, reconstructions)
         outcome = Outcome(
-            [
-                Measurement("accuracy", 100 * judged.accuracy, "%"),
-                Measurement("log loss", judged.log_loss, "nats"),
-                Measurement("calibration error", judged.calibration_error),
-                Measurement("lower bound of 2·JSD − log 4", judged.value, "nats"),
-                Measurement("standard error of the bound of 2·JSD − log 4", judged.standard_error, "nats"),
-                Measurement("lower bound of JSD", judged.divergence, "nats"),
-                Measurement("epochs", classifier.epochs),
-                Measurement("best epoch", classifier.best_epoch),
-            ],
-            figures={"reliability": reliability(originals, reconstructions, judged)},
+            _measurements(judged, classifier),
+            figures={"reliability": reliability_diagram(originals, reconstructions, judged)},
         )
         if not classifier.converged:
             outcome.warnings.append(
                 f"the classifier had not converged after {classifier.epochs} epochs: the bounds may be loose"
             )
         return outcome
+
+    def _train(self, codes: Codes, parts: Parts, subject: Subject, seed: int) -> RatioClassifier:
+        from reprbench.probes.density_ratio import Training, train_classifier
+
+        return train_classifier(
+            codes,
+            parts,
+            Training(self.width, self.learning_rate, self.batch_size, self.epochs, self.patience),
+            derive_seed(seed, self.name),
+            subject.device,
+            lambda share: subject.progress(f"{self.name}: train", share),
+        )
 
     def rows(self, dataset: Dataset) -> Indices:
         """Return the test images that are used, sorted.
@@ -115,15 +112,14 @@ class OptimalClassifier(Protocol):
         UserError
             If there are too few to divide.
         """
-        from reprbench.data.folds import random_rows
-
         total = len(dataset.test)
         if total < FEWEST_IMAGES:
             raise UserError(
                 f"{self.name}: {total} test images cannot be divided in three; "
                 f"expected at least {FEWEST_IMAGES}, use a larger --limit or dataset"
             )
-        return random_rows(total, min(self.images, total), _generator(dataset, "images"))
+        generator = named_generator(f"{base_name(dataset.name)} {self.name} images")
+        return random_rows(total, min(self.images, total), generator)
 
     def _codes(self, subject: Subject, rows: Indices) -> Codes:
         """Return the codes of the test images at `rows` and of their reconstructions, encoded alike."""
@@ -154,54 +150,62 @@ def _mapped(shape: tuple[int, int, int]) -> Codes:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
-def _generator(dataset: Dataset, purpose: str) -> np.random.Generator:
-    from reprbench.data.folds import base_name, named_generator
+def _measurements(judged: Judgement, classifier: RatioClassifier) -> list[Measurement]:
+    return [
+        Measurement("accuracy", 100 * judged.accuracy, "%"),
+        Measurement("log loss", judged.log_loss, "nats"),
+        Measurement("calibration error", judged.calibration_error),
+        Measurement("lower bound of 2·JSD − log 4", judged.value, "nats"),
+        Measurement("standard error of the bound of 2·JSD − log 4", judged.standard_error, "nats"),
+        Measurement("lower bound of JSD", judged.divergence, "nats"),
+        Measurement("epochs", classifier.epochs),
+        Measurement("best epoch", classifier.best_epoch),
+    ]
 
-    return named_generator(f"{base_name(dataset.name)} optimal-classifier {purpose}")
 
-
-def reliability(originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement) -> Figure:
-    """Return the reliability diagram of the logits of n originals and n reconstructions, and below it where C lies.
-
-    The bars of a dot are ± one standard error of the share it stands for.
-    """
-    from scipy.special import expit
-    from sklearn.calibration import calibration_curve
-
-    from reprbench.plotting import COLORS, new_axes, new_figure
-    from reprbench.probes.density_ratio import CALIBRATION_BINS
-
-    sides = expit(originals), expit(reconstructions)
-    probabilities = np.concatenate(sides)
-    targets = np.repeat([1, 0], len(originals))
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    share, mean = calibration_curve(targets, probabilities, n_bins=CALIBRATION_BINS)
-    # Bins as scikit-learn fills them: closed at their upper edge.
-    counts = np.bincount(np.searchsorted(edges[1:-1], probabilities), minlength=CALIBRATION_BINS)
-    filled = counts[counts > 0]
+def reliability_diagram(
+    originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement
+) -> Figure:
+    """Return the reliability diagram of the logits of n originals and n reconstructions, and below it where C lies."""
+    from reprbench.plotting import new_axes, new_figure
+    from reprbench.probes.density_ratio import reliability_curve
 
     figure = new_figure(3.5, 4.2)
     upper, lower = new_axes(figure, 2, 1, sharex=True, height_ratios=(2.2, 1))[:, 0]
-    upper.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="$C = q_d/(q_d + q_r)$")
-    errors = np.sqrt(share * (1 - share) / filled)
-    upper.errorbar(mean, share, errors, fmt="o", color=COLORS[0], elinewidth=0.8, markersize=4, label="classifier $C$")
-    upper.set(ylabel="share of originals among codes", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
-    upper.legend(loc="upper left", fontsize=8, frameon=False)
-    value = f"{round(judged.value, 3) + 0.0:.3f}".replace("-", "−")
-    upper.text(
-        0.98,
-        0.03,
-        f"calibration error {judged.calibration_error:.3f}\n"
-        f"2·JSD − log 4 ≥ {value} nats\nJSD ≥ {judged.divergence:.3f} nats",
-        transform=upper.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=8,
-    )
-    weights = [np.full(len(side), 100 / len(probabilities)) for side in sides]
-    labels = ["originals", "reconstructions"]
-    lower.hist(sides, bins=edges, weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
-    lower.set(xlabel=f"C, bins of 1/{CALIBRATION_BINS}", ylabel="share of codes (%)")
-    lower.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2, fontsize=8, frameon=False)
+    _draw_reliability(upper, reliability_curve(originals, reconstructions), judged)
+    _draw_probabilities(lower, originals, reconstructions)
     figure.align_ylabels()
     return figure
+
+
+def _draw_reliability(axes: Axes, curve: ReliabilityCurve, judged: Judgement) -> None:
+    """Draw observed against stated probability; the bars of a dot are ± one standard error."""
+    from reprbench.plotting import COLORS
+
+    axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="$C = q_d/(q_d + q_r)$")
+    look: dict[str, Any] = {"fmt": "o", "color": COLORS[0], "elinewidth": 0.8, "markersize": 4}
+    axes.errorbar(curve.mean, curve.share, curve.error, label="classifier $C$", **look)
+    axes.set(ylabel="share of originals among codes", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
+    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    value = f"{round(judged.value, 3) + 0.0:.3f}".replace("-", "−")
+    text = (
+        f"calibration error {judged.calibration_error:.3f}\n"
+        f"2·JSD − log 4 ≥ {value} nats\nJSD ≥ {judged.divergence:.3f} nats"
+    )
+    axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
+
+
+def _draw_probabilities(axes: Axes, originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> None:
+    """Draw how many codes of either side are in each bin of C."""
+    from scipy.special import expit
+
+    from reprbench.plotting import COLORS
+    from reprbench.probes.density_ratio import CALIBRATION_BINS
+
+    sides = expit(originals), expit(reconstructions)
+    edges: list[float] = np.linspace(0, 1, CALIBRATION_BINS + 1).tolist()
+    weights = [np.full(len(side), 100 / (2 * len(originals))) for side in sides]
+    labels = ["originals", "reconstructions"]
+    axes.hist(sides, bins=edges, weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
+    axes.set(xlabel=f"C, bins of 1/{CALIBRATION_BINS}", ylabel="share of codes (%)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2, fontsize=8, frameon=False)

@@ -17,10 +17,12 @@ from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
-from reprbench.protocols.linear_svm import SVMProtocol
+from reprbench.protocols.folds import over_folds
+from reprbench.protocols.linear_svm import SVMProtocol, edge_warnings
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 Levels = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(lambda levels: tuple(sorted(set(levels))))
 ]
+
+Advance = Callable[[float], None]
+"""Called with the share that is done, in [0, 1]."""
 
 SHOWN_IMAGES = 8
 HEADLINE = 0.4
@@ -113,95 +118,95 @@ class Robustness(SVMProtocol):
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Train the probes on clean codes, then corrupt the test images, one kind and level after the other."""
-        outcome = Outcome(headlines=[Headline(PROBE, self.headline_at)])
-        probes = self._probes(subject, seed, outcome)
-        places = [(kind, level) for kind, levels in self.levels.items() for level in levels]
-        clean: list[Measurement] = []
-        shown: list[Images] = []
-        for number, (kind, level) in enumerate(places):
-
-            def advance(share: float, number: int = number) -> None:
-                subject.progress(f"{self.name}, corrupted", (number + share) / len(places))
-
-            images = corrupted(subject.dataset, kind, level)
-            # The clean images are the same for all kinds.
-            found = clean if level == 0 and clean else self._measure(subject, probes, images, level == 0, advance)
-            clean = found if level == 0 else clean
-            at = {"corruption": kind, "level": level}
-            outcome.measurements += [replace(one, at={**one.at, **at}) for one in found]
-            if kind == places[0][0]:
-                shown.append(Images(images.pixels(slice(0, SHOWN_IMAGES))))
-            # Before the next copy is made.
-            del images
+        probes = self._probes(subject, seed)
+        measurements = self._measurements(subject, probes)
         learner = subject.learner(probes[0].trained)
         reconstructs = isinstance(learner, Reconstructs)
+        warnings = edge_warnings([probe.classifier.choice for probe in probes])
         if not reconstructs:
-            outcome.warnings.append("the reconstruction error is not measured: the learner does not reconstruct")
-        outcome.curves = self._curves(reconstructs)
+            warnings.append("the reconstruction error is not measured: the learner does not reconstruct")
         name = type(learner).method_name or type(learner).__name__
-        outcome.figures = {
-            "grid": _grid(learner, shown, places[0][0], self.levels[places[0][0]], subject.device),
-            "curves": _curves_figure(outcome.measurements, self.levels, name, reconstructs),
-        }
-        return outcome
+        return Outcome(
+            measurements,
+            warnings,
+            figures={
+                "grid": self._grid(subject, learner),
+                "curves": _curves_figure(measurements, self.levels, name, reconstructs),
+            },
+            headlines=[Headline(PROBE, self.headline_at)],
+            curves=self._curves(reconstructs),
+        )
 
-    def _probes(self, subject: Subject, seed: int, outcome: Outcome) -> list[Probe]:
-        """Return the classifiers of all folds; tell the outcome of costs at the edge of the grid."""
-        from reprbench.probes.linear_svm import train_fold
-
-        probes, n_classes = [], len(subject.dataset.classes)
+    def _probes(self, subject: Subject, seed: int) -> list[Probe]:
+        """Return the classifiers of all folds."""
+        probes = []
         for fold in self.each_fold(subject):
-            generator = self.inner_generator(seed, fold.number)
-            classifier = train_fold(
-                fold.train, fold.labels, n_classes, self.costs, generator, inner_folds=self.inner_folds
-            )
+            classifier = self.train(fold, subject, seed)
             clean = classifier.accuracy(fold.test, subject.dataset.test_labels)
             probes.append(Probe(fold.number, fold.trained, classifier, clean))
-        edges = sum(probe.classifier.choice.at_edge is not None for probe in probes)
-        if edges:
-            outcome.warnings.append(f"C at the edge of its grid in {edges} of {len(probes)} folds")
         return probes
 
+    def _measurements(self, subject: Subject, probes: Sequence[Probe]) -> list[Measurement]:
+        places = [(kind, level) for kind, levels in self.levels.items() for level in levels]
+        found: list[Measurement] = []
+        clean: list[Measurement] = []
+        for number, (kind, level) in enumerate(places):
+            # The clean images are the same for all kinds.
+            measured = clean if level == 0 else []
+            if not measured:
+                advance = _part(lambda share: subject.progress(f"{self.name}, corrupted", share), number, len(places))
+                measured = self._measure(subject, probes, kind, level, advance)
+            if level == 0:
+                clean = measured
+            found += [replace(one, at={**one.at, "corruption": kind, "level": level}) for one in measured]
+        return found
+
     def _measure(
-        self,
-        subject: Subject,
-        probes: Sequence[Probe],
-        images: Images,
-        clean: bool,
-        advance: Callable[[float], None],
+        self, subject: Subject, probes: Sequence[Probe], kind: Kind, level: float, advance: Advance
     ) -> list[Measurement]:
-        """Return what is measured of `images`, the test split (`clean`) or a corrupted copy, without saying which."""
-        found = _qualities(subject, probes[0].trained, images, lambda share: advance(share / 2))
-        if clean:
+        """Return what is measured of the test split, corrupted, without saying how it is."""
+        images = corrupted(subject.dataset, kind, level)
+        found = _qualities(subject, probes[0].trained, images, _part(advance, 0, 2))
+        if level == 0:
             accuracies = [probe.clean for probe in probes]
         else:
-            accuracies = self._accuracies(subject, probes, images, lambda share: advance((1 + share) / 2))
+            accuracies = self._accuracies(subject, probes, images, _part(advance, 1, 2))
         return found + [
             Measurement(PROBE, 100 * accuracy, "%", "higher", {"fold": probe.fold})
             for probe, accuracy in zip(probes, accuracies, strict=True)
         ]
 
-    def _accuracies(
-        self, subject: Subject, probes: Sequence[Probe], images: Images, advance: Callable[[float], None]
-    ) -> list[float]:
+    def _accuracies(self, subject: Subject, probes: Sequence[Probe], images: Images, advance: Advance) -> list[float]:
         """Return the accuracy of every probe on the codes of `images`, which are encoded once for each learner."""
-        labels = subject.dataset.test_labels
         # A supervised learner was fitted for each fold anew; they are loaded one at a time.
         groups = [[probe] for probe in probes] if subject.supervised else [probes]
         accuracies: list[float] = []
         for number, group in enumerate(groups):
             right, done = np.zeros(len(group), dtype=np.int64), 0
-
-            def share_of_group(share: float, number: int = number) -> None:
-                advance((number + share) / len(groups))
-
             learner = subject.learner(group[0].trained)
-            for (codes,) in extract(learner, images, [self.view], subject.device, share_of_group):
-                asked = labels[done : done + len(codes)]
+            for (codes,) in extract(learner, images, [self.view], subject.device, _part(advance, number, len(groups))):
+                asked = subject.dataset.test_labels[done : done + len(codes)]
                 right += [probe.classifier.count_right(codes, asked) for probe in group]
                 done += len(codes)
             accuracies += (right / len(images)).tolist()
         return accuracies
+
+    def _grid(self, subject: Subject, learner: Learner) -> Figure:
+        """Draw a few images under the first corruption, and what the learner makes of them, in two rows a level."""
+        from reprbench.plotting import image_grid
+
+        kind, levels = next(iter(self.levels.items()))
+        rows: list[NDArray[np.float32]] = []
+        labels: list[str] = []
+        for level in levels:
+            x = corrupted(subject.dataset, kind, level, SHOWN_IMAGES).batch(slice(None), subject.device)
+            rows.append(x.cpu().numpy())
+            labels.append(CORRUPTIONS[kind].label(level) if level else "clean")
+            if isinstance(learner, Reconstructs):
+                rows.append(_reconstruct(learner, x).cpu().numpy())
+                labels.append("reconstructed")
+        title = f"Test images under {CORRUPTIONS[kind].title}"
+        return image_grid(rows, labels, title=title + ("" if isinstance(learner, Reconstructs) else NO_RECONSTRUCTION))
 
     def _curves(self, reconstructs: bool) -> list[Curve]:
         return [
@@ -217,9 +222,12 @@ class Robustness(SVMProtocol):
         ]
 
 
-def _qualities(
-    subject: Subject, trained: Indices | None, images: Images, advance: Callable[[float], None]
-) -> list[Measurement]:
+def _part(advance: Advance, number: int, count: int) -> Advance:
+    """Return what is called with the share of one of `count` parts that are done one after the other."""
+    return lambda share: advance((number + share) / count)
+
+
+def _qualities(subject: Subject, trained: Indices | None, images: Images, advance: Advance) -> list[Measurement]:
     """Compare `images`, and what the learner makes of them if it reconstructs, with the clean test images."""
     from reprbench.probes.quality import Quality
 
@@ -242,49 +250,21 @@ def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
         return learner.reconstruct(x)
 
 
-def _grid(learner: Learner, shown: Sequence[Images], kind: Kind, levels: Sequence[float], device: str) -> Figure:
-    """Draw a few corrupted images, and what the learner makes of them, in two rows a level."""
-    from reprbench.plotting import image_grid
-
-    rows: list[NDArray[np.float32]] = []
-    labels: list[str] = []
-    for images, level in zip(shown, levels, strict=True):
-        x = images.batch(slice(0, len(images)), device)
-        rows.append(x.cpu().numpy())
-        labels.append(CORRUPTIONS[kind].label(level) if level else "clean")
-        if isinstance(learner, Reconstructs):
-            rows.append(_reconstruct(learner, x).cpu().numpy())
-            labels.append("reconstructed")
-    title = f"Test images under {CORRUPTIONS[kind].title}"
-    return image_grid(rows, labels, title=title + ("" if isinstance(learner, Reconstructs) else NO_RECONSTRUCTION))
-
-
 def _curves_figure(
     measurements: Sequence[Measurement], levels: Mapping[Kind, Sequence[float]], name: str, reconstructs: bool
 ) -> Figure:
     """Draw the metrics against the level, a row for each metric and a column for each corruption."""
-    from reprbench.plotting import line, new_axes, new_figure
+    from reprbench.plotting import new_axes, new_figure
 
-    metrics = (
-        {"MSE": "MSE", "SSIM": "SSIM", PROBE: "Probe accuracy (%)"} if reconstructs else {PROBE: "Probe accuracy (%)"}
-    )
+    metrics = {"MSE": "MSE", "SSIM": "SSIM"} if reconstructs else {}
+    metrics[PROBE] = "Probe accuracy (%)"
     figure = new_figure(max(3.5, 2.1 * len(levels)), 0.5 + 1.7 * len(metrics))
     axes = new_axes(figure, len(metrics), len(levels), sharex="col", sharey="row")
     for column, kind in zip(axes.T, levels, strict=True):
         column[0].set_title(CORRUPTIONS[kind].title)
         column[-1].set_xlabel(CORRUPTIONS[kind].level)
         for panel, metric in zip(column, metrics, strict=True):
-            if metric != PROBE:
-                line(
-                    panel,
-                    *_means(measurements, kind, metric + IDENTITY)[:2],
-                    "identity",
-                    color="0.5",
-                    marker="",
-                    linestyle="--",
-                )
-            x, means, spread = _means(measurements, kind, metric)
-            line(panel, x, means, name, spread=spread)
+            _draw_panel(panel, measurements, metric, kind, name)
     for panel, label in zip(axes[:, 0], metrics.values(), strict=True):
         panel.set_ylabel(label)
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -292,12 +272,13 @@ def _curves_figure(
     return figure
 
 
-def _means(
-    measurements: Sequence[Measurement], kind: Kind, metric: str
-) -> tuple[list[float], list[float], list[float]]:
-    """Return the levels of a corruption, and a metric's mean and standard deviation over the folds at each."""
-    values: dict[float, list[float]] = {}
-    for one in measurements:
-        if one.metric == metric and one.at["corruption"] == kind:
-            values.setdefault(one.at["level"], []).append(one.value)
-    return list(values), [float(np.mean(v)) for v in values.values()], [float(np.std(v)) for v in values.values()]
+def _draw_panel(panel: Axes, measurements: Sequence[Measurement], metric: str, kind: Kind, name: str) -> None:
+    """Draw a metric against the level of a corruption, beside that of the identity, which has no probe."""
+    from reprbench.plotting import line
+
+    at = {"corruption": kind}
+    if metric != PROBE:
+        x, identity, _ = over_folds(measurements, metric + IDENTITY, "level", at)
+        line(panel, x, identity, "identity", color="0.5", marker="", linestyle="--")
+    x, means, spread = over_folds(measurements, metric, "level", at)
+    line(panel, x, means, name, spread=spread)

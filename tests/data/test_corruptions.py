@@ -134,3 +134,11 @@ def test_an_occlusion_has_the_proportions_of_the_image():
 def test_full_occlusion_and_masking_leave_nothing():
     for kind in ("mask", "occlusion"):
         assert not pixels(data(), kind, 1.0).any()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_the_first_images_alone_are_the_first_of_all(kind, level):
+    few = corrupted(data(), kind, level, count=7).pixels(slice(None))
+    assert np.array_equal(few, pixels(data(), kind, level)[:7])
+    assert len(corrupted(data(5), kind, level, count=7)) == 5

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from reprbench.probes.linear_svm import evaluate_fold
+from reprbench.probes.linear_svm import train_fold
 from reprbench.probes.machines import fit_svm
 from reprbench.probes.standardize import standardize
 
@@ -43,9 +43,10 @@ def ours(train: Split, test: Split, fold: int) -> float:
     rows = np.sort(np.random.default_rng(fold).choice(len(train[0]), 1000, replace=False))
     start = time.perf_counter()
     x, labels = train[0][rows], train[1][rows]
-    result = evaluate_fold(x, labels, *test, CLASSES, COSTS, np.random.default_rng(fold))
+    classifier = train_fold(x, labels, CLASSES, COSTS, np.random.default_rng(fold))
+    accuracy = classifier.accuracy(*test)
     seconds = time.perf_counter() - start
-    print(f"fold {fold}: {seconds:.1f} s, accuracy {result.accuracy:.4f}, C {result.cost:g}")
+    print(f"fold {fold}: {seconds:.1f} s, accuracy {accuracy:.4f}, C {classifier.choice.cost:g}")
     return seconds
 
 

@@ -10,10 +10,10 @@ from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.probes import mirror_decoder
-from reprbench.probes.mirror_decoder import Budget, MirrorDecoder, encoded, train_decoders
+from reprbench.probes.mirror_decoder import DecoderBudget, MirrorDecoder, encoded, train_decoders
 
 SIDE = 8
-BUDGET = Budget(steps=40, batch_size=16, width=8, lr=1e-2)
+BUDGET = DecoderBudget(steps=40, batch_size=16, width=8, lr=1e-2)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def learner(cls=Layers) -> Layers:
     return made
 
 
-def trained(images: Images | None = None, layers=("half", "constant"), seed: int = 0, budget: Budget = BUDGET):
+def trained(images: Images | None = None, layers=("half", "constant"), seed: int = 0, budget: DecoderBudget = BUDGET):
     return train_decoders(learner(), squares() if images is None else images, layers, budget, seed, "cpu")
 
 
@@ -107,23 +107,23 @@ def test_a_decoder_does_not_depend_on_the_layers_beside_it():
 
 def test_the_budget_is_as_many_batches_each_encoded_once_after_calibration(monkeypatch):
     subject = learner()
-    train_decoders(subject, squares(), ["half", "constant"], Budget(5, 16, 4, 1e-3), 0, "cpu")
-    shapes, calibration, steps = [1] * 2, [16] * 5, [16] * 5
-    assert subject._seen == shapes + calibration + steps
+    train_decoders(subject, squares(), ["half", "constant"], DecoderBudget(5, 16, 4, 1e-3), 0, "cpu")
+    shape, calibration, steps = [1], [16] * 5, [16] * 5
+    assert subject._seen == shape + calibration + steps
     assert not same(
-        trained(budget=Budget(2, 16, 4, 1e-3))["half"],
-        trained(budget=Budget(3, 16, 4, 1e-3))["half"],
+        trained(budget=DecoderBudget(2, 16, 4, 1e-3))["half"],
+        trained(budget=DecoderBudget(3, 16, 4, 1e-3))["half"],
     )
 
 
 def test_more_images_to_a_batch_than_there_are_make_a_batch_of_all():
     subject = learner()
-    train_decoders(subject, squares(6), ["half"], Budget(2, 16, 4, 1e-3), 0, "cpu")
+    train_decoders(subject, squares(6), ["half"], DecoderBudget(2, 16, 4, 1e-3), 0, "cpu")
     assert set(subject._seen[1:]) == {6}
 
 
 def test_a_round_of_batches_has_every_image_once():
-    rows = list(mirror_decoder._batches(12, Budget(9, 4, 4, 1e-3), 0))
+    rows = list(mirror_decoder._batches(12, DecoderBudget(9, 4, 4, 1e-3), 0))
     rounds = [np.concatenate(rows[start : start + 3]) for start in (0, 3, 6)]
     assert all(sorted(some) == list(range(12)) for some in rounds)
     assert not np.array_equal(rounds[0], rounds[1])
@@ -140,7 +140,7 @@ def test_the_learner_is_frozen():
 
 def test_features_are_standardized_by_channel():
     images = squares()
-    decoder = train_decoders(learner(), images, ["half"], Budget(4, 16, 4, 1e-3), 0, "cpu")["half"]
+    decoder = train_decoders(learner(), images, ["half"], DecoderBudget(4, 16, 4, 1e-3), 0, "cpu")["half"]
     features = encoded(learner(), images.batch(slice(None)))["half"]
     # Four batches of 16 are all 64 images.
     assert float(decoder.mean) == pytest.approx(float(features.mean()), rel=1e-5)
@@ -164,4 +164,4 @@ def test_a_learner_is_given_no_more_images_at_once_than_it_wants():
 
 def test_a_decoder_that_diverges_is_told():
     with pytest.raises(Diverged, match="the mirror decoder of layer 'half'"):
-        trained(layers=["half"], budget=Budget(3, 16, 4, float("inf")))
+        trained(layers=["half"], budget=DecoderBudget(3, 16, 4, float("inf")))

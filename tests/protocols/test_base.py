@@ -52,7 +52,7 @@ def test_a_protocol_of_a_plugin_has_the_rights_of_the_others(tmp_path):
     mine, knn = make_protocols([parse_call("mine[size=4]"), parse_call("knn")], registry)
     assert isinstance(mine, Protocol)
     assert (str(mine), str(knn)) == ("mine[size=4]", "knn")
-    assert mine.identity() == {"name": "mine", "version": 1, "parameters": {"size": 4}}
+    assert (mine.version, mine.call) == (1, Call(name="mine", parameters={"size": 4}))
     with pytest.raises(UserError, match="unknown protocol 'mine'"):
         make_protocols([parse_call("mine")])
     with pytest.raises(UserError, match="Did you mean 'size'"):

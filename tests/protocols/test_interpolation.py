@@ -1,4 +1,4 @@
-"""Interpolation: a learner whose code is the image blends pixels; distances are those of scipy; pairs as documented."""
+"""Interpolation: a learner whose code is the image blends pixels; distances are those of SciPy; pairs as documented."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.protocols import interpolation
 from reprbench.protocols.base import Subject
-from reprbench.protocols.interpolation import Interpolation, nearest_distances, paths, straight
+from reprbench.protocols.interpolation import Interpolation, paths, straight
 
 SHAPE = (1, 8, 8)
 
@@ -98,20 +98,6 @@ def test_steps_are_measured_as_their_definitions_say():
     assert value(outcome, "unevenness of steps", model="code") == pytest.approx(np.mean(unevenness), rel=1e-4)
     assert value(outcome, "step excess", model="code") == pytest.approx(np.mean(excess), rel=1e-4)
     assert value(outcome, "step excess", model="blend of reconstructions") == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("numbers", [1, 64 * 7, 2**26])
-def test_the_nearest_distance_is_that_of_scipy(monkeypatch, numbers):
-    monkeypatch.setattr(interpolation, "NUMBERS_AT_ONCE", numbers)
-    queries = noise(20, 2).batch(slice(None))
-    real = Data.unlabeled.batch(slice(None)).flatten(1).numpy()
-    expected = cdist(queries.flatten(1).numpy(), real).min(1) / 8
-    assert nearest_distances(queries, Data.unlabeled) == pytest.approx(expected, rel=1e-5)
-
-
-def test_channels_last_images_are_compared_channel_by_channel():
-    colored = noise(6, 3, (3, 8, 8))
-    assert nearest_distances(colored.batch(slice(None)), colored).tolist() == [0] * 6
 
 
 def test_the_headline_is_what_the_code_gains_over_blending_its_own_reconstructions():

@@ -1,64 +1,14 @@
-"""Nearest neighbors against scikit-learn, against loops, and against what must change nothing."""
+"""The vote of nearest neighbors in every fold, and the figure of the first."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from sklearn.neighbors import NearestNeighbors
 
-from reprbench.errors import Diverged, UserError
+from reprbench.errors import UserError
 from reprbench.images import Images
-from reprbench.probes import knn as neighbors
-from reprbench.probes.knn import nearest, vote
 from reprbench.protocols.base import Subject, make_protocols
 from reprbench.spec import parse_call
-
-
-def points(count: int, size: int = 6, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32) + 3
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-@pytest.mark.parametrize("block", [1, 500, 2**24])
-def test_neighbors_are_those_of_scikit_learn(monkeypatch, metric, block):
-    monkeypatch.setattr(neighbors, "BLOCK", block)
-    train, test = points(80), points(30, seed=1)
-    expected = NearestNeighbors(n_neighbors=7, algorithm="brute", metric=metric).fit(train).kneighbors(test)[1]
-    assert np.array_equal(nearest(train, test, 7, metric), expected)
-
-
-@pytest.mark.parametrize("change", [lambda x: 1000 * x, lambda x: x / 1000, lambda x: x[:, ::-1]])
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_scaled_or_permuted_features_have_the_same_neighbors(metric, change):
-    train, test = points(80), points(30, seed=1)
-    assert np.array_equal(nearest(change(train), change(test), 5, metric), nearest(train, test, 5, metric))
-
-
-def test_shifted_features_have_the_same_euclidean_neighbors():
-    train, test = points(80), points(30, seed=1)
-    assert np.array_equal(nearest(train + 100, test + 100, 5, "euclidean"), nearest(train, test, 5, "euclidean"))
-
-
-def test_an_example_is_its_own_neighbor():
-    train = points(50)
-    assert nearest(train, train, 1, "euclidean")[:, 0].tolist() == list(range(50))
-
-
-def test_the_vote_is_a_count_and_ties_go_to_the_nearest():
-    labels = np.random.default_rng(0).integers(0, 4, (200, 6))
-    for row, winner in zip(labels, vote(labels), strict=True):
-        counts = Counter(row.tolist())
-        best = max(counts.values())
-        assert winner == next(label for label in row if counts[label] == best)
-
-
-def test_features_that_are_not_finite_are_told():
-    train = points(10)
-    train[3, 1] = np.nan
-    with pytest.raises(Diverged, match="NaN or infinite"):
-        nearest(train, points(3), 1, "euclidean")
 
 
 class Data:

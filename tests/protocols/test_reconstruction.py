@@ -1,4 +1,4 @@
-"""Reconstruction per layer: own before mirror, floors in closed form, and no test image in any training."""
+"""Reconstruction per layer: own before mirror, baselines in closed form, and no test image in any training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprbench.learner import Learner, make
 from reprbench.probes import mirror_decoder
 from reprbench.protocols import reconstruction
 from reprbench.protocols.base import Subject
-from reprbench.protocols.reconstruction import Reconstruction, fitted_floors
+from reprbench.protocols.reconstruction import Reconstruction
 from reprbench.state import learner_state
 
 SHAPE = (1, 8, 8)
@@ -95,7 +95,7 @@ def test_layers_have_their_own_reconstruction_where_there_is_one_and_a_mirror_el
     assert kinds == {
         ("map", "mirror", 1),
         ("vector", "own", 2),
-        *((name, floor, depth) for depth, name in enumerate(("map", "vector"), 1) for floor in ("PCA", "mean image")),
+        *((name, kind, depth) for depth, name in enumerate(("map", "vector"), 1) for kind in ("PCA", "mean image")),
     }
     x = Data().test.batch(slice(None))
     assert value(outcome, "MSE", "vector", "own") == pytest.approx(float((1 - 2 * x).square().mean()), rel=1e-5)
@@ -111,7 +111,7 @@ def test_a_learner_without_a_reconstruction_has_mirrors_alone():
     assert Reconstruction(mirror=False).evaluate(subject(Encoder), 0).missing
 
 
-def test_the_floor_of_components_is_the_projection_of_scikit_learn():
+def test_the_baseline_of_components_is_the_projection_of_scikit_learn():
     data = Data()
     outcome = Reconstruction(mirror=False).evaluate(subject(data=data), 0)
     train, test = (images.batch(slice(None)).flatten(1).double().numpy() for images in (data.unlabeled, data.test))
@@ -128,19 +128,9 @@ def test_components_are_no_more_than_images_and_pixels_give():
     few = Reconstruction(mirror=False).evaluate(subject(data=Data(count=20)), 0)
     assert value(few, "PCA dimension", "map", "PCA") == 19
     assert "at most 19 components: those of 20 images" in few.warnings[0]
-    whole = fitted_floors(Data().unlabeled, "noise", 10**6)
-    assert whole.components.shape == (64, 64)
-    x = Data().test.batch(slice(None)).numpy()
-    assert np.array_equal(whole.projected(x, 64), x)
-    assert np.allclose(whole.components @ whole.components.T, np.eye(64), atol=1e-5)
 
 
-def test_the_images_of_the_components_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(reconstruction, "PCA_BYTES", 8 * 64 * 30)
-    assert fitted_floors(Data().unlabeled, "noise", 5).images == 30
-
-
-def test_the_floor_of_the_mean_image_is_in_closed_form():
+def test_the_baseline_of_the_mean_image_is_in_closed_form():
     data = Data()
     outcome = Reconstruction(mirror=False).evaluate(subject(data=data), 0)
     train, test = (images.pixels(slice(None)).astype(np.float64) / 255 for images in (data.unlabeled, data.test))

@@ -1,0 +1,118 @@
+"""Statistics of the codes of one layer: how many directions and units they use, and how sparsely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprbench.data.folds import named_generator, random_rows
+from reprbench.features import Matrix
+from reprbench.probes.standardize import row_blocks
+
+MOST_UNITS = 4096
+"""Of a wider layer so many random units stand for all in the effective rank: a covariance of 128 MB in float64, whose
+eigenvalues take some ten seconds."""
+DEAD = 1e-5
+"""A unit whose values differ by no more than this share of its largest magnitude is constant: in float32, means over
+the positions of a map are equal up to some 1e-6 only."""
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """The statistics of one layer.
+
+    Attributes
+    ----------
+    units : columns of its matrix.
+    dead : how many of them are constant over all images.
+    ranked : of how many the effective rank is; fewer than `units` in a layer of more than `MOST_UNITS`.
+    effective_rank : in [1, ranked]; 0 if all those units are constant.
+    lifetime_sparsity : in [0, 1]; None with fewer than two images or without a live unit.
+    population_sparsity : in [0, 1]; None with fewer than two live units, or if these are 0 for every image.
+    """
+
+    units: int
+    dead: int
+    ranked: int
+    effective_rank: float
+    lifetime_sparsity: float | None
+    population_sparsity: float | None
+
+
+def layer_stats(codes: Matrix) -> LayerStats:
+    """Return the statistics of the codes (images, units), which are read three times, block by block."""
+    images, units = codes.shape
+    low, high = np.full(units, np.inf), np.full(units, -np.inf)
+    magnitudes, squares = np.zeros(units), np.zeros(units)
+    for _, values in row_blocks(codes):
+        block = values.astype(np.float64)
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        magnitudes += np.abs(block).sum(axis=0)
+        squares += np.square(block).sum(axis=0)
+    live = high - low > DEAD * np.maximum(np.abs(low), np.abs(high))
+    lifetime = None
+    if images > 1 and live.any():
+        lifetime = float(_sparsity(magnitudes[live], squares[live], images).mean())
+    ranked = _ranked(units)
+    return LayerStats(
+        units=units,
+        dead=int(units - live.sum()),
+        ranked=units if ranked is None else len(ranked),
+        effective_rank=effective_rank(codes, np.flatnonzero(live) if ranked is None else ranked[live[ranked]]),
+        lifetime_sparsity=lifetime,
+        population_sparsity=_population_sparsity(codes, live),
+    )
+
+
+def _ranked(units: int) -> NDArray[np.int64] | None:
+    """Return the units that stand for all of a layer's in its effective rank; None for every one."""
+    if units <= MOST_UNITS:
+        return None
+    return random_rows(units, MOST_UNITS, named_generator("code-stats units"))
+
+
+def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
+    """Return the effective rank of `columns` of the codes (n, D), centered; 0 if there are none.
+
+    The singular values are the roots of the eigenvalues of the covariance, in float64.
+    """
+    from scipy.linalg import eigvalsh
+
+    if len(columns) == 0:
+        return 0.0
+    mean = np.zeros(len(columns))
+    for _, values in row_blocks(codes):
+        mean += values[:, columns].sum(axis=0, dtype=np.float64)
+    mean /= len(codes)
+    covariance = np.zeros((len(columns), len(columns)))
+    for _, values in row_blocks(codes):
+        centered = values[:, columns] - mean
+        covariance += centered.T @ centered
+    eigenvalues = eigvalsh(covariance, overwrite_a=True, check_finite=False)
+    # What rounding leaves of eigenvalues that are 0; their roots would add up.
+    kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]
+    shares = np.sqrt(kept) / np.sqrt(kept).sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _population_sparsity(codes: Matrix, live: NDArray[np.bool_]) -> float | None:
+    count = int(live.sum())
+    if count < 2:
+        return None
+    found = []
+    for _, values in row_blocks(codes):
+        block = values[:, live].astype(np.float64)
+        magnitudes, squares = np.abs(block).sum(axis=1), np.square(block).sum(axis=1)
+        active = squares > 0
+        found.append(_sparsity(magnitudes[active], squares[active], count))
+    sparsities = np.concatenate(found)
+    return float(sparsities.mean()) if len(sparsities) else None
+
+
+def _sparsity(magnitudes: NDArray[np.float64], squares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return S of each from the sums of |a| and a² over `count` values, of which one at least is not 0."""
+    activity = np.square(magnitudes / count) / (squares / count)
+    # Rounding alone leads out of [0, 1].
+    return np.clip((1 - activity) / (1 - 1 / count), 0, 1)

@@ -1,0 +1,165 @@
+"""What a protocol is given: a fitted learner with its data, and the features that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from reprbench.data.dataset import Dataset
+    from reprbench.features import Matrix, View
+    from reprbench.images import Indices
+    from reprbench.learner import Learner
+
+
+def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
+    """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
+    return dataset.folds[0] if supervised else None
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Which features are read: of which images, in which view, and from which fit.
+
+    Attributes
+    ----------
+    trained : Indices or None
+        The rows of the training split whose labels the learner saw; None for an unsupervised learner.
+    split : "train" or "test"
+        Where the images are from.
+    rows : Indices
+        The images' rows in that split.
+    view : View
+        Which layers, and how they are pooled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reprbench import Features, View
+    >>> Features(None, "train", np.arange(100), View(layers="all")).split
+    'train'
+    """
+
+    trained: Indices | None
+    split: Literal["train", "test"]
+    rows: Indices
+    view: View
+
+    @classmethod
+    def of_split(cls, dataset: Dataset, supervised: bool, split: Literal["train", "test"], view: View) -> Features:
+        """Return the features of a whole split, from a single fit: the first fold's, if the learner is supervised."""
+        import numpy as np
+
+        images = dataset.train if split == "train" else dataset.test
+        return cls(first_fit(dataset, supervised), split, np.arange(len(images), dtype=np.int64), view)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """What a fit made of a few of its images as it learned.
+
+    Attributes
+    ----------
+    epochs : list of float
+        After how many epochs, ascending; 0 is before the first.
+    originals : float32 array (N, C, H, W) in [0, 1]
+    reconstructions : float32 array (len(epochs), N, C, H, W)
+    """
+
+    epochs: list[float]
+    originals: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
+
+
+class Subject:
+    """A fitted learner under evaluation, with its data, as a protocol sees it.
+
+    The harness makes it. A test of a protocol makes its own, of anything that has what the protocol reads.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The data that the learner is evaluated on.
+    supervised : bool
+        Whether the learner is fitted anew for each set of training rows.
+    learner : callable
+        Called with the rows of the training split whose labels the learner may have seen (None for an unsupervised
+        one), `trained` for instance; returns the fitted learner, on `device`.
+    features : callable, optional
+        Called with `Features`; returns them, float32 of shape (len(rows), D), in memory or mapped from a file. The
+        harness extracts once for all protocols of a trial what they named in `Protocol.reads`. By default they are
+        extracted whenever they are asked for.
+    progress : callable, optional
+        Called with what is being done and the share of it that is done, in [0, 1].
+    snapshots : callable, optional
+        Called like `learner`; returns the `Snapshots` of that fit, or None if it kept none.
+    device : str, optional
+        Where learners compute: "cpu" or a CUDA device.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from reprbench import Features, Images, Learner, Subject, View
+    >>> class Pixels(Learner):
+    ...     def fit(self, images, run):
+    ...         pass
+    ...
+    ...     def encode(self, x):
+    ...         return {"pixels": x}
+    >>> data = SimpleNamespace(name="black", test=Images(np.zeros((20, 1, 8, 8), np.uint8)))
+    >>> subject = Subject(data, False, lambda rows: Pixels())
+    >>> subject.features(Features.of_split(data, False, "test", View(pooling="mean", grid=2))).shape
+    (20, 4)
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        supervised: bool,
+        learner: Callable[[Indices | None], Learner],
+        features: Callable[[Features], Matrix] | None = None,
+        progress: Callable[[str, float], None] = lambda what, share: None,
+        snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
+        device: str = "cpu",
+    ) -> None:
+        self.dataset = dataset
+        self.supervised = supervised
+        self.learner = learner
+        self.features = features or self._extract
+        self.progress = progress
+        self.snapshots = snapshots
+        self.device = device
+
+    @property
+    def trained(self) -> Indices | None:
+        """The rows behind the fit that stands for all: the first fold's, or None for an unsupervised learner."""
+        return first_fit(self.dataset, self.supervised)
+
+    def generator(self, name: str, seed: int | None = None) -> np.random.Generator:
+        """Return a new generator, at its start, for the draws called `name`, such as ``"my-protocol/pairs"``.
+
+        With the trial's `seed` the draws follow that. Without one they depend on `name` and the dataset's name alone,
+        and are the same for every method and seed: take it for what all rows of a table must share, such as images.
+        """
+        import numpy as np
+
+        from reprbench.data.folds import base_name, named_generator
+        from reprbench.run import derive_seed
+
+        if seed is None:
+            return named_generator(f"{base_name(self.dataset.name)} {name}")
+        return np.random.default_rng(derive_seed(seed, name))
+
+    def _extract(self, asked: Features) -> Matrix:
+        import numpy as np
+
+        from reprbench.features import extract
+
+        images = (self.dataset.train if asked.split == "train" else self.dataset.test).take(asked.rows)
+        batches = extract(self.learner(asked.trained), images, [asked.view], self.device)
+        return np.concatenate([matrix for (matrix,) in batches])
