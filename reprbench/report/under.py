@@ -79,7 +79,10 @@ def _measured(table: Table) -> Iterator[str]:
         yield f"{what}: on 1 fold"
         return
     yield f"{what}: mean ± standard deviation (ddof = 0) over {'/'.join(map(str, folds))} folds"
-    yield "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap"
+    yield (
+        "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap; "
+        "percentages are cut off at 0 and 100"
+    )
 
 
 def _tests(table: Table) -> Iterator[UnderLine]:
