@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reprbench.api import encode
+    from reprbench.api import encode, load
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
     from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
-    from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol
+    from reprbench.measurement import Curve, Headline, Measurement
+    from reprbench.protocols.base import Outcome, Protocol
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
     from reprbench.run import Run
     from reprbench.spec import Budget
+    from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
     from reprbench.training import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
-    "Curve": "reprbench.protocols.base",
+    "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
     "Decodes": "reprbench.capabilities",
@@ -42,7 +44,7 @@ EXPORTS = {
     "File": "reprbench.file_parameter",
     "Fold": "reprbench.protocols.folds",
     "FoldProtocol": "reprbench.protocols.folds",
-    "Headline": "reprbench.protocols.base",
+    "Headline": "reprbench.measurement",
     "ImageArrays": "reprbench.data.returned",
     "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
@@ -51,13 +53,14 @@ EXPORTS = {
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
-    "Measurement": "reprbench.protocols.base",
+    "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
     "Resumes": "reprbench.capabilities",
     "Run": "reprbench.run",
     "Snapshots": "reprbench.protocols.subject",
+    "Store": "reprbench.store",
     "Subject": "reprbench.protocols.subject",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.torch_learner",
@@ -65,6 +68,7 @@ EXPORTS = {
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
     "encode": "reprbench.api",
+    "load": "reprbench.api",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
@@ -101,6 +105,7 @@ __all__ = [
     "Resumes",
     "Run",
     "Snapshots",
+    "Store",
     "Subject",
     "SupervisedLearner",
     "TorchLearner",
@@ -109,6 +114,7 @@ __all__ = [
     "View",
     "__version__",
     "encode",
+    "load",
     "register",
     "register_dataset",
     "register_protocol",

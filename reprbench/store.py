@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from reprbench.errors import UserError
 from reprbench.files import sync, write_json
-from reprbench.trial import TRIAL, Trial, read_trial, to_json
+from reprbench.trial import TRIAL, Trial, to_json
+from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
@@ -89,11 +90,7 @@ class Store:
         the store); then ``parameter.NAME`` for each parameter of the methods and ``at.NAME`` for each coordinate, empty
         where a row has none of that name.
 
-        Examples
-        --------
-        >>> import reprbench
-        >>> frame = reprbench.load("results").to_dataframe()  # doctest: +SKIP
-        >>> frame[frame.metric == "accuracy"].groupby("label").value.mean()  # doctest: +SKIP
+        See `reprbench.load` for an example.
         """
         import pandas
 

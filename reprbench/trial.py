@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
 from reprbench.learner import Kind
-from reprbench.migrations import SCHEMA, migrate
+from reprbench.measurement import Curve, Headline, Measurement
+from reprbench.migrations import SCHEMA
 from reprbench.spec import Budget, Call
 
 TRIAL = "trial.json"
-NO_TRIAL = "not a trial of reprbench"
-FOLD = "fold"
-"""The coordinate that counts the folds of a dataset; the others say what was measured."""
-
-LARGEST = 1e150
-"""The largest measurement: squares of larger ones are not finite."""
-
-if TYPE_CHECKING:
-    # Who reads a coordinate knows which of these it is.
-    Coordinate = Any
-else:
-    Coordinate = str | int | float | bool | None
-
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
 Precision = Literal["float32", "bf16"]
-Better = Literal["higher", "lower", "neither"]
 
 
 class _Part(msgspec.Struct):
@@ -136,63 +122,6 @@ class ProtocolRecord(msgspec.Struct, frozen=True):
     call: Call
     hash: str
     table: Call | None = None
-
-
-class Measurement(msgspec.Struct, frozen=True):
-    """One number: what, how much, in which unit, which way is better, and where.
-
-    Attributes
-    ----------
-    metric : what was measured.
-    value : a finite number of at most `LARGEST`.
-    unit : such as "%" or "dB"; empty for numbers without one.
-    better : whether higher or lower values are better, or neither.
-    at : coordinates, texts or numbers: fold, layer, noise level, …
-
-    Examples
-    --------
-    >>> Measurement("accuracy", 91.5, "%", "higher", {"fold": 0}).value
-    91.5
-    """
-
-    metric: str
-    value: Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
-    unit: str = ""
-    better: Better = "neither"
-    at: dict[str, Coordinate] = {}
-
-
-class Headline(msgspec.Struct, frozen=True):
-    """A metric that is a column of the protocol's table.
-
-    Attributes
-    ----------
-    metric : of the measurements.
-    at : the coordinates that select them, besides the fold; every measurement of the metric by default.
-    """
-
-    metric: str
-    at: dict[str, Coordinate] = {}
-
-
-class Curve(msgspec.Struct, frozen=True):
-    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
-
-    Attributes
-    ----------
-    metric : of the measurements.
-    x : the name of the numeric coordinate in their `at`.
-    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
-    title, x_label : for people; by default `metric` and `x`.
-    log : whether the axis of x is logarithmic.
-    """
-
-    metric: str
-    x: str
-    at: dict[str, Coordinate] = {}
-    title: str = ""
-    x_label: str = ""
-    log: bool = False
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -340,46 +269,3 @@ def as_model(kind: type[BaseModel], value: Any) -> BaseModel:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-_TRIAL = msgspec.json.Decoder(Trial, dec_hook=as_model)
-
-
-class _Versioned(msgspec.Struct):
-    schema_version: int
-
-
-_VERSIONED = msgspec.json.Decoder(_Versioned)
-
-
-def read_trial(path: str | Path) -> Trial:
-    """Read a ``trial.json`` of any schema; raise a `ValueError` in one line if this version cannot read it."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `reprbench.store.Store._trial_files`
-        content = file.read()
-    try:
-        trial = _TRIAL.decode(content)
-        message = "" if trial.schema_version == SCHEMA else "another schema"
-    except (ValueError, RecursionError) as error:
-        message = str(error)
-    if message:
-        trial = _read_another(content, message)
-    trial.path = str(path)
-    return trial
-
-
-def _read_another(content: bytes, message: str) -> Trial:
-    """Return a trial of an older schema; raise a `ValueError` with `message` if that is not what `content` is."""
-    try:
-        version = _VERSIONED.decode(content).schema_version
-    except msgspec.ValidationError:
-        raise ValueError(NO_TRIAL) from None
-    except (ValueError, RecursionError):
-        raise ValueError(message) from None
-    if version > SCHEMA:
-        raise ValueError(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
-    if version == SCHEMA:
-        raise ValueError(message)
-    try:
-        return msgspec.convert(migrate(msgspec.json.decode(content), version), Trial, dec_hook=as_model)
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise ValueError(f"schema {version} cannot be read: {error}") from None

@@ -11,10 +11,12 @@ from PIL import Image
 from trials import evaluation, method, trial
 
 from reprbench.benchmark import Reference
+from reprbench.measurement import Curve, Measurement
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
 from reprbench.store import Store
-from reprbench.trial import Cost, Curve, Deviation, Evaluation, Figure, Kind, Measurement, Trial, read_trial
+from reprbench.trial import Cost, Deviation, Evaluation, Figure, Kind, Trial
+from reprbench.trial_file import read_trial
 
 HOSTILE = "<script>alert(1)</script>"
 HISTORY = "step,seconds,epoch,loss,accuracy\n1,0.5,1,0.9,\n2,1.0,2,0.5,0.6\n3,1.5,3,0.4,0.7\n"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import reprbench
-from reprbench import Diverged, Images, Learner, UserError, View, encode
+from reprbench import Diverged, Images, Learner, UserError, View, encode, load
 from reprbench.features import extract
 from reprbench.testing import check_learner
 
@@ -163,3 +163,10 @@ def test_the_example_of_a_public_name_does_what_it_shows(name):
     assert example.examples
     for one in (example, *others):
         doctest.DebugRunner().run(one)
+
+
+def test_a_store_is_loaded_from_its_folder(tmp_path):
+    store = load(tmp_path)
+    assert (store.root, store.read()) == (tmp_path, ([], []))
+    with pytest.raises(UserError, match="no such folder"):
+        load(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Stores of former versions: what schema 1 kept as texts, and that the committed results are reported as before."""
+"""Trials of former versions: what schema 1 kept as texts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from common import REPOSITORY
 
+from reprbench.measurement import Headline
 from reprbench.migrations import SCHEMA, STEPS, migrate
-from reprbench.report.table import make_tables
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
-from reprbench.trial import Code, Figure, Headline, Trial, read_trial, to_json
+from reprbench.trial import Code, Figure, Trial, to_json
+from reprbench.trial_file import read_trial
 
 HASH = "5f0c" * 16
 OLD: dict[str, Any] = {
@@ -258,66 +258,3 @@ def test_what_schema_1_never_wrote_is_refused_in_one_line(tmp_path, broken):
     path.write_text(json.dumps({**OLD, **broken}))
     with pytest.raises(ValueError, match=r"^schema 1 cannot be read: [^\n]*$"):
         read_trial(path)
-
-
-# -- the committed results --------------------------------------------------------------------------------------------
-
-COMMITTED = REPOSITORY / "results"
-
-
-@pytest.fixture(scope="module")
-def committed() -> list[Trial]:
-    trials, problems = Store(COMMITTED).read()
-    assert problems == []
-    return trials
-
-
-def test_all_committed_trials_are_read(committed):
-    assert len(committed) == len(list(COMMITTED.glob("*/*/*/trial.json"))) > 0
-    assert all(one.evaluation(protocol) for one in committed for protocol in one.protocols)
-    assert {one.method.kind for one in committed} == {"unsupervised", "control", "supervised"}
-
-
-def test_figures_of_committed_trials_are_where_they_say(committed):
-    figures = {
-        (Path(one.path).parent / figure.file, figure.name)
-        for one in committed
-        for evaluation in one.evaluations
-        for figure in evaluation.figures
-    }
-    assert figures
-    assert all(path.is_file() for path, _ in figures)
-    assert all(path.stem.endswith(f"-{name}") and "-" not in name for path, name in figures)
-
-
-# Mean, standard deviation, folds and standing of a few rows as the last version with schema 1 reported them
-# (`reprbench report --format json` at commit c48276c; all 72 trials were compared when schema 2 came).
-RECORDED = {
-    ("lambda-cifar10", "linear-svm", "AE", 0): (35.137, 0.5052929843170187, 10, "best"),
-    ("lambda-cifar10", "linear-svm", "AE", 1): (34.249, 1.0569053883863013, 10, "best"),
-    ("lambda-cifar10", "linear-svm[layers=all]", "AME-AE, joint, λ = 1", 0): (43.408, 0.9958895521090668, 10, "tie"),
-    ("lambda-cifar10", "linear-svm[layers=all]", "AE", 1): (39.771, 0.8256567083237444, 10, "other"),
-    ("mnist", "linear-svm", "supervised", 0): (94.893, 0.25923155672101333, 10, "untested"),
-    ("mnist", "linear-svm", "denoising-ameae", 0): (90.36699999999999, 0.25452111896658014, 10, "tie"),
-    ("mnist-robustness", "robustness", "DAE", 0): (88.63, 0.5727128425310535, 10, "best"),
-    ("paper-figures", "few-labels", "AME-AE", 0): (72.25399999999999, 1.8092827308079815, 10, "other"),
-    ("reconstruction-cifar10", "reconstruction[steps=100]", "AE", 0): (0.0055814385414123535, None, 1, "untested"),
-    ("single-layer-cifar10", "linear-svm[pooling=sum]", "PCA", 0): (21.079, 1.1741503310905297, 10, "other"),
-    ("table1-cifar10", "linear-svm[layers=all]", "AME-AE", 0): (42.048, 0.4111885212405626, 10, "best"),
-}
-HOLE = ("reconstruction-cifar10", "interpolation", "DeconvNet", 0)
-
-
-def test_committed_results_are_reported_as_before(committed):
-    rows = {
-        (table.benchmark, str(table.protocol), row.label, row.seeds[0]): row
-        for table in make_tables(committed)
-        for row in table.rows
-    }
-    for key, (mean, std, folds, place) in RECORDED.items():
-        result = rows[key].result
-        assert result.summary.mean == pytest.approx(mean, rel=1e-12), key
-        assert result.summary.std == (std if std is None else pytest.approx(std, rel=1e-9)), key
-        assert (len(result.by_fold), result.standing.place) == (folds, place), key
-    assert rows[HOLE].mean is None
-    assert rows[HOLE].status == "skipped"

@@ -12,10 +12,12 @@ from trials import evaluation, method, protocol, trial
 
 from reprbench.benchmark import Reference
 from reprbench.errors import UserError
+from reprbench.measurement import Curve, Headline
 from reprbench.migrations import SCHEMA
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
-from reprbench.trial import Code, Cost, Curve, Deviation, Figure, Headline, read_trial
+from reprbench.trial import Code, Cost, Deviation, Figure
+from reprbench.trial_file import read_trial
 
 
 def test_what_is_written_is_read_back(tmp_path):

@@ -6,8 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget, Call, parse_call
-from reprbench.trial import Code, DataRecord, Evaluation, Headline, Measurement, MethodRecord, ProtocolRecord, Trial
+from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, ProtocolRecord, Trial
 
 
 def method(call: str = "ae", **changes: Any) -> MethodRecord:

@@ -102,10 +102,14 @@ def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[
     from reprbench.report.select import known_benchmarks, select_tables, select_trials
     from reprbench.report.table import make_tables
 
-    chosen = select_trials([trial for store in stores for trial in _read(store)], wanted)
+    found = [trial for store in stores for trial in _read(store)]
+    chosen = select_trials(found, wanted)
     # The newest last: of rows that differ in nothing else, in the order of their trials.
     chosen.sort(key=lambda trial: trial.ended)
-    return select_tables(make_tables(chosen, known_benchmarks(chosen, wanted), settings), wanted)
+    tables = make_tables(chosen, known_benchmarks(chosen, wanted), settings, among=found)
+    if not tables:
+        raise UserError("later trials of the same rows supersede all that was asked for; --all shows these too")
+    return select_tables(tables, wanted)
 
 
 def _read(store: Path) -> list[Trial]:

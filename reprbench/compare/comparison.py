@@ -7,8 +7,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from reprbench.measurement import Better, Coordinate
 from reprbench.spec import Call
-from reprbench.trial import Better, Coordinate, RowKey
+from reprbench.trial import RowKey
 
 ComparisonVerdict = Literal["worse", "better", "same", "not judged"]
 ORDER: tuple[ComparisonVerdict, ...] = ("worse", "better", "same", "not judged")

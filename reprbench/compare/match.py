@@ -9,9 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reprbench.compare.environment import Environment, environment_of
+from reprbench.measurement import FOLD, Better, Coordinate, Measurement
 from reprbench.report.measured import fold_ratio, matching
 from reprbench.spec import Call
-from reprbench.trial import FOLD, Better, Code, Coordinate, Evaluation, Measurement, MethodRecord, RowKey, Trial
+from reprbench.trial import Code, Evaluation, MethodRecord, RowKey, Trial
 
 SeriesKey = tuple[str, tuple[tuple[str, Coordinate], ...]]
 """A metric, and the coordinates besides the fold, sorted by name."""

@@ -11,7 +11,7 @@ from torchmetrics import MeanSquaredError
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image import PeakSignalNoiseRatio
 
-from reprbench.trial import Measurement
+from reprbench.measurement import Measurement
 
 SMALL_SIDE = 16
 """Pixels; the window of SSIM, 11 × 11 with σ = 1.5 (Wang et al. 2004), is 5 × 5 with σ = 0.5 for smaller images."""

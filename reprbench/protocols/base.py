@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reprbench.errors import UserError
+
+# Parts of what a protocol yields, as the store keeps them.
+from reprbench.measurement import Curve as Curve
+from reprbench.measurement import Headline as Headline
+from reprbench.measurement import Measurement as Measurement
+
+# What a protocol is given.
 from reprbench.protocols.subject import Features as Features
 from reprbench.protocols.subject import Snapshots as Snapshots
 from reprbench.protocols.subject import Subject as Subject
 from reprbench.registry import Entry, Registry, discover
 from reprbench.spec import Call, mistakes
-
-# Parts of what a protocol yields, as the store keeps them.
-from reprbench.trial import Curve as Curve
-from reprbench.trial import Headline as Headline
-from reprbench.trial import Measurement as Measurement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

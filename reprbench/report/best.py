@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from reprbench.measurement import Better
 from reprbench.report.measured import ByFold, shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
-from reprbench.trial import Better
 
 ALPHA = 0.05
 

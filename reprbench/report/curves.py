@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reprbench.measurement import Curve, Measurement
 from reprbench.report.measured import ByFold, by_fold, matching, over_seeds
 from reprbench.report.row import Source
 from reprbench.report.statistics import summarize
-from reprbench.trial import Curve, Evaluation, Measurement
+from reprbench.trial import Evaluation
 
 CurveKey = tuple[str, str, tuple[tuple[str, Any], ...]]
 """Metric, name of x, and the other coordinates: what curves that are read together have in common."""

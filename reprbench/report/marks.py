@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from reprbench.measurement import Headline
 from reprbench.report.row import Source, mixed, own_headlines
 from reprbench.report.text import place_text
-from reprbench.trial import Code, Headline, Trial
+from reprbench.trial import Code, Trial
 
 
 def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list[list[str]], tuple[str, ...]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from reprbench.measurement import FOLD, Measurement
 from reprbench.report.statistics import overlap_ratio
-from reprbench.trial import FOLD, DataRecord, Evaluation, Measurement
+from reprbench.trial import DataRecord, Evaluation
 
 ByFold = dict[int | None, float]
 """Values by the number of their fold; None for what is measured once, over no folds."""

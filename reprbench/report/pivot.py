@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprbench.errors import UserError, did_you_mean
+from reprbench.measurement import Measurement
 from reprbench.report.grid import Grid, GridCell, method_name
 from reprbench.report.measured import by_fold, fold_ratio, matching
 from reprbench.report.row import Row
@@ -16,7 +17,7 @@ from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
 from reprbench.report.under import UnderLine
 from reprbench.spec import parse_value
-from reprbench.trial import Evaluation, Measurement
+from reprbench.trial import Evaluation
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark, Reference
 from reprbench.learner import Kind
+from reprbench.measurement import Better, Headline
 from reprbench.report.best import Standing
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.verdict import Verdict, judge
-from reprbench.trial import Better, Code, Evaluation, Headline, ProtocolRecord, RowKey, Status, Trial
+from reprbench.trial import Code, Evaluation, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
 

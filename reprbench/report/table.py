@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark
+from reprbench.measurement import Better, Headline
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
@@ -17,7 +18,7 @@ from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call
-from reprbench.trial import Better, Code, DataRecord, Headline, RowKey, Trial
+from reprbench.trial import Code, DataRecord, RowKey, Trial
 
 Seeds = Literal["apart", "together"]
 
@@ -108,7 +109,10 @@ def unit_of(rows: Iterable[Row], place: int) -> str:
 
 
 def make_tables(
-    trials: Iterable[Trial], benchmarks: Mapping[str, Benchmark] | None = None, settings: Settings | None = None
+    trials: Iterable[Trial],
+    benchmarks: Mapping[str, Benchmark] | None = None,
+    settings: Settings | None = None,
+    among: Iterable[Trial] | None = None,
 ) -> list[Table]:
     """Return one table for each benchmark, data and protocol among the trials.
 
@@ -116,9 +120,10 @@ def make_tables(
     ----------
     benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
     settings : how the tables are made.
+    among : all trials of the stores, where `trials` are a choice: one of these may supersede a chosen one.
     """
     settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
-    latest = {id(trial) for trial in newest(trials)}
+    latest = {id(trial) for trial in newest(trials if among is None else among)}
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
         for protocol in trial.protocols:

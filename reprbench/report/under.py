@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reprbench.learner import Kind
+from reprbench.measurement import Headline
 from reprbench.report.best import ALPHA, Comparison
 from reprbench.report.table import Table, unit_of
 from reprbench.report.text import decimals_for, place_text
-from reprbench.trial import Headline
 
 Emphasis = Literal["", "best", "tie"]
 

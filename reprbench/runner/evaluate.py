@@ -13,10 +13,11 @@ import numpy as np
 
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
+from reprbench.measurement import LARGEST, Headline
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.runner.job import FIGURES
 from reprbench.spec import check_name
-from reprbench.trial import LARGEST, Evaluation, Figure, Headline, to_json
+from reprbench.trial import Evaluation, Figure, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -12,17 +12,7 @@ from reprbench.benchmark import Reference
 from reprbench.registry import Entry
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
-from reprbench.trial import (
-    Code,
-    DataRecord,
-    Deviation,
-    MethodRecord,
-    Precision,
-    ProtocolRecord,
-    RowKey,
-    Trial,
-    to_json,
-)
+from reprbench.trial import Code, DataRecord, Deviation, MethodRecord, Precision, ProtocolRecord, RowKey, Trial, to_json
 
 PREPROCESSING = "float32(x / 255)"
 """What happens to the pixels before a learner sees them."""

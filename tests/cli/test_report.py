@@ -81,6 +81,11 @@ def test_a_superseded_trial_is_shown_if_all_are_asked_for(report, stores):
         assert "--all shows all" not in text
     status, text, _ = report()
     assert "1 superseded by later trials of the same rows is not shown; --all shows all" in text
+    status, text, messages = report("--method", "ae[width=2]")
+    assert (status, text) == (2, "")
+    assert "--all shows these too" in messages
+    status, text, _ = report("--method", "ae[width=2]", "--all")
+    assert (status, "superseded" in text) == (0, True)
 
 
 def test_a_row_of_several_stores_is_its_newest_trial(report, stores):

@@ -7,9 +7,10 @@ import json
 import pytest
 from trials import evaluation, method, trial
 
+from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget
 from reprbench.store import Store
-from reprbench.trial import Code, Cost, Deviation, Figure, Headline, Measurement, to_json
+from reprbench.trial import Code, Cost, Deviation, Figure, to_json
 
 TRIAL = trial(
     "mine",

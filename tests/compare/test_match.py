@@ -9,9 +9,10 @@ from reprbench.compare.judge import CompareSettings, compare
 from reprbench.compare.match import Selection
 from reprbench.compare.text import as_terminal
 from reprbench.errors import UserError
+from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
-from reprbench.trial import Code, Headline, Measurement, ProtocolRecord, to_json
+from reprbench.trial import Code, ProtocolRecord, to_json
 
 
 def test_rows_of_one_store_alone_are_listed_and_not_worse(tmp_path):

@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 
 from reprbench.benchmark import Reference
+from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget, Call
-from reprbench.trial import (
-    Code,
-    Cost,
-    DataRecord,
-    Deviation,
-    Evaluation,
-    Headline,
-    Measurement,
-    MethodRecord,
-    ProtocolRecord,
-    Trial,
-    to_json,
-)
+from reprbench.trial import Code, Cost, DataRecord, Deviation, Evaluation, MethodRecord, ProtocolRecord, Trial, to_json
 
 BENCHMARKS, METHODS, SEEDS = 5, 100, 20
 TRIALS = BENCHMARKS * METHODS * SEEDS

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from trials import evaluation, trial
 
+from reprbench.measurement import Curve, Measurement
 from reprbench.report.curves import curve_key, curve_title, curves_of
 from reprbench.report.formats.figures import panels_of
 from reprbench.report.formats.html import as_html
 from reprbench.report.row import Source
 from reprbench.report.table import Settings, make_tables
-from reprbench.trial import Curve, Measurement
 
 CURVE = Curve("error", "level", {"kind": "mask"})
 

@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 from trials import evaluation, trial
 
+from reprbench.measurement import Headline, Measurement
 from reprbench.report.formats import FORMATS
 from reprbench.report.table import Settings, make_tables
-from reprbench.trial import DataRecord, Headline, Measurement
+from reprbench.trial import DataRecord
 
 DATA = DataRecord(
     call=trial().dataset.call, title="Digits", digest="d" * 64, shape=(1, 8, 8), unlabeled=9, train=5000, test=4,

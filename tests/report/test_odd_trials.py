@@ -13,10 +13,12 @@ from trials import evaluation, protocol, trial
 from reprbench.compare.judge import CompareSettings, compare_rows
 from reprbench.compare.match import match, read_rows
 from reprbench.compare.text import as_terminal
+from reprbench.measurement import Curve
 from reprbench.report.formats import FORMATS
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.trial import Curve, Deviation, Figure, read_trial, to_json
+from reprbench.trial import Deviation, Figure, to_json
+from reprbench.trial_file import read_trial
 
 PROVENANCE = {"ended": "2026-01-01", "device": "cpu", "versions": {"torch": "2"}, "machine": {"processor": "p"}}
 GOOD = trial(

@@ -9,10 +9,10 @@ import pytest
 from trials import evaluation, trial
 
 from reprbench.errors import UserError
+from reprbench.measurement import Measurement
 from reprbench.report.formats import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
-from reprbench.trial import Measurement
 
 LEVELS = (0, 0.2, 0.4)
 

@@ -31,6 +31,14 @@ def mine(components: int, day: int, value: float, **changes):
 OLD, NEW = mine(32, 1, 90.9), mine(2, 2, 50.0)
 
 
+def test_a_trial_that_is_asked_for_alone_is_superseded_all_the_same():
+    assert make_tables([OLD], among=[OLD, NEW]) == []
+    (table,) = make_tables([NEW], among=[OLD, NEW])
+    assert (table.rows[0].mean, table.superseded) == (50.5, 0)
+    (table,) = make_tables([OLD], settings=Settings(every=True), among=[OLD, NEW])
+    assert table.rows[0].superseded
+
+
 @pytest.mark.parametrize("trials", [[OLD, NEW], [NEW, OLD]], ids=["older first", "newer first"])
 def test_an_edited_row_is_one_row_the_newest(trials):
     (table,) = make_tables(trials)

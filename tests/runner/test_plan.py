@@ -7,11 +7,12 @@ from jobs import protocol_spec
 from msgspec.structs import replace
 
 from reprbench import source
+from reprbench.measurement import Headline
 from reprbench.registry import Entry
 from reprbench.runner import plan as plan_module
 from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash
 from reprbench.spec import Budget, parse_call
-from reprbench.trial import Code, DataRecord, Evaluation, Headline, MethodRecord, Trial
+from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, Trial
 
 
 def spec(**changes) -> TrialSpec:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from reprbench.measurement import Curve
 from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, at_values, axis_label, curve_key, curves_of
 from reprbench.report.ranks import Ranks
@@ -19,7 +20,6 @@ from reprbench.report.row import Source
 from reprbench.report.seeds import by_method
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized
-from reprbench.trial import Curve
 
 DASHES = ("-", "--", ":", "-.")
 

@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from reprbench.measurement import Headline
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
 from reprbench.report.text import json_text
-from reprbench.trial import Headline, to_json
+from reprbench.trial import to_json
 
 Record = dict[str, Any]
 

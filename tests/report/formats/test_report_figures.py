@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from PIL import Image
 from trials import evaluation, trial
 
+from reprbench.measurement import Curve, Measurement
 from reprbench.plotting import LARGEST_BYTES
 from reprbench.report.formats import as_markdown, as_terminal
 from reprbench.report.formats.figures import draw_all, draw_curves, draw_ranks, panels_of
@@ -18,7 +19,7 @@ from reprbench.report.formats.html import as_html
 from reprbench.report.ranks import Ranks, ranks_over_datasets
 from reprbench.report.table import Settings, make_tables
 from reprbench.spec import Budget, Call
-from reprbench.trial import Curve, DataRecord, Measurement
+from reprbench.trial import DataRecord
 
 LEVELS = (0, 0.2, 0.4)
 KINDS = ("mask", "noise", "blur")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reprbench.measurement import FOLD, Measurement
 from reprbench.report.formats.html.trials import file_of
 from reprbench.report.measured import by_fold
 from reprbench.report.statistics import Summary, summarize
 from reprbench.report.text import count_text, memory_text, place_text, seconds_text
-from reprbench.trial import FOLD, DataRecord, Evaluation, Measurement, Trial
+from reprbench.trial import DataRecord, Evaluation, Trial
 
 MOST_POINTS = 150
 """Steps of a history that are shown; of more, every n-th."""

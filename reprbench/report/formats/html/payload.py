@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reprbench.measurement import Better
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, axis_label, curve_key, curve_title, curves_of
 from reprbench.report.formats.html.costs import COST_KINDS, CostAxis
 from reprbench.report.formats.html.details import Detail, Section, describe
@@ -16,7 +17,7 @@ from reprbench.report.formats.html.trials import PageTrials, best_first, file_of
 from reprbench.report.grid import headline_decimals, mean_text
 from reprbench.report.row import Row
 from reprbench.report.table import Table
-from reprbench.trial import TRIAL, Better
+from reprbench.trial import TRIAL
 
 DETAILS_BUDGET = 700_000
 """Bytes of JSON for the details of trials."""

@@ -5,9 +5,9 @@ import pytest
 from report_pages import Page, payload_of
 from trials import evaluation, method, trial
 
+from reprbench.measurement import Headline, Measurement
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import Settings, make_tables
-from reprbench.trial import Headline, Measurement
 
 
 def test_cells_are_rounded_and_sorted_by_the_whole_number(page):

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 from report_pages import HISTORY
 from trials import evaluation, method, trial
 
+from reprbench.measurement import Measurement
 from reprbench.report.formats.html.details import MOST_MEASUREMENTS, describe, read_history, summaries
-from reprbench.trial import Code, Measurement
+from reprbench.trial import Code
 
 
 def test_the_details_of_a_row_are_all_that_is_known_of_its_trial(payload):

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from report_pages import Page, in_store, payload_of
 from trials import evaluation, trial
 
+from reprbench.measurement import Curve
 from reprbench.report.formats.figures import panels_of
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
-from reprbench.trial import Curve, Figure
+from reprbench.trial import Figure
 
 
 def drawing(values: list[float], text: str):

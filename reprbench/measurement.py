@@ -1,0 +1,78 @@
+"""What protocols measure: numbers with their coordinates, the metrics that stand in tables, and lines of a chart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+FOLD = "fold"
+"""The coordinate that counts the folds of a dataset; the others say what was measured."""
+
+LARGEST = 1e150
+"""The largest measurement: squares of larger ones are not finite."""
+
+if TYPE_CHECKING:
+    # Who reads a coordinate knows which of these it is.
+    Coordinate = Any
+else:
+    Coordinate = str | int | float | bool | None
+
+Better = Literal["higher", "lower", "neither"]
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One number: what, how much, in which unit, which way is better, and where.
+
+    Attributes
+    ----------
+    metric : what was measured.
+    value : a finite number of at most `LARGEST`.
+    unit : such as "%" or "dB"; empty for numbers without one.
+    better : whether higher or lower values are better, or neither.
+    at : coordinates, texts or numbers: fold, layer, noise level, …
+
+    Examples
+    --------
+    >>> Measurement("accuracy", 91.5, "%", "higher", {"fold": 0}).value
+    91.5
+    """
+
+    metric: str
+    value: Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+    unit: str = ""
+    better: Better = "neither"
+    at: dict[str, Coordinate] = {}
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """A metric that is a column of the protocol's table.
+
+    Attributes
+    ----------
+    metric : of the measurements.
+    at : the coordinates that select them, besides the fold; every measurement of the metric by default.
+    """
+
+    metric: str
+    at: dict[str, Coordinate] = {}
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
+
+    Attributes
+    ----------
+    metric : of the measurements.
+    x : the name of the numeric coordinate in their `at`.
+    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
+    title, x_label : for people; by default `metric` and `x`.
+    log : whether the axis of x is logarithmic.
+    """
+
+    metric: str
+    x: str
+    at: dict[str, Coordinate] = {}
+    title: str = ""
+    x_label: str = ""
+    log: bool = False
