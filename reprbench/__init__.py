@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
-    from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol
+    from reprbench.measurement import Curve, Headline, Measurement
+    from reprbench.protocols.base import Outcome, Protocol
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
@@ -33,7 +34,7 @@ __version__ = "0.2.0.dev0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
-    "Curve": "reprbench.protocols.base",
+    "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
     "Decodes": "reprbench.capabilities",
@@ -43,7 +44,7 @@ EXPORTS = {
     "File": "reprbench.file_parameter",
     "Fold": "reprbench.protocols.folds",
     "FoldProtocol": "reprbench.protocols.folds",
-    "Headline": "reprbench.protocols.base",
+    "Headline": "reprbench.measurement",
     "ImageArrays": "reprbench.data.returned",
     "ImageFolder": "reprbench.data.returned",
     "ImageShape": "reprbench.learner",
@@ -52,7 +53,7 @@ EXPORTS = {
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
-    "Measurement": "reprbench.protocols.base",
+    "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",

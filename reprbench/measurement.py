@@ -34,6 +34,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
     Examples
     --------
+    >>> from reprbench import Measurement
     >>> Measurement("accuracy", 91.5, "%", "higher", {"fold": 0}).value
     91.5
     """
@@ -52,6 +53,12 @@ class Headline(msgspec.Struct, frozen=True):
     ----------
     metric : of the measurements.
     at : the coordinates that select them, besides the fold; every measurement of the metric by default.
+
+    Examples
+    --------
+    >>> from reprbench import Headline
+    >>> Headline("accuracy", {"corruption": "mask", "level": 0.4}).at["level"]
+    0.4
     """
 
     metric: str
@@ -68,6 +75,12 @@ class Curve(msgspec.Struct, frozen=True):
     at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
     title, x_label : for people; by default `metric` and `x`.
     log : whether the axis of x is logarithmic.
+
+    Examples
+    --------
+    >>> from reprbench import Curve
+    >>> Curve("accuracy", "level", {"corruption": "mask"}, x_label="share of pixels off").x
+    'level'
     """
 
     metric: str

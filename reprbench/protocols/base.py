@@ -15,6 +15,8 @@ from reprbench.errors import UserError
 from reprbench.measurement import Curve as Curve
 from reprbench.measurement import Headline as Headline
 from reprbench.measurement import Measurement as Measurement
+
+# What a protocol is given.
 from reprbench.protocols.subject import Features as Features
 from reprbench.protocols.subject import Snapshots as Snapshots
 from reprbench.protocols.subject import Subject as Subject

@@ -49,7 +49,10 @@ class FoldProtocol(Protocol):
     ----------
     layers : "last", "all" or tuple of str
         The layers whose features are concatenated.
-    pooling, grid : as in `View`.
+    pooling : "max", "mean", "sum" or "l2"
+        What becomes of the numbers of a cell, as in `View`.
+    grid : int
+        Cells along either side of a map, as in `View`.
     folds : "dataset" or "none"
         The dataset's folds; or the whole training split as the only fold (the standard numbers of CIFAR-10, MNIST).
 

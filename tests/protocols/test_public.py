@@ -18,7 +18,10 @@ from reprbench.protocols.base import Measurement
 from reprbench.protocols.folds import over_folds
 
 
-@pytest.mark.parametrize("name", ["Features", "FoldProtocol", "Outcome", "Protocol", "Subject", "View"])
+@pytest.mark.parametrize(
+    "name",
+    ["Curve", "Features", "FoldProtocol", "Headline", "Measurement", "Outcome", "Protocol", "Subject", "View"],
+)
 def test_the_example_of_a_public_name_does_what_it_shows(name):
     (example, *_) = doctest.DocTestFinder().find(getattr(reprbench, name), name, globs={"__name__": "__main__"})
     assert example.examples
