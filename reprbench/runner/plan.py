@@ -146,5 +146,7 @@ WORDS = {"code": "method", "numerics": "reprbench"}
 
 def _changes(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """Return the words for the components of an identity that differ; older ones lack some, but all had the code."""
-    names = [name for name in asked if asked[name] != stored.get(name) and (name in stored or name == "code")]
+    # What was stored went through JSON, which knows no tuples.
+    names = [name for name in asked if digest(asked[name]) != digest(stored.get(name))]
+    names = [name for name in names if name in stored or name == "code"]
     return [WORDS.get(name, name) for name in names]

@@ -133,21 +133,21 @@ def test_two_budgets_of_a_method_are_two_rows_that_say_so():
         trial("pca", digest="c" * 64, evaluations=[evaluation([40.0, 41.0])]),
     ]
     (table,) = make_tables(trials)
-    assert [row.name for row in table.rows] == ["ae (8 epochs)", "ae (1 epochs)", "pca"]
+    assert [row.name for row in table.rows] == ["ae (8 epochs)", "ae (1 epoch)", "pca"]
     for form in ("table", "markdown", "latex"):
         text = FORMATS[form]([table])
         assert "ae (8 epochs)" in text, form
-        assert "ae (1 epochs)" in text, form
+        assert "ae (1 epoch)" in text, form
     records = list(csv.DictReader(io.StringIO(FORMATS["csv"]([table]))))
     assert [(row["label"], row["budget"], row["precision"]) for row in records] == [
         ("ae", "8 epochs", "float32"),
-        ("ae", "1 epochs", "float32"),
-        ("pca", "1 epochs", "float32"),
+        ("ae", "1 epoch", "float32"),
+        ("pca", "1 epoch", "float32"),
     ]
     (content,) = json.loads(FORMATS["json"]([table]))
-    assert [row["budget"] for row in content["rows"]] == ["8 epochs", "1 epochs", "1 epochs"]
+    assert [row["budget"] for row in content["rows"]] == ["8 epochs", "1 epoch", "1 epoch"]
     (pivot,) = make_pivots(parse_question("accuracy"), [table])
-    assert [row.name for row in pivot.rows] == ["ae (8 epochs)", "ae (1 epochs)", "pca"]
+    assert [row.name for row in pivot.rows] == ["ae (8 epochs)", "ae (1 epoch)", "pca"]
     # Each stands for itself in the test, too.
     assert table.comparisons[0].comparisons == 2
     assert table.comparisons[0].best == "ae (8 epochs)"
@@ -196,19 +196,19 @@ def test_seeds_and_budgets_stand_beside_each_other():
     ]
     (table,) = make_tables(trials)
     assert sorted(row.name for row in table.rows) == [
-        "ae (seed 0; 1 epochs)",
+        "ae (seed 0; 1 epoch)",
         "ae (seed 0; 8 epochs)",
-        "ae (seed 1; 1 epochs)",
+        "ae (seed 1; 1 epoch)",
         "ae (seed 1; 8 epochs)",
     ]
     assert [(spread.label, spread.seeds) for spread in table.seeds] == [
-        ("ae (1 epochs)", (0, 1)),
+        ("ae (1 epoch)", (0, 1)),
         ("ae (8 epochs)", (0, 1)),
     ]
     (table,) = make_tables(trials, settings=Settings(seeds="together"))
     assert [(row.name, row.mean) for row in table.rows] == [
         ("ae (seeds 0, 1; 8 epochs)", 4.75),
-        ("ae (seeds 0, 1; 1 epochs)", 1.25),
+        ("ae (seeds 0, 1; 1 epoch)", 1.25),
     ]
 
 
@@ -252,7 +252,7 @@ def test_budgets_are_no_seeds_of_one_method_in_ranks_either():
         )
     ]
     (ranks,) = ranks_over_datasets(make_tables(trials))
-    assert ranks.average == {"ae (8 epochs)": 1, "pca": 2, "dae": 3, "ae (1 epochs)": 4}
+    assert ranks.average == {"ae (8 epochs)": 1, "pca": 2, "dae": 3, "ae (1 epoch)": 4}
     old = [
         trial("dae", digest=digest * 64, dataset=dataset(title), evaluations=[evaluation([99.0, 99.0])])
         for title, digest in (("a", "8"), ("b", "9"))

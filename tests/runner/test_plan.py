@@ -12,6 +12,7 @@ from reprbench.registry import Entry
 from reprbench.runner import plan as plan_module
 from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash
 from reprbench.spec import Budget, parse_call
+from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, Trial
 
 
@@ -93,6 +94,12 @@ def test_another_budget_precision_dataset_or_seed_is_another_row(change):
     other = spec(**change)
     assert other.row != spec().row
     assert decide(other, stored(spec())) == (("run", "new") if other.hash != spec().hash else ("keep", "already there"))
+
+
+def test_what_went_through_the_store_is_compared_like_what_did_not(tmp_path):
+    other = stored(spec(method={"parameters": {"width": 9}}))
+    Store(tmp_path).write(other, {})
+    assert decide(spec(), *Store(tmp_path).read()[0]) == ("run", "parameters changed")
 
 
 def test_the_last_trial_of_a_row_says_what_changed():
