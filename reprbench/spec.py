@@ -183,7 +183,8 @@ class Budget(BaseModel):
 
     def __str__(self) -> str:
         limits = [("epochs", self.epochs), ("images", self.images), ("seconds", self.seconds)]
-        return ", ".join(f"{value:g} {name[:-1] if value == 1 else name}" for name, value in limits if value is not None)
+        limits = [(name, value) for name, value in limits if value is not None]
+        return ", ".join(f"{value:g} {name[:-1] if value == 1 else name}" for name, value in limits)
 
 
 def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> list[str]:
