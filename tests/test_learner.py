@@ -118,4 +118,4 @@ def test_a_parameter_may_have_a_name_that_meant_something_once():
 def test_a_plugin_that_marks_a_control_as_before_is_told_how(plugin):
     path = plugin("old.py", "@register('old')\nclass Old(Flat):\n    control = True\n")
     problem = answer(Question(Entry("old", "file", str(path)))).problem
-    assert problem == "TypeError: Old sets control = True, which has no meaning any more: write kind = 'control'"
+    assert problem == "TypeError: Old sets control = True, which has no effect any more: write kind = 'control'"

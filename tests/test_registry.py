@@ -184,7 +184,7 @@ def test_a_missing_plugin_file_is_a_user_error(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path, kind):
-    with pytest.raises(UserError, match="is no name"):
+    with pytest.raises(UserError, match="is not a valid name"):
         discover([write(tmp_path / "a.py", "../../evil", BODIES[kind])], None)
 
 

@@ -98,7 +98,7 @@ def test_of_several_values_the_loss_alone_is_minimized():
 
 @pytest.mark.parametrize("values", [{"reconstruction": torch.ones(())}, {}])
 def test_values_without_a_loss_are_told(values):
-    with pytest.raises(TypeError, match="Net.loss returned .*and no 'loss': what is minimized has that name"):
+    with pytest.raises(TypeError, match="Net.loss returned .*but no 'loss': the value under that name is minimized"):
         fitted(loss=lambda self, x, run: values)
 
 

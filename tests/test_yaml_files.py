@@ -49,7 +49,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (BOMB, "line 1: what stands here is used again by an alias"),
+        (BOMB, "line 1: this value is used again by an alias"),
         ("&a [*a]", "alias"),
         ("a: &x 1\nb: *x", "line 1: .* alias"),
         ("a: &x {y: 1}\nb: {<<: *x}", "alias"),
