@@ -160,7 +160,7 @@ def test_pairs_are_measured_in_parts_as_at_once(monkeypatch):
 
 def test_a_decoder_that_knows_one_image_is_told_and_has_no_steps():
     outcome = evaluated(Collapsed, measured_pairs=5)
-    assert "the ends of 5 of 5 paths are decoded to one and the same image" in outcome.warnings[0]
+    assert "the ends of 5 of 5 paths are decoded to the same image" in outcome.warnings[0]
     assert not [m for m in outcome.measurements if m.metric == "step excess" and m.at["model"] != "pixel blend"]
 
 
