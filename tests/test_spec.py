@@ -95,7 +95,7 @@ def test_lists_as_deep_as_a_text_may_write_them():
         nested = [nested]
     call = CALL.validate_python({"name": "ae", "parameters": {"x": nested}})
     assert parse_call(str(call)) == call
-    with pytest.raises(ValidationError, match="more than 32 lists"):
+    with pytest.raises(ValidationError, match="more than 32 nested lists"):
         CALL.validate_python({"name": "ae", "parameters": {"x": [nested]}})
 
 

@@ -2,7 +2,7 @@
 
 I. Goodfellow et al., "Generative adversarial nets" (2014), and propositions 1 and 2 of X. Gao, H. Xiong (AME-AE): the
 best classifier between densities q_d and q_r is C* = q_d/(q_d + q_r), and the maximum of E_d[log C] + E_r[log(1 − C)],
-at C = C*, is 2·JSD(q_d, q_r) − log 4. So any C, on codes that it was not trained on, gives a lower bound of that number.
+at C = C*, is 2·JSD(q_d, q_r) − log 4. So any C, on codes that it was not trained on, gives a lower bound of this.
 """
 
 from __future__ import annotations

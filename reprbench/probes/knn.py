@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLOCK = 2**24
 """Distances in memory at a time."""
 NUMBERS_AT_ONCE = 2**26
-"""Bytes in memory at a time of the images among which the nearest is searched, as float32."""
+"""Pixel values in memory at a time, as float32, of the images among which the nearest is searched."""
 
 
 def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "cosine"]) -> NDArray[np.int64]:

@@ -112,7 +112,7 @@ def _population_sparsity(codes: Matrix, live: NDArray[np.bool_]) -> float | None
 
 
 def _sparsity(magnitudes: NDArray[np.float64], squares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return S of each from the sums of |a| and a² over `count` values, of which one at least is not 0."""
+    """Return S from the sums of |a| and a² over `count` values, at least one of which is not 0."""
     activity = np.square(magnitudes / count) / (squares / count)
-    # Rounding alone leads out of [0, 1].
+    # Only rounding leads out of [0, 1].
     return np.clip((1 - activity) / (1 - 1 / count), 0, 1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CALIBRATION_BATCHES = 8
 """The number of first batches whose features give the mean and scale by which each channel is standardized."""
 SMALLEST_SCALE = 0.01
-"""Share of the root of the mean variance of a layer's channels: nearly constant channels are not scaled up to others."""
+"""Share of the root of the mean variance of a layer's channels, so that nearly constant ones are not scaled up."""
 LARGEST_LINEAR = 2**25
 """Most weights of the layer that turns a vector into a map; if there would be more, the map starts smaller."""
 
