@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reprbench.methods.blocks import EPSILON, NormalizedConv, PRes, TellingNormalization, URes
+from reprbench.methods.blocks import EPSILON, NormalizedConv, PRes, NormalizationWithStatistics, URes
 from torch import nn
 
 from reprbench import UserError
@@ -70,9 +70,9 @@ def test_the_gradients_of_a_normalization_that_tells_its_statistics_are_exact():
         total = (by_normalized * normalized).sum() + (weights[0] * mean + weights[1] * inverse).sum()
         return torch.autograd.grad(total, [y, scale, offset])
 
-    told = TellingNormalization.apply(y, scale, offset, None, None, 0.1)
-    torch.testing.assert_close(list(told), list(plain(y, scale, offset)))
-    torch.testing.assert_close(gradients(*told), gradients(*plain(y, scale, offset)))
+    with_statistics = NormalizationWithStatistics.apply(y, scale, offset, None, None, 0.1)
+    torch.testing.assert_close(list(with_statistics), list(plain(y, scale, offset)))
+    torch.testing.assert_close(gradients(*with_statistics), gradients(*plain(y, scale, offset)))
 
 
 def test_unrecorded_statistics_are_the_batchs_and_leave_the_running_averages(unit):

@@ -160,7 +160,7 @@ def test_a_layer_without_active_entries_is_told():
 
 def test_an_unknown_layer_is_refused():
     learner = make(DeconvNet, CHEAP, (1, 8, 8))
-    with pytest.raises(UserError, match="layer1, layer2, layer3, and not from 'layer4'"):
+    with pytest.raises(UserError, match="layer1, layer2, layer3, not from 'layer4'"):
         learner.reconstruct(torch.rand(1, 1, 8, 8), "layer4")
 
 

@@ -247,7 +247,7 @@ def test_it_encodes_decodes_and_reconstructs_color_images_of_odd_sizes():
     targets = pixels.reshape(expected.shape)
     entropy = -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).sum() / 5
     assert float(logged) == pytest.approx(entropy, rel=1e-4)
-    with pytest.raises(UserError, match="'hidden', and not from 'layer2'"):
+    with pytest.raises(UserError, match="'hidden', not from 'layer2'"):
         learner.reconstruct(x, "layer2")
 
 
