@@ -23,7 +23,7 @@ class Stages:
     """The successive stages of one fit: its checkpoints keep the results of finished ones.
 
     Create it after counting the images that the fit will see in the run, as a checkpoint restores that number; and
-    each stage must draw from generators of its own, as those of later stages are not advanced on resuming.
+    each stage must draw from generators of its own, as a resumed fit starts those of later stages from the beginning.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def iterate(
 
     The values are logged. An interrupted fit resumes from its last checkpoint, bit for bit, if `step` depends only on
     the state, the run's generators, and what is the same for every fit with the same seed. A fit that iterates more
-    than once uses `Stages`, in the same order in every fit.
+    than once passes the same `Stages` to each call, in the same order in every fit.
     """
     return (stages or Stages(run)).iterate(total, state, step)
 

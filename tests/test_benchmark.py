@@ -92,7 +92,7 @@ def test_what_a_row_may_not_say(tmp_path, row, reason):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_two_rows_of_one_name_are_a_mistake_beside_the_others(tmp_path):
+def test_two_rows_of_one_name_are_a_mistake_among_the_others(tmp_path):
     text = """
 title: t
 title: u
@@ -149,7 +149,7 @@ def test_three_thousand_rows_are_read_in_two_seconds(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1", "\x00", "just words"])
-def test_what_is_no_benchmark_is_a_user_error(tmp_path, text):
+def test_what_is_not_a_benchmark_is_a_user_error(tmp_path, text):
     with pytest.raises(UserError, match=r"mine\.yaml"):
         load_benchmark(write(tmp_path, text))
 

@@ -82,7 +82,7 @@ def test_a_parameter_may_have_any_name():
         ("ae[", "cannot read 'ae\\['"),
     ],
 )
-def test_what_is_no_call_is_a_mistake_in_one_line(written, reason):
+def test_what_is_not_a_call_is_a_mistake_in_one_line(written, reason):
     with pytest.raises(ValidationError) as caught:
         CALL.validate_python(written)
     (line,) = mistakes(caught.value, "file")

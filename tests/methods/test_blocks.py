@@ -55,7 +55,7 @@ def test_the_previous_statistics_are_the_same_for_every_image_and_stay(unit):
     assert torch.equal(unit.running_mean, running)
 
 
-def test_the_gradients_of_a_normalization_that_tells_its_statistics_are_exact():
+def test_the_gradients_of_a_normalization_with_statistics_are_exact():
     y = torch.randn(3, 4, 5, 7, dtype=torch.float64, requires_grad=True)
     scale, offset = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     weights = torch.randn(2, 4, dtype=torch.float64)
@@ -88,7 +88,7 @@ def test_previous_statistics_need_a_previous_batch(unit):
         unit(torch.randn(2, 4, 5, 5, dtype=torch.float64))
 
 
-def test_one_number_a_channel_cannot_be_normalized():
+def test_one_number_per_channel_cannot_be_normalized():
     with pytest.raises(UserError, match="at least two images"):
         NormalizedConv(4, 6)(torch.randn(1, 4, 1, 1))
 

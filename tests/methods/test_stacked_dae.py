@@ -180,7 +180,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit_in_the_same_turn(tmp_path, monke
     assert [row["layer"] for row in run.history] == [row["layer"] for row in second_run.history] == [1, 2, 3]
 
 
-def test_fewer_steps_than_layers_are_told():
+def test_fewer_steps_than_layers_are_reported():
     learner, run = fitted(StackedDAE, blobs(16), **SMALL)
     assert learner.warnings(run.history) == ["some layers never learned: 3 layers had 2 steps in total"]
     learner, run = fitted(StackedDAE, blobs(24), **SMALL)

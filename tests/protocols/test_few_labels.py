@@ -51,7 +51,7 @@ def costs(outcome: Outcome) -> dict[tuple[int, int], float]:
 
 
 def trained_on(monkeypatch, call: str, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, dict]]:
-    """The features, labels and options of every SVM that the protocol asks for."""
+    """The features, labels and options of every SVM that the protocol trains."""
     asked = []
     train_fold = linear_svm.train_fold
 
