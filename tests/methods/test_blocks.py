@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reprbench.methods.blocks import EPSILON, NormalizedConv, PRes, NormalizationWithStatistics, URes
+from reprbench.methods.blocks import EPSILON, NormalizationWithStatistics, NormalizedConv, PRes, URes
 from torch import nn
 
 from reprbench import UserError
