@@ -1,4 +1,4 @@
-"""The adversarial game: its losses, and a step in which each player moves its own weights alone."""
+"""The adversarial game: its losses, and a step in which each player updates only its own weights."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from torch.optim import Adam, Optimizer
 from reprbench import Run, TorchLearner, UserError
 
 BETAS = (0.5, 0.999)
-"""Adam's, in the papers and the code of DCGAN, BiGAN and ALI alike."""
+"""Of Adam, in the papers and the code of DCGAN, BiGAN and ALI."""
 CHANCE_MARGIN = 0.02
 NEARLY_PERFECT = 0.98
-"""A discriminator is called at chance or nearly perfect by its accuracy in the last epoch; choices of ours."""
+"""Accuracies in the last epoch at which a discriminator counts as at chance or nearly perfect; our choices."""
 
 Inputs = tuple[Tensor, ...]
-"""What the discriminator judges: (images,), or (images, codes)."""
+"""Inputs of the discriminator: (images,), or (images, codes)."""
 
 
 class AdversarialLearner(TorchLearner):
-    """A discriminator learns to tell originals from fakes, and the generator's player to fool it.
+    """A discriminator learns to distinguish originals from fakes, and the generator's player to fool it.
 
     Source: I. Goodfellow et al., "Generative adversarial nets" (2014), with the non-saturating loss of the generator.
     With c the discriminator's logit, all terms being means over the batch, the players descend
 
     * discriminator: softplus(−c(original)) + softplus(c(fake));
-    * generator: softplus(−c(fake)), and where it makes a part of the original's inputs too (`infers`), as the encoder
-      of BiGAN and ALI does, + softplus(c(original)).
+    * generator: softplus(−c(fake)), plus softplus(c(original)) if it also makes a part of the original's inputs
+      (`infers`), as the encoder of BiGAN and ALI does.
 
-    "alternating": the discriminator moves first; the generator's gradient is that at the discriminator's new weights.
-    "simultaneous": both gradients are taken at the same weights, from the same logits, and then both move. In both, a
-    step makes one batch of fakes, which both players see, and no gradient of one player's loss is computed for the
-    other's weights.
+    "alternating": the discriminator moves first; the generator's gradient is taken at the discriminator's new weights.
+    "simultaneous": both gradients are taken at the same weights, from the same logits, and then both move. In either
+    case, a step makes one batch of fakes, which both players see, and no gradient of one player's loss is computed for
+    the other's weights.
 
     The discriminator's batch normalizations normalize originals and fakes by the statistics of their own batches. Their
-    running averages, which evaluation uses, come from the originals alone, once a step (a choice of ours: what is
-    encoded are originals). Those of the other networks come from the one pass that a step makes through each.
+    running averages, used in evaluation, come from the originals alone, once per step (our choice, as originals are
+    what will be encoded). Those of the other networks come from the single pass per step through each.
 
     Parameters
     ----------
     lr : Adam's learning rate, for both players.
     weight_decay : weight of ½‖w‖², added to both players' losses.
-    updates : which player moves when, as above.
+    updates : the order of the players' moves, see above.
 
     Notes
     -----
     The history has ``discriminator_loss``, ``generator_loss``, and ``discriminator_accuracy``, the share of originals
-    and fakes that the discriminator told right before its move.
+    and fakes that the discriminator classified correctly before its move.
     """
 
     lr: PositiveFloat = 2e-4
@@ -61,7 +61,7 @@ class AdversarialLearner(TorchLearner):
     updates: Literal["alternating", "simultaneous"] = "alternating"
 
     infers: ClassVar[bool] = False
-    """Whether the inputs that go with originals depend on the weights of the generator's player."""
+    """Whether the inputs for originals depend on the weights of the generator's player."""
 
     discriminator: nn.Module
     generator: nn.Module
@@ -71,11 +71,11 @@ class AdversarialLearner(TorchLearner):
         """Return the discriminator's inputs for the originals `x` and for as many fakes, with their gradients."""
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimizer changes."""
+        """Return the networks that each optimizer updates."""
         return {"discriminator": [self.discriminator], "generator": [self.generator]}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Return one Adam for each player."""
+        """Return one Adam per player."""
         return {
             player: Adam(self._weights(player), self.lr, BETAS, weight_decay=self.weight_decay, foreach=True)
             for player in self.players()
@@ -89,7 +89,7 @@ class AdversarialLearner(TorchLearner):
     def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
         """Let both players move, at once or in turn."""
         if len(x) < 2:
-            raise UserError(f"{self.method_name} normalizes by batches: it needs two images or more; give more images")
+            raise UserError(f"{self.method_name} has batch normalization, which needs at least two images; give more")
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         with run.autocast():
@@ -103,21 +103,23 @@ class AdversarialLearner(TorchLearner):
         }
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return a sentence if, in the last epoch, the game was as good as won or the discriminator at chance."""
+        """Return a warning if the discriminator was nearly perfect or at chance in the last epoch."""
         accuracies = [row["discriminator_accuracy"] for row in history if "discriminator_accuracy" in row]
         if not accuracies:
             return []
-        told = f"(right {accuracies[-1]:.0%} of the time)"
+        accuracy = f"(right {accuracies[-1]:.0%} of the time)"
         if accuracies[-1] >= NEARLY_PERFECT:
-            return [f"the discriminator had won by the last epoch {told}: its loss taught the generator little"]
+            return [f"the discriminator had won by the last epoch {accuracy}: its loss taught the generator little"]
         if abs(accuracies[-1] - 0.5) <= CHANCE_MARGIN:
-            return [f"the discriminator was at chance in the last epoch {told}: fakes are perfect, or it is too weak"]
+            return [
+                f"the discriminator was at chance in the last epoch {accuracy}: fakes are perfect, or it is too weak"
+            ]
         return []
 
     def _move_at_once(
         self, originals: Inputs, fakes: Inputs, optimizers: Mapping[str, Optimizer], run: Run
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Move both players by gradients at the same weights; return the logits, and the generator's loss."""
+        """Move both players by gradients at the same weights; return the logits and the generator's loss."""
         real, fake = self._logits(originals, run, recorded=True), self._logits(fakes, run)
         loss = generator_loss(fake, real if self.infers else None)
         torch.autograd.backward(
@@ -131,7 +133,7 @@ class AdversarialLearner(TorchLearner):
     def _move_in_turn(
         self, originals: Inputs, fakes: Inputs, optimizers: Mapping[str, Optimizer], run: Run
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Move the discriminator, then the generator; return the logits before, and the generator's loss between."""
+        """Move the discriminator, then the generator; return the logits before and the generator's loss between."""
         real, fake = self._logits(detached(originals), run, recorded=True), self._logits(detached(fakes), run)
         torch.autograd.backward(discriminator_loss(real, fake), inputs=self._weights("discriminator"))
         optimizers["discriminator"].step()
@@ -142,7 +144,7 @@ class AdversarialLearner(TorchLearner):
 
     def _logits(self, inputs: Inputs, run: Run, recorded: bool = False) -> Tensor:
         """Return the logits of `inputs` in float32, `recorded` or not in the running averages."""
-        # A context for each pass: autocast keeps the weights it has cast, and between two passes they may move.
+        # One context per pass: autocast caches the weights it has cast, and they may change between passes.
         with run.autocast(), recording(self.discriminator, recorded):
             logits = self.judge(inputs, run)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -157,19 +159,19 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """Return −E log σ(c(fake)), and − E log(1 − σ(c(original))) where the logits of originals are given."""
+    """Return −E log σ(c(fake)), minus E log(1 − σ(c(original))) if the logits of originals are given."""
     loss = functional.softplus(-fake).mean()
     return loss if real is None else loss + functional.softplus(real).mean()
 
 
 def detached(inputs: Inputs) -> Inputs:
-    """Return `inputs` as constants."""
+    """Return `inputs` detached from the graph."""
     return tuple(tensor.detach() for tensor in inputs)
 
 
 @contextmanager
 def recording(network: nn.Module, wanted: bool) -> Iterator[None]:
-    """Say whether batches in training mode count in the running averages of `network` inside the block."""
+    """Set whether batches in training mode update the running averages of `network` inside the block."""
     normalizations = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for module in normalizations:
         module.track_running_stats = wanted

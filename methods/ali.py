@@ -17,7 +17,7 @@ from .adversarial import Inputs, start_normal
 from .inference_gan import InferenceGAN
 
 SLOPE = 0.1
-"""Of ALI's LeakyReLU."""
+"""Slope of ALI's LeakyReLU."""
 SIDE, WIDTH, DEVIATION = 32, 32, 0.01
 PUBLISHED = [(1, 5, 1, 0), (2, 4, 2, 0), (4, 4, 1, 0), (8, 4, 2, 0), (16, 4, 1, 0)]
 """ALI's: the image's side, the first maps, the weights' deviation; its stack: maps / width, kernel, stride, padding."""
@@ -35,15 +35,16 @@ class ALI(InferenceGAN):
     numbers as code, Adam with rate 1e-4 and β1 = 0.5 (its β2 = 1e-3 is 1 − 0.999), batches of 100, weights from
     N(0, 0.01²), biases 0. From the authors' code: both players move at once, images in [0, 1], no biases but in the
     last layers of E and G, the first of D's image part, and its joint part.
-    Choices of ours: D has LeakyReLU, as in the paper's SVHN model, in place of maxout of two pieces; G's last bias is
-    one a channel from 0, not one a pixel from the log-odds of the mean image; widths other than 32 start with
-    0.01 √(32/width), for signals of one size (with 0.01, a D of width 8 stayed at chance on 8×8 digits for 30 epochs).
+    Our choices: D has LeakyReLU, as in the paper's SVHN model, in place of maxout of two pieces; G's last bias is per
+    channel, from 0, not per pixel, from the log-odds of the mean image; widths other than 32 start with
+    0.01 √(32/width) to keep the scale of signals (with 0.01, a D of width 8 stayed at chance on 8×8 digits for 30
+    epochs).
 
     The code is sampled in training, μ(x) + σ(x)·ε with ε from the run's generator "posterior"; the feature is μ(x).
 
     Parameters
     ----------
-    width : maps of the first layer; those of the others are multiples of it.
+    width : maps of the first layer; the others have multiples of it.
     code_size : numbers in a code.
     """
 
@@ -71,7 +72,7 @@ class ALI(InferenceGAN):
         return torch.randn((count, self.code_size), generator=generator, device=generator.device)
 
     def infer(self, x: Tensor, run: Run) -> Tensor:
-        """Return samples of the Gaussians that E infers."""
+        """Return samples from the Gaussians inferred by E."""
         mean, log_deviation = self.encoder.gaussian(x)
         noise = torch.randn(mean.shape, generator=run.generator("posterior"), device=mean.device)
         return mean + log_deviation.exp() * noise
@@ -94,7 +95,7 @@ class Convolution(NamedTuple):
 
     @property
     def result(self) -> Size:
-        """The size of the map that it makes of one of `size`."""
+        """The size of its output for an input of `size`."""
         pad, (height, width), (rows, columns) = 2 * self.padding, self.size, self.kernel
         return (height + pad - rows) // self.stride + 1, (width + pad - columns) // self.stride + 1
 
@@ -105,7 +106,7 @@ class Convolution(NamedTuple):
     def up(self, before: int, after: int) -> nn.ConvTranspose2d:
         """Return the transposed convolution from `before` to `after` maps, back to `size`."""
         pad, (height, width), (rows, columns) = 2 * self.padding, self.size, self.kernel
-        # What a stride skipped at the end has to be added.
+        # What the stride skipped at the end has to be added.
         extra = ((height + pad - rows) % self.stride, (width + pad - columns) % self.stride)
         return nn.ConvTranspose2d(before, after, self.kernel, self.stride, self.padding, extra, bias=False)
 
@@ -114,9 +115,9 @@ def geometry(shape: ImageShape, width: int) -> list[Convolution]:
     """Return the convolutions that take images of `shape` to one position, in E and D, and back in G.
 
     At 32×32 they are the paper's: kernel/stride 5/1, 4/2, 4/1, 4/2, 4/1, sizes 32 → 28 → 13 → 10 → 4 → 1. For other
-    sizes the rule is ours. While a side is longer than 32, a further 4/2 convolution of `width` maps, padded by 1, goes
-    before and halves both sides downwards. Along a side with fewer positions than a kernel has, the kernel covers them
-    all. So no kernel, and no number of maps, is larger than the paper's at this width.
+    sizes the rule is ours. While a side is longer than 32, another 4/2 convolution of `width` maps, padded by 1, is put
+    in front and halves both sides, rounding down. Along a side that is shorter than a kernel, the kernel shrinks to it.
+    So no kernel, and no number of maps, is larger than the paper's at this width.
     """
     halvings = (max(shape[1:]) // (SIDE + 1)).bit_length()
     stack: list[Convolution] = []
@@ -171,7 +172,7 @@ class MirrorGenerator(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """Images (N, C, H, W) and codes (N, D) → logits (N,): a stack for each, and one for what they make."""
+    """Images (N, C, H, W) and codes (N, D) → logits (N,): a stack for each, and one for their joint outputs."""
 
     def __init__(self, stack: list[Convolution], code_size: int) -> None:
         super().__init__()

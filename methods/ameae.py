@@ -1,4 +1,4 @@
-"""AME-AE: the adversarial mechanism, written once, and the autoencoders that it is added to."""
+"""AME-AE: the adversarial mechanism, and the autoencoders it is added to."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from .autoencoders import AE, DAE, SparseAE, adam
 from .networks import Architecture, CodeClassifier
 
 CHANCE_MARGIN = 0.05
-"""The classifier was at chance when it was right between 45 and 55 percent of the time in the last epoch."""
+"""The classifier counts as at chance if it was right between 45 and 55 percent of the time in the last epoch."""
 
 
 class Adversarial(AE):
-    """The adversarial mechanism of AME-AE, for an autoencoder that follows it among the bases.
+    """The adversarial mechanism of AME-AE, a mixin before the base class of an autoencoder, its partner.
 
     Source: X. Gao, H. Xiong, "Unsupervised representation learning with prior-free and adversarial mechanism embedded
-    autoencoders", eq. 1–4. A binary classifier C on top of the encoder E tells codes of originals x from codes of
-    reconstructions x̂ = D(h). With c its logit, two players descend at once, each with the other held fixed:
+    autoencoders", eq. 1–4. A binary classifier C on top of the encoder E distinguishes codes of originals x from codes
+    of reconstructions x̂ = D(h). With c its logit, two players descend simultaneously, each with the other held fixed:
 
     * E and C: λ_rec ‖x − x̂‖² + λ_dis [softplus(−c(E(x))) + softplus(c(E(x̂)))], plus the partner's penalties on h;
     * D: λ_rec ‖x − x̂‖² + λ_dis softplus(−c(E(x̂))).
 
-    The paper does not give λ, nor how batch statistics are shared; both, the classifier's layers, and that the players
-    move at the same time rather than in turn, are choices of ours. The squared error is a mean over pixels and
-    channels, as in the partner: λ depends on that. Everything else is inherited from the partner, so that a pair
-    differs by the mechanism alone. With noise, h = E(corrupt(x)) and C compares the clean x with x̂.
+    The paper specifies neither λ nor how batch statistics are shared; both, the classifier's layers, and that the
+    players move simultaneously rather than in turn, are our choices. The squared error is a mean over pixels and
+    channels, as in the partner: λ depends on that. Everything else is inherited from the partner, so that the two
+    differ only in the mechanism. With noise, h = E(corrupt(x)) and C compares the clean x with x̂.
 
     Parameters
     ----------
     lambda_dis, lambda_rec : weights of the discrimination and the reconstruction. The defaults, and those of
         `statistics`, come from the benchmark lambda-cifar10 (10,000 images of CIFAR-10 as JPEG, 5 epochs, two seeds;
         results/lambda-cifar10): with the features of all layers, as in Table 1, they are better than `ae` with either
-        seed, no setting is told apart from them as better, and none kept more of the image. With the last layer alone
-        every setting is worse than `ae` in the mean over the seeds.
-    statistics : what the batch normalizations of E normalize by when C looks at reconstructions: the statistics of the
-        batch of originals, so that both meet the very same function and no reconstruction's logit depends on another
+        seed, no setting is shown to be better, and none kept more of the image. With the last layer alone every
+        setting is worse than `ae` in the mean over the seeds.
+    statistics : what the batch normalizations of E normalize by when C sees reconstructions: the statistics of the
+        batch of originals, so that both pass the very same function and no reconstruction's logit depends on another
         ("originals", the cheapest: virtual batch normalization, Salimans et al. 2016); their own ("separate"); or those
         of one batch of both, for which the encoder runs once more ("joint"). The running averages for evaluation
         come from the pass that computes h alone, as in the partner.
     detach_reconstruction : whether x̂ is a constant in the objective of E and C. False is the literal eq. 2, in which
-        the E that made x̂ also helps it to be found out.
+        the E that made x̂ also learns to make it easier to detect.
 
     Notes
     -----
     The history has, besides the partner's columns but ``loss``, ``discrimination`` and ``generation``, the unweighted
-    losses of C and of D, and ``classifier_accuracy``, the share of originals and reconstructions that C tells right.
+    losses of C and of D, and ``classifier_accuracy``, the share of originals and reconstructions that C gets right.
     """
 
     lambda_dis: NonNegativeFloat = 0.02
@@ -70,15 +70,15 @@ class Adversarial(AE):
         self.encoder.remember(self.statistics == "originals")
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimizer changes; the classifier is on the encoder's side."""
+        """Return the networks that each optimizer updates; the classifier belongs to the encoder's player."""
         return {"encoder": [self.encoder, self.classifier], "decoder": [self.decoder]}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Return one Adam for each player: "encoder" and "decoder"."""
+        """Return one Adam per player: "encoder" and "decoder"."""
         return {player: adam(self.lr, *networks) for player, networks in self.players().items()}
 
     def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
-        """Move both players at once, each down the gradient of its own objective."""
+        """Move both players simultaneously, each down the gradient of its own objective."""
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         values = self.backward(x, run)
@@ -118,14 +118,14 @@ class Adversarial(AE):
         }
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return a sentence if the classifier was at chance in the last epoch: the mechanism then taught nothing."""
+        """Return a warning if the classifier was at chance in the last epoch: the mechanism then taught nothing."""
         accuracies = [row["classifier_accuracy"] for row in history if "classifier_accuracy" in row]
         if not accuracies or abs(accuracies[-1] - 0.5) >= CHANCE_MARGIN:
             return []
         return [f"the classifier was at chance in the last epoch (right {accuracies[-1]:.0%} of the time)"]
 
     def _logits(self, x: Tensor, judged: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return C's logits of the originals, from their codes `h` where these are known, and of x̂."""
+        """Return C's logits of the originals, from their codes `h` if these are known, and of x̂."""
         if self.statistics == "joint":
             real, fake = self.classifier(self.encoder.code(torch.cat([x, judged]), "unrecorded")).chunk(2)
             return real, fake
@@ -140,7 +140,7 @@ class Adversarial(AE):
 def turned(blame: Tensor, logits: Tensor) -> Tensor:
     """Return ∂ softplus(−c)/∂x̂ from `blame` = ∂ softplus(c)/∂x̂, where no image's logit c depends on another image.
 
-    Both are multiples of ∂c/∂x̂, with the factors −σ(−c) and σ(c): their quotient saves a second way back through E.
+    Both are multiples of ∂c/∂x̂, with the factors −σ(−c) and σ(c): their quotient saves a second pass back through E.
     """
     # Beyond e⁶⁰ float32 would soon be infinite; C is then so sure that nothing of `blame` is left to turn.
     factor = logits.neg().clamp(max=60).exp().neg()

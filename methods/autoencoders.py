@@ -1,4 +1,4 @@
-"""Autoencoders with the networks of AME-AE: plain, denoising and sparse, and the loss that they all share."""
+"""Autoencoders with the networks of AME-AE: plain, denoising and sparse, with a common loss."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class AE(TorchLearner):
     """Autoencoder: min over E and D of ‖x − D(E(x))‖².
 
     The partner of `ameae`, with the networks of `networks`. From the paper of AME-AE (X. Gao, H. Xiong): the blocks and
-    Adam with rate 1e-4 and β = (0.5, 0.999). Choices of ours: the widths, the batch size, and the squared error as the
-    mean over pixels and channels.
+    Adam with rate 1e-4 and β = (0.5, 0.999). Our choices: the widths, the batch size, and the squared error as the mean
+    over pixels and channels.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class AE(TorchLearner):
 
     Notes
     -----
-    The history has ``loss`` and ``reconstruction``, the mean squared error on [0, 1] pixels, which is all of the loss.
+    The history has ``loss`` and ``reconstruction``, the mean squared error on [0, 1] pixels, which is the whole loss.
     """
 
     version: ClassVar[int] = 1
@@ -56,7 +56,7 @@ class AE(TorchLearner):
         return adam(self.lr, self.encoder, self.decoder)
 
     def loss(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Return the squared error and the penalties of the code, and their sum as the loss."""
+        """Return the squared error, the penalties of the code, and their sum as the loss."""
         h = self.encoder.code(self.corrupt(x, run))
         reconstruction = functional.mse_loss(self.decoder(h), x)
         penalties = self.penalties(h)
@@ -64,11 +64,11 @@ class AE(TorchLearner):
         return {"loss": loss, "reconstruction": reconstruction, **penalties}
 
     def corrupt(self, x: Tensor, run: Run) -> Tensor:
-        """Return what the encoder is shown of `x`; `x` itself where it is shown everything."""
+        """Return the encoder's input for `x`; by default `x` itself."""
         return x
 
     def penalties(self, h: Tensor) -> dict[str, Tensor]:
-        """Return the terms, named and weighted, that the codes `h` add to the loss."""
+        """Return the weighted terms, by name, that the codes `h` add to the loss."""
         return {}
 
     def encode(self, x: Tensor) -> FeatureMaps:
@@ -91,7 +91,7 @@ class AE(TorchLearner):
         """
         *_, (last, h) = self.encoder(x).items()
         if layer not in {None, last}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
+            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, not from {layer!r}")
         return self.decode(h)
 
 
@@ -100,8 +100,8 @@ class DAE(AE):
     """Denoising autoencoder: min over E and D of ‖x − D(E(corrupt(x)))‖².
 
     Source: P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and composing robust features with
-    denoising autoencoders" (2008); the networks and all else as in `ae`. The kind and the amount of noise are choices
-    of ours. Masking sets whole pixels, all channels together, to 0, as the robustness evaluation does. Gaussian noise
+    denoising autoencoders" (2008); the networks and everything else as in `ae`. The kind and amount of noise are our
+    choices. Masking sets whole pixels, all channels together, to 0, as the robustness evaluation does. Gaussian noise
     is not clipped.
 
     Parameters
@@ -132,8 +132,8 @@ class DAE(AE):
 class SparseAE(AE):
     """Sparse autoencoder: the objective of `ae` plus an L1 penalty on the code.
 
-    The code has passed a ReLU, so the penalty pushes units to exactly 0. Its weight, and the mean over the code's
-    numbers in place of their sum, are choices of ours; the networks and all else as in `ae`.
+    The code is the output of a ReLU, so the penalty pushes units to exactly 0. Its weight, and the mean over the code's
+    units instead of their sum, are our choices; the networks and everything else as in `ae`.
 
     Parameters
     ----------
@@ -154,6 +154,6 @@ class SparseAE(AE):
 
 
 def adam(lr: float, *networks: nn.Module) -> Adam:
-    """Return the optimizer of all methods with these networks: β = (0.5, 0.999), from the paper of AME-AE."""
+    """Return the optimizer of all methods with these networks, with β = (0.5, 0.999) from the paper of AME-AE."""
     weights = [weight for network in networks for weight in network.parameters()]
     return Adam(weights, lr=lr, betas=(0.5, 0.999), foreach=True)

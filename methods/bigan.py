@@ -24,9 +24,9 @@ class BiGAN(InferenceGAN):
     β1 = 0.5, batches of 128; LeakyReLU 0.2 in E and D, ReLU in G; batch normalization without scale and offset, in the
     hidden layers of G and the second ones of E and D; no biases; z put into the second layer of D, and of G once more;
     codes that pass 2σ − 1 into (−1, 1), images that pass σ into [0, 1]; weights from N(0, 0.02²); a weight decay of
-    2.5e-5 beside losses that are half of ours: 5e-5 here; and all networks move at once. Choices of ours: D's last
-    weights drawn as all others (theirs start at 0); no decay of the rate (theirs falls to a hundredth in the second
-    half of 400 epochs).
+    2.5e-5 with losses that are half of ours: 5e-5 here; and all networks move simultaneously. Our choices: D's last
+    weights are drawn like all others (theirs start at 0); no decay of the rate (theirs falls to a hundredth in the
+    second half of 400 epochs).
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The building blocks of AME-AE: the normalized convolution, P-Res that halves a map, and U-Res that doubles it.
 
 Source: X. Gao, H. Xiong, "Unsupervised representation learning with prior-free and adversarial mechanism embedded
-autoencoders". The paper names the parts of the blocks; where it is silent (where batch normalization stands, kernel
-sizes of the projections, no biases before a normalization) the choices are ours.
+autoencoders". The paper names the parts of the blocks; what it does not specify (the place of batch normalization,
+kernel sizes of the projections, no biases before a normalization) are our choices.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Size = tuple[int, int]
 """(height, width) of a feature map."""
 
 Statistics = Literal["batch", "unrecorded", "previous"]
-"""What a normalization in training mode normalizes by.
+"""The statistics by which a normalization in training mode normalizes.
 
 "batch": the statistics of the batch, which are recorded in the running averages for evaluation; "unrecorded": the
-same, and the running averages stay as they are; "previous": the statistics of the batch before, with gradients that
-reach the weights through that batch too (virtual batch normalization: T. Salimans et al., "Improved techniques for
-training GANs", 2016), for which a layer must be told to `remember`.
+same, without updating the running averages; "previous": the statistics of the batch before, with gradients that reach
+the weights through that batch too (virtual batch normalization: T. Salimans et al., "Improved techniques for training
+GANs", 2016), for which `remember` must be set.
 """
 
 
 EPSILON = 1e-5
-"""What is added to a variance before a division."""
+"""Added to a variance before a division."""
 
 
-class TellingNormalization(torch.autograd.Function):
-    """Batch normalization that also gives the statistics of the batch, with their gradients.
+class NormalizationWithStatistics(torch.autograd.Function):
+    """Batch normalization that also returns the statistics of the batch, with their gradients.
 
-    torch's own gives them as constants.
+    torch's own returns them as constants.
     """
 
     @staticmethod
@@ -49,7 +49,7 @@ class TellingNormalization(torch.autograd.Function):
         running_variance: Tensor | None,
         momentum: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalized `y`, its means, and s = (variance + ε)^(-1/2), of its channels."""
+        """Return the normalized `y`, and the means and s = (variance + ε)^(-1/2) of its channels."""
         normalized, mean, inverse_deviation = torch.native_batch_norm(
             y, scale, offset, running_mean, running_variance, True, momentum, EPSILON
         )
@@ -77,7 +77,7 @@ class TellingNormalization(torch.autograd.Function):
 class NormalizedConv(nn.Module):
     """Convolution without bias → batch normalization.
 
-    Where the statistics are known beforehand (in evaluation, and with those of the previous batch) they are folded into
+    If the statistics are known beforehand (in evaluation, and with those of the previous batch) they are folded into
     the convolution, which saves a pass over the feature map.
     """
 
@@ -102,7 +102,7 @@ class NormalizedConv(nn.Module):
         self.momentum = 0.1
         self.statistics: Statistics = "batch"
         self.remember = False
-        """Whether the statistics of a batch are kept, with the way back to it, for "previous"."""
+        """Whether the statistics of a batch are kept, with their graph, for "previous"."""
         self._previous: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,13 +117,15 @@ class NormalizedConv(nn.Module):
 
     def _normalized(self, y: Tensor) -> Tensor:
         if y.numel() == y.shape[1]:
-            raise UserError("batch normalization needs at least two images a batch; give more images")
+            raise UserError("batch normalization needs at least two images per batch; give more images")
         recorded = self.statistics == "batch"
         mean, variance = (self.running_mean, self.running_variance) if recorded else (None, None)
         if not self.remember:
             return functional.batch_norm(y, mean, variance, self.scale, self.offset, True, self.momentum, EPSILON)
         normalized: Tensor
-        normalized, *statistics = TellingNormalization.apply(y, self.scale, self.offset, mean, variance, self.momentum)
+        normalized, *statistics = NormalizationWithStatistics.apply(
+            y, self.scale, self.offset, mean, variance, self.momentum
+        )
         self._previous = (statistics[0], statistics[1])
         return normalized
 
@@ -170,7 +172,7 @@ class PRes(nn.Module):
 
 
 class URes(nn.Module):
-    """Up-sampling residual block: (N, c, H, W) → (N, c', H', W') with H' = 2H or 2H - 1, and W' alike.
+    """Up-sampling residual block: (N, c, H, W) → (N, c', H', W') with H' = 2H or 2H - 1, and W' likewise.
 
     The shortcut, a 2×2 group transposed convolution with stride 2, draws a rough image; the residual, a 4×4 transposed
     convolution with stride 2 and a 3×3 convolution, refines it.
@@ -178,7 +180,7 @@ class URes(nn.Module):
     Parameters
     ----------
     channels_in, channels_out : c and c'.
-    size : (H', W'); what up-sampling makes beyond it is cropped.
+    size : (H', W'); the output of up-sampling is cropped to it.
     """
 
     def __init__(self, channels_in: int, channels_out: int, size: Size) -> None:

@@ -16,20 +16,20 @@ from .networks import Architecture, Encoder
 
 CALIBRATION_BATCH = 128
 PCA_BYTES = 500_000_000
-"""What the images that `pca` is fitted to may take, as float64."""
+"""The most memory for the images that `pca` is fitted to, as float64."""
 
 
 @register("untrained")
 class Untrained(Learner):
-    """The encoder of `ae` with its random weights: what its architecture alone is worth.
+    """The encoder of `ae` with random weights: the contribution of the architecture alone.
 
     Its batch normalizations would do nothing in evaluation without statistics, so these are measured: the means over
-    the batches of one pass over random training images. No weight changes. Source: a choice of ours.
+    the batches of one pass over random training images. The weights are not changed. Source: our choice.
 
     Parameters
     ----------
     width : as in `ae`; with equal seeds the weights are those that `ae` starts from.
-    calibration_images : the most images that the statistics are measured on.
+    calibration_images : the most images on which the statistics are measured.
     """
 
     kind = "control"
@@ -66,7 +66,7 @@ class Untrained(Learner):
 
 @register("raw-pixels")
 class RawPixels(Learner):
-    """The pixels as they are: what a representation must beat to be worth anything."""
+    """The pixels themselves: the baseline that every representation must beat."""
 
     kind = "control"
     version: ClassVar[int] = 1
@@ -83,11 +83,11 @@ class RawPixels(Learner):
         return {"pixels": x.flatten(1)}
 
     def decode(self, h: Tensor) -> Tensor:
-        """Return the vectors `h` as images: the identity, beside which every reconstruction has to stand."""
+        """Return the vectors `h` as images: the identity, with which every reconstruction is to be compared."""
         return h.unflatten(1, self._shape)
 
     def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """Return `x` as it is."""
+        """Return `x` unchanged."""
         return x
 
 
@@ -95,12 +95,12 @@ class RawPixels(Learner):
 class PCA(Learner):
     """The leading principal components of the pixels, exact, in float64, on a bounded number of random images.
 
-    Source: a choice of ours, through scikit-learn. The images are at most `fit_images`, and as many as fit into 500 MB
-    as float64 numbers (2260 at 96×96×3).
+    Source: our choice; computed by scikit-learn. The images are at most `fit_images`, and as many as fit into 500 MB as
+    float64 numbers (2260 at 96×96×3).
 
     Parameters
     ----------
-    n_components : how many; fewer where the images have a lower rank.
+    n_components : how many; fewer if the images have a lower rank.
     whiten : whether each component is scaled to unit variance.
     fit_images : the most images to fit to.
     """
@@ -145,7 +145,7 @@ class PCA(Learner):
 
     def decode(self, h: Tensor) -> Tensor:
         """Return the images of the coordinates `h` (N, n_components), clipped to [0, 1]."""
-        # The rows of `directions` are orthogonal; with `whiten` each is shorter by the factor that made h larger.
+        # The rows of `directions` are orthogonal; with `whiten`, each is scaled inversely to h.
         directions = self.directions.to(h.device)
         pixels = self.mean.to(h.device) + h @ (directions / directions.square().sum(1, keepdim=True))
         return pixels.unflatten(1, self._shape).clamp(0, 1)
@@ -157,5 +157,5 @@ class PCA(Learner):
 
 
 def chosen(images: Images, most: int, run: Run) -> Indices:
-    """Return at most `most` random rows of `images`, all of them where these are fewer, in random order."""
+    """Return at most `most` random rows of `images`, all of them if there are fewer, in random order."""
     return run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)

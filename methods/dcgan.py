@@ -16,7 +16,7 @@ from .adversarial import AdversarialLearner, Inputs, start_normal, uniform_codes
 DEPTH = 4
 KERNEL = 5
 DEVIATION = 0.02
-"""Of the weights at the start, in the paper; of the scales of batch normalizations around 1, in the authors' code."""
+"""Of the initial weights, in the paper, and of the scales of batch normalizations around 1, in the authors' code."""
 
 
 @register("dcgan")
@@ -28,10 +28,10 @@ class DCGAN(AdversarialLearner):
     the generator's last layer, LeakyReLU 0.2 against ReLU and tanh, images in [−1, 1], 100 uniform numbers as code,
     Adam with rate 2e-4 and β1 = 0.5, batches of 128, weights from N(0, 0.02²). From the authors' code for 64×64: four
     5×5 convolutions with stride 2 of 128, 256, 512, 1024 maps, no biases, codes in (−1, 1), a weight decay of 1e-5.
-    Choices of ours: other sizes than 64×64, and that both players move in every batch (their code gives them one batch
-    each in turn, the generator first).
+    Our choices: other sizes than 64×64, and that both players move in every batch (their code gives them one batch each
+    in turn, the generator first).
 
-    Each convolution halves the sides upwards, whatever they are, and the generator has the same sizes in reverse.
+    Each convolution halves the sides, rounding up, and the generator has the same sizes in reverse.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Generator(nn.Module):
         maps = [width << layer for layer in reversed(range(DEPTH))]
         first = (maps[0], *smallest)
         units = maps[0] * smallest[0] * smallest[1]
-        # As in the authors' code, every unit of the first map is normalized by itself.
+        # As in the authors' code, every unit of the first map is normalized separately.
         layers: list[nn.Module] = [
             nn.Linear(code_size, units, bias=False),
             nn.BatchNorm1d(units),
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         for number, target in enumerate(reversed(targets)):
             last = number == DEPTH - 1
             after = shape[0] if last else maps[number + 1]
-            # Without it, sides become 2n − 1.
+            # Without it, sides would become 2n − 1.
             extra = (1 - target[0] % 2, 1 - target[1] % 2)
             padding = KERNEL // 2
             layers.append(nn.ConvTranspose2d(maps[number], after, KERNEL, 2, padding, extra, bias=False))
@@ -140,7 +140,7 @@ def sizes(shape: ImageShape) -> list[tuple[int, int]]:
 
 
 def start(network: nn.Module) -> None:
-    """Draw the weights, and the scales of batch normalizations, where training starts."""
+    """Draw the initial weights and scales of batch normalizations."""
     start_normal(network, DEVIATION)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -148,5 +148,5 @@ def start(network: nn.Module) -> None:
 
 
 def signed(x: Tensor) -> Tensor:
-    """Return images in [0, 1] as images in [−1, 1]."""
+    """Return images in [0, 1] rescaled to [−1, 1]."""
     return x * 2 - 1

@@ -1,4 +1,4 @@
-"""Adaptive deconvolutional networks: layers of sparse maps, each of which reconstructs the image through switches."""
+"""Adaptive deconvolutional networks: layers of sparse maps, each reconstructing the image through switches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .deconvolution import ReconstructionOperator, Switches, fitted_filters, inf
 from .layerwise import LayerwiseLearner
 
 VARIANCE_FLOOR = 1e-4
-"""Added to an image's variance, so that one of a single color becomes zeros and not noise."""
+"""Added to an image's variance, so that one of a single color becomes zeros instead of noise."""
 ENCODED_AT_ONCE = 64
 
 
 @register("deconvnet")
 class DeconvNet(LayerwiseLearner):
-    """Deconvolutional network: maps z_l with a small (λ_l/2)‖R_l z_l − y‖² + ‖z_l‖₁, for l = 1, 2, … in turn.
+    """Deconvolutional network: maps z_l that nearly minimize (λ_l/2)‖R_l z_l − y‖² + ‖z_l‖₁, for l = 1, 2, … in turn.
 
     Source: M. Zeiler, G. Taylor, R. Fergus, "Adaptive deconvolutional networks for mid and high level feature learning"
     (2011). R_l = F₁U₁F₂U₂…F_l reconstructs the image y, not the layer below: F sums over maps convolved with filters,
@@ -31,34 +31,34 @@ class DeconvNet(LayerwiseLearner):
     planes have unit norm, are found by conjugate gradients before the next layer starts. The defaults of `maps`,
     `lambdas`, `kernel`, `pool` and `ista_steps` are the paper's as we remember them: none was checked against its text.
 
-    Choices of ours: every map is connected to all maps below; the image's mean and standard deviation (of all pixels
-    and channels together) take the place of local contrast normalization, so that a reconstruction is given back no
-    more than these two numbers; inference starts from 0 for every batch, in training as in encoding; the switches of a
-    layer are set once, after its last ISTA step; filters change after every batch, and each layer gets an equal share
-    of the budget; the numbers of steps not named above, and the batch size. Norm 1 is that of each plane of a filter:
-    with norm 1 for all planes of a filter together, these λ left layers 3 and 4 without an active entry on crops of
-    two photographs, 64 × 64.
+    Our choices: every map is connected to all maps below; the image's mean and standard deviation (of all pixels and
+    channels together) replace local contrast normalization, so that only these two numbers have to be restored in a
+    reconstruction; inference starts from 0 for every batch, in training as in encoding; the switches of a layer are set
+    once, after its last ISTA step; filters change after every batch, and each layer gets an equal share of the budget;
+    the numbers of steps not named above, and the batch size. Norm 1 is that of each plane of a filter: with norm 1 for
+    all planes of a filter together, these λ left layers 3 and 4 without an active entry on crops of two photographs,
+    64 × 64.
 
-    Nothing runs in bfloat16: exact line searches and thresholds need the digits.
+    Nothing runs in bfloat16: exact line searches and thresholds need full precision.
 
     Parameters
     ----------
     maps : the number of maps of each layer.
-    lambdas : λ of each layer, the weight of the reconstruction against sparsity. The paper's belong to images of
-        about 150 × 150; in small images, which excite fewer filters, the upper layers may stay empty (which is told in
-        a warning) and need larger ones.
+    lambdas : λ of each layer, the weight of the reconstruction against sparsity. The paper's are for images of about
+        150 × 150; on small images, which excite fewer filters, the upper layers may stay empty (a warning reports it)
+        and need larger ones.
     kernel : height and width of the filters. A layer's maps are larger by ``kernel - 1`` than what they reconstruct,
-        so that any image will do.
-    pool : height and width of the windows; at the far edges they hold what is left of the maps.
+        so that images may have any size.
+    pool : height and width of the windows; those at the far edges are cut off.
     ista_steps : of the inference of each layer.
     filter_steps : conjugate gradient steps after each batch.
 
     Notes
     -----
-    Entries have signs; `encode` returns their magnitudes, which pooling neither cancels nor overlooks, as the switches
-    do. The history has, for the layer being trained (``layer``, from 1), ``objective``, the cost of an image;
-    ``reconstruction``, the mean squared error of the normalized image, which is about the share of its variance that is
-    not explained; and ``sparsity``, ‖z‖₁ of an image.
+    Entries have signs; `encode` returns their magnitudes, as the switches use, because pooling would cancel or overlook
+    negative ones. The history has, for the layer being trained (``layer``, from 1), ``objective``, the cost per image;
+    ``reconstruction``, the mean squared error of the normalized image, which is about the unexplained share of its
+    variance; and ``sparsity``, ‖z‖₁ per image.
     """
 
     version: ClassVar[int] = 1
@@ -75,10 +75,10 @@ class DeconvNet(LayerwiseLearner):
     """For each layer, (maps below after pooling, maps, kernel, kernel)."""
 
     def build(self, shape: ImageShape) -> None:
-        """Draw the filters, and the image that power iterations start from, the same for all seeds."""
+        """Draw the filters, and the initial image of power iterations, which is the same for all seeds."""
         if not self.maps or len(self.maps) != len(self.lambdas):
             counts = f"{len(self.maps)} and {len(self.lambdas)} numbers"
-            raise UserError(f"maps and lambdas need one number for each layer, not {counts}: make them equally long")
+            raise UserError(f"maps and lambdas need one number per layer, not {counts}: make them equally long")
         below = [shape[0], *(-(-count // 2) for count in self.maps)]
         self.filters = nn.ParameterList(
             nn.Parameter(normalized(torch.randn(down, up, self.kernel, self.kernel)), requires_grad=False)
@@ -88,7 +88,7 @@ class DeconvNet(LayerwiseLearner):
 
     @property
     def encode_batch_size(self) -> int:
-        """Fewer images than usual: the maps of the first layer are larger than the image, and there are many."""
+        """Fewer images than usual: the first layer has many maps, each larger than the image."""
         return ENCODED_AT_ONCE
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -128,18 +128,18 @@ class DeconvNet(LayerwiseLearner):
         """
         names = [f"layer{number}" for number in range(1, len(self.maps) + 1)]
         if layer is not None and layer not in names:
-            raise UserError(f"{self.method_name} reconstructs from {', '.join(names)}, and not from {layer!r}")
+            raise UserError(f"{self.method_name} reconstructs from {', '.join(names)}, not from {layer!r}")
         y, mean, contrast = contrast_normalized(x)
         *_, (z, reconstruction) = self._inferred(y, len(names) if layer is None else names.index(layer) + 1)
         return (reconstruction.images(z) * contrast + mean).clamp(0, 1)
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return a sentence for each layer whose maps were all zero for an epoch."""
+        """Return a warning for each layer whose maps were all zero for an epoch."""
         empty = sorted({int(row["layer"]) for row in history if row.get("sparsity") == 0})
         return [f"no entry of layer {layer}'s maps was active in training; raise its lambda" for layer in empty]
 
     def _inferred(self, y: Tensor, depth: int) -> Iterator[tuple[Tensor, ReconstructionOperator]]:
-        """Yield the maps, with R, of the first `depth` layers; the switches of those below are fixed for each."""
+        """Yield the maps and R of the first `depth` layers; each layer uses the fixed switches of those below."""
         switches: list[Switches] = []
         filters = list(self.filters)[:depth]
         probe = self._probe.to(y)
@@ -152,7 +152,7 @@ class DeconvNet(LayerwiseLearner):
 
 
 def contrast_normalized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images of mean 0 and variance 1, and the mean and contrast (N, 1, 1, 1) that give `x` back."""
+    """Return images of mean 0 and variance 1, and the mean and contrast (N, 1, 1, 1) that restore `x`."""
     mean = x.mean((1, 2, 3), keepdim=True)
     contrast = (x.var((1, 2, 3), correction=0, keepdim=True) + VARIANCE_FLOOR).sqrt()
     return (x - mean) / contrast, mean, contrast

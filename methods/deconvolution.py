@@ -13,18 +13,18 @@ from torch.nn.grad import conv2d_weight
 POOLED_MAPS = 2
 POWER_ITERATIONS = 10
 TIE = 1e-5
-"""What the earlier of two entries of a window is given ahead. In flat regions entries are equal but for rounding, and
-without it the rounding, which depends on the size of the batch, could choose the switches."""
+"""The advantage of the earlier of two entries of a window. In flat regions entries are equal up to rounding, which
+depends on the size of the batch and could otherwise decide the switches."""
 TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class Switches:
-    """Where in each window of maps (N, K, H, W) the entry lies that pooling keeps; U, the unpooling, and its transpose.
+    """The places of the entries that pooling keeps in each window of maps (N, K, H, W); U (unpooling) and Uᵀ.
 
     Parameters
     ----------
-    places : int64 (N, K', H', W'), numbers of entries of the K·H·W of an image's maps, no two of them equal.
+    places : int64 (N, K', H', W'), indices into the K·H·W entries of an image's maps, all different.
     shape : (K, H, W).
     """
 
@@ -33,9 +33,9 @@ class Switches:
 
     @classmethod
     def of(cls, maps: Tensor, size: int) -> Switches:
-        """Return the switches to the largest magnitudes of windows of 2 maps × `size` × `size`.
+        """Return the switches for the largest magnitudes in windows of 2 maps × `size` × `size`.
 
-        Windows do not overlap; those at the end of a side that does not divide are smaller.
+        Windows do not overlap; those at the end of a side that is not divisible are smaller.
         """
         window = (POOLED_MAPS, size, size)
         sides = zip(maps.shape[1:], window, strict=True)
@@ -57,10 +57,10 @@ class Switches:
 
 @dataclass(frozen=True)
 class ReconstructionOperator:
-    """R = F₁U₁F₂U₂…F_l, which makes images of the maps of layer l, and its transpose.
+    """R = F₁U₁F₂U₂…F_l, which maps the maps of layer l to images, and its transpose.
 
-    F is a "valid" cross-correlation (the paper's convolution, with the filters turned by 180°), so that maps are larger
-    than what they reconstruct by the filters' size less 1.
+    F is a "valid" cross-correlation (the paper's convolution, with the filters rotated by 180°), so that maps are
+    larger than what they reconstruct by the filters' size minus 1.
 
     Parameters
     ----------
@@ -92,10 +92,10 @@ class ReconstructionOperator:
         return images
 
     def largest_eigenvalue(self, probe: Tensor) -> Tensor:
-        """Return an estimate from below, (N, 1, 1, 1), of RᵀR's largest eigenvalue for each image's switches.
+        """Return a lower estimate, (N, 1, 1, 1), of RᵀR's largest eigenvalue for each image's switches.
 
         It is found by power iteration on RRᵀ, which has the same eigenvalues, from the image `probe` (1, C, H, W). The
-        first layer has no switches below: one value (N = 1) is that of all images.
+        first layer has no switches below, so that one value (N = 1) holds for all images.
         """
         count = len(self.switches[0].places) if self.switches else 1
         images = probe.expand(count, -1, -1, -1)
@@ -107,12 +107,12 @@ class ReconstructionOperator:
 
 
 def length(images: Tensor) -> Tensor:
-    """Return each image's Euclidean norm, (N, 1, 1, 1), no smaller than a number above 0."""
+    """Return each image's Euclidean norm, (N, 1, 1, 1), bounded below by a positive number."""
     return images.square().sum((1, 2, 3), keepdim=True).sqrt().clamp(min=TINY)
 
 
 def infer(reconstruction: ReconstructionOperator, images: Tensor, fidelity: float, probe: Tensor, steps: int) -> Tensor:
-    """Return maps z that make (λ/2)‖Rz − y‖² + ‖z‖₁ small, by `steps` of ISTA from z = 0.
+    """Return maps z that approximately minimize (λ/2)‖Rz − y‖² + ‖z‖₁, by `steps` of ISTA from z = 0.
 
     Parameters
     ----------
@@ -131,15 +131,15 @@ def infer(reconstruction: ReconstructionOperator, images: Tensor, fidelity: floa
 
 
 def shrunk(maps: Tensor, threshold: Tensor) -> Tensor:
-    """Return `maps` with every magnitude less by `threshold`, and 0 where it is no larger."""
+    """Return `maps` with every magnitude reduced by `threshold`, at most to 0."""
     return maps - maps.clamp(-threshold, threshold)
 
 
 def fitted_filters(reconstruction: ReconstructionOperator, maps: Tensor, images: Tensor, steps: int) -> Tensor:
     """Return new filters of R's last layer after `steps` conjugate gradient steps on ‖Rz − y‖².
 
-    R is linear in them, and the steps are those of least squares (CGLS): from the present filters, with exact line
-    search, and without forming a matrix.
+    R is linear in them, and the steps are those of conjugate gradient least squares (CGLS): from the present filters,
+    with exact line search, without forming a matrix.
     """
     filters = reconstruction.filters[-1]
 
@@ -161,5 +161,5 @@ def fitted_filters(reconstruction: ReconstructionOperator, maps: Tensor, images:
 
 
 def normalized(filters: Tensor) -> Tensor:
-    """Return `filters` (maps below, maps, size, size), each size × size plane with unit norm; one of zeros stays."""
+    """Return `filters` (maps below, maps, size, size), each size × size plane with unit norm unless it is zero."""
     return filters / filters.square().sum((2, 3), keepdim=True).sqrt().clamp(min=TINY)

@@ -20,9 +20,9 @@ from .single_layer import ENCODED_NUMBERS, size_text
 from .tracks import Tracks, draw_tracks
 
 SOFTENING = 1e-6
-"""What is added to the sum of a pair's squared responses below the root, which has no gradient at 0."""
+"""Added to the sum of a pair's squared responses under the root, which has no gradient at 0."""
 LEAST_VARIANCE = 1e-5
-"""Of the largest: components with less are left out, as whitening would make features of rounding."""
+"""Share of the largest variance: components below it are left out, as whitening would amplify rounding errors."""
 SIMULATED = "trained on simulated fixation tracks from stills, not on video"
 
 
@@ -39,29 +39,30 @@ class DLIF(Learner):
     larger window, reduced by PCA. The paper tracks objects in videos, which are not public. Here the tracks are
     simulated on still images (see `tracks`), and every table says so.
 
-    From the paper, as recalled: the objective, and the two layers with PCA between. Choices of ours, as no numbers of
-    the paper were at hand: all parameters; that both terms are divided by the number of frames, which leaves λ as it
-    is; contrast and whitening as in `SingleLayer`; components scaled to unit variance; random normal filters to begin
-    with; L-BFGS; layer 1 learned from parts of the very windows of layer 2; and 1e-6 below the root.
+    From the paper, from memory: the objective, and the two layers with PCA in between. Our choices, as we had none of
+    the paper's numbers: all parameters; that both terms are divided by the number of frames, which does not affect λ;
+    contrast and whitening as in `SingleLayer`; components scaled to unit variance; random normal initial filters;
+    L-BFGS; layer 1 learned from parts of the same windows as layer 2; and 1e-6 under the root.
 
     Parameters
     ----------
     receptive_field : side of the windows of layer 1, in pixels.
-    shift : pixels between the 2×2 windows of layer 1 that one of layer 2 consists of, a multiple of `stride`; by
-        default `receptive_field`, which makes them twice as wide, or the next smaller multiple.
+    shift : pixels between the 2×2 windows of layer 1 in a window of layer 2, a multiple of `stride`; by default
+        `receptive_field`, which makes the latter twice as wide, or the next smaller multiple.
     stride : pixels between the positions at which an image is encoded.
-    downsample : images are first averaged over squares of so many pixels a side.
-    n_features : units of either layer; each is a pair of filters.
-    n_components : how many principal components layer 2 learns from; fewer where layer 1 has fewer dimensions.
+    downsample : images are first averaged over squares with a side of this many pixels.
+    n_features : units of each layer; each is a pair of filters.
+    n_components : how many principal components layer 2 learns from; fewer if layer 1 has fewer dimensions.
     n_tracks, frames : how many tracks are drawn, and how long they are.
-    slowness : λ. At 0, the control, W is any with WᵀW = 1 where there are as many filters as dimensions: random ones.
-    iterations : of L-BFGS in either layer; fewer are made where the objective no longer falls.
-    contrast : what is added to the variance of a patch, in squared gray levels (0–255).
-    whitening : ε, what is added to the eigenvalues of the covariance of the patches.
+    slowness : λ. At 0, the control, any W with WᵀW = 1 is optimal if there are as many filters as dimensions: random
+        filters.
+    iterations : of L-BFGS in each layer; fewer if the objective no longer falls.
+    contrast : added to the variance of a patch, in squared gray levels (0–255).
+    whitening : ε, added to the eigenvalues of the covariance of the patches.
 
     Notes
     -----
-    The history has ``objective`` every ten iterations, as it was before them, and ``stage``, the layer.
+    The history has, every ten iterations, ``objective``, its value before them, and ``stage``, the layer.
     """
 
     version: ClassVar[int] = 1
@@ -95,13 +96,13 @@ class DLIF(Learner):
         Raises
         ------
         UserError
-            If a window of layer 2 has no room to move in an image, or `shift` is no multiple of `stride`.
+            If a window of layer 2 has no room to move in an image, or `shift` is not a multiple of `stride`.
         """
         height, width = (side // self.downsample for side in shape[1:])
         self._shift = self.shift or max(self.stride, self.receptive_field // self.stride * self.stride)
         if self._shift % self.stride:
             raise UserError(
-                f"shift={self._shift} is no multiple of stride={self.stride}; set it to one, or leave it out"
+                f"shift={self._shift} is not a multiple of stride={self.stride}; set it to one, or leave it out"
             )
         self._window = self.receptive_field + self._shift
         if self._window >= min(height, width):
@@ -118,11 +119,11 @@ class DLIF(Learner):
 
     @property
     def encode_batch_size(self) -> int:
-        """As many images as have `ENCODED_NUMBERS` responses of filters, and at most 256."""
+        """As many images as have `ENCODED_NUMBERS` filter responses, at most 256."""
         return max(1, min(256, ENCODED_NUMBERS // self._responses))
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return what the tracks are."""
+        """Return the note that the tracks are simulated."""
         return [SIMULATED]
 
     def fit(self, images: Images, run: Run) -> None:
@@ -140,7 +141,7 @@ class DLIF(Learner):
         self.first = self._learn(whitening.apply_(patches).view_as(frames), 0, run, stages)
 
     def _learn_second(self, tracks: Tracks, run: Run, stages: Stages) -> None:
-        # The features of all frames may be larger than memory; the windows are cut out once more instead.
+        # The features of all frames may not fit into memory; the windows are cut out again instead.
         found = (self._four(block, tracks.size).flatten(0, 1) for block in tracks.blocks(run.device))
         self.center, self.components = principal_components(found, self.n_components)
         reduced = torch.cat(
@@ -151,7 +152,7 @@ class DLIF(Learner):
     def _learn(self, tracks: Tensor, layer: int, run: Run, stages: Stages) -> Tensor:
         """Return the filters (2·n_features[layer], d) for whitened `tracks` (n, frames, d)."""
         shape = 2 * self.n_features[layer], tracks.shape[2]
-        # With WᵀW near 1, or, with fewer filters than dimensions, near a projection.
+        # WᵀW is close to 1 or, with fewer filters than dimensions, to a projection.
         start = torch.randn(shape, generator=run.generator(f"layer{layer + 1}"), device=run.device) / max(shape) ** 0.5
         moments = second_moments(tracks.flatten(0, 1))
         objective = partial(slow_reconstruction, tracks=tracks, moments=moments, slowness=self.slowness)
@@ -174,7 +175,7 @@ class DLIF(Learner):
         first = self._layer1(shrunk(255 * x, self.downsample), self.stride)
         step = self._shift // self.stride
         height, width = (side - step for side in first.shape[1:3])
-        # First the few components, then the many filters: a product of both would be the larger matrix.
+        # First the few components, then the many filters: the product of the two matrices would be larger.
         reduced = -(self.components @ self.center)
         corners = product((0, step), (0, step))
         for (top, left), part in zip(corners, self.components.split(first.shape[3], dim=1), strict=True):
@@ -187,7 +188,7 @@ def slow_reconstruction(weights: Tensor, tracks: Tensor, moments: Tensor, slowne
     """Return the objective per frame and leave its gradient in ``weights.grad``.
 
     With M = 1 − WᵀW and C the second moments of the frames, their mean reconstruction cost is tr(M C M); the frames
-    themselves are needed for the slowness alone. The absolute value has the slope 0 at 0.
+    themselves are needed only for the slowness. The absolute value has the slope 0 at 0.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ def slow_reconstruction(weights: Tensor, tracks: Tensor, moments: Tensor, slowne
     reconstruction = ((unexplained @ moments) * unexplained).sum()
     total, slope = filters.new_zeros(()), torch.zeros_like(filters)
     fixed = weights.detach().to(tracks.dtype)
-    # Without slowness there is nothing to be found on the way.
+    # Without slowness the frames are not needed.
     for chunk in tracks.split(max(1, BLOCK // tracks.shape[1])) if slowness else ():
         responses = chunk @ fixed.T
         features = pooled(responses)
@@ -225,9 +226,9 @@ def pooled(responses: Tensor) -> Tensor:
 
 
 def principal_components(blocks: Iterable[Tensor], most: int) -> tuple[Tensor, Tensor]:
-    """Return the mean (d,) of the rows of all `blocks` (n, d), and the map to components of unit variance (k, d).
+    """Return the mean (d,) of the rows of all `blocks` (n, d), and the matrix to components of unit variance (k, d).
 
-    At most `most` components, and none that has less than `LEAST_VARIANCE` of the largest variance; sums in float64.
+    At most `most` components, and none with less than `LEAST_VARIANCE` of the largest variance; sums in float64.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for block in blocks:

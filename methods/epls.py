@@ -24,35 +24,36 @@ Floats = NDArray[np.floating[Any]]
 
 @register("epls")
 class EPLS(SingleLayer):
-    """Enforcing population and lifetime sparsity: min over W and b of ‖H − T‖², H = σ(XWᵀ + b).
+    """Enforcing population and lifetime sparsity: minimize ‖H − T‖², H = σ(XWᵀ + b), over W and b.
 
     Source: A. Romero, P. Radeva, C. Gatta, "Meta-parameter free unsupervised sparse feature learning" (2014). A row of
-    the target T is 1 at the unit that wins the patch and 0 elsewhere (population sparsity); an inhibitor sees to it
-    that no unit wins much more often than another (lifetime sparsity; see `Inhibitor`). The targets are
-    constants of a step: no gradient goes through them, nor through the rescaling of H that they are found with.
-    The paper's are the 1600 units and patches of 10×10.
+    the target T is 1 at the unit that wins the patch and 0 elsewhere (population sparsity); an inhibitor ensures that
+    no unit wins much more often than another (lifetime sparsity; see `Inhibitor`). The targets are constants in a step:
+    no gradient goes through them, nor through the rescaling of H by which they are found. The 1600 units and patches of
+    10×10 are the paper's.
 
-    Choices of ours: Adam with a fixed rate, for the paper's own adaptive rates; the loss as a sum over units and a mean
-    over patches; batches of 100; as many patches and passes over them as here; contrast and whitening as in
-    `SingleLayer`. Weights start as N(0, 1/d), for patches of d numbers, and every bias at −log(units − 1): the mean
-    activation is then about that of the targets, and the passes that would lower it are saved.
+    Our choices: Adam with a fixed rate instead of the paper's own adaptive rates; the loss as a sum over units and a
+    mean over patches; batches of 100; the numbers of patches and passes; contrast and whitening as in `SingleLayer`.
+    Weights start as N(0, 1/d), for patches of d numbers, and every bias at −log(units − 1): the mean activation is then
+    about that of the targets, which saves the passes that would lower it.
 
     Parameters
     ----------
     n_features : units.
     passes : over all patches, each in a new random order and with a new inhibitor.
-    batch_size : patches for each step.
+    batch_size : patches per step.
     lr : Adam's learning rate.
-    strict : whether a unit that has won its share of a pass is out until all have; see `Inhibitor`.
-    encoder : "linear" is the polarity split of the linear responses, [max(r, 0), max(−r, 0)] with r = Wx and no bias:
-        a bias fires one unit in so many, and would make max(−r − b, 0) positive nearly everywhere. "logistic" is what
-        the units compute, with the polarity split as units of weights −W and the same bias: [σ(r + b), σ(−r + b)].
+    strict : whether a unit that has won its share of a pass is excluded until all have; see `Inhibitor`.
+    encoder : "linear" is the polarity split of the linear responses, [max(r, 0), max(−r, 0)] with r = Wx, without bias:
+        the bias makes about one unit fire per patch, and max(−r − b, 0) would be positive nearly everywhere. "logistic"
+        is what the units compute, with the polarity split as units of weights −W and the same bias:
+        [σ(r + b), σ(−r + b)].
     receptive_field, stride, downsample, n_patches, contrast, whitening : see `SingleLayer`.
 
     Notes
     -----
     The history has ``loss``, the mean of ‖h − t‖² over the patches of a pass (1 for units that never fire), and
-    ``agreement``, the share of patches that the most active unit won.
+    ``agreement``, the share of patches that were won by the most active unit.
     """
 
     version: ClassVar[int] = 1
@@ -71,7 +72,7 @@ class EPLS(SingleLayer):
 
     @property
     def n_maps(self) -> int:
-        """Two maps for each unit."""
+        """Two maps per unit."""
         return 2 * self.n_features
 
     def activate(self, patches: Tensor) -> Tensor:
@@ -110,13 +111,13 @@ class EPLS(SingleLayer):
     def one_pass(
         self, patches: Tensor, order: Tensor, weights: nn.Parameter, bias: nn.Parameter, optimizer: Adam
     ) -> Mapping[str, float]:
-        """Take a step for each batch of `patches` in the `order` given, and return the values of the history."""
+        """Take a step for each batch of `patches` in the given `order`; return the values of the history."""
         inhibitor = Inhibitor(self.n_features, len(patches), self.strict)
         loss, agreed = torch.zeros((), dtype=torch.float64, device=patches.device), 0
         for start in range(0, len(order), self.batch_size):
             batch = patches[order[start : start + self.batch_size]]
             activations = functional.linear(batch, weights.detach(), bias.detach()).sigmoid_()
-            # The inhibitor goes from patch to patch, which is the CPU's work.
+            # The inhibitor is sequential over patches and runs on the CPU.
             scores = rescaled(activations.cpu().numpy())
             winners = inhibitor.winners(scores)
             agreed += int((scores.argmax(1) == winners).sum())
@@ -130,8 +131,8 @@ class EPLS(SingleLayer):
 def rescaled(activations: Floats) -> Floats:
     """Return the activations (n, units) of a batch, shifted and scaled as a whole so that they span [0, 1].
 
-    That it is the whole batch, and not each unit, that is rescaled follows code of the first author
-    (github.com/adri-romsor/DietNetworks, ``epls.py``). A batch of equal activations becomes 0.
+    Rescaling the whole batch, not each unit, follows code of the first author (github.com/adri-romsor/DietNetworks,
+    ``epls.py``). A batch of equal activations becomes 0.
     """
     low, high = activations.min(), activations.max()
     scores: Floats = (activations - low) / (high - low if high > low else 1)
@@ -139,23 +140,23 @@ def rescaled(activations: Floats) -> Floats:
 
 
 class Inhibitor:
-    """Chooses the unit that wins each sample, and holds a unit back the more, the more it has won.
+    """Chooses the unit that wins each sample, and inhibits a unit the more, the more it has won.
 
     Of the activations h in [0, 1], unit k = argmax (h − a) wins, and then a_k grows by units / samples, so that a unit
     that has won its share of the samples is inhibited by 1. The inhibitor works from sample to sample, inside a batch
     and from one batch to the next; a new pass takes a new one.
 
-    That alone bounds the inhibitions of any two units to differ by no more than 1 + units / samples, and not the wins
-    to be equal: a unit inhibited by 1 still wins with h = 1 against one that is inhibited by 0.5, with h = 0.1. With
-    `strict`, a unit that has won ⌊samples / units⌋ times is out until all have, and of the samples that are then left
-    no unit wins two: every unit wins samples / units times, rounded down or up. That the published rule means this is
-    our reading of "lifetime sparsity".
+    That alone bounds the difference of inhibitions of any two units by 1 + units / samples, but does not make the wins
+    equal: a unit inhibited by 1 still wins with h = 1 against one inhibited by 0.5, with h = 0.1. With `strict`, a unit
+    that has won ⌊samples / units⌋ times is excluded until all have, and no unit wins two of the samples that are then
+    left: every unit wins samples / units times, rounded down or up. That the published rule means this is our
+    interpretation of "lifetime sparsity".
 
     Parameters
     ----------
     units : how many there are.
     samples : how many samples there will be.
-    strict : whether units that have won their share are out.
+    strict : whether units that have won their share are excluded.
     """
 
     def __init__(self, units: int, samples: int, strict: bool = True) -> None:
@@ -168,7 +169,7 @@ class Inhibitor:
         self._short_of_it = units
 
     def winners(self, activations: Floats) -> NDArray[np.int64]:
-        """Return which unit wins each sample, shape (n,), for activations (n, units); the first of equals wins."""
+        """Return the unit that wins each sample, shape (n,), for activations (n, units); the first in case of ties."""
         winners = np.empty(len(activations), dtype=np.int64)
         scores = np.empty(len(self.wins), dtype=np.result_type(activations, self.inhibition))
         for sample, activation in enumerate(activations):
@@ -184,7 +185,7 @@ class Inhibitor:
         self.inhibition[unit] = np.inf
         self._short_of_it -= 1
         if self._short_of_it == 0:
-            # All have won alike, and nobody is held back; one more win each is left.
+            # All have won equally often, and none is excluded; each may win once more.
             self.inhibition.fill(0)
             self._share += 1
             self._short_of_it = len(self.wins)

@@ -13,7 +13,7 @@ from .adversarial import AdversarialLearner, Inputs
 
 
 class InferenceGAN(AdversarialLearner):
-    """The game of BiGAN and ALI: an encoder E and a generator G make pairs of image and code that look alike.
+    """The game of BiGAN and ALI: an encoder E and a generator G learn to make indistinguishable (image, code) pairs.
 
     Originals are pairs (x, E(x)), fakes (G(z), z) with z from the prior; E and G are one player.
     """
@@ -31,7 +31,7 @@ class InferenceGAN(AdversarialLearner):
         """Return the codes (N, D) that go with `x` in training."""
 
     def players(self) -> dict[str, list[nn.Module]]:
-        """Return the networks that each optimizer changes."""
+        """Return the networks that each optimizer updates."""
         return {"discriminator": [self.discriminator], "generator": [self.generator, self.encoder]}
 
     def play(self, x: Tensor, run: Run) -> tuple[Inputs, Inputs]:
@@ -59,5 +59,5 @@ class InferenceGAN(AdversarialLearner):
         """
         *_, (last, h) = self.encode(x).items()
         if layer not in {None, last}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, and not from {layer!r}")
+            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, not from {layer!r}")
         return self.decode(h)

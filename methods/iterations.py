@@ -1,4 +1,4 @@
-"""Learning by passes over what is held in memory: progress, log, checkpoints and the end of the budget's seconds."""
+"""Learning by iterations over data in memory, with progress, log, checkpoints and the budget's seconds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from reprbench import Run
 
 LBFGS_HISTORY = 20
 LBFGS_CHUNK = 10
-"""Iterations between two looks at the clock: each chunk evaluates the objective once more than it would have to."""
+"""Iterations between two looks at the clock: each chunk evaluates the objective once more than necessary."""
 
 State = dict[str, Any]
-"""What goes from one iteration to the next: nested dicts and lists of tensors and plain values."""
+"""The state passed from one iteration to the next: nested dicts and lists of tensors and plain values."""
 
 
 class Stages:
-    """The stages of one fit, one after another: its checkpoints keep what the finished ones returned.
+    """The successive stages of one fit: its checkpoints keep the results of finished ones.
 
-    To be made after the images that the fit will see are counted in the run, as a checkpoint puts that number back;
-    and each stage must draw from generators of its own, as those of a later one begin anew.
+    Create it after counting the images that the fit will see in the run, as a checkpoint restores that number; and
+    each stage must draw from generators of its own, as a resumed fit starts those of later stages from the beginning.
 
     Parameters
     ----------
-    run : of the fit; its seconds are divided equally between the stages, and what one leaves over the next may use.
+    run : of the fit; its seconds are divided equally between the stages, and the next stage may use what one left.
     count : how many stages there will be.
     """
 
@@ -37,7 +37,7 @@ class Stages:
         self._saved = run.restore_checkpoint()
 
     def iterate(self, total: int, state: State, step: Callable[[State], tuple[State, Mapping[str, float]]]) -> State:
-        """Do the next stage: see `iterate`."""
+        """Run the next stage, see `iterate`."""
         run, saved, stage = self._run, self._saved, len(self._finished)
         done, finished = 0, [] if saved is None else saved["finished"]
         if stage < len(finished):
@@ -65,9 +65,9 @@ def iterate(
 ) -> State:
     """Call ``state, values = step(state)`` `total` times, or until the budget's seconds are used up.
 
-    The values are logged. An interrupted fit goes on from its last checkpoint, bit for bit, if `step` depends on
-    nothing but the state, the run's generators, and what is the same for every fit with the same seed. A fit that
-    iterates more than once makes `Stages` and hands them to every one, in the same order in every fit.
+    The values are logged. An interrupted fit resumes from its last checkpoint, bit for bit, if `step` depends only on
+    the state, the run's generators, and what is the same for every fit with the same seed. A fit that iterates more
+    than once passes the same `Stages` to each call, in the same order in every fit.
     """
     return (stages or Stages(run)).iterate(total, state, step)
 
@@ -81,8 +81,8 @@ def minimize(
     ----------
     objective : returns the 0-d objective of the weights and leaves its gradient, by autograd or by hand, in their
         ``grad``; it may work through its data in chunks.
-    start : the weights to begin with; they are not changed.
-    iterations : the most iterations; fewer are made where the objective no longer falls.
+    start : the initial weights, which are not changed.
+    iterations : the most iterations; fewer if the objective no longer falls.
     stages : those of the fit, if it iterates more than once; see `iterate`.
     """
     weights = nn.Parameter(start.clone())
@@ -93,7 +93,7 @@ def minimize(
         return objective(weights)
 
     def step(state: State) -> tuple[State, Mapping[str, float]]:
-        # Loaded anew for every chunk, so that a fit that was interrupted takes no other way than one that was not.
+        # Loaded for every chunk, so that an interrupted fit takes the same path as one that was not.
         weights.data.copy_(state["weights"])
         if state["optimizer"]:
             optimizer.load_state_dict(state["optimizer"])
@@ -110,9 +110,9 @@ def minimize(
 
 
 def whose_turn(run: Run, step: int, total: float, count: int) -> int:
-    """Return which of `count` layers that learn one after another, from 0, has `step` of `total`, both from 0.
+    """Return which of `count` layers that learn in turn, from 0, learns from `step` of `total`, from 0.
 
-    All have as many steps, to one. Where the budget's seconds run out first, these are shared like the steps.
+    Their numbers of steps differ by at most one. If the budget's seconds run out first, these are shared instead.
     """
     by_time = count * run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
     return min(int(max(count * step / total, by_time)), count - 1)

@@ -1,4 +1,4 @@
-"""K-means dictionaries, the control with random ones, and their triangle and hard encoders."""
+"""K-means dictionaries, random ones as a control, and their triangle and hard encoders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .iterations import State, iterate
 from .single_layer import SingleLayer
 
 CHUNK = 2048
-"""Patches whose products with all centroids are in memory at a time: 13 MB for 1600 centroids."""
+"""Patches at a time whose products with all centroids are in memory: 13 MB for 1600 centroids."""
 
 
 class Centroids(SingleLayer):
-    """Centroids of whitened patches, and how far a patch is from each.
+    """Centroids of whitened patches, and the distances of a patch from them.
 
     Source: A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011).
 
@@ -36,7 +36,7 @@ class Centroids(SingleLayer):
 
     @property
     def n_maps(self) -> int:
-        """One map for each centroid."""
+        """One map per centroid."""
         return self.n_centroids
 
     def activate(self, patches: Tensor) -> Tensor:
@@ -52,8 +52,8 @@ class Centroids(SingleLayer):
 class KMeans(Centroids):
     """K-means on patches (see `Centroids`): Lloyd's iterations from random patches.
 
-    A centroid that no patch is nearest to is moved to the patch that is farthest from its own. That, and to begin with
-    patches, are choices of ours; the number of iterations is the paper's.
+    A centroid without any patch is moved to the patch that is farthest from its own centroid. That, and starting from
+    patches, are our choices; the number of iterations is the paper's.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class KMeans(Centroids):
 
 @register("random-patches")
 class RandomPatches(Centroids):
-    """The encoder of `kmeans` with random patches as its centroids: what the encoder alone is worth."""
+    """The encoder of `kmeans` with random patches as centroids: the contribution of the encoder alone."""
 
     kind = "control"
     version: ClassVar[int] = 1
@@ -94,13 +94,13 @@ class RandomPatches(Centroids):
 
 
 def random_patches(patches: Tensor, count: int, run: Run) -> Tensor:
-    """Return `count` of `patches`, different ones unless there are fewer, drawn from the generator "dictionary"."""
+    """Return `count` random `patches`, all different unless there are fewer, drawn by the generator "dictionary"."""
     generator = run.numpy_generator("dictionary")
     return patches[torch.from_numpy(generator.choice(len(patches), count, replace=count > len(patches)))]
 
 
 def lloyd_step(patches: Tensor, centroids: Tensor) -> tuple[Tensor, float, int]:
-    """Return the next centroids, the mean squared distance to the given ones, and how many had no patch."""
+    """Return the next centroids, the mean squared distance to the given ones, and how many of those had no patch."""
     sums = torch.zeros_like(centroids, dtype=torch.float64)
     labels, distances = [], []
     offsets = half_squares(centroids)
@@ -125,7 +125,7 @@ def lloyd_step(patches: Tensor, centroids: Tensor) -> tuple[Tensor, float, int]:
 
 
 def products(patches: Tensor, dictionary: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield chunks of `patches` and their products (n, K) with the `dictionary` (K, d), all in the same memory."""
+    """Yield chunks of `patches` and their products (n, K) with the `dictionary` (K, d), in one reused buffer."""
     memory = patches.new_empty(min(CHUNK, len(patches)), len(dictionary))
     for chunk in patches.split(CHUNK):
         yield chunk, torch.mm(chunk, dictionary.T, out=memory[: len(chunk)])
@@ -133,7 +133,7 @@ def products(patches: Tensor, dictionary: Tensor) -> Iterator[tuple[Tensor, Tens
 
 def largest(scores: Tensor) -> Tensor:
     """Return the position of the largest score of every row of `scores` (n, K), shape (n,)."""
-    # On the CPU NumPy needs a fifth of the time.
+    # On the CPU NumPy takes a fifth of the time.
     return torch.from_numpy(scores.numpy().argmax(1)) if scores.device.type == "cpu" else scores.argmax(1)
 
 
@@ -145,6 +145,6 @@ def half_squares(centroids: Tensor) -> Tensor:
 def triangle(patches: Tensor, centroids: Tensor) -> Tensor:
     """Return max(0, μ(z) − z_k), shape (n, K), for patches (n, d): z_k = ‖patch − centroid k‖, μ(z) their mean."""
     distances = torch.addmm(centroids.square().sum(1), patches, centroids.T, alpha=-2)
-    # Rounding makes a distance of 0 negative.
+    # Rounding can make a distance of 0 negative.
     distances.add_(patches.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
     return distances.neg_().sub_(distances.mean(1, keepdim=True)).relu_()

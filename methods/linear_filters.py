@@ -1,4 +1,4 @@
-"""Linear filters that minimize a full-batch objective over patches: what RICA and sparse filtering have in common."""
+"""Linear filters that minimize a full-batch objective over patches: the common part of RICA and sparse filtering."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from reprbench import Run
 from .single_layer import SingleLayer
 
 ROW_SOFTENING = 1e-5
-"""What is added to the squared norm of a filter below the root: the authors' of RICA."""
+"""Added to the squared norm of a filter under the root, as by the authors of RICA."""
 
 
 class LinearFilters(SingleLayer):
-    """Full-batch L-BFGS from random filters, and one map for each filter.
+    """Full-batch L-BFGS from random filters, and one map per filter.
 
     The objectives are means over the patches where the papers have sums: PyTorch's L-BFGS stops at absolute tolerances
-    (1e-7 for a slope, 1e-9 for a change), which so do not get tighter with more patches. That, to begin with random
-    filters of unit norm, and the number of patches are choices of ours. An evaluation costs two products of all
-    patches with all filters: what the objectives need besides is quadratic in the patches, and comes from their second
-    moments, which are found once.
+    (1e-7 for a slope, 1e-9 for a change), which thus do not get tighter with more patches. That, starting from random
+    filters of unit norm, and the number of patches are our choices. An evaluation costs two products of all patches
+    with all filters: the other terms of the objectives are quadratic in the patches and computed from their second
+    moments, which are computed once.
 
     Parameters
     ----------
     n_features : how many filters.
-    n_patches : how many patches are drawn; a choice of ours.
-    iterations : of L-BFGS; fewer are made where the objective no longer falls.
+    n_patches : how many patches are drawn; our choice.
+    iterations : of L-BFGS; fewer if the objective no longer falls.
 
     Notes
     -----
-    The history has ``objective`` every ten iterations, as it was before them.
+    The history has ``objective`` every ten iterations, its value before them.
     """
 
     n_features: PositiveInt = 1600
@@ -40,7 +40,7 @@ class LinearFilters(SingleLayer):
 
     @property
     def n_maps(self) -> int:
-        """One map for each filter."""
+        """One map per filter."""
         return self.n_features
 
     def start(self, patches: Tensor, run: Run) -> Tensor:
@@ -55,5 +55,5 @@ def unit_rows(weights: Tensor) -> Tensor:
 
 
 def soft_absolute(responses: Tensor, softening: float) -> Tensor:
-    """Return √(r² + `softening`) for every number r."""
+    """Return √(r² + `softening`) for every response r."""
     return responses.square().add_(softening).sqrt_()

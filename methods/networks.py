@@ -1,8 +1,8 @@
-"""The encoder, decoder and classifier of AME-AE for images of any size from 8×8 up, and what they cost.
+"""The encoder, decoder and classifier of AME-AE for images of 8×8 or more, and their cost.
 
-Source: X. Gao, H. Xiong (see `blocks`). The paper fixes the blocks and the 11 layers of the STL-10 encoder; widths,
-kernel sizes and the classifier are inferred from its feature counts or chosen by us. The weights start as PyTorch's
-layers do: uniform in ±1/√(fan-in), batch normalizations at 1 and 0.
+Source: X. Gao, H. Xiong (see `blocks`). The paper specifies the blocks and the 11 layers of the STL-10 encoder; widths,
+kernel sizes and the classifier are inferred from its feature counts or our choices. Weights have PyTorch's default
+initialization: uniform in ±1/√(fan-in), batch normalizations at 1 and 0.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from .blocks import ConvUnit, NormalizedConv, PRes, Size, Statistics, URes
 
 SMALLEST_SIDE = 8
 DEEP_FROM = 32
-"""Images whose smaller side is shorter have the MNIST encoder of 8 layers, others the STL-10 encoder of 11."""
+"""Images with a shorter side below this get the MNIST encoder of 8 layers, others the STL-10 encoder of 11."""
 STRIDED_STEM_FROM = 64
 CLASSIFIER_WIDTH = 128
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes that an encoder and the decoder that mirrors it have in common."""
+    """The sizes shared by an encoder and the decoder that mirrors it."""
 
     image: ImageShape
     width: int
-    """Channels of the first layer; all others are multiples of it."""
+    """Channels of the first layer; all others have multiples of it."""
 
     @classmethod
     def of(cls, image: ImageShape, width: int | None = None) -> Architecture:
-        """Return the architecture for images of shape (C, H, W); `width` is 64 from 32 pixels up and 32 below.
+        """Return the architecture for images of shape (C, H, W); the default `width` is 64 from 32 pixels, 32 below.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels, height, width = architecture.image
         if architecture.strided_stem:
-            # One more row of zeros on both sides lets an odd size be halved upwards, as everywhere else.
+            # One more row of zeros on both sides makes an odd size round up, as everywhere else.
             padding = (1 + height % 2, 1 + width % 2)
             self.stem = ConvUnit(channels, architecture.width, (4, 4), stride=2, padding=padding)
         else:
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         return {f"layer{number}": feature_map for number, feature_map in enumerate(maps, start=1)}
 
     def remember(self, wanted: bool) -> None:
-        """Say whether the statistics of a batch are kept for a later pass by the "previous" ones."""
+        """Set whether the statistics of a batch are kept for a later pass with "previous"."""
         for module in self.modules():
             if isinstance(module, NormalizedConv):
                 module.remember = wanted
@@ -188,12 +188,12 @@ class CodeClassifier(nn.Module):
 
 
 def global_average(h: Tensor) -> Tensor:
-    """Return maps (N, C, H, W) averaged over their positions, and vectors (N, C) as they are."""
+    """Return maps (N, C, H, W) averaged over their positions, and vectors (N, C) unchanged."""
     return h.mean(dim=(2, 3)) if h.dim() == 4 else h
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Return the number of weights that training changes."""
+    """Return the number of trainable weights."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""Small patches of images: drawn from the bytes, normalized in contrast, whitened; and those of every position.
+"""Small patches of images: drawn at random or at every position, normalized in contrast, whitened.
 
 A patch is a row of size·size·C numbers in the order (row, column, channel), on the 0–255 scale of the bytes.
 Source: A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011).
@@ -17,14 +17,14 @@ from torch.nn import functional
 from reprbench import Images, Indices, Run
 
 BLOCK = 4096
-"""Patches that are cut out, and rows that are whitened, at a time."""
+"""Patches cut out, and rows whitened, at a time."""
 
 
 def draw_patches(images: Images, count: int, size: int, downsample: int, run: Run) -> Tensor:
     """Return `count` random patches of `images`, float32 of shape (count, size·size·C), on the run's device.
 
-    Images, and places in them, are drawn from the generator "patches", with repetition, from no more images than the
-    run's budget allows. No more are drawn than there are places. Of the images no more than a block is in memory.
+    Images and positions are drawn by the generator "patches", with repetition, from no more images than the run's
+    budget allows. No more are drawn than there are positions. Only a block of the images is in memory at a time.
     """
     generator = run.numpy_generator("patches")
     channels, height, width = images.shape
@@ -44,7 +44,7 @@ def draw_patches(images: Images, count: int, size: int, downsample: int, run: Ru
 
 
 def drawn_images(images: Images, count: int, generator: np.random.Generator, run: Run) -> Indices:
-    """Return `count` rows of `images`, ascending, drawn with repetition; the run counts all of them as seen, once.
+    """Return `count` rows of `images`, ascending, drawn with repetition; the run counts each of them as seen once.
 
     They come from no more images than the run's budget allows.
     """
@@ -55,22 +55,22 @@ def drawn_images(images: Images, count: int, generator: np.random.Generator, run
 
 
 def shrunk(x: Tensor, factor: int) -> Tensor:
-    """Return the images (N, C, H, W) averaged over squares of `factor` pixels; what does not fill a square is cut."""
+    """Return the images (N, C, H, W) averaged over squares of `factor` pixels; incomplete squares are cut off."""
     return functional.avg_pool2d(x.float(), factor) if factor > 1 else x
 
 
 def every_patch(x: Tensor, size: int, stride: int) -> Tensor:
     """Return the patches at all positions of the images (N, C, H, W), shape (N, H', W', size·size·C)."""
     windows = x.permute(0, 2, 3, 1).unfold(1, size, stride).unfold(2, size, stride)
-    # With the images channels last in memory, a row of a patch is copied at once. Flattening alone may leave a view in
-    # which patches overlap, and callers write into what they get.
+    # With images channels last in memory, a row of a patch is copied at once. Flattening alone may return a view in
+    # which patches overlap, and callers write into the result.
     return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).contiguous()
 
 
 def normalize_contrast(patches: Tensor, variance: float) -> Tensor:
     """Turn every row p into (p − mean(p)) / √(var(p) + `variance`), in place, and return it; var is unbiased."""
     patches -= patches.mean(1, keepdim=True)
-    # Half as costly as `Tensor.var`.
+    # Half the cost of `Tensor.var`.
     squares = torch.linalg.vector_norm(patches, dim=1, keepdim=True).square()
     return patches.div_((squares / (patches.shape[1] - 1) + variance).sqrt_())
 
@@ -106,7 +106,7 @@ class Whitening:
             centered = block.double() - mean
             covariance.addmm_(centered.T, centered)
         values, vectors = torch.linalg.eigh(covariance / (len(patches) - 1))
-        # Rounding leaves eigenvalues a little below 0; a direction without variance and with ε = 0 stays unscaled.
+        # Rounding may make eigenvalues slightly negative; a direction without variance, with ε = 0, is not scaled.
         scales = values.clamp(min=0) + epsilon
         scales = torch.where(scales > 0, scales, torch.ones_like(scales)).rsqrt()
         return cls(mean.float(), ((vectors * scales) @ vectors.T).float())
@@ -118,6 +118,6 @@ class Whitening:
         return patches
 
     def folded_into(self, filters: Tensor) -> tuple[Tensor, Tensor]:
-        """Return filters (K, d) and biases (K,) that respond to patches as `filters` to whitened patches."""
+        """Return filters (K, d) and biases (K,) that respond to patches like `filters` to whitened patches."""
         folded = filters @ self.matrix
         return folded, -(folded @ self.mean)

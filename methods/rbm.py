@@ -16,10 +16,10 @@ from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, reg
 
 
 class TiedLayer(nn.Module):
-    """Visible and hidden sigmoid units, joined by one matrix W that is used in both directions.
+    """Visible and hidden sigmoid units, connected by one matrix W that is used in both directions.
 
-    The start is that of the deep learning tutorials, for machines and for autoencoders alike: W uniform between
-    ±4 √(6 / (visible + hidden)), biases 0.
+    The initialization is that of the deep learning tutorials, for machines and for autoencoders alike: W uniform
+    between ±4 √(6 / (visible + hidden)), biases 0.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class BoltzmannMachine(TiedLayer):
 
     @torch.no_grad()
     def gibbs(self, h: Tensor, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Go on from the hidden states `h` (N, hidden); return v and the h drawn from it, after `steps` ≥ 1 of both."""
+        """Continue from hidden states `h` (N, hidden); return v and the h drawn from it, after `steps` ≥ 1 of both."""
         for _ in range(steps):
             v = torch.bernoulli(self.down(h), generator=generator)
             h = torch.bernoulli(self(v), generator=generator)
@@ -67,13 +67,13 @@ class BoltzmannMachine(TiedLayer):
 
     @torch.no_grad()
     def contrast(self, data: Tensor, model: Tensor) -> Tensor:
-        """Leave in every weight the gradient of mean F(data) − mean F(model); return that difference.
+        """Store in every weight the gradient of mean F(data) − mean F(model); return that difference.
 
         With `data` from p_data and `model` from p, it is the gradient of the mean negative log-likelihood, whereas the
         difference itself is not that likelihood. In closed form, as ∂F/∂W = −v σ(c + vW)ᵀ.
         """
         v = torch.cat([data, model])
-        # Each image's part in the difference of the two means, (N, 1).
+        # Each image's weight in the difference of the two means, (N, 1).
         part = torch.cat([v.new_full((len(data), 1), 1 / len(data)), v.new_full((len(model), 1), -1 / len(model))])
         shared = part * v
         h = self(v)
@@ -85,28 +85,28 @@ class BoltzmannMachine(TiedLayer):
 
 @register("rbm")
 class RBM(TorchLearner):
-    """Restricted Boltzmann machine on whole images; the hidden units' probabilities are the representation.
+    """Restricted Boltzmann machine on whole images; its features are the probabilities of the hidden units.
 
     Sources: P. Smolensky, "Information processing in dynamical systems: foundations of harmony theory" (1986); T.
     Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient" (2008), for
-    persistent contrastive divergence: the model's half of the gradient comes from Gibbs chains that go on from step to
-    step. All defaults, the start of the weights, and the chains (one for each image of a batch, begun with all hidden
-    units at 0) are those of the deep learning tutorials (LISA lab, http://deeplearning.net/tutorial/rbm.html) for
-    28×28 digits; they are not tuned to other images. A pixel, in [0, 1], counts as the probability of a binary unit.
-    Every channel of a pixel is a unit of its own.
+    persistent contrastive divergence: the model's half of the gradient comes from Gibbs chains that continue from step
+    to step. All defaults, the initial weights, and the chains (one per image of a batch, started with all hidden units
+    at 0) are those of the deep learning tutorials (LISA lab, http://deeplearning.net/tutorial/rbm.html) for 28×28
+    digits; they are not tuned to other images. A pixel, in [0, 1], is taken as the probability of a binary unit. Every
+    channel of a pixel is a separate unit.
 
     Parameters
     ----------
     n_hidden : hidden units.
-    gibbs_steps : steps of Gibbs sampling, of v and h, between two changes of the weights.
+    gibbs_steps : steps of Gibbs sampling, of v and h, per update of the weights.
     lr : learning rate of plain gradient descent; gradients are means over the batch.
 
     Notes
     -----
-    The history has ``reconstruction``, the cross-entropy of the images and of their mean-field reconstruction, in nats
-    an image, and ``free_energy_gap``, the mean free energy of the images less that of the chains. PCD minimizes
-    neither: of both, the trend alone is to be read. Nothing runs in reduced precision: the chains would be drawn from
-    another machine than the one that learns.
+    The history has ``reconstruction``, the cross-entropy between the images and their mean-field reconstruction, in
+    nats per image, and ``free_energy_gap``, the mean free energy of the images minus that of the chains. PCD minimizes
+    neither: only their trends are meaningful. Nothing runs in reduced precision: the chains would be drawn from another
+    machine than the one that learns.
     """
 
     version: ClassVar[int] = 1
@@ -128,7 +128,7 @@ class RBM(TorchLearner):
         return {"sgd": SGD(self.machine.parameters(), lr=self.lr)}
 
     def prepare(self, run: Run) -> None:
-        """Begin the chains, too."""
+        """Start the chains, too."""
         super().prepare(run)
         self._chains = torch.zeros(self.batch_size, self.n_hidden, device=run.device)
 
@@ -137,13 +137,13 @@ class RBM(TorchLearner):
         return {**super().training_state(), "chains": self._chains}
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put the chains back, too."""
+        """Restore the chains, too."""
         super().load_training_state(state)
         self._chains = state["chains"].to(self._chains.device)
 
     @torch.no_grad()
     def step(self, x: Tensor, optimizers: Mapping[str, Optimizer], run: Run) -> Mapping[str, Tensor]:
-        """Let the chains go on, then learn from one batch and from them."""
+        """Advance the chains, then learn from one batch and from them."""
         images = x.flatten(1)
         chains, self._chains = self.machine.gibbs(self._chains, self.gibbs_steps, run.generator("gibbs"))
         logits = self.machine.visible_logits(self.machine(images))
@@ -161,13 +161,13 @@ class RBM(TorchLearner):
         return self.machine.down(h).view(-1, *self._shape)
 
     def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """Return the images of the hidden units' probabilities: mean field, nothing is drawn.
+        """Return the images of the hidden units' probabilities: mean field, without sampling.
 
         Raises
         ------
         UserError
-            If `layer` is another than "hidden".
+            If `layer` is not "hidden".
         """
         if layer not in {None, "hidden"}:
-            raise UserError(f"rbm reconstructs from its one layer, 'hidden', and not from {layer!r}; leave it out")
+            raise UserError(f"rbm reconstructs from its only layer, 'hidden', not from {layer!r}; leave it out")
         return self.decode(self.encode(x)["hidden"])

@@ -18,18 +18,18 @@ from .linear_filters import LinearFilters, soft_absolute, unit_rows
 from .patches import second_moments
 
 SOFTENING = 1e-5
-"""What is added to squared responses below the root: the authors'."""
+"""Added to squared responses under the root, as by the authors."""
 
 
 @register("rica")
 class RICA(LinearFilters):
-    """Reconstruction ICA: sparse responses, from which the filters themselves reconstruct the patch.
+    """Reconstruction ICA: sparse responses, from which the same filters reconstruct the patch.
 
     Source: Q. Le, A. Karpenko, J. Ngiam, A. Ng, "ICA with reconstruction cost for efficient overcomplete feature
     learning" (2011): the mean over whitened patches x of unit norm of λ Σ_k √((w_k·x)² + 1e-5) + ½‖WᵀWx − x‖², with
     the rows of W normalized. On STL-10 the paper encodes the 96×96 images with receptive_field=10, and pools by the
-    square root of the sum of squares over quadrants. The maps are |w_k·x|, which that pooling does not tell from
-    w_k·x; under a maximum or a mean the signs of the responses would cancel or hide half of them (a choice of ours).
+    square root of the sum of squares over quadrants. The maps are |w_k·x| (our choice), which makes no difference to
+    that pooling; with a maximum or a mean, half of the signed responses would be lost or cancel.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def rica(weights: Tensor, patches: Tensor, moments: Tensor, sparsity: float) -> 
     """Return the objective of RICA and leave its gradient in ``weights.grad``.
 
     With A the filters of unit norm, M = 1 − AᵀA and C the second moments of the patches, the mean reconstruction cost
-    is ½ tr(M C M); the patches themselves are needed for the sparsity alone.
+    is ½ tr(M C M); the patches themselves are needed only for the sparsity.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the single-layer learners share: a dictionary, learned from patches and applied at all positions of an image."""
+"""The base of single-layer learners: a dictionary, learned from patches and applied at all positions of an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError
 from .patches import Whitening, draw_patches, every_patch, normalize_contrast, shrunk
 
 ENCODED_NUMBERS = 2**22
-"""Numbers in the feature maps of a batch: 16 MB. What is done to them one by one then finds them in the CPU's cache."""
+"""Numbers in the feature maps of a batch: 16 MB, so that elementwise operations find them in the CPU's cache."""
 
 
 class SingleLayer(Learner):
@@ -24,18 +24,18 @@ class SingleLayer(Learner):
     Source: A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011):
     patches on the 0–255 scale become (p − mean)/√(var + 10), then V·diag(1/√(D + 0.1))·Vᵀ·(p − mean over the patches).
 
-    A subclass says how many maps it makes (`n_maps`) and defines `learn` and `activate`. Drawing patches reads each
-    image at most once; a budget of images bounds how many are read, one of seconds ends the iterations, and one of
-    epochs always suffices.
+    A subclass defines the number of its maps (`n_maps`), `learn` and `activate`. Drawing patches reads each image at
+    most once; a budget of images limits how many are read, one of seconds ends the iterations, and one of epochs has no
+    effect.
 
     Parameters
     ----------
     receptive_field : side of the square patches, in pixels.
     stride : pixels between the positions at which an image is encoded.
-    downsample : images are first averaged over squares of so many pixels a side; 3 is the paper's for STL-10.
-    n_patches : how many are drawn from the training images; no more than these have places for a patch.
-    contrast : what is added to the variance of a patch, in squared gray levels (0–255).
-    whitening : ε, what is added to the eigenvalues of the covariance of the patches.
+    downsample : images are first averaged over squares with a side of this many pixels; the paper has 3 for STL-10.
+    n_patches : how many are drawn from the training images; no more than there are positions in these.
+    contrast : added to the variance of a patch, in squared gray levels (0–255).
+    whitening : ε, added to the eigenvalues of the covariance of the patches.
     """
 
     receptive_field: PositiveInt = 6
@@ -75,7 +75,7 @@ class SingleLayer(Learner):
 
     @property
     def encode_batch_size(self) -> int:
-        """As many images as have `ENCODED_NUMBERS` features before any pooling, and at most 256."""
+        """As many images as have `ENCODED_NUMBERS` features before any pooling, at most 256."""
         return max(1, min(256, ENCODED_NUMBERS // (self._positions * self.n_maps)))
 
     def fit(self, images: Images, run: Run) -> None:
@@ -97,7 +97,7 @@ class SingleLayer(Learner):
 
     @abstractmethod
     def activate(self, patches: Tensor) -> Tensor:
-        """Return the features (n, n_maps) of `patches` (n, d), which are normalized in contrast and not whitened."""
+        """Return the features (n, n_maps) of `patches` (n, d), which are normalized in contrast but not whitened."""
 
     def whitened(self, patches: Tensor) -> Tensor:
         """Return whitened patches (n, d)."""
@@ -110,7 +110,7 @@ class SingleLayer(Learner):
 
 
 def size_text(height: int, width: int, downsample: int) -> str:
-    """Return the size of a shrunk image, for people."""
+    """Return the size of a shrunk image, for messages."""
     return f"{height}×{width} pixels" + (f" after downsample={downsample}" if downsample > 1 else "")
 
 

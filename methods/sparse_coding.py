@@ -1,4 +1,4 @@
-"""Sparse coding of patches: dictionaries by OMP-1 or by alternation, soft-threshold and sparse-coding encoders."""
+"""Sparse coding of patches: dictionaries by OMP-1 or alternation, soft-threshold and sparse-coding encoders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .kmeans import CHUNK, largest, products, random_patches
 from .single_layer import SingleLayer, split_polarity
 
 REDRAWN_BELOW = 1e-3
-"""Squared norm of an OMP-1 dictionary row, before it is scaled to 1, below which it is drawn anew."""
+"""An OMP-1 dictionary row with a smaller squared norm, before normalization, is redrawn."""
 SHRINKAGE_STEPS = 100
 OMP_ITERATIONS, ALTERNATIONS = 50, 10
 
@@ -36,16 +36,16 @@ class SC(SingleLayer):
         "sparse-coding" (alternates ½‖z − sD‖² + λ‖s‖₁ between codes and dictionary).
     encoder : "soft-threshold" is [max(Dz − α, 0), max(−Dz − α, 0)]; "sparse-coding" is [max(s, 0), max(−s, 0)] with
         the code s that minimizes the objective above, by `SHRINKAGE_STEPS` steps of accelerated proximal gradient
-        descent (a choice of ours; the number is the same for every patch, so that none depends on another).
+        descent (our choice; the number is the same for every patch, so that none depends on another).
     threshold : α; the paper's is 0.25.
     penalty : λ of both the training and the encoder; the paper's is 1 for training.
     iterations : by default the paper's: 50 of OMP-1, 10 alternations.
 
     Notes
     -----
-    To begin with random patches, and to redraw unused rows of an alternated dictionary from them, are choices of ours;
+    Starting from random patches, and redrawing unused rows of an alternated dictionary from them, are our choices;
     OMP-1 redraws rows from a normal distribution, as the authors do. The history has ``objective``, the mean over the
-    patches of ½‖z − sD‖² + λ‖s‖₁ (OMP-1: of ½‖z − sD‖²), and ``redrawn``, how many rows were.
+    patches of ½‖z − sD‖² + λ‖s‖₁ (OMP-1: of ½‖z − sD‖²), and ``redrawn``, the number of redrawn rows.
     """
 
     version: ClassVar[int] = 1
@@ -59,7 +59,7 @@ class SC(SingleLayer):
 
     @property
     def n_maps(self) -> int:
-        """Two maps for each row of the dictionary: its positive and its negative part."""
+        """Two maps per row of the dictionary: the positive and the negative part."""
         return 2 * self.n_features
 
     def learn(self, patches: Tensor, run: Run) -> Tensor:
@@ -91,7 +91,7 @@ class SC(SingleLayer):
 
 
 def omp1_step(patches: Tensor, dictionary: Tensor) -> tuple[Tensor, float, Tensor]:
-    """Return Σ s·z of every row over the patches it wins, the mean of ½‖z − s·d‖², and which rows won next to nothing.
+    """Return Σ s·z of every row over the patches it wins, the mean of ½‖z − s·d‖², and the rows that won too little.
 
     A patch is won by the row d with the largest |d·z|, with s = d·z. Scaled to unit norm, the sums are the next rows.
     """
@@ -106,9 +106,9 @@ def omp1_step(patches: Tensor, dictionary: Tensor) -> tuple[Tensor, float, Tenso
 
 
 def alternation(patches: Tensor, dictionary: Tensor, penalty: float) -> tuple[Tensor, float, Tensor]:
-    """Return the dictionary after one pass over its rows, the objective before it, and which rows no patch used.
+    """Return the dictionary after one pass over its rows, the objective before, and the rows that no patch used.
 
-    With the codes s of all patches fixed, each row in turn is set to what minimizes Σ ½‖z − sD‖² (J. Mairal, F. Bach,
+    With the codes s of all patches fixed, each row in turn is set to minimize Σ ½‖z − sD‖² (J. Mairal, F. Bach,
     J. Ponce, G. Sapiro, "Online dictionary learning for sparse coding", 2009, algorithm 2), with unit norm.
     """
     count = len(dictionary)
@@ -132,7 +132,7 @@ def sparse_codes(patches: Tensor, dictionary: Tensor, penalty: float, steps: int
     """Return the codes s (n, K) that minimize ½‖z − sD‖² + λ‖s‖₁ for patches z (n, d) and a dictionary D (K, d).
 
     Accelerated proximal gradient descent (A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm",
-    2009) whose momentum starts anew, patch by patch, where it points uphill (B. O'Donoghue, E. Candès, 2015).
+    2009) whose momentum is restarted, for each patch, when it points uphill (B. O'Donoghue, E. Candès, 2015).
     """
     rate = 1 / max(1e-12, float(torch.linalg.matrix_norm(dictionary.double(), ord=2)) ** 2)
     back = rate * dictionary.T

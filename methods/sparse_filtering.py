@@ -1,4 +1,4 @@
-"""Sparse filtering: filters whose features are sparse where all are equally active."""
+"""Sparse filtering: filters whose features are sparse while all are equally active."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .linear_filters import LinearFilters, soft_absolute
 from .patches import second_moments
 
 SOFTENING = 1e-8
-"""What is added to squared responses below the root: the authors'."""
+"""Added to squared responses under the root, as by the authors."""
 
 
 @register("sparse-filtering")
 class SparseFiltering(LinearFilters):
-    """Sparse filtering: features as sparse as can be where all are equally active, and all patches equally described.
+    """Sparse filtering: features as sparse as possible, all equally active, with equal norms for all patches.
 
     Source: J. Ngiam, P. Koh, Z. Chen, S. Bhaskar, A. Ng, "Sparse filtering" (2011): the soft absolute responses
     √((w_k·x)² + 1e-8) are divided by their L2 norm over the patches, then by their L2 norm over the features of a
-    patch; what is minimized is the sum of the result. Images are encoded the same way, with the norms over the
-    training patches. These norms are divided by √n here, which changes nothing but makes them independent of the
-    number n of patches. To whiten the patches, and not to add 1e-8 below the roots of the norms too, as the authors'
-    program does, are choices of ours.
+    patch; the sum of the result is minimized. Images are encoded the same way, with the norms over the training
+    patches. These norms are divided by √n here, which changes nothing but makes them independent of the number n of
+    patches. Our choices: patches are whitened, and 1e-8 is not also added under the roots of the norms, as in the
+    authors' program.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def sparse_filtering(weights: Tensor, patches: Tensor, moments: Tensor) -> Tenso
 
     Parameters
     ----------
-    weights : filters (n_features, d), a leaf that requires a gradient; other norms of theirs give the same features,
-        but for the softening.
+    weights : filters (n_features, d), a leaf that requires a gradient; their norms do not affect the features, except
+        through the softening.
     patches : (n, d); worked through in chunks, with sums in float64.
     moments : float64 of shape (d, d), what `second_moments` returns for the patches.
     """

@@ -1,4 +1,4 @@
-"""Stacked denoising autoencoders: one layer after another learns to undo noise in the codes of the layers below."""
+"""Stacked denoising autoencoders: each layer in turn learns to undo noise in the codes of the layers below."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class StackedDAE(LayerwiseLearner):
 
     Source: P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked denoising autoencoders: learning
     useful representations in a deep network with a local denoising criterion" (2010). Layer l sees the code of the
-    layers below (of the clean image, their weights frozen) with some of its numbers set to 0, each independently, and
-    learns to reconstruct it without the noise: min −Σ_k [x_k log z_k + (1 − x_k) log(1 − z_k)], summed over the units,
-    the mean over the batch. Layers and amounts of noise are those of the deep learning tutorials (LISA lab,
-    http://deeplearning.net/tutorial/SdA.html) for 28×28 digits, and so is the start of the weights.
+    layers below (of the clean image, with frozen weights), some of its units independently set to 0, and learns to
+    reconstruct it without the noise: min −Σ_k [x_k log z_k + (1 − x_k) log(1 − z_k)], summed over the units, averaged
+    over the batch. Layers, amounts of noise and the initial weights are those of the deep learning tutorials (LISA lab,
+    http://deeplearning.net/tutorial/SdA.html) for 28×28 digits.
 
-    Choices of ours: batches of 20, where the tutorial takes single images; equal shares of the budget for all layers;
-    and, for color images, noise in each channel on its own. Codes and pixels, all in [0, 1], count as probabilities.
+    Our choices: batches of 20, where the tutorial uses single images; equal shares of the budget for all layers; and,
+    for color images, independent noise in each channel. Codes and pixels, all in [0, 1], are taken as probabilities.
 
     Parameters
     ----------
     widths : the units of each layer.
-    corruptions : the probability, for each layer, that a number it sees is set to 0.
+    corruptions : the probability, for each layer, that an input is set to 0.
     lr : learning rate of plain gradient descent. The tutorial's is 0.001, for single images; as the loss is a mean over
-        the batch, steps on batches of 20 go as far in an epoch with 20 times as much.
+        the batch, batches of 20 need 20 times as much for the same progress per epoch.
 
     Notes
     -----
-    The history has ``layer``, the number of the layer that learns, from 1, and ``loss``, its loss in nats an image.
-    Both are means over an epoch: where another layer's turn begins within one, over both layers.
-    A budget's seconds are shared like its steps: whichever is nearer to its end says whose turn it is.
+    The history has ``layer``, the number of the layer that learns, from 1, and ``loss``, its loss in nats per image.
+    Both are means over an epoch: if another layer's turn begins within one, over both layers.
+    A budget's seconds are shared like its steps: whichever is nearer to its end determines whose turn it is.
     """
 
     version: ClassVar[int] = 1
@@ -66,18 +66,18 @@ class StackedDAE(LayerwiseLearner):
         if len(self.widths) != len(self.corruptions):
             raise UserError(
                 f"stacked-dae: {len(self.corruptions)} corruptions for {len(self.widths)} widths; "
-                "expected one for each layer: give both lists, equally long"
+                "expected one per layer: give both lists, equally long"
             )
         self._shape = shape
         sizes = (math.prod(shape), *self.widths)
         self.layers = nn.ModuleList(TiedLayer(below, width) for below, width in zip(sizes, self.widths, strict=False))
 
     def optimizers(self) -> Optimizer:
-        """Return gradient descent without momentum, which leaves weights without a gradient as they are."""
+        """Return gradient descent without momentum, which does not change weights without a gradient."""
         return SGD(self.layers.parameters(), lr=self.lr)
 
     def loss(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
-        """Return the loss of the layer whose turn it is, which alone has a gradient, and its number."""
+        """Return the loss of the layer whose turn it is, the only one with a gradient, and its number."""
         turn = self.turn(run, len(self.widths))
         *below, layer = list(self._stack().values())[: turn + 1]
         clean = x.flatten(1)
@@ -115,11 +115,11 @@ class StackedDAE(LayerwiseLearner):
         return self._down(codes[layer], names.index(layer) + 1)
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return a sentence if there were fewer steps than layers."""
+        """Return a warning if there were fewer steps than layers."""
         steps = int(history[-1]["step"]) if history else 0
         if steps >= len(self.widths):
             return []
-        return [f"some layers never learned: {len(self.widths)} layers had {steps} steps between them"]
+        return [f"some layers never learned: {len(self.widths)} layers had {steps} steps in total"]
 
     def _stack(self) -> dict[str, TiedLayer]:
         return {f"layer{number}": cast(TiedLayer, layer) for number, layer in enumerate(self.layers, start=1)}

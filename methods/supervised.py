@@ -1,4 +1,4 @@
-"""The supervised row of Table 1: the encoder of the autoencoders, trained on the labels of a fold alone."""
+"""The supervised row of Table 1: the encoder of the autoencoders, trained only on the labels of a fold."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Supervised(TorchSupervisedLearner):
     """The encoder of `ae` and a linear classifier on its globally averaged code, trained by cross-entropy.
 
     Table 1 of AME-AE (X. Gao, H. Xiong) calls it "supervised, same architecture". The encoder and the optimizer are
-    those of `ae`; the head, its start at N(0, 0.01²), and training without augmentation or weight decay are choices of
-    ours. It is fitted once a fold, on that fold's images, and its epochs run over these.
+    those of `ae`; the head, its initial weights from N(0, 0.01²), and training without augmentation or weight decay are
+    our choices. It is fitted once per fold, on that fold's images, and its epochs are passes over these.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Supervised(TorchSupervisedLearner):
         return adam(self.lr, self.encoder, self._head)
 
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
-        """Add a head for the classes that `labels` has, and learn."""
-        # The head is no part of the representation, so that it is neither saved nor made in `build`.
+        """Add a head for the classes in `labels`, and learn."""
+        # The head is not part of the representation, so that it is neither saved nor made in `build`.
         self._head = nn.Linear(self._architecture.code_channels, int(labels.max()) + 1, device=run.device)
         nn.init.normal_(self._head.weight, std=HEAD_DEVIATION, generator=run.generator("head"))
         nn.init.zeros_(self._head.bias)

@@ -1,7 +1,7 @@
-"""Simulated fixations: square windows that drift and zoom smoothly over still images, and the frames they show.
+"""Simulated fixations: square windows that drift and zoom smoothly over still images, and their frames.
 
-Our stand-in for tracked videos, as there are none with the still images that learners are compared on; its numbers
-are choices of ours.
+They replace tracked videos, as there are none for the still images that learners are compared on; all numbers are our
+choices.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from reprbench import Images, Indices, Run
 from .patches import BLOCK, drawn_images, shrunk
 
 DRIFT = 0.05
-"""The most that the center of a window moves from frame to frame along each axis, as a share of its side."""
+"""The largest movement of a window's center from frame to frame along each axis, as a share of its side."""
 ZOOM, LARGEST_ZOOM = 0.03, 1.3
-"""The most that the scale of a window changes from frame to frame, and the largest; the smallest is 1."""
+"""The largest change of a window's scale from frame to frame, and the largest scale; the smallest is 1."""
 WAVES = 3
-"""Velocities are sums of so many cosines: of no, half a, and one period in all frames."""
+"""Velocities are sums of this many cosines, with zero, half and one period over all frames."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Windows over still images, one image a track; no image is read before frames are asked for.
+    """Windows over still images, one image per track; images are read only when frames are requested.
 
     Coordinates are in pixels of the shrunk images, from the outer edges of the first pixel.
 
     Attributes
     ----------
     images : what the windows move over.
-    downsample : images are first averaged over squares of so many pixels a side.
+    downsample : images are first averaged over squares with a side of this many pixels.
     size : the side of a frame, in pixels.
     rows : the image of each track, ascending, shape (n,).
     tops, lefts : where the windows begin, shape (n, frames).
-    scales : how many pixels of the image one of the frame is wide, at least 1, shape (n, frames).
+    scales : the width of a pixel of the frame in pixels of the image, at least 1, shape (n, frames).
     """
 
     images: Images
@@ -54,12 +54,12 @@ class Tracks:
     scales: Floats
 
     def parts(self, size: int, run: Run) -> Tracks:
-        """Return the tracks of smaller windows inside these: each at a random place, drawn from "parts", that it keeps.
+        """Return the tracks of smaller windows inside these, each at a fixed random place, drawn by "parts".
 
         Parameters
         ----------
-        size : the side of the smaller frames, whose pixels are as wide as those of the larger.
-        run : whose generator is drawn from.
+        size : the side of the smaller frames, whose pixels are as wide as those of the larger ones.
+        run : provides the generator.
         """
         down, right = run.numpy_generator("parts").uniform(0, self.size - size, (2, len(self.rows), 1))
         tops, lefts = self.tops + self.scales * down, self.lefts + self.scales * right
@@ -85,7 +85,7 @@ class Tracks:
         return frames
 
     def _grid(self, block: slice, height: int, width: int) -> NDArray[np.float32]:
-        """Return where (x, y) every pixel of the frames lies in the image, −1 … 1, (block, frames, size, size, 2)."""
+        """Return the place (x, y) of every frame's pixels in the image, −1 … 1, (block, frames, size, size, 2)."""
         centers = (np.arange(self.size) + 0.5) * self.scales[block, :, None]
         y = (2 * (self.tops[block, :, None] + centers) / height - 1)[:, :, :, None]
         x = (2 * (self.lefts[block, :, None] + centers) / width - 1)[:, :, None, :]
@@ -95,7 +95,7 @@ class Tracks:
 def draw_tracks(images: Images, count: int, frames: int, size: int, downsample: int, run: Run) -> Tracks:
     """Return `count` random tracks of windows of `size` pixels over `images`; every window lies inside its image.
 
-    Images and movements are drawn from the generator "tracks": the images with repetition, from no more than the run's
+    Images and movements are drawn by the generator "tracks": the images with repetition, from no more than the run's
     budget allows, and all that will be read are counted as seen, once.
     """
     generator = run.numpy_generator("tracks")
@@ -103,7 +103,7 @@ def draw_tracks(images: Images, count: int, frames: int, size: int, downsample: 
     height, width = (side // downsample for side in images.shape[1:])
     largest = min(LARGEST_ZOOM, min(height, width) / size)
     scales = 1 + confined(ZOOM * smooth_paths(count, frames, generator), np.full(count, largest - 1), generator)
-    # The middle of the window keeps so far from the edges that even the largest window of its track fits.
+    # The center of the window keeps far enough from the edges for the largest window of its track.
     side = size * scales.max(1)
     tops, lefts = (
         confined(DRIFT * size * smooth_paths(count, frames, generator), length - side, generator)
@@ -123,10 +123,10 @@ def smooth_paths(count: int, frames: int, generator: np.random.Generator) -> Flo
 
 
 def confined(paths: Floats, room: Floats, generator: np.random.Generator) -> Floats:
-    """Return the `paths` (n, frames), shrunk where they are longer than `room` (n,), at random places in 0 … room."""
+    """Return the `paths` (n, frames), shrunk if they are longer than `room` (n,), at random places in 0 … room."""
     from_lowest = paths - paths.min(1, keepdims=True)
     extents = from_lowest.max(1)
-    # Rounding leaves a window as large as the image a little less than no room.
+    # For a window as large as the image, rounding can make the room slightly negative.
     room = np.maximum(room, 0)
     shrink = np.minimum(1, room / np.maximum(extents, np.finfo(float).tiny))
     places = generator.uniform(size=len(paths)) * (room - shrink * extents)
@@ -134,8 +134,8 @@ def confined(paths: Floats, room: Floats, generator: np.random.Generator) -> Flo
 
 
 def resampled(pixels: Tensor, grid: Tensor) -> Tensor:
-    """Return images (n, C, H, W), bilinear, at the points of `grid`, as rows of numbers (n, frames, size·size·C)."""
+    """Sample images (n, C, H, W) bilinearly at the points of `grid`, as rows of numbers (n, frames, size·size·C)."""
     frames, size = grid.shape[1:3]
-    # One image a track, not one a frame: the frames of a track lie below one another.
+    # One image per track, not per frame: the frames of a track are stacked vertically.
     sampled = functional.grid_sample(pixels, grid.flatten(1, 2), padding_mode="border", align_corners=False)
     return sampled.unflatten(2, (frames, size)).permute(0, 2, 3, 4, 1).flatten(2)

@@ -1,4 +1,4 @@
-"""Arrays on disk: safetensors with a JSON note beside them in the same file. No pickle is written or read."""
+"""Arrays on disk: safetensors files with a JSON note. No pickle is written or read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TENSOR = "__tensor__"
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], note: Any = None) -> None:
-    """Write a flat dict of tensors, and a JSON-able `note`, to `path` in one step."""
+    """Write a flat dict of tensors and a JSON-serializable `note` to `path` atomically."""
     from safetensors.torch import save_file
 
-    # Tensors that share storage, or are strided views, cannot be saved as they are.
+    # Tensors that share storage, or are strided views, cannot be saved directly.
     separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in arrays.items()}
     with replacing(path) as temporary:
         save_file(separate, temporary, metadata={"note": json.dumps(note)})
@@ -31,14 +31,14 @@ def load_arrays(path: Path) -> tuple[dict[str, Tensor], Any]:
 
     with safe_open(path, framework="pt") as file:
         note = json.loads((file.metadata() or {}).get("note", "null"))
-        # A tensor lies in the file's memory wherever it begins; kernels round differently where it is not aligned.
+        # Tensors in the mapped file may be unaligned, and kernels round differently on unaligned memory.
         return {name: file.get_tensor(name).clone() for name in file.keys()}, note  # noqa: SIM118  (not a mapping)
 
 
 def flatten(value: Any) -> tuple[dict[str, Tensor], Any]:
-    """Split nested dicts and lists into a flat dict of their tensors and a JSON-able skeleton of the rest.
+    """Split nested dicts and lists into a flat dict of their tensors and a JSON-serializable skeleton of the rest.
 
-    Keys that are not strings (the parameter numbers in an optimizer's state) survive the way there and back.
+    Keys that are not strings (the parameter numbers in an optimizer's state) survive the round trip.
     """
     import torch
 

@@ -34,37 +34,37 @@ Spread = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e150
 
 
 class Reference(_Form):
-    """A published value, and what differs between its protocol and ours."""
+    """A published value, and the differences between its protocol and ours."""
 
     value: Value
     """Accuracy in percent."""
     spread: Spread | None = None
     """Standard deviation over folds, in points."""
     tolerance: Spread | None = None
-    """Points that may lie between the published value and one that counts as reproduced, whatever the intervals say."""
+    """Within this many points of the published value, a result counts as reproduced, whatever the intervals say."""
     citation: str
     differences: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """The citation, and what differs between that protocol and ours."""
+        """The citation, and the differences between that protocol and ours."""
         return f"{self.citation} ({'; '.join(self.differences)})" if self.differences else self.citation
 
 
 class BenchmarkRow(_Form):
-    """One row of a benchmark: a method, what the paper says of it, and what it alone does differently."""
+    """One row of a benchmark: a method, its published value, and its own protocols and budget if it has any."""
 
     method: CallField
     label: str | None = None
     group: str = ""
-    """Under which heading the row stands in a report that has headings."""
+    """The heading under which the row appears in a report that has headings."""
     reference: Reference | None = None
     budget: Budget | None = None
     protocols: Protocols | None = None
 
     @property
     def name(self) -> str:
-        """What the row is called: its label, or its method as it is called."""
+        """The row's name: its label, or else the call of its method."""
         return self.label or str(self.method)
 
 
@@ -82,12 +82,12 @@ class Benchmark(_Form):
 
 
 def load_benchmark(path: Path) -> Benchmark:
-    """Read a benchmark file; its name is the file's.
+    """Read a benchmark file; the benchmark is named after the file.
 
     Raises
     ------
     UserError
-        With all mistakes of the file at once.
+        Lists all mistakes in the file.
     """
     content, wrong = read_yaml(path, f"benchmark {path}")
     if not isinstance(content, dict):
@@ -107,7 +107,7 @@ def load_benchmark(path: Path) -> Benchmark:
 
 
 def _labels(rows: Any) -> Iterator[str]:
-    """Yield what the rows are called, as far as they can be read."""
+    """Yield the names of the rows, as far as they can be read."""
     for row in rows if isinstance(rows, list) else ():
         with suppress(ValidationError):
             read = BenchmarkRow.model_validate(row)
@@ -115,13 +115,13 @@ def _labels(rows: Any) -> Iterator[str]:
 
 
 def benchmark_files() -> dict[str, Path]:
-    """Return the benchmarks that come with reprbench: names and files."""
+    """Return the names and files of the benchmarks that come with reprbench."""
     found = sorted(Path(str(item)) for item in files(PACKAGE).iterdir() if item.name.endswith(".yaml"))
     return {path.stem: path for path in found}
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """Return the benchmark called `name`, or the one in the file of that path."""
+    """Return the benchmark called `name`, or the one in the file at that path."""
     path = Path(name)
     if path.suffix in {".yaml", ".yml"} or path.parent != Path():
         return load_benchmark(path)

@@ -1,4 +1,4 @@
-"""What a learner may be able to do besides encoding: capabilities, which protocols ask for."""
+"""Capabilities: what a learner may be able to do besides encoding, and protocols may need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """Can show what a layer kept of an image. A learner that has the method has the capability.
+    """Can reconstruct images from a layer. A learner that has the method has the capability.
 
     Examples
     --------
@@ -28,19 +28,19 @@ class Reconstructs(Protocol):
     """
 
     def reconstruct(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """Return x̂ (N, C, H, W) in [0, 1] for the images `x`, of their shape, from `layer` (by default the last).
+        """Return reconstructions x̂ of the images `x` (N, C, H, W), in [0, 1], from `layer` (by default the last).
 
         Raises
         ------
         UserError
-            If nothing can be reconstructed from `layer`.
+            If the learner cannot reconstruct from `layer`.
         """
         ...
 
 
 @runtime_checkable
 class Decodes(Protocol):
-    """Can turn codes of its own into images. A learner that has the method has the capability.
+    """Can decode its codes into images. A learner that has the method has the capability.
 
     Examples
     --------
@@ -58,15 +58,15 @@ class Decodes(Protocol):
     """
 
     def decode(self, h: Tensor) -> Tensor:
-        """Return the images (N, C, H, W), in [0, 1], of the codes `h` of the last layer, shaped as `encode` does."""
+        """Return images (N, C, H, W) in [0, 1] for the codes `h` of the last layer, in the shape `encode` returns."""
         ...
 
 
 @runtime_checkable
 class Resumes(Protocol):
-    """Can write down everything its training depends on and go on from there, bit for bit.
+    """Can save everything its training depends on and resume from there, bit for bit.
 
-    `TorchLearner` does. The shared loop, `train`, keeps the state in its checkpoints, beside the run's generators.
+    `TorchLearner` can. The shared loop, `train`, keeps the state in its checkpoints, with the run's generators.
 
     Examples
     --------
@@ -95,5 +95,5 @@ class Resumes(Protocol):
         ...
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put the learner back where `training_state` was called."""
+        """Restore the learner to where `training_state` was called."""
         ...

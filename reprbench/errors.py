@@ -1,4 +1,4 @@
-"""The errors that reprbench tells apart, and how a message names the thing that was probably meant."""
+"""The errors that reprbench distinguishes, and "Did you mean" suggestions for their messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake of the user's: shown as it is, without a traceback, with exit status 2.
+    """A user's mistake: shown without a traceback, with exit status 2.
 
-    The message names the thing, what was expected and the remedy.
+    The message names what is wrong, what was expected and the remedy.
     """
 
 

@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 Matrix = NDArray[np.float32]
 
 Pooling = Literal["max", "mean", "sum", "l2"]
-"""What becomes of the numbers of a cell; "l2" is the root of the sum of their squares."""
+"""How the numbers of a cell are combined; "l2" is the square root of the sum of their squares."""
 
 
 class View(BaseModel):
-    """How the feature maps of an image become one vector.
+    """How the feature maps of an image are made into one vector.
 
     A map (C, H, W) is pooled over a `grid` × `grid` division of its area (2: the four quadrants) into C·grid² numbers,
-    in float32. Cells do not overlap; where the side is no multiple of the grid, the first ones are larger by one (27:
-    14 and 13). A map smaller than the grid is divided as finely as it goes. Vectors (D,) are taken as they are.
+    in float32. Cells do not overlap; where the side is not a multiple of the grid, the first ones are larger by one
+    (27: 14 and 13). In a map smaller than the grid every position is a cell. Vectors (D,) are not pooled.
 
     Parameters
     ----------
     layers : "last", "all" or tuple of str
         The layers that are concatenated, in this order; "all" is from input to output.
     pooling : "max", "mean", "sum" or "l2"
-        What becomes of the numbers of a cell; "l2" is the root of the sum of their squares.
+        How the numbers of a cell are combined; "l2" is the square root of the sum of their squares.
     grid : int
-        Cells along either side, at least 1.
+        Cells along each side, at least 1.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class View(BaseModel):
 
 
 def _blocks(layer: Tensor, dim: int, grid: int) -> list[tuple[Tensor, int]]:
-    """Return the part of a map that is divided into larger cells and that of smaller ones, with their numbers of cells.
+    """Return the parts of a map that are divided into larger and into smaller cells, with their numbers of cells.
 
     `layer` is divided along `dim` into at most `grid` cells whose sizes differ by at most one, the larger ones first:
     27 into 14 and 13, as in the code of A. Coates, H. Lee, A. Ng, "An analysis of single-layer networks in unsupervised
@@ -122,7 +122,7 @@ def _blocks(layer: Tensor, dim: int, grid: int) -> list[tuple[Tensor, int]]:
 
 
 def _pooled(block: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
-    """Pool cells of one size: `block` is divided into `size` of them without a rest."""
+    """Pool cells of one size: `block` is divided into `size` of them without remainder."""
     import torch.nn.functional as F  # noqa: N812  (its usual name)
 
     if pooling == "max":
@@ -135,7 +135,7 @@ def _pooled(block: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
 
 
 def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
-    """Return `maps` if they are what `encode` promises for `count` images; raise a `TypeError` that says otherwise."""
+    """Return `maps` if they are what `encode` promises for `count` images; raise a `TypeError` otherwise."""
     import torch
 
     if not isinstance(maps, Mapping) or not maps:
@@ -167,7 +167,7 @@ def extract(
 
     done = 0
     for x in images.batches(learner.encode_batch_size, device):
-        # Entered anew for each batch: between two of them the caller's code runs.
+        # Entered once per batch: between two of them the caller's code runs.
         with evaluating(learner):
             maps = checked(learner.encode(x), len(x))
             matrices = [view.matrix(maps) for view in views]
@@ -197,11 +197,11 @@ class FeatureCache:
     ) -> list[Matrix]:
         """Return the features of `rows` of `images`, float32 of shape (len(rows), D), in every view.
 
-        What is not there yet is extracted, each image being encoded once for all views.
+        What is not cached yet is extracted; each image is encoded once for all views.
 
         Parameters
         ----------
-        key : what identifies the learner's fit and the images (JSON-able).
+        key : identifies the learner's fit and the images (JSON-serializable).
         learner : called only if features are missing.
         """
         paths = {view: self._path(key, rows, view) for view in views}
@@ -212,13 +212,13 @@ class FeatureCache:
         return [np.load(paths[view], mmap_mode="r", allow_pickle=False) for view in views]
 
     def _path(self, key: Mapping[str, Any], rows: Indices, view: View) -> Path:
-        # Apart from the key: a name in it hides nothing of what is read.
+        # Nested, so that no name in the key can hide the rows or the view.
         content = [dict(key), view.model_dump(mode="json"), hashlib.sha256(rows.tobytes()).hexdigest()]
         return self.folder / f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.npy"
 
 
 def _write_matrices(paths: Sequence[Path], batches: Iterator[list[Matrix]], count: int) -> None:
-    """Write batches of rows as one .npy file for each path, each in one step, holding one batch in memory."""
+    """Write batches of rows as one .npy file per path, each atomically, holding one batch in memory."""
     with ExitStack() as stack:
         temporaries = [stack.enter_context(replacing(path)) for path in paths]
         files = [stack.enter_context(temporary.open("wb")) for temporary in temporaries]

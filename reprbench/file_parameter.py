@@ -1,4 +1,4 @@
-"""The type `File`: a parameter that names a file, which is checked when a run is planned and identified by content."""
+"""The type `File`: a parameter that names a file, checked when a run is planned and identified by content."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def _serialize(path: Any, info: SerializationInfo) -> Any:
 _SERIALIZER = PlainSerializer(_serialize, when_used="json")
 
 File = Annotated[Path, AfterValidator(_existing), _SERIALIZER]
-"""A file that a parameter of a method, protocol or dataset names, such as trained weights.
+"""The path of a file, such as trained weights, as a parameter of a method, protocol or dataset.
 
-It is given as a path, relative to the working directory or absolute. The file must exist when a run is planned. The
-learner gets an absolute `pathlib.Path`. What the file holds is part of a trial's identity, its path is not.
+The path is absolute or relative to the working directory. The file must exist when a run is planned. The learner gets
+an absolute `pathlib.Path`. The file's content is part of a trial's identity, its path is not.
 
 Examples
 --------
@@ -48,12 +48,12 @@ Examples
 
 
 def names_files(annotation: Any) -> bool:
-    """Return whether a type is `File` or has it inside; a model of such parameters must validate its defaults too."""
+    """Return whether a type is or contains `File`; a model of such parameters must validate its defaults too."""
     return annotation is _SERIALIZER or any(map(names_files, get_args(annotation)))
 
 
 def content_digest(path: Path) -> str:
-    """Return the sha256 of a file's content; it is read again when its size or modification time has changed."""
+    """Return the sha256 of a file's content, read again only when its size or modification time has changed."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
@@ -65,17 +65,17 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def parameters_by_content(validated: BaseModel) -> dict[str, Any]:
-    """Return validated parameters for an identity, for JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
+    """Return validated parameters for an identity, as JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
     return validated.model_dump(mode="json", context=_BY_CONTENT)
 
 
 def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return validated parameters for the record of a trial, for JSON: paths of files as they were given.
+    """Return validated parameters for the record of a trial, as JSON: paths of files as they were given.
 
     Parameters
     ----------
     validated : the parameters after validation, with absolute paths.
-    given : what it was made from.
+    given : the parameters before validation.
     """
     record = validated.model_dump(mode="json")
     by_content = parameters_by_content(validated)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or the next start after a crash, sees the old content or the new."""
+"""Atomic writing of files: a reader, also after a crash, sees the old content or the new."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends well."""
+    """Yield a temporary path next to `path`; what is written there replaces `path` if the block raises nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
@@ -29,18 +29,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of `path` by `text` in one step."""
+    """Replace the content of `path` by `text` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the content of `path` by `value` as indented JSON; numbers that are not finite are refused."""
+    """Replace the content of `path` by `value` as indented JSON; numbers that are not finite are errors."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def sync(path: Path) -> None:
-    """Wait until what `path` (a file or a folder) holds has reached the disk."""
+    """Wait until the content of `path` (a file or a folder) has reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

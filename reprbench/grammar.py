@@ -1,4 +1,4 @@
-"""The grammar of calls and of the values of their parameters: reading them, and showing them so that they read back.
+"""The grammar of calls and parameter values: parsing them, and writing them so that they can be parsed again.
 
 ::
 
@@ -6,8 +6,8 @@
     call   = name ["[" [param {"," param}] "]"]
     param  = name "=" value
     value  = "[" [value {"," value}] "]" | quoted | bare
-    quoted = '"' … '"' | "'" … "'"      a backslash protects a quote or a backslash
-    bare   = anything without , [ ] = " and ': true, false, null, a number, or else a text, without spaces around it
+    quoted = '"' … '"' | "'" … "'"      a backslash escapes a quote or a backslash
+    bare   = anything without , [ ] = " and ': true, false, null, a number, or else a text, stripped of outer spaces
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from reprbench.errors import UserError
 LONGEST = 10_000
 """Characters of a text that is read."""
 LONGEST_PARAMETERS = LONGEST - 66
-"""Characters between the brackets of a call, so that a name has room."""
+"""Characters between the brackets of a call, which leaves room for a name."""
 DEEPEST = 32
-"""Brackets inside brackets."""
+"""Nested brackets."""
 LONGEST_NUMBER = 300
-"""Characters of a number; a float has no use for more, and Python converts no integer of more than 4,300 digits."""
+"""Characters of a number; a float needs no more, and Python converts no integer of more than 4,300 digits."""
 
 _SIGNS = ",[]=\"'"
 _REMEDY = "put quotes around a text that holds , [ ] = or a quote"
@@ -40,7 +40,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WORDS = {"true": True, "false": False, "null": None}
-# Digits after a leading zero, as in 007, are no number: the zeros would be lost.
+# Digits after a leading zero, as in 007, are a text: as a number they would lose the zeros.
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _PARAMETER = re.compile(r"[^\s,\[\]=\"']{1,64}")
@@ -86,7 +86,7 @@ def read_value(text: str) -> Any:
 
 
 def show_value(value: Any) -> str:
-    """Return `value` as `read_value` reads it back: numbers, booleans, None, texts and lists of these."""
+    """Return `value` so that `read_value` returns it again: numbers, booleans, None, texts and lists of these."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -97,23 +97,23 @@ def show_value(value: Any) -> str:
         return repr(int(value))
     if isinstance(value, list | tuple):
         return f"[{','.join(map(show_value, value))}]"
-    if isinstance(value, dict):  # for the eyes alone: the grammar has no mappings
+    if isinstance(value, dict):  # for display only: the grammar has no mappings
         return f"{{{show_parameters(value)}}}"
     return _show_text(os.fspath(value) if isinstance(value, os.PathLike) else str(value))
 
 
 def show_parameters(parameters: dict[str, Any]) -> str:
-    """Return what stands between the brackets of a call."""
+    """Return the text between the brackets of a call."""
     return ",".join(f"{name}={show_value(value)}" for name, value in parameters.items())
 
 
 def is_parameter_name(name: Any) -> bool:
-    """Return whether `name` can stand before ``=`` without being taken for anything else."""
+    """Return whether `name` can precede ``=`` without being taken for anything else."""
     return isinstance(name, str) and _PARAMETER.fullmatch(name) is not None
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether `text` can be written down; arguments and paths may hold bytes that are no UTF-8."""
+    """Return whether `text` can be encoded; arguments and paths may hold bytes that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -122,16 +122,16 @@ def is_unicode(text: str) -> bool:
 
 
 def _show_text(text: str) -> str:
-    """Return `text` bare if it is read back as it is, and in double quotes otherwise."""
+    """Return `text` bare if it is parsed as the same text, and in double quotes otherwise."""
     try:
         bare = text == text.strip() != "" and not set(text) & set(_SIGNS) and isinstance(_scalar(text), str)
-    except UserError:  # a number too large to be one
+    except UserError:  # looks like a number, but too large
         bare = False
     return text if bare else '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _scalar(text: str) -> Any:
-    """Return what a bare word means."""
+    """Return the value of a bare word."""
     if text in _WORDS:
         return _WORDS[text]
     if not _FLOAT.fullmatch(text):
@@ -142,7 +142,7 @@ def _scalar(text: str) -> Any:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield kind, content and place of each token; a quote that is not closed is one of kind "open"."""
+    """Yield kind, content and position of each token; an unclosed quote has the kind "open"."""
     end = len(text.rstrip())
     position = 0
     while position < end:
@@ -171,13 +171,13 @@ class _Reader:
         return self._tokens[self._next][0] == "end"
 
     def take(self, sign: str) -> bool:
-        """Go past `sign` if it comes next; return whether it did."""
+        """Consume `sign` if it comes next; return whether it did."""
         taken = self._tokens[self._next][:2] == ("sign", sign)
         self._next += taken
         return taken
 
     def expect(self, sign: str) -> None:
-        """Go past `sign`, which must come next unless the text ends."""
+        """Consume `sign`, which must come next unless the text ends."""
         if not (self.ended() or self.take(sign)):
             self._fail(f"expected {sign!r} or the end; {_REMEDY}")
 
@@ -195,7 +195,7 @@ class _Reader:
         return name, parameters
 
     def _parameter(self, parameters: dict[str, Any]) -> None:
-        """Read ``param=value``, and the comma behind it, into `parameters`."""
+        """Read ``param=value``, and the comma after it, into `parameters`."""
         name = self._word("param=value or ']'")
         if not is_parameter_name(name):
             self._fail(f"{brief(name)} cannot be a parameter")
@@ -211,13 +211,13 @@ class _Reader:
         if self.take("["):
             return self._list(depth + 1)
         if kind not in ("quoted", "bare"):
-            self._fail("expected a value; write '' for a text without characters")
+            self._fail("expected a value; write '' for an empty text")
         self._next += 1
         return _scalar(content.strip()) if kind == "bare" else re.sub(r"\\([\"'\\])", r"\1", content[1:-1])
 
     def _list(self, depth: int) -> list[Any]:
         if depth > DEEPEST:
-            self._fail(f"more than {DEEPEST} brackets inside each other")
+            self._fail(f"more than {DEEPEST} nested brackets")
         values = []
         while not self.take("]"):
             values.append(self.value(depth))
@@ -225,7 +225,7 @@ class _Reader:
         return values
 
     def _comma_before(self, bracket: str) -> None:
-        """Go past the comma that must come next unless `bracket` does."""
+        """Consume the comma that must come next unless `bracket` does."""
         if not self.take(",") and self._tokens[self._next][:2] != ("sign", bracket):
             self._fail(f"expected ',' or {bracket!r}; {_REMEDY}")
 

@@ -1,4 +1,4 @@
-"""Images as they lie on disk: uint8, possibly memory-mapped, drawn by row number and converted on the device."""
+"""Images as stored on disk: uint8, possibly memory-mapped, read by row number and converted on the device."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Indices = NDArray[np.int64]
-"""Row numbers, which choose images of a sequence or rows of a matrix; of shape (M,) where nothing else is said."""
+"""Row numbers, which select images of a sequence or rows of a matrix; shape (M,) unless stated otherwise."""
 
 Labels = NDArray[np.int64]
-"""The classes, 0 … K-1, of N images; of shape (N,)."""
+"""The classes, 0 … K-1, of N images; shape (N,)."""
 
 RESIDENT_BYTES = 2**28
-"""Of a larger mapped file no page stays in the process's memory after a draw; the system's page cache keeps them."""
+"""After each read of a mapped file larger than this, its pages are released to the system's page cache."""
 
 
 class Images:
@@ -29,9 +29,9 @@ class Images:
     Parameters
     ----------
     pixels : uint8 array of shape (N, C, H, W)
-        May be memory-mapped, and may be a view with any strides; it is never copied as a whole.
+        May be memory-mapped, and a view with any strides; it is never copied as a whole.
     rows : Indices of shape (M,), optional
-        The rows of `pixels` that make up the sequence, in its order; all of them by default.
+        The rows of `pixels` that make up the sequence, in order; all of them by default.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], rows: Indices | None = None) -> None:
@@ -61,13 +61,13 @@ class Images:
         return drawn
 
     def take(self, rows: Indices) -> Images:
-        """Return the sequence of the images at `rows`; nothing is read."""
+        """Return the sequence of the images at `rows`, without reading them."""
         return Images(self._pixels, rows if self._rows is None else self._rows[rows])
 
     def batch(self, rows: Indices | slice, device: torch.device | str = "cpu") -> Tensor:
         """Return the images at `rows` on `device` as float32 in [0, 1], shape (n, C, H, W), channels last in memory.
 
-        The bytes travel as uint8, from pinned memory and without blocking on CUDA, and become floats on the device.
+        They are copied as uint8, on CUDA from pinned memory and without blocking, and converted on the device.
         """
         import torch
 
@@ -78,7 +78,7 @@ class Images:
         return pixels.contiguous(memory_format=torch.channels_last).to(torch.float32).div_(255.0)
 
     def batches(self, size: int, device: torch.device | str = "cpu") -> Iterator[Tensor]:
-        """Yield all images in order, in batches of at most `size`, as `batch` does."""
+        """Yield all images in order, in batches of at most `size`, as `batch` returns them."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, min(start + size, len(self))), device)
 

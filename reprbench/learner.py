@@ -1,4 +1,4 @@
-"""The learner: what every method implements, and what its class says of itself."""
+"""The learner: what every method implements, and what its class declares."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ ImageShape = tuple[int, int, int]
 """(channels, height, width) of one image."""
 
 Kind = Literal["unsupervised", "supervised", "control", "pretrained"]
-"""What a learner learns from, which every table marks.
+"""What a learner learns from, marked in every table.
 
-"unsupervised": from unlabeled images, by an objective of its own. "supervised": from labels, too. "control": from no
-objective, as random weights or the pixels themselves; what others must beat. "pretrained": from nothing here, as frozen
-weights that were learned elsewhere, or hand-made features.
+"unsupervised": from unlabeled images, by an objective of its own. "supervised": also from labels. "control": without
+an objective, as random weights or the pixels themselves; a baseline to beat. "pretrained": nothing is learned here, as
+with frozen weights that were learned elsewhere, or hand-made features.
 """
 
 CLASS_NAMES = ("kind", "method_name", "version")
-"""What a class says of itself; no parameter can have these names."""
+"""Attributes that a class declares; no parameter can have these names."""
 
 
 def _check_class(cls: type[Learner]) -> None:
-    """Raise a `TypeError` if a class says something of itself that would not be heeded."""
+    """Raise a `TypeError` if a class declares something that would have no effect."""
     annotations = inspect.get_annotations(cls)
     for name in CLASS_NAMES:
         if name in annotations and "ClassVar" not in str(annotations[name]):
             raise TypeError(
-                f"{cls.__name__}.{name} is annotated as a parameter; {name!r} is what a class says of itself: "
-                "leave the annotation out, or give the parameter another name"
+                f"{cls.__name__}.{name} is annotated as a parameter; {name!r} is a class attribute with a meaning of "
+                "its own: leave the annotation out, or give the parameter another name"
             )
     remedies = {"control": "write kind = 'control'", "supervised": "derive from SupervisedLearner"}
     for name, remedy in remedies.items():
         if vars(cls).get(name) is True:
-            raise TypeError(f"{cls.__name__} sets {name} = True, which has no meaning any more: {remedy}")
+            raise TypeError(f"{cls.__name__} sets {name} = True, which has no effect any more: {remedy}")
     if cls.kind not in get_args(Kind):
         raise TypeError(f"{cls.__name__}.kind is {cls.kind!r}; expected one of {', '.join(map(repr, get_args(Kind)))}")
     if cls.kind == "supervised" and not hasattr(cls, "fit_labeled"):
@@ -62,20 +62,20 @@ def _check_class(cls: type[Learner]) -> None:
 class Learner(ABC):
     """Fitted on unlabeled images; encodes images into feature maps.
 
-    Parameters of the method are the annotated public class attributes that have a default, on the class and its bases.
-    They are validated by pydantic when the learner is made. Annotated names without a default declare state, except for
-    a `File`, which must then be given.
+    The method's parameters are the annotated public class attributes with a default, of the class and its bases. They
+    are validated by pydantic when the learner is made. Annotated names without a default declare state, except for a
+    `File`, which must then be given.
 
-    What `fit` leaves in public attributes is the state: tensors, arrays and networks. It is saved as safetensors and
+    The state is what `fit` leaves in public attributes: tensors, arrays and networks. It is saved as safetensors and
     loaded into a fresh learner before any evaluation. Attributes that start with an underscore are not saved.
     A learner with networks (`torch.nn.Module`) makes them in `build`, so that a fresh learner can load them.
 
     Raises
     ------
     TypeError
-        When a subclass is defined whose `kind` or `version` is not one.
+        When a subclass with an invalid `kind` or `version` is defined.
     pydantic.ValidationError
-        When a learner is made with parameters that are wrong or unknown; all of them are named.
+        When a learner is made with wrong or unknown parameters; it names all of them.
 
     Examples
     --------
@@ -102,9 +102,9 @@ class Learner(ABC):
     kind: ClassVar[Kind] = "unsupervised"
     """What the learner learns from; tables mark all but the unsupervised ones."""
     version: ClassVar[int | None] = None
-    """Raise it, from 1, whenever the same call gives other numbers: the class's stored results are then run again.
+    """To be raised, from 1, whenever the same call gives other numbers: stored results of the class are then rerun.
 
-    A class without one of its own, in its own body, is identified by its code: there, every edit makes results stale.
+    A class that sets none in its own body is identified by its code: every edit then makes its results stale.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -119,17 +119,17 @@ class Learner(ABC):
     def build(self, shape: ImageShape) -> None:  # noqa: B027  (most learners without networks need nothing here)
         """Make the networks for images of `shape`, untrained, as attributes.
 
-        The harness calls it before `fit` with the global random state seeded from the trial's seed (so that equal
-        networks made first start equal in all learners), and before a saved state is loaded. When a run is planned, it
-        is called once on torch's meta device: a `UserError` that says which images the learner cannot take, and what
-        to change, then ends the run before anything is fitted.
+        The harness calls it before `fit`, with the global random state seeded from the trial's seed (so that networks
+        that are equal and made first start with equal weights in all learners), and before a saved state is loaded.
+        When a run is planned, it is called once on torch's meta device: a `UserError` that says which images the
+        learner cannot take, and what to change, then ends the run before anything is fitted.
         """
 
     @abstractmethod
     def fit(self, images: Images, run: Run) -> None:
         """Learn from unlabeled `images`, drawing all randomness from `run`'s generators.
 
-        It ends when `run.budget` is used up, and counts the images that it draws in `run.images_seen`.
+        Stop when `run.budget` is used up, and count the images drawn in `run.images_seen`.
         """
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Learner(ABC):
 
     @property
     def encode_batch_size(self) -> int:
-        """The most images that `encode` is given at once; a learner with large feature maps wants fewer."""
+        """The most images that `encode` is given at once; lower it for large feature maps."""
         return 256
 
     def parameters(self) -> dict[str, Any]:
@@ -153,12 +153,12 @@ class Learner(ABC):
         return {name: getattr(self, name) for name in parameters_model(type(self)).model_fields}
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
-        """Return what a reader of this learner's row must know about its fit, from the rows of ``history.csv``."""
+        """Return warnings about this fit for the reader of its row, given the rows of ``history.csv``."""
         return []
 
 
 class SupervisedLearner(Learner):
-    """A learner that is given labels; fitted once for each fold on that fold's images, and marked in every table.
+    """A learner that is given labels; fitted once per fold on that fold's images, and marked in every table.
 
     Examples
     --------
@@ -188,12 +188,12 @@ class SupervisedLearner(Learner):
             raise TypeError(f"{cls.__name__} derives from SupervisedLearner; leave out kind = {cls.kind!r}")
 
     def fit(self, images: Images, run: Run) -> None:
-        """Refuse: a supervised learner is fitted by `fit_labeled`."""
+        """Raise a `TypeError`: a supervised learner is fitted by `fit_labeled`."""
         raise TypeError(f"{type(self).__name__} is a supervised learner: call fit_labeled")
 
     @abstractmethod
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
-        """Learn from `images` and their `labels`, int64 in 0 … K-1 of shape (N,); else as `Learner.fit`."""
+        """Learn from `images` and their `labels`, int64 in 0 … K-1 of shape (N,); otherwise like `Learner.fit`."""
 
 
 def parameters_model(cls: type[Learner]) -> type[BaseModel]:
@@ -209,9 +209,9 @@ def parameters_model(cls: type[Learner]) -> type[BaseModel]:
 
 
 def _hints(base: type) -> dict[str, Any]:
-    """Return the evaluated annotations of the parameters that one class declares itself: public and no ClassVar.
+    """Return the evaluated annotations of the parameters that one class itself declares: public, not ClassVar.
 
-    They have a default, or name files: what is declared without one is state, which is never a path.
+    They have a default or are files: any other annotation without a default declares state.
     """
     found: dict[str, Any] = {}
     for name, annotation in inspect.get_annotations(base).items():
@@ -221,7 +221,7 @@ def _hints(base: type) -> dict[str, Any]:
         module = sys.modules.get(base.__module__)
         try:
             hints = typing.get_type_hints(holder, globalns=vars(module) if module else {}, include_extras=True)
-        except (NameError, AttributeError, TypeError):  # perhaps a type that is imported for type checkers alone
+        except (NameError, AttributeError, TypeError):  # perhaps a type that is imported for type checkers only
             if name in vars(base):
                 raise
             continue

@@ -1,4 +1,4 @@
-"""What protocols measure: numbers with their coordinates, the metrics that stand in tables, and lines of a chart."""
+"""What protocols measure: numbers with coordinates, the metrics shown in tables, and the curves of charts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ FOLD = "fold"
 """The coordinate that counts the folds of a dataset; the others say what was measured."""
 
 LARGEST = 1e150
-"""The largest measurement: squares of larger ones are not finite."""
+"""The largest measurement; squares of larger ones are not finite."""
 
 if TYPE_CHECKING:
-    # Who reads a coordinate knows which of these it is.
+    # The reader of a coordinate knows which of these it is.
     Coordinate = Any
 else:
     Coordinate = str | int | float | bool | None
@@ -22,7 +22,7 @@ Better = Literal["higher", "lower", "neither"]
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One number: what, how much, in which unit, which way is better, and where.
+    """One number, with its metric, unit, direction and coordinates.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
 
 class Headline(msgspec.Struct, frozen=True):
-    """A metric that is a column of the protocol's table.
+    """A metric with a column in the protocol's table.
 
     Attributes
     ----------
@@ -66,14 +66,14 @@ class Headline(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Measurements that are read as a line, beside those of other methods: a metric against a coordinate.
+    """Measurements to be drawn as a line, together with those of other methods: a metric against a coordinate.
 
     Attributes
     ----------
     metric : of the measurements.
     x : the name of the numeric coordinate in their `at`.
-    at : the other coordinates that select them, the fold excepted: over folds a curve shows mean and spread.
-    title, x_label : for people; by default `metric` and `x`.
+    at : the other coordinates that select them, except the fold: a curve shows mean and spread over folds.
+    title, x_label : for display; by default `metric` and `x`.
     log : whether the axis of x is logarithmic.
 
     Examples

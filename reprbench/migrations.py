@@ -1,4 +1,4 @@
-"""Trials of older schemas, brought to today's: the one place that reads what former versions wrote as texts."""
+"""Converts trials of older schemas to the current one: the only place that parses texts of former versions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from reprbench.errors import UserError
 from reprbench.spec import parse_call
 
 SCHEMA = 2
-"""Of the trials that this version writes."""
+"""The schema of the trials that this version writes."""
 
 Json = dict[str, Any]
 
 
 def migrate(trial: Json, version: int) -> Json:
-    """Return the content of a ``trial.json`` of an older schema as one of today's.
+    """Return the content of a ``trial.json`` of an older schema in the current one.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def _from_1(trial: Json) -> Json:
         "method": _method_from_1(trial["method"]),
         "dataset": {**trial["dataset"], "call": _call(trial["dataset"]["call"])},
         "precision": "bf16" if device.startswith("cuda") else "float32",
-        # Without an evaluation nothing has that hash; the text is as good as any.
+        # Without an evaluation nothing else has that hash, so any text will do.
         "protocols": [{"call": _call(text), "hash": hashes.get(text, text)} for text in trial.get("protocols", [])],
         "deviations": [{"kind": _kind(text), "text": text} for text in trial.get("deviations", [])],
         "evaluations": evaluations,
@@ -69,7 +69,7 @@ def _evaluation_from_1(old: Json) -> Json:
 
 
 def _call(text: str) -> Json:
-    """Return a call that was written as a text; of one that cannot be read, which names a file, the name alone."""
+    """Return a call that was written as a text; only its name if it cannot be parsed, as those that name a file."""
     try:
         call = parse_call(text)
     except UserError:
@@ -78,7 +78,7 @@ def _call(text: str) -> Json:
 
 
 def _kind(deviation: str) -> str:
-    """Return what kind of deviation a text of schema 1 tells."""
+    """Return the kind of the deviation that a text of schema 1 describes."""
     beginnings = {
         "protocol of its own": "own protocol",
         "budget of its own": "own budget",
@@ -92,9 +92,9 @@ def _kind(deviation: str) -> str:
 
 
 def _figure_name(file: str, evaluation: Json) -> str:
-    """Return the name that a protocol gave a figure: "map" of "figures/embedding-96a5e07e-map.png"."""
+    """Return the name that a protocol gave a figure: "map" for "figures/embedding-96a5e07e-map.png"."""
     return PurePosixPath(file).stem.removeprefix(f"{evaluation['name']}-{evaluation['hash'][:8]}-")
 
 
 STEPS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}
-"""By schema, what brings it to the next one."""
+"""By schema, the function that converts it to the next one."""

@@ -1,4 +1,4 @@
-"""Imports plugin files under private names, so that those of two folders never meet, and their siblings with them."""
+"""Imports plugin files, and their siblings, under private names, so that those of two folders never collide."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PREFIX = "reprbench_plugin_"
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a plugin file; whatever the import raises is raised.
+    """Import a plugin file; exceptions of the import propagate.
 
-    The file becomes a module of a private package, one for each folder that absolute imports of its own code begin in
-    (see `reprbench.source.first_party`). Relative and absolute imports of what lies there work, also those made later
-    inside functions, and no other module can import it: a ``helper.py`` beside a plugin is not that of a plugin in
-    another folder, and hides no installed `helper` from the rest of the program.
+    The file becomes a module of a private package; there is one for each folder in which absolute imports of a plugin's
+    own code begin (see `reprbench.source.first_party`). Relative and absolute imports of modules there work, also later
+    inside functions, and no other module can import them: a ``helper.py`` next to a plugin is not mistaken for that of
+    a plugin in another folder, and hides no installed `helper` from the rest of the program.
     """
     path = path.resolve()
     root = package_root(path)
@@ -40,7 +40,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of private packages where Python does, and has them loaded by `_Loader`."""
+    """Finds the modules of private packages as Python does, and has `_Loader` load them."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -54,7 +54,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module with an ``import`` statement that knows the files beside it."""
+    """Runs a module with an ``import`` statement that finds the files next to it."""
 
     def exec_module(self, module: ModuleType) -> None:
         package = module.__name__.partition(".")[0]

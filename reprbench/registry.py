@@ -1,4 +1,4 @@
-"""From names to methods, protocols and datasets, lazily: entry points, plugin files and folders, with equal rights."""
+"""Finds methods, protocols and datasets by name, lazily, from entry points, plugin files and folders alike."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DECORATORS: dict[str, EntryKind] = {
     "register_dataset": "dataset",
 }
 _MARKS: dict[EntryKind, str] = {"method": "method_name", "protocol": "name", "dataset": "dataset_name"}
-"""The attributes in which the decorators leave the names."""
+"""The attributes in which the decorators store the names."""
 
 _EXPECTED = '@register("name"), @register_protocol("name") or @register_dataset("name")'
 
@@ -39,11 +39,11 @@ DatasetFunction = TypeVar("DatasetFunction", bound=Callable[..., Any])
 
 
 def register(name: str) -> Callable[[LearnerClass], LearnerClass]:
-    """Give a learner class the name under which users ask for it.
+    """Register a learner class under a name.
 
     Parameters
     ----------
-    name : a literal, as the registry reads it from the file without running the file.
+    name : must be a literal: the registry reads it from the file without running the file.
 
     Returns
     -------
@@ -68,16 +68,16 @@ def register(name: str) -> Callable[[LearnerClass], LearnerClass]:
 
 
 def register_protocol(name: str) -> Callable[[ProtocolClass], ProtocolClass]:
-    """Give a `Protocol` class the name under which users ask for it; a literal, as for `register`."""
+    """Register a `Protocol` class under a name, which must be a literal, as for `register`."""
     return _mark("protocol", name)
 
 
 def register_dataset(name: str) -> Callable[[DatasetFunction], DatasetFunction]:
-    """Give a function that returns image data the name under which users ask for it; a literal, as for `register`.
+    """Register a function that returns image data under a name, which must be a literal, as for `register`.
 
-    Its parameters, with types and defaults, are those of the dataset, as in ``birds[size=64]``. One called `request`
-    is none of them: it is given the `DataRequest`, which finds files below ``--data-dir``. The function returns
-    `ImageArrays` or an `ImageFolder`. What these hold identifies the data, not the function's code.
+    Its parameters, with types and defaults, are those of the dataset, as in ``birds[size=64]``. The exception is
+    `request`, which is given the `DataRequest` that finds files below ``--data-dir``. The function returns
+    `ImageArrays` or an `ImageFolder`. Their content, not the function's code, identifies the data.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def _mark(kind: EntryKind, name: str) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What can be loaded by its name, and the way in which it was registered.
+    """Something that can be loaded by its name, and how it was registered.
 
     `target` is ``module:attribute`` for an entry point and a path for a file.
     """
@@ -113,16 +113,16 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for people."""
+        """Where it comes from, for messages."""
         return f"{self.way} {self.target}"
 
     def load(self) -> Any:
-        """Import and return the class or function; whatever the import raises is raised.
+        """Import and return the class or function; exceptions of the import propagate.
 
         Raises
         ------
         TypeError
-            If the file or entry point does not give what it promises.
+            If the file or entry point does not provide what it promises.
         """
         if self.way == "entry point":
             module, _, attribute = self.target.partition(":")
@@ -135,7 +135,7 @@ class Entry:
         return found
 
     def load_or_refuse(self) -> Any:
-        """Return what `load` does; a failing import is a `UserError` of one line, with what was raised as its cause."""
+        """Return what `load` does; a failing import raises a one-line `UserError`, with the original as its cause."""
         try:
             return self.load()
         except (Exception, SystemExit) as error:  # whatever a plugin raises
@@ -143,7 +143,7 @@ class Entry:
             raise UserError(f"{self.target}: {type(error).__name__}: {reason}") from error
 
     def source_digest(self) -> str:
-        """Return the digest of the code that it depends on, without running it."""
+        """Return the digest of the code it depends on, without running it."""
         return digest([self.file()], self.root())
 
     def file(self) -> Path:
@@ -156,7 +156,7 @@ class Entry:
         return Path(spec.origin)
 
     def root(self) -> Path | None:
-        """Return the folder in which the absolute imports of an installed package begin; None if its file tells."""
+        """Return the folder in which absolute imports of an installed package begin; None if the file determines it."""
         file, module = self.file(), Path(*self.target.partition(":")[0].split("."))
         for path in (module.with_suffix(".py"), module / "__init__.py"):
             if self.way == "entry point" and file.parts[-len(path.parts) :] == path.parts:
@@ -164,7 +164,7 @@ class Entry:
         return None
 
     def summary(self) -> str:
-        """Return the first line of its docstring without running its file; empty if there is none to be found."""
+        """Return the first line of its docstring without running its file; empty if none is found."""
         attribute = self.target.partition(":")[2] if self.way == "entry point" else None
         try:
             tree = ast.parse(self.file().read_bytes())
@@ -186,16 +186,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Registry:
-    """All that can be asked for by name, and the plugin files that could not be read."""
+    """Everything that can be found by name, and the plugin files that could not be read."""
 
     methods: Mapping[str, Entry] = field(default_factory=dict)
     protocols: Mapping[str, Entry] = field(default_factory=dict)
     datasets: Mapping[str, Entry] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
-    """Plugin files that offer nothing, and why."""
+    """Plugin files that register nothing, and why."""
 
     def find(self, kind: EntryKind, name: str) -> Entry:
-        """Return the entry called `name`; raise a `UserError` that suggests the nearest otherwise."""
+        """Return the entry called `name`; raise a `UserError` that suggests the nearest name if there is none."""
         known = {"method": self.methods, "protocol": self.protocols, "dataset": self.datasets}[kind]
         if name not in known:
             broken = "".join(f" ({path}: {reason})" for path, reason in self.problems.items())
@@ -207,12 +207,12 @@ class Registry:
 
 
 def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Registry:
-    """Collect the names from all ways to register; no plugin is run.
+    """Collect the names from all ways to register, without running any plugin.
 
     Parameters
     ----------
-    plugins : files, as given with ``--plugin``.
-    folder : where the folders ``methods``, ``protocols`` and ``datasets`` are looked for, by default the working
+    plugins : files given with ``--plugin``.
+    folder : where to look for the folders ``methods``, ``protocols`` and ``datasets``, by default the working
         directory; None for nowhere.
 
     Raises
@@ -252,7 +252,7 @@ def _installed() -> list[Entry]:
 
 
 def _same_file(one: Entry, other: Entry) -> bool:
-    """Return whether two entries are the same code, as when one works inside an installed checkout."""
+    """Return whether two entries are the same code, as happens when working inside an installed checkout."""
     return one.file().read_bytes() == other.file().read_bytes()
 
 
@@ -273,12 +273,12 @@ def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> 
 
 
 def registered(source: str) -> list[tuple[EntryKind, str]]:
-    """Return the kinds and names that a Python source registers, read from the syntax tree alone."""
+    """Return the kinds and names that Python source code registers, read from the syntax tree alone."""
     return [(kind, name) for _, kind, name in _definitions(ast.parse(source)) if kind is not None]
 
 
 def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, EntryKind | None, str]]:
-    """Yield all classes and functions, each with what it is registered as; the kind is None for the others."""
+    """Yield all classes and functions with the kind and name they are registered under; the others with kind None."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found = [_registration(decorator) for decorator in node.decorator_list]

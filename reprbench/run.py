@@ -1,4 +1,4 @@
-"""What a learner is given for one fit: randomness by name, device, budget, a log, progress and checkpoints."""
+"""What a learner is given for one fit: named generators, device, budget, log, progress and checkpoints."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.safetensors"
 
 CHECKPOINT_SHARE = 100
-"""A checkpoint that takes a second is followed by so many seconds without one, however slow the disk."""
+"""A checkpoint that takes one second is followed by at least this many seconds without one, however slow the disk."""
 
 CHECKPOINT_SECONDS = 10.0
-"""The least time between two checkpoints; ``REPRBENCH_CHECKPOINT_SECONDS`` overrides it."""
+"""The shortest time between two checkpoints; ``REPRBENCH_CHECKPOINT_SECONDS`` overrides it."""
 
 Precision = Literal["float32", "bf16"]
-"""What forward passes compute in: float32 throughout, or bfloat16 where torch's autocast takes it."""
+"""The precision of forward passes: float32 throughout, or bfloat16 where torch's autocast uses it."""
 
 Progress = Callable[[str, float, Mapping[str, float]], None]
-"""Receives what is being done, the share of it that is done (0 to 1), and the latest values."""
+"""Receives a description of the current task, the share of it that is done (0 to 1), and the latest values."""
 
 
 def derive_seed(seed: int, name: str) -> int:
@@ -44,7 +44,7 @@ def derive_seed(seed: int, name: str) -> int:
 
 
 class Run:
-    """The surroundings of one fit.
+    """The context of one fit.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ class Run:
     budget : how long the fit may take.
     device : "cpu" or a CUDA device.
     folder : where the checkpoint is kept; None keeps none.
-    progress : called now and then with what is being done.
-    watched : float32 images (N, C, H, W) of those the learner is fitted to, on the device: what it makes of them in the
-        course of the fit is kept in `snapshots`.
+    progress : called now and then with the current task.
+    watched : some of the images that the learner is fitted to, float32 (N, C, H, W), on the device; their
+        reconstructions in the course of the fit are kept in `snapshots`.
     precision : of forward passes, see `autocast`.
 
     Attributes
     ----------
     device : torch.device
-    history : the logged rows, each with ``step``, ``seconds`` and what was logged.
+    history : the logged rows, each with ``step``, ``seconds`` and the logged values.
     images_seen : how many images were drawn so far, repetitions included; the learner counts them.
 
     Raises
@@ -101,7 +101,7 @@ class Run:
         self.images_seen = 0
         self.watched = watched
         self.snapshots: list[tuple[float, Tensor]] = []
-        """Epochs, fractions included, and the reconstructions of the watched images after so many, on the CPU."""
+        """Numbers of epochs, possibly fractional, and the reconstructions of the watched images then, on the CPU."""
         self._folder = folder
         self._progress = progress or (lambda what, share, values: None)
         self._generators: dict[str, torch.Generator] = {}
@@ -111,7 +111,7 @@ class Run:
     # -- randomness ---------------------------------------------------------------------------------------------
 
     def generator(self, name: str) -> torch.Generator:
-        """Return torch's generator called `name`, on the run's device; a second call returns the same one, gone on."""
+        """Return the torch generator called `name`, on the run's device; later calls return the same, advanced one."""
         import torch
 
         if name not in self._generators:
@@ -119,7 +119,7 @@ class Run:
         return self._generators[name]
 
     def numpy_generator(self, name: str) -> np.random.Generator:
-        """Return a new NumPy generator, at its start, derived from the seed and `name`."""
+        """Return a new NumPy generator derived from the seed and `name`."""
         import numpy as np
 
         return np.random.default_rng(derive_seed(self.seed, name))
@@ -129,7 +129,7 @@ class Run:
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context for forward passes: torch's autocast to bfloat16 if the precision is "bf16".
 
-        With "float32" it changes nothing. `TorchLearner.loss` is called inside it already.
+        With "float32" it changes nothing. `TorchLearner.loss` is already called inside it.
         """
         import torch
 
@@ -159,7 +159,7 @@ class Run:
         self.history.append({"step": step, "seconds": round(self.elapsed, 3), **row})
 
     def progress(self, share: float, **values: float) -> None:
-        """Tell the user that `share` (0 to 1) of the fit is done, with the latest `values`."""
+        """Report that `share` (0 to 1) of the fit is done, with the latest `values`."""
         self._progress("fit", share, values)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Run:
         return self._folder is not None and time.monotonic() >= self._next_checkpoint
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write `state` (nested dicts and lists of tensors and plain values), with all generators and the history."""
+        """Save `state` (nested dicts and lists of tensors and plain values), with all generators and the history."""
         import torch
 
         if self._folder is None:
@@ -190,9 +190,9 @@ class Run:
         self._next_checkpoint = after + max(checkpoint_seconds(), (after - before) * CHECKPOINT_SHARE)
 
     def restore_checkpoint(self) -> dict[str, Any] | None:
-        """Return the state of the last checkpoint, with generators, clock and history put back; None without one.
+        """Return the state of the last checkpoint, if any, and restore generators, clock and history from it.
 
-        A checkpoint that cannot be read is none: the fit starts anew.
+        A checkpoint that cannot be read is ignored: the fit starts from the beginning.
         """
         import torch
         from safetensors import SafetensorError
@@ -219,7 +219,7 @@ class Run:
 
 
 def _possible(precision: Precision, device: torch.device) -> Precision:
-    """Return `precision` if forward passes on `device` can have it."""
+    """Return `precision` if forward passes on `device` support it."""
     import torch
 
     if precision not in get_args(Precision):
@@ -231,7 +231,7 @@ def _possible(precision: Precision, device: torch.device) -> Precision:
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Seed torch's global random state from `seed` and `name` for the block, and put it back afterwards."""
+    """Seed torch's global random state from `seed` and `name` for the block, and restore it afterwards."""
     import torch
 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -241,12 +241,12 @@ def seeded(seed: int, name: str) -> Iterator[None]:
 
 
 def checkpoint_seconds() -> float:
-    """Return the least time between two checkpoints."""
+    """Return the shortest time between two checkpoints."""
     return float(os.environ.get("REPRBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the rows of a run's log as CSV, with the union of their columns; numbers keep all their digits."""
+    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What a method's or protocol's results depend on, read from its source files without running them."""
+"""The code that a method's or protocol's results depend on, read from its source files without running them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 NUMERICS: int = 2
-"""The version of the harness's own numbers, part of every identity.
+"""The version of the harness's own computations, part of every identity.
 
-It is raised whenever the same call would give other numbers than before: other batches, pooling, folds, a changed
-classifier. Stored results of another version are then computed again.
+It is raised whenever the same call would give other numbers than before, because of other batches, pooling or folds, or
+a changed classifier. Stored results of another version are then computed again.
 """
 
 _HARNESS = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ class _Import:
 
 @dataclass(frozen=True)
 class _Code:
-    """What a file says: the digest of its code, and what it imports."""
+    """The content of a file: the digest of its code, and its imports."""
 
     digest: str
     imports: tuple[_Import, ...] = ()
@@ -45,12 +45,12 @@ class _Code:
 def digest(files: Iterable[Path], root: Path | None = None) -> str:
     """Return the sha256 of the code of `files` and of every first-party file that they import, directly or not.
 
-    Comments, docstrings and formatting do not count, nor does where the folder lies. What belongs to installed
-    distributions, the standard library or reprbench is not followed.
+    Comments, docstrings and formatting do not count, nor does the folder's location. Imports of installed
+    distributions, the standard library and reprbench are not followed.
 
     Parameters
     ----------
-    files : Python files, whose imports are followed; of any other file the bytes count.
+    files : Python files, whose imports are followed, and other files, whose bytes count.
     root : where absolute imports of their own code begin; by default the `package_root` of each file.
     """
     found, _ = _reached(files, root)
@@ -60,12 +60,12 @@ def digest(files: Iterable[Path], root: Path | None = None) -> str:
 
 
 def packages(files: Iterable[Path], root: Path | None = None) -> list[str]:
-    """Return the distributions, in order, that `files` and the first-party files behind them import from.
+    """Return the sorted distributions from which `files`, and the first-party files they reach, import.
 
     Examples
     --------
     A file that imports `numpy` and `skimage.feature` gives ``["numpy", "scikit-image"]``. The standard library,
-    reprbench and what is not installed are left out.
+    reprbench and modules that are not installed are left out.
     """
     _, names = _reached(files, root)
     others = names - {_HARNESS.name, *sys.stdlib_module_names}
@@ -73,10 +73,10 @@ def packages(files: Iterable[Path], root: Path | None = None) -> list[str]:
 
 
 def code_identity(cls: type, file: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return what identifies the code of a method or protocol class, for JSON.
+    """Return what identifies the code of a method or protocol class, as JSON.
 
-    That is the class's own ``version``, if it declares one (an inherited one is its base's), and the digest of its code
-    otherwise. The versions of its bases are added, so that a subclass in a plugin changes with a built-in class.
+    That is the class's own ``version``, if it declares one (inheriting one does not count), and the digest of its code
+    otherwise. The versions of its bases are added, so that a plugin's subclass changes with its built-in base.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def code_identity(cls: type, file: Path, root: Path | None = None) -> dict[str, 
 
 
 def package_root(path: Path) -> Path:
-    """Return the first folder above `path` that is no package: where absolute imports of its own package begin."""
+    """Return the first folder above `path` that is not a package: where absolute imports of its own package begin."""
     folder = path.parent
     while (folder / "__init__.py").is_file():
         folder = folder.parent
@@ -105,20 +105,20 @@ def package_root(path: Path) -> Path:
 
 
 def first_party(root: Path, path: Path, module: str, names: Sequence[str] = ()) -> list[Path]:
-    """Return the files that ``import module``, or ``from module import names``, runs if it imports a plugin's own code.
+    """Return the files of a plugin's own code that ``import module`` or ``from module import names`` runs.
 
-    Own code is what lies in `root`, the `package_root` of the plugin. A module of the standard library is never meant,
-    nor does a file import itself: ``timm.py`` can import the installed `timm`.
+    Own code is what lies in `root`, the `package_root` of the plugin. The standard library takes precedence over it,
+    and no file imports itself: ``timm.py`` can import the installed `timm`.
 
     Parameters
     ----------
     root : where absolute imports of own code begin.
-    path : the file that has the import, the plugin or one that it imports.
+    path : the file with the import: the plugin or one that it imports.
     module, names : what is imported.
 
     Returns
     -------
-    The packages on the way and the modules; empty if the import means an installed module.
+    The packages on the path and the modules; empty if the import is of an installed module.
     """
     top = module.partition(".")[0]
     if top == _HARNESS.name or top in sys.stdlib_module_names or root / f"{top}.py" == path:
@@ -129,11 +129,11 @@ def first_party(root: Path, path: Path, module: str, names: Sequence[str] = ()) 
 
 
 def _reached(files: Iterable[Path], root: Path | None = None) -> tuple[dict[Path, str], set[str]]:
-    """Follow the imports of `files` through all first-party files, the packages that these are in included.
+    """Follow the imports of `files` through all first-party files, including the packages that contain them.
 
     Returns
     -------
-    The digests of their code by path, and the top-level names of all other modules that are imported.
+    The digests of their code by path, and the top-level names of all other imported modules.
     """
     digests: dict[Path, str] = {}
     others: set[str] = set()
@@ -169,7 +169,7 @@ def _files_of(root: Path, path: Path, imported: _Import) -> list[Path]:
 
 
 def _modules(folder: Path, module: str, names: Sequence[str]) -> Iterator[Path]:
-    """Yield the files of `module`, seen from `folder`, of the packages on its way, and of submodules in `names`."""
+    """Yield the files of `module`, relative to `folder`, of the packages on its path, and of submodules in `names`."""
     for part in module.split(".") if module else []:
         folder /= part
         yield from _module(folder)
@@ -186,7 +186,7 @@ def _module(base: Path) -> Iterator[Path]:
 
 
 def _same_distribution(root: Path, path: Path, top: str) -> bool:
-    """Return whether one distribution brought `path` and the package `top` to the folder `root`."""
+    """Return whether one distribution installed both `path` and the package `top` in the folder `root`."""
     own = path.relative_to(root).parts[0].partition(".")[0]
     return own == top or not set(_distributions(own)).isdisjoint(_distributions(top))
 
@@ -206,18 +206,18 @@ def _distributions(package: str) -> list[str]:
 
 
 def _read(content: bytes) -> _Code:
-    """Read the content of a file, Python or not."""
+    """Return the digest and imports of a file, Python or not."""
     try:
         tree = ast.parse(content)
         return _Code(_sha256(ascii(_plain(tree)).encode()), tuple(_imports(tree)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # no Python, or nested too deep
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # not Python, or nested too deep
         return _Code(_sha256(content))
 
 
 def _plain(node: object) -> object:
-    """Return a syntax tree as nested lists, without positions and what has no effect.
+    """Return a syntax tree as nested lists, without positions and statements that have no effect.
 
-    `ast.dump` would do, but what it writes differs between versions of Python, which add fields that are mostly empty.
+    `ast.dump` would do, but its output differs between versions of Python, which add fields that are mostly empty.
     """
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")  # the u of u""
@@ -234,7 +234,7 @@ def _idle(node: object) -> bool:
 
 
 def _imports(tree: ast.AST) -> Iterator[_Import]:
-    """Yield all imports of a file, those inside functions and ``import_module("literal")`` included."""
+    """Yield all imports of a file, including those inside functions and ``import_module("literal")``."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

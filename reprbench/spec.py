@@ -1,4 +1,4 @@
-"""The typed, validated forms of what a user writes: calls like ``dae[noise=0.3]``, budgets, and how mistakes read."""
+"""Typed, validated user input: calls like ``dae[noise=0.3]`` and budgets, and the messages about mistakes in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{brief(name)} is no name; use letters, digits, '.', '_' and '-' (at most 64)")
+        raise ValueError(f"{brief(name)} is not a valid name; use letters, digits, '.', '_' and '-' (at most 64)")
     return name
 
 
@@ -41,7 +41,7 @@ Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` if it can be a folder's name; raise a `UserError` that says what it was meant for otherwise."""
+    """Return `name` if it can be a folder's name; raise a `UserError` that begins with `what` otherwise."""
     try:
         return _checked_name(name)
     except ValueError as error:
@@ -49,7 +49,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def _checked_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what a trial cannot keep as JSON, or `parse_call` would not read back."""
+    """Reject what a trial cannot keep as JSON, or `parse_call` would not parse to the same value."""
     for name, value in parameters.items():
         if not is_parameter_name(name):
             raise ValueError(f"{brief(name)} cannot be a parameter")
@@ -66,7 +66,7 @@ def _problem(value: Any, depth: int = 1) -> str:
     """Return what is wrong with a parameter's value; empty if nothing is."""
     if isinstance(value, list | tuple | dict):
         items = value.values() if isinstance(value, dict) else value
-        too_deep = f"more than {DEEPEST} lists inside each other"
+        too_deep = f"more than {DEEPEST} nested lists"
         return too_deep if depth > DEEPEST else next(filter(None, (_problem(item, depth + 1) for item in items)), "")
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, not {value}"
@@ -80,14 +80,14 @@ def _problem(value: Any, depth: int = 1) -> str:
 class Call:
     """A name and parameters, as in ``kmeans[n_centroids=1600]``.
 
-    Pydantic reads it, from a mapping or as a `CallField` also from a text, where users write it; msgspec where trials
-    are kept. Both understand a dataclass.
+    It is a dataclass, so that pydantic can read it from user input (a mapping, or as a `CallField` also a text), and
+    msgspec from stored trials.
 
     Attributes
     ----------
     name : of a method, protocol or dataset.
-    parameters : by name: finite numbers, booleans, None, texts, lists of these, and mappings of them. `str` shows them
-        as `parse_call` reads them back, all but mappings: those can be written as YAML alone.
+    parameters : by name: finite numbers, booleans, None, texts, lists of these, and mappings of them. `parse_call`
+        reads what `str` returns, except for mappings, which can only be written in YAML.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -108,12 +108,12 @@ class Call:
 
 
 def parse_call(text: str) -> Call:
-    """Parse ``name`` or ``name[param=value,other=value]``; see `reprbench.grammar` for what values are.
+    """Parse ``name`` or ``name[param=value,other=value]``; see `reprbench.grammar` for the values.
 
     Raises
     ------
     UserError
-        In one line, if `text` cannot be read or its name is none.
+        In one line, if `text` cannot be parsed or its name is not valid.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def parse_call(text: str) -> Call:
 
 
 def parse_calls(text: str) -> list[Call]:
-    """Parse calls separated by commas; those inside brackets and quotes do not count."""
+    """Parse calls separated by commas; commas inside brackets and quotes do not separate."""
     return [_call(name, parameters, text) for name, parameters in read_calls(text)]
 
 
@@ -133,7 +133,7 @@ def _call(name: str, parameters: dict[str, Any], text: str) -> Call:
 
 
 def parse_value(text: str, context: str) -> Any:
-    """Read one value; `context`, what the user wrote it in, is named if it cannot be read."""
+    """Parse one value; the message names `context`, the text that the user wrote, if it cannot be parsed."""
     try:
         return read_value(text)
     except UserError as error:
@@ -154,17 +154,17 @@ def _as_call(value: Any) -> Any:
 CallField = Annotated[Call, BeforeValidator(_as_call)]
 
 Count = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
-"""How many of something a user asks for: a whole number from 1, which true, 1.0 and "1" are not."""
+"""A whole number from 1; true, 1.0 and "1" are not accepted."""
 
 
 class Budget(BaseModel):
-    """How long a learner may learn; the first limit that is reached ends the fit."""
+    """How long a fit may take; the first limit that is reached ends it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: Count | None = None
     images: Count | None = None
-    """Images seen, counting repetitions."""
+    """Images seen, including repetitions."""
     seconds: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
     """Seconds of fitting; a fit that is limited by time is not reproducible bit for bit."""
 
@@ -192,11 +192,11 @@ def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> 
 
     Parameters
     ----------
-    known : the names that `what` may have; given as the ``model_fields`` of a pydantic model, they also tell what may
-        stand inside of them.
+    known : the names that `what` may have; as the ``model_fields`` of a pydantic model, they also determine the names
+        inside of them.
     """
     found = error.errors(include_url=False)
-    # A list whose items are wrong is not also too short.
+    # A list whose items are wrong is not reported as too short, too.
     inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
     return [f"{what}: {_mistake(mistake, known)}" for mistake in found if mistake["loc"] not in inner]
 
@@ -209,7 +209,7 @@ def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
         return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
     message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
     message = message.replace("a valid tuple", "a list")
-    # Of a list or mapping it matters what is wrong in it, unless it should not be one.
+    # A list or mapping is not shown itself, as what is wrong is inside it, unless it should not be one.
     is_inside = isinstance(given, list | tuple | dict) and not kind.endswith("_type")
     if kind != "missing" and not is_inside and brief(given) not in message:
         message += f", not {brief(given)}"
@@ -219,7 +219,7 @@ def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
 
 
 def _names_beside(place: Sequence[int | str], known: Collection[str]) -> Collection[str]:
-    """Return the names that could stand for the last part of `place`."""
+    """Return the names that the last part of `place` could have been."""
     for part in place[:-1]:
         if isinstance(part, str):
             known = _inner_names(known[part].annotation) if isinstance(known, Mapping) and part in known else ()

@@ -1,4 +1,4 @@
-"""What a fitted learner consists of: networks and arrays, saved, loaded, counted, moved, put in evaluation mode."""
+"""The state of a fitted learner, networks and arrays: saved, loaded, counted, moved, put in evaluation mode."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def learner_state(learner: Learner) -> dict[str, Tensor]:
             state[name] = torch.from_numpy(value)
         else:
             raise TypeError(
-                f"{type(learner).__name__}.{name} is a {type(value).__name__}, which is not saved with the learner; "
-                f"make it a tensor, or call it _{name} and rebuild it in build()"
+                f"{type(learner).__name__}.{name} is a {type(value).__name__}, which cannot be saved with the learner; "
+                f"make it a tensor, or rename it to _{name} and rebuild it in build()"
             )
     return state
 
@@ -68,7 +68,7 @@ def _state_attributes(learner: Learner) -> dict[str, Any]:
 
 
 def parameter_count(learner: Learner) -> int:
-    """Return how many numbers were learned or drawn: the parameters of the networks and the elements of the arrays."""
+    """Return how many numbers were learned or drawn: parameters of the networks and elements of the arrays."""
     import torch
 
     total = 0
@@ -81,7 +81,7 @@ def parameter_count(learner: Learner) -> int:
 
 
 def encode_flops(learner: Learner, x: Tensor) -> int:
-    """Return the operations of encoding the one image `x`: two for each multiply-accumulate that torch counts."""
+    """Return the FLOPs of encoding the single image `x`: two for each multiply-accumulate that torch counts."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with evaluating(learner), FlopCounterMode(display=False) as counter:
@@ -91,7 +91,7 @@ def encode_flops(learner: Learner, x: Tensor) -> int:
 
 @contextmanager
 def evaluating(learner: object) -> Iterator[None]:
-    """Guarantee evaluation mode, for every network the learner holds, and no gradients inside the block."""
+    """Put every network that the learner holds in evaluation mode and disable gradients, for the block."""
     import torch
 
     networks = list(networks_of(vars(learner)))
@@ -107,7 +107,7 @@ def evaluating(learner: object) -> Iterator[None]:
 
 
 def networks_of(value: Any) -> Iterator[nn.Module]:
-    """Yield the networks in `value`, also those in lists and dicts."""
+    """Yield the networks in `value`, including those in lists and dicts."""
     import torch
 
     if isinstance(value, torch.nn.Module):
@@ -121,7 +121,7 @@ def networks_of(value: Any) -> Iterator[nn.Module]:
 
 
 def device_of(learner: Learner) -> torch.device:
-    """Return where the learner's weights and tensors are, by the first that is found; the CPU if it has none."""
+    """Return the device of the first weight or tensor of the learner; the CPU if it has none."""
     import torch
 
     for network in networks_of(vars(learner)):

@@ -1,4 +1,4 @@
-"""Trials on disk: one folder each, small and readable, written in one step."""
+"""Trials on disk: one folder each, small and readable, written atomically."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Store:
     Raises
     ------
     UserError
-        If `root` is there and not a folder.
+        If `root` exists and is not a folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -37,7 +37,7 @@ class Store:
         self.root = root
 
     def check_writable(self) -> None:
-        """Make the folder, and raise a `UserError` if nothing can be written there."""
+        """Create the folder, and raise a `UserError` if nothing can be written there."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -48,7 +48,7 @@ class Store:
             ) from None
 
     def write(self, trial: Trial, files: Mapping[str, Path]) -> Path:
-        """Write a trial with its `files` (name in the folder → file to copy), replacing an older one in one step."""
+        """Write a trial with its `files` (name in the folder → file to copy), replacing an older one atomically."""
         final = self.root / trial.folder
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
@@ -71,7 +71,7 @@ class Store:
             return list(self.each(problems)), problems
 
     def each(self, problems: list[str]) -> Iterator[Trial]:
-        """Yield what `read` returns, one trial at a time; a line for each file that is not one goes to `problems`."""
+        """Yield all trials, one at a time; add a line to `problems` for each file that is not a valid one."""
         for path in self._trial_files():
             try:
                 yield read_trial(path)
@@ -81,7 +81,7 @@ class Store:
                 problems.append(f"{path}: skipped: {error}")
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """Return all measurements as a tidy table, one a row; files that cannot be read are left out.
+        """Return all measurements as a tidy table, one per row; files that cannot be read are left out.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class Store:
         return found
 
     def _trial_files(self) -> Iterator[str]:
-        """Yield where every ``trial.json`` should be; where a crash came between two renames, the older one.
+        """Yield the path of every ``trial.json``; the older one after a crash between two renames.
 
-        Texts, not `Path` objects: making those takes as long as reading the files.
+        Strings, not `Path` objects: making those takes as long as reading the files.
         """
         root = str(self.root)
         for benchmark in _folders(root):
@@ -172,20 +172,20 @@ def _folders(folder: str) -> list[str]:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep Python's collector from walking, over and over, all that is being read: none of it is garbage."""
+    """Keep Python's garbage collector from traversing, again and again, what is being read: none of it is garbage."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        # Nor need the passes that follow walk it: it lives for as long as the command.
+        # Later passes need not traverse it either: it lives as long as the command.
         gc.freeze()
         if enabled:
             gc.enable()
 
 
 def _swap(new: Path, final: Path) -> None:
-    """Put `new` in the place of `final`, which stays readable under another name until `new` is there."""
+    """Replace `final` by `new`; the old one stays readable under another name until `new` is in place."""
     sync(new)
     old = final.with_name(_OLD + final.name)
     if final.exists():

@@ -1,4 +1,4 @@
-"""The conformance suite that every learner passes, ours and a stranger's: what the harness relies on, checked."""
+"""The conformance suite for learners, built in or not: it checks what the harness relies on."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from reprbench.spec import Budget
 from reprbench.state import evaluating, learner_state, load_learner_state, to_device
 
 SHAPES: tuple[ImageShape, ...] = ((1, 12, 12), (3, 12, 12))
-"""Gray and color, small enough for any method's first breath."""
+"""Gray and color, and small enough for a quick fit by any method."""
 COUNT, CLASSES = 48, 4
 LEARNING_NOTHING = ("control", "pretrained")
-"""Kinds of learners that may leave their state, which may be empty, as `build` made it."""
+"""Kinds of learners whose fit may leave the state as `build` made it, possibly empty."""
 TOLERANCE = 1e-4
-"""What batches of other sizes may change of a feature, relative to the largest: kernels differ in their last bits."""
+"""How much the size of the batch may change a feature, relative to the largest: kernels differ in their last bits."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found on images of one shape; `problem` is empty if all is well."""
+    """The result of one check on images of one shape; `problem` is empty if it passed."""
 
     check: str
     promise: str
@@ -55,7 +55,7 @@ class Case:
     shape: ImageShape
 
     def images(self, seed: int = 0, count: int = COUNT) -> Images:
-        """Return random images: smooth patches with noise, so that there is something to find."""
+        """Return random images: smooth patches with noise, so that there is something to learn."""
         generator = np.random.default_rng(seed)
         channels, height, width = self.shape
         coarse = generator.integers(0, 200, (count, channels, -(-height // 4), -(-width // 4)))
@@ -63,7 +63,7 @@ class Case:
         return Images((smooth + generator.integers(0, 56, smooth.shape)).astype(np.uint8))
 
     def make(self) -> Learner:
-        """Return an unfitted learner, as the harness makes it."""
+        """Return an unfitted learner, made as by the harness."""
         with seeded(0, "weights"):
             return make(self.cls, self.parameters, self.shape)
 
@@ -74,7 +74,7 @@ class Case:
         images: Images | None = None,
         learner: Learner | None = None,
     ) -> tuple[Learner, Run]:
-        """Return a fitted learner, a new one unless one is given, and its run."""
+        """Fit a learner, a new one unless one is given; return it and its run."""
         learner, run = learner or self.make(), Run(seed, budget or Budget(epochs=2))
         images = images or self.images()
         with seeded(seed, "fit"):
@@ -85,14 +85,14 @@ class Case:
         return learner, run
 
     def encode(self, learner: Learner, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the feature maps of `x` (by default of new images), as the harness asks for them."""
+        """Return the feature maps of `x` (by default new images), encoded as by the harness."""
         x = self.images(seed=1).batch(slice(0, 16)) if x is None else x
         with evaluating(learner):
             return dict(checked(learner.encode(x), len(x)))
 
 
 def check_fits_and_encodes(case: Case) -> None:
-    """A fit on few images ends, and encodes finite feature maps."""
+    """A fit on a few images ends, and the feature maps are finite."""
     learner, _ = case.fit()
     for name, layer in case.encode(learner).items():
         _demand(bool(torch.isfinite(layer).all()), f"layer {name!r} has values that are not finite")
@@ -105,10 +105,10 @@ def check_is_deterministic(case: Case) -> None:
 
 
 def check_is_deterministic_beside_others(case: Case) -> None:
-    """What else was drawn from global generators before does not matter."""
+    """Earlier draws from global generators do not matter."""
     one = learner_state(case.fit()[0])
     torch.rand(7)
-    np.random.rand(7)  # noqa: NPY002  (the global state is what is disturbed)
+    np.random.rand(7)  # noqa: NPY002  (disturbs the global state on purpose)
     _demand_same(one, learner_state(case.fit()[0]), "{} depends on a global random state; use run's generators")
 
 
@@ -125,7 +125,7 @@ def check_ignores_batch_composition(case: Case) -> None:
 
 
 def check_encodes_the_same_twice(case: Case) -> None:
-    """Encoding changes nothing: a second time gives the same bits."""
+    """Encoding has no side effects: a second time gives the same bits."""
     learner, _ = case.fit()
     one, two = case.encode(learner), case.encode(learner)
     _demand_same(one, two, "layer {} is different the second time; is something left in training mode?")
@@ -140,15 +140,15 @@ def check_state_round_trip(case: Case) -> None:
         loaded, _ = load_arrays(Path(folder, "state"))
     fresh = case.make()
     load_learner_state(fresh, loaded)
-    # As the harness does with every learner it loads; the layout in memory decides which kernels run.
+    # As the harness does with every learner it loads; the memory layout decides which kernels run.
     for one in (learner, fresh):
         to_device(one, "cpu")
     _demand_same(state, learner_state(fresh), "{} is not the same after loading")
-    _demand_same(case.encode(learner), case.encode(fresh), "layer {} of the loaded learner is not the same")
+    _demand_same(case.encode(learner), case.encode(fresh), "layer {} of the loaded learner differs")
 
 
 def check_leaves_images_alone(case: Case) -> None:
-    """Neither fitting nor encoding changes the pixels it is given."""
+    """Neither fitting nor encoding changes its input."""
     images = case.images()
     before = images.pixels(slice(None))
     learner, _ = case.fit(images=images)
@@ -160,22 +160,22 @@ def check_leaves_images_alone(case: Case) -> None:
 
 
 def check_honors_the_budget(case: Case) -> None:
-    """A budget of images is not overdrawn by more than a batch; a short one does not take long."""
+    """A budget of images is not exceeded by more than a batch; a short one does not take long."""
     _, run = case.fit(Budget(images=COUNT))
     if case.cls.kind not in LEARNING_NOTHING:
         _demand(run.images_seen <= 2 * COUNT, f"saw {run.images_seen} images with a budget of {COUNT}")
 
 
 def check_learns_from_what_it_sees(case: Case) -> None:
-    """Other images leave another state, unless the method is a control or pretrained."""
+    """Other images give another state, unless the method is a control or pretrained."""
     if case.cls.kind in LEARNING_NOTHING:
         return
     one, two = (learner_state(case.fit(images=case.images(seed))[0]) for seed in (0, 5))
-    _demand(any(not torch.equal(one[name], two[name]) for name in one), "fitted to other images, the state is the same")
+    _demand(any(not torch.equal(one[name], two[name]) for name in one), "the state is the same on other images")
 
 
 def check_sees_only_its_images(case: Case) -> None:
-    """Images beside those it is given, such as those of the test split, change nothing."""
+    """Images outside the given sequence, such as those of the test split, change nothing."""
     shown, hidden = case.images(), case.images(seed=7)
     pixels = np.concatenate([hidden.pixels(slice(None)), shown.pixels(slice(None))])
     among_others = Images(pixels).take(np.arange(len(hidden), len(pixels), dtype=np.int64))
@@ -184,7 +184,7 @@ def check_sees_only_its_images(case: Case) -> None:
 
 
 def check_labels_reach_supervised_learners_alone(case: Case) -> None:
-    """A learner that needs labels refuses to be fitted without them; the others never get any."""
+    """A supervised learner cannot be fitted without labels; the others never get any."""
     if not issubclass(case.cls, SupervisedLearner):
         _demand(not hasattr(case.cls, "fit_labeled"), "fit_labeled is never called: derive from SupervisedLearner")
         return
@@ -196,7 +196,7 @@ def check_labels_reach_supervised_learners_alone(case: Case) -> None:
 
 
 def check_gradients_are_finite(case: Case) -> None:
-    """No gradient and nothing that was learned is ever NaN or infinite."""
+    """Gradients and learned values are never NaN or infinite."""
     learner, wrong = case.make(), set()
     weights = {
         f"{attribute}.{name}": weight
@@ -215,15 +215,15 @@ def check_gradients_are_finite(case: Case) -> None:
             hook(lambda w, name=name: look(name, w))
     case.fit(learner=learner)
     for name, weight in weights.items():
-        look(name, weight)  # a gradient that was computed by hand passes no hook
+        look(name, weight)  # gradients computed by hand trigger no hook
     wrong |= {name for name, value in learner_state(learner).items() if not bool(torch.isfinite(value).all())}
     _demand(not wrong, f"not finite: {', '.join(sorted(wrong)[:3])}")
 
 
 def check_logs_finite_values(case: Case) -> None:
-    """What a fit logs is finite: `run.log` ends it otherwise."""
+    """Logged values are finite: `run.log` ends the fit otherwise."""
     _, run = case.fit()
-    _demand(all(np.isfinite(list(row.values())).all() for row in run.history), "the history has values not finite")
+    _demand(all(np.isfinite(list(row.values())).all() for row in run.history), "the history has non-finite values")
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (
@@ -246,16 +246,16 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 def check_learner(
     cls: type[Learner], parameters: Mapping[str, Any] | None = None, shapes: Sequence[ImageShape] = SHAPES
 ) -> list[Finding]:
-    """Run the whole suite on a learner class; what the learner raises is a finding, too.
+    """Run the whole suite on a learner class; exceptions of the learner are reported as findings, too.
 
     Parameters
     ----------
-    parameters : of the learner; best such that a fit takes a moment.
+    parameters : of the learner; preferably such that a fit is fast.
     shapes : (channels, height, width) of the random images that it is fitted to, 48 of each shape.
 
     Returns
     -------
-    A finding for each check and shape, in order; one with a `problem` tells what is wrong.
+    A finding for each check and shape, in order; where a check failed, `problem` says why.
 
     Examples
     --------
@@ -282,7 +282,7 @@ def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequenc
                 check(Case(cls, parameters, shape))
             except (Broken, Diverged) as broken:
                 yield Finding(name, promise, shape, str(broken))
-            except Exception as error:  # whatever a stranger's learner raises is what is to be told
+            except Exception as error:  # whatever the learner raises is to be reported
                 problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 yield Finding(name, promise, shape, problem, traceback.format_exc())
             else:

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 Optimizers = Mapping[str, "Optimizer"]
-"""What `optimizers` returned, by name."""
+"""The optimizers returned by `optimizers`, by name."""
 
 
 class TorchNetworks(Learner):
-    """A learner with networks, made in `build` as attributes, and optimizers of its own, that can go on training."""
+    """A learner with networks, made in `build` as attributes, and optimizers, whose training can be resumed."""
 
     batch_size: PositiveInt = 128
 
     @abstractmethod
     def optimizers(self) -> Optimizer | Optimizers:
-        """Return the optimizer, or several by name, fresh; called once a fit, when the networks are on their device.
+        """Return a new optimizer, or several by name; called once per fit, when the networks are on their device.
 
-        An optimizer that is returned alone has the name "optimizer".
+        A single optimizer gets the name "optimizer".
         """
 
     def prepare(self, run: Run) -> None:
         """Move the networks to the run's device, in training mode, and make the optimizers.
 
-        Every fit begins with it; a learner that needs more, such as the chains of a sampler, extends it.
+        Called at the start of every fit; extend it to set up more, such as the chains of a sampler.
         """
         for network in self._networks().values():
             network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -54,7 +54,7 @@ class TorchNetworks(Learner):
         }
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Put networks and optimizers back into a state that `training_state` returned."""
+        """Restore networks and optimizers to a state that `training_state` returned."""
         for name, network in self._networks().items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self._optimizers.items():
@@ -64,7 +64,7 @@ class TorchNetworks(Learner):
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
 
     def _learn(self, images: Images, run: Run, step: Step) -> None:
-        """Learn with the shared loop; whatever ends it, all networks are in evaluation mode afterwards."""
+        """Learn with the shared loop; afterwards, even if it raises, all networks are in evaluation mode."""
         try:
             self.prepare(run)
             train(self, images, run, step, self.batch_size)
@@ -81,8 +81,8 @@ class TorchNetworks(Learner):
         values = found if isinstance(found, Mapping) else {"loss": found}
         if "loss" not in values:
             raise TypeError(
-                f"{type(self).__name__}.loss returned {', '.join(map(repr, values)) or 'nothing'}, and no 'loss': "
-                "what is minimized has that name, and all other values are only logged"
+                f"{type(self).__name__}.loss returned {', '.join(map(repr, values)) or 'nothing'}, but no 'loss': "
+                "the value under that name is minimized, all others are only logged"
             )
         torch.autograd.backward(values["loss"])
         for optimizer in optimizers.values():
@@ -93,7 +93,7 @@ class TorchNetworks(Learner):
 class TorchLearner(TorchNetworks):
     """A learner that the shared loop trains: batches, budget, log, checkpoints, exact resume.
 
-    A subclass defines `build`, `optimizers`, `encode`, and `loss`, if all its weights minimize one objective, or else
+    A subclass defines `build`, `optimizers`, `encode`, and either `loss`, if all its weights minimize one objective, or
     `step`. After `fit` all networks are in evaluation mode.
 
     Parameters
@@ -131,7 +131,7 @@ class TorchLearner(TorchNetworks):
     >>> encode(learner, images)["code"].shape
     (20, 4)
 
-    A learner whose networks minimize objectives of their own defines `step` in place of `loss`:
+    A learner whose networks minimize different objectives defines `step` instead of `loss`:
 
     >>> class ProbedAutoencoder(LinearAutoencoder):
     ...     def build(self, shape):
@@ -161,11 +161,11 @@ class TorchLearner(TorchNetworks):
     """
 
     def loss(self, x: Tensor, run: Run) -> Tensor | Values:
-        """Return what is to be minimized for one batch of float32 images (N, C, H, W) in [0, 1], a 0-d tensor.
+        """Return the loss of one batch of float32 images (N, C, H, W) in [0, 1], a 0-d tensor.
 
-        Or a mapping with that tensor as its entry "loss"; its other values, 0-d too, are only logged: no gradient of
-        theirs is taken. The harness calls it inside `run.autocast()`, with gradients zeroed, computes the gradient and
-        steps all optimizers. The means of "loss" and of the other values over each epoch stand in ``history.csv``.
+        Or return a mapping with that tensor as its entry "loss"; its other values, also 0-d, are only logged, without
+        gradients. The harness calls it inside `run.autocast()`, with gradients zeroed, computes the gradient and steps
+        all optimizers. The means of "loss" and of the other values over each epoch are written to ``history.csv``.
         """
         raise TypeError(
             f"{type(self).__name__} defines neither loss(x, run) nor step(x, optimizers, run); define one of them"
@@ -174,7 +174,7 @@ class TorchLearner(TorchNetworks):
     def step(self, x: Tensor, optimizers: Optimizers, run: Run) -> Values:
         """Learn from one batch of float32 images (N, C, H, W) in [0, 1]; return 0-d tensors to log.
 
-        By default, minimize `loss`. A learner with several players defines it instead: it zeroes gradients, runs its
+        By default, minimize `loss`. A learner with several objectives overrides it: it zeroes gradients, runs its
         forward passes (inside `run.autocast()`) and backward passes, and steps the optimizers that `optimizers`
         returned. A value that is not finite ends the fit.
         """
@@ -186,7 +186,7 @@ class TorchLearner(TorchNetworks):
 
 
 class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
-    """A supervised learner that the shared loop trains: the same as `TorchLearner`, with labels.
+    """A supervised learner that the shared loop trains: like `TorchLearner`, with labels.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
     """
 
     def loss(self, x: Tensor, y: Tensor, run: Run) -> Tensor | Values:
-        """Return what is to be minimized for a batch of images and their int64 labels (N,); see `TorchLearner.loss`."""
+        """Return the loss of a batch of images and their int64 labels (N,); see `TorchLearner.loss`."""
         raise TypeError(
             f"{type(self).__name__} defines neither loss(x, y, run) nor step(x, y, optimizers, run); define one of them"
         )

@@ -19,13 +19,13 @@ from reprbench.run import Run
 from reprbench.state import evaluating
 
 REPORT_SECONDS = 0.5
-"""How often the loop looks at the values of its steps, which on CUDA waits for the device."""
+"""How often the loop reads the values of its steps, which on CUDA waits for the device."""
 
 SNAPSHOT_EPOCHS = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
-"""After how many epochs (and before the first, and after the last) a fit keeps what it makes of the watched images."""
+"""The numbers of epochs after which a fit keeps reconstructions of the watched images; also at the start and end."""
 
 Values = Mapping[str, Tensor]
-"""0-d tensors by name; the means of each over an epoch are a row of the history."""
+"""0-d tensors by name; their means over an epoch are a row of the history."""
 
 Step = Callable[[Tensor, Indices], Values]
 """Learns from a batch (float32 in [0, 1], on the run's device) and its row numbers; returns values to log."""
@@ -35,18 +35,18 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     """Call `step` with random batches of `images` until the run's budget is used up.
 
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
-    another epoch. The means of the returned values over each epoch become a row of the history. Nothing inside the
-    loop waits for the device but twice a second. A learner goes on from the run's checkpoint, bit for bit. One that
-    reconstructs leaves snapshots of the run's watched images after 0, 1, 2, 5, 10, 20, … epochs and at the end.
+    another epoch. The means of the returned values over each epoch become a row of the history. The loop waits for the
+    device at most twice a second. Training resumes from the run's checkpoint, bit for bit. If the learner reconstructs,
+    snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, … epochs and at the end.
 
-    `TorchLearner` calls it; a learner that is no network may call it in its `fit`.
+    `TorchLearner` calls it; a learner without networks may call it in its `fit`.
 
     Parameters
     ----------
-    learner : what `step` changes; its state goes into the checkpoints.
+    learner : changed by `step`; its state goes into the checkpoints.
     step : called with float32 images (batch_size, C, H, W) in [0, 1] on the run's device and their row numbers, int64
         (batch_size,); returns 0-d tensors to log, by name.
-    batch_size : images in a batch; all of them where they are fewer.
+    batch_size : images in a batch; all of them if there are fewer.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
 
 
 def _begin(learner: Resumes, run: Run) -> tuple[int, Means]:
-    """Return how many steps were made before, and the means of the epoch so far; put the learner back there."""
+    """Restore the learner from a checkpoint, if any; return its number of steps, and the means of the epoch so far."""
     if (state := run.restore_checkpoint()) is not None:
         learner.load_training_state(state["learner"])
         return state["step"], Means.of(state["means"])
@@ -134,7 +134,7 @@ def _batches(run: Run, count: int, batch_size: int, done: int, total: float) -> 
 
 
 def _snapshot(learner: Any, run: Run, epoch: float) -> None:
-    """Keep what a learner that reconstructs makes of the watched images; nothing of the fit depends on it."""
+    """Keep the reconstructions of the watched images, if the learner reconstructs; the fit does not depend on it."""
     if run.watched is not None and isinstance(learner, Reconstructs):
         with evaluating(learner):
             run.snapshots.append((epoch, learner.reconstruct(run.watched).float().cpu()))
@@ -154,17 +154,17 @@ class Means:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Means:
-        """Return the means that `state` wrote down."""
+        """Return the means saved by `state`."""
         means = cls()
         means.sums, means.count = dict(state["sums"]), state["count"]
         return means
 
     def state(self) -> dict[str, Any]:
-        """Return what `of` needs to go on."""
+        """Return what `of` needs to restore the means."""
         return {"sums": self.sums, "count": self.count}
 
     def add(self, values: Values) -> None:
-        """Count one step's values in."""
+        """Add one step's values."""
         for name, value in values.items():
             value = value.detach().to(torch.float64)
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
@@ -175,7 +175,7 @@ class Means:
         return {name: float(value) / self.count for name, value in self.sums.items()} if self.count else {}
 
     def take(self) -> dict[str, float]:
-        """Return the means so far and start anew."""
+        """Return the means so far and reset them."""
         values = self.read()
         self.sums, self.count = {}, 0
         return values

@@ -1,4 +1,4 @@
-"""The schema of a trial: what is kept of it in ``trial.json``, and how that is read."""
+"""The schema of a trial: the content of ``trial.json``."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Precision = Literal["float32", "bf16"]
 
 
 class _Part(msgspec.Struct):
-    """A part of ``trial.json``; fields that a later version added are ignored, not refused.
+    """A part of ``trial.json``; fields added by a later version are ignored.
 
-    What users write is read by pydantic, whose messages are for them. Trials are written and read by reprbench, ten
-    thousand at a time: msgspec takes half the time.
+    User input is read by pydantic, for its messages. Trials are written by reprbench itself, and a store may hold ten
+    thousand: msgspec takes half the time.
     """
 
 
 class Code(msgspec.Struct, frozen=True):
-    """What tells one state of a method's or a protocol's code from another.
+    """Identifies a state of the code of a method or protocol.
 
     Attributes
     ----------
     version : its own version number; None if it has none.
     source : the digest of its code; empty if it has a version.
-    bases : the versioned classes that it derives from, and their versions.
+    bases : the versioned classes it derives from, and their versions.
     """
 
     version: int | None = None
@@ -47,7 +47,7 @@ class Code(msgspec.Struct, frozen=True):
 
 
 class MethodRecord(_Part, kw_only=True):
-    """The method that ran: as it was called, with all its parameters, and the code it came from."""
+    """The method that ran: its call, all its parameters, and its code."""
 
     call: Call
     parameters: dict[str, Any]
@@ -62,7 +62,7 @@ class MethodRecord(_Part, kw_only=True):
 
 
 class DataRecord(_Part, kw_only=True):
-    """The data it ran on."""
+    """The dataset."""
 
     call: Call
     title: str
@@ -75,7 +75,7 @@ class DataRecord(_Part, kw_only=True):
     classes: int
     folds: int
     fold_size: int | None = None
-    """Images of a fold, on average; unknown in trials from before it was recorded."""
+    """Images per fold, on average; unknown in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
         if not 1 <= (self.fold_size or 1) <= self.train or self.classes < 1:
@@ -88,12 +88,12 @@ DeviationKind = Literal[
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """In what a trial differs from its benchmark.
+    """A difference between a trial and its benchmark.
 
     Attributes
     ----------
-    kind : what differs. "own protocol" and "own budget" are set by the benchmark's file for this row, "data" says
-        something about the files (they are not the official ones), and the others come from the command line.
+    kind : what differs. "own protocol" and "own budget" are set by the benchmark's file for this row, "data" concerns
+        the files (they are not the official ones), and the others come from the command line.
     text : the deviation in words.
     """
 
@@ -102,7 +102,7 @@ class Deviation(msgspec.Struct, frozen=True):
 
     @property
     def from_benchmark(self) -> bool:
-        """Whether the trial is another experiment than the benchmark's; what the benchmark itself sets is none."""
+        """Whether it makes the trial another experiment than the benchmark's; what the file itself sets does not."""
         return self.kind not in ("own protocol", "own budget")
 
     def __str__(self) -> str:
@@ -110,13 +110,13 @@ class Deviation(msgspec.Struct, frozen=True):
 
 
 class ProtocolRecord(msgspec.Struct, frozen=True):
-    """A protocol that was asked for.
+    """A protocol that was requested.
 
     Attributes
     ----------
     call : its name, and the parameters that are not the defaults.
-    hash : of everything that distinguishes this evaluation from others of the same fit; `Evaluation.hash` is the same.
-    table : the benchmark's protocol in whose table the row stands, where the row has a protocol of its own.
+    hash : of everything that distinguishes this evaluation from others of the same fit, as in `Evaluation`.
+    table : the benchmark's protocol in whose table the row appears, if the row has a protocol of its own.
     """
 
     call: Call
@@ -132,7 +132,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Evaluation(_Part, kw_only=True):
-    """What one protocol found."""
+    """The results of one protocol."""
 
     call: Call
     """The protocol's name, and the parameters that are not the defaults."""
@@ -141,7 +141,7 @@ class Evaluation(_Part, kw_only=True):
     hash: str
     seconds: float
     headlines: list[Headline]
-    """The metrics that stand in a table; published values are those of the first."""
+    """The metrics shown in a table; published values are those of the first."""
     measurements: list[Measurement]
     warnings: list[str] = []
     missing: str | None = None
@@ -155,7 +155,7 @@ class Evaluation(_Part, kw_only=True):
 
 
 class Cost(_Part):
-    """What the trial cost; unknown where it did not come that far."""
+    """The cost of the trial; unknown if it did not get that far."""
 
     parameters: int | None = None
     encode_flops: int | None = None
@@ -163,12 +163,12 @@ class Cost(_Part):
     fit_seconds: float | None = None
     evaluation_seconds: float | None = None
     peak_memory: int | None = None
-    """Bytes of the trial's process at their most; on CUDA, `peak_device_memory` adds the device's."""
+    """The most bytes that the trial's process used; on CUDA, `peak_device_memory` is that of the device."""
     peak_device_memory: int | None = None
 
 
 class RowKey(msgspec.Struct, frozen=True):
-    """What makes a row that row, whatever code and parameters stand behind its label.
+    """Identifies a row, whatever the code and parameters behind its label.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class RowKey(msgspec.Struct, frozen=True):
 
 
 class Trial(_Part, kw_only=True, dict=True):
-    """All that is known of one trial: the content of ``trial.json``."""
+    """Everything known about one trial: the content of ``trial.json``."""
 
     schema_version: int = SCHEMA
     benchmark: str
@@ -204,7 +204,7 @@ class Trial(_Part, kw_only=True, dict=True):
     traceback: str = ""
     signal: str | None = None
     protocols: list[ProtocolRecord] = []
-    """The protocols that were asked for, also where the trial did not come so far."""
+    """The protocols that were requested, even if the trial did not get that far."""
     deviations: list[Deviation] = []
     warnings: list[str] = []
     reference: Reference | None = None
@@ -218,26 +218,26 @@ class Trial(_Part, kw_only=True, dict=True):
                 raise ValueError(f"provenance: expected {name} to be an object")
 
     def known(self, part: str) -> dict[str, Any]:
-        """Return a part of the provenance, such as ``machine``; empty where it is unknown."""
+        """Return a part of the provenance, such as ``machine``; empty if it is unknown."""
         return self.provenance.get(part) or {}
 
     def evaluation(self, protocol: ProtocolRecord) -> Evaluation | None:
-        """Return what that protocol found; None if the trial did not come so far."""
+        """Return the results of that protocol; None if the trial did not get that far."""
         return next((found for found in reversed(self.evaluations) if found.hash == protocol.hash), None)
 
     @cached_property
     def row(self) -> RowKey:
-        """Which row the trial is; a later trial of the same row supersedes it."""
+        """The row the trial belongs to; a later trial of the same row supersedes it."""
         return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
 
     @cached_property
     def path(self) -> str:
-        """The file that it was read from; empty for a trial that was not read from one."""
+        """The file it was read from; empty if it was not read from one."""
         return ""
 
     @property
     def ended(self) -> str:
-        """When the trial ended, in ISO 8601; empty where it is unknown."""
+        """When the trial ended, in ISO 8601; empty if it is unknown."""
         return str(self.provenance.get("ended", ""))
 
     @property
@@ -247,7 +247,7 @@ class Trial(_Part, kw_only=True, dict=True):
 
 
 def to_json(part: msgspec.Struct) -> Any:
-    """Return a trial, or a part of one, as what JSON knows: dicts, lists, texts and numbers."""
+    """Return a trial, or a part of one, as plain JSON values: dicts, lists, texts and numbers."""
     return msgspec.to_builtins(part, enc_hook=_plain)
 
 
@@ -258,12 +258,12 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if not hasattr(value, "item"):
         raise TypeError(f"{value!r} is neither a text nor a number")
-    # A number of NumPy's or PyTorch's: measurements may come from any plugin.
+    # A NumPy or PyTorch number: measurements may come from any plugin.
     return value.item()
 
 
 def as_model(kind: type[BaseModel], value: Any) -> BaseModel:
-    """Return `value` as a pydantic model, for `msgspec`; raise a `ValueError` in one line if it is none."""
+    """Return `value` as a pydantic model, for `msgspec`; raise a one-line `ValueError` if it is not valid."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:

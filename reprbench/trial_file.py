@@ -1,4 +1,4 @@
-"""Reads a ``trial.json``, whatever schema it was written in."""
+"""Reads a ``trial.json`` of any schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSIONED = msgspec.json.Decoder(_Versioned)
 
 
 def read_trial(path: str | Path) -> Trial:
-    """Read a ``trial.json`` of any schema; raise a `ValueError` in one line if this version cannot read it."""
+    """Read a ``trial.json`` of any schema; raise a one-line `ValueError` if this version cannot read it."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `reprbench.store.Store._trial_files`
         content = file.read()
     try:
@@ -37,7 +37,7 @@ def read_trial(path: str | Path) -> Trial:
 
 
 def _read_another(content: bytes, message: str) -> Trial:
-    """Return a trial of an older schema; raise a `ValueError` with `message` if that is not what `content` is."""
+    """Return a trial of an older schema; raise a `ValueError` with `message` if `content` is not one."""
     try:
         version = _VERSIONED.decode(content).schema_version
     except msgspec.ValidationError:

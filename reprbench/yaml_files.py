@@ -1,4 +1,4 @@
-"""Reads YAML files into plain values, and refuses what would surprise or harm: aliases, objects, repeated keys."""
+"""Reads YAML files into plain values, and rejects what would surprise or harm: aliases, objects, repeated keys."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from reprbench.errors import UserError
 from reprbench.grammar import LONGEST_NUMBER, brief
 
 LARGEST = 2**24
-"""Bytes of a file that is read."""
+"""The largest file that is read, in bytes."""
 DEEPEST = 64
-"""Lists and mappings inside each other."""
+"""Nested lists and mappings."""
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT = _TAG + "str"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 
-# LibYAML, where PyYAML comes with it, is ten times as fast.
+# LibYAML, if PyYAML was built with it, is ten times as fast.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc, unused-ignore]
-    """Reads numbers like 1e-3 too, which are texts in YAML 1.1."""
+    """Also reads numbers like 1e-3, which are texts in YAML 1.1."""
 
 
 _EXPONENT = re.compile(r"[-+]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)[eE][-+]?[0-9]+\Z")
@@ -79,7 +79,7 @@ def _text(path: Path, what: str) -> str:
 
 
 def _nodes(root: yaml.Node) -> Iterator[tuple[yaml.Node, int, bool]]:
-    """Yield each node in the order of the file, its depth, and whether it came before: an alias stands for it."""
+    """Yield each node in the order of the file, its depth, and whether it came before, through an alias."""
     seen: set[int] = set()
     waiting = [(root, 1)]
     while waiting:
@@ -95,14 +95,14 @@ def _nodes(root: yaml.Node) -> Iterator[tuple[yaml.Node, int, bool]]:
 
 
 def _problems(root: yaml.Node) -> Iterator[str]:
-    """Yield what keeps the nodes from being read."""
+    """Yield a message for everything that is not accepted."""
     for node, depth, again in _nodes(root):
         if again:
-            yield f"{_line(node)}: what stands here is used again by an alias (*…); write it out there"
+            yield f"{_line(node)}: this value is used again by an alias (*…); write it out there"
         elif depth > DEEPEST:
-            yield f"{_line(node)}: more than {DEEPEST} lists and mappings inside each other"
+            yield f"{_line(node)}: more than {DEEPEST} nested lists and mappings"
         elif node.tag not in _PLAIN:
-            content = brief(node.value) if isinstance(node, yaml.ScalarNode) else "what stands here"
+            content = brief(node.value) if isinstance(node, yaml.ScalarNode) else "this value"
             tag = brief(node.tag.removeprefix(_TAG))
             yield f"{_line(node)}: {content} has the type {tag}, which is not used here; put quotes around a text"
         elif node.tag == _TAG + "int" and len(node.value) > LONGEST_NUMBER:
@@ -114,7 +114,7 @@ def _problems(root: yaml.Node) -> Iterator[str]:
 
 
 def _repeated(root: yaml.Node) -> Iterator[str]:
-    """Yield the keys that stand twice in one mapping; all keys are texts."""
+    """Yield a message for each key that is repeated in a mapping; all keys are texts."""
     for node, _, _ in _nodes(root):
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():

@@ -1,6 +1,6 @@
-"""What pages show, made runnable: the blocks of a Markdown file, run in a folder, and outputs against what is shown.
+"""Runs what pages show: the blocks of a Markdown file, in a folder, and compares outputs with what is shown.
 
-Kinds of blocks, by the word behind the fence:
+Kinds of blocks, by the word after the fence:
 
 - ``console``: lines that begin with ``$ `` are run by bash, in order, in one folder for all pages; every other line
   must be found in the output of the command above it, see `expected`. ``$ echo $?`` shows the status of the command
@@ -81,7 +81,7 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
-# What may differ between machines and runs in a line that is shown; everything else is literal.
+# What may differ between machines and runs in a shown line; everything else is literal.
 WILD = (
     (r"…", r".*"),
     (r"linear-svm(?=[\s,;]|$)", r"linear-svm(?:\[costs=\[0\.1\]\])?"),
@@ -110,7 +110,7 @@ def expected(shown: str) -> re.Pattern[str]:
 
 
 class Session:
-    """A folder in which pages are followed; what one page leaves there the next one finds."""
+    """A folder in which pages are run; the next page finds what one leaves there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -225,7 +225,7 @@ def parse_commands(text: str) -> None:
 
 
 def parse(words: list[str]) -> None:
-    """Check the words behind ``reprbench`` as the command line itself reads them."""
+    """Check the arguments of ``reprbench`` with the command line's own parser."""
     context = cli.make_context("reprbench", list(words))
     group: click.Group = cli
     rest = words

@@ -1,4 +1,4 @@
-"""Jobs of trials' processes as tests need them, without a plan."""
+"""Jobs of trials' processes for tests, without a plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reprbench.trial import Code, ProtocolRecord
 
 
 def job(dataset: Any, cache: Path) -> Job:
-    """Return the job of a method that no file defines, on `dataset`."""
+    """Return the job of a method that is not defined in a file, on `dataset`."""
     return Job(
         entry=Entry("x", "file", "x.py"),
         parameters={},
@@ -36,7 +36,7 @@ def job(dataset: Any, cache: Path) -> Job:
 
 
 def protocol_job(protocol: Protocol) -> ProtocolJob:
-    """Return the evaluation of a protocol, as planning would ask for it."""
+    """Return the evaluation of a protocol, as planning would request it."""
     spec = protocol_spec(str(protocol), protocol.version or 0)
     return ProtocolJob(
         entry=spec.entry,
@@ -48,7 +48,7 @@ def protocol_job(protocol: Protocol) -> ProtocolJob:
 
 
 def protocol_spec(text: str, version: int = 1) -> ProtocolSpec:
-    """Return what planning knows of a protocol that is called so."""
+    """Return what planning knows about the protocol of this call."""
     call = parse_call(text)
     record = ProtocolRecord(call, digest([text, version]))
     entry = Entry(call.name, "entry point", "somewhere:Protocol", "protocol")

@@ -55,11 +55,11 @@ def test_all_mistakes_come_at_once(tmp_path):
         ("protocols: linear-svm", "protocols: Input should be a list, not 'linear-svm'"),
         ("protocols: [3]", r"protocols.0: expected name, .*, not 3"),
         ("protocols: [{name: knn, parameters: {k: .inf}}]", "protocols.0.parameters: k: expected a finite number"),
-        ("name: ../../../evil", "name: '../../../evil' is no name"),
-        ("name: /tmp/x", "name: '/tmp/x' is no name"),
-        ("name: ''", "name: '' is no name"),
-        ("name: .", "name: '.' is no name"),
-        ("name: a/b", "name: 'a/b' is no name"),
+        ("name: ../../../evil", "name: '../../../evil' is not a valid name"),
+        ("name: /tmp/x", "name: '/tmp/x' is not a valid name"),
+        ("name: ''", "name: '' is not a valid name"),
+        ("name: .", "name: '.' is not a valid name"),
+        ("name: a/b", "name: 'a/b' is not a valid name"),
         ("name: 3", "name: .*valid string, not 3; put quotes around it"),
         ("dataset: digits", "line 6: 'dataset' is given twice"),
         ("limit: 2026-01-02", "line 6: '2026-01-02' has the type 'timestamp'"),
@@ -92,7 +92,7 @@ def test_what_a_row_may_not_say(tmp_path, row, reason):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_two_rows_of_one_name_are_a_mistake_beside_the_others(tmp_path):
+def test_two_rows_of_one_name_are_a_mistake_among_the_others(tmp_path):
     text = """
 title: t
 title: u
@@ -131,7 +131,7 @@ methods:
 def test_a_name_of_its_own_stands_for_a_files_that_cannot_be_one(tmp_path):
     path = tmp_path / "my benchmark.yaml"
     path.write_text(GOOD)
-    with pytest.raises(UserError, match="name: 'my benchmark' is no name"):
+    with pytest.raises(UserError, match="name: 'my benchmark' is not a valid name"):
         load_benchmark(path)
     path.write_text(GOOD + "name: mine\n")
     assert load_benchmark(path).name == "mine"
@@ -149,7 +149,7 @@ def test_three_thousand_rows_are_read_in_two_seconds(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1", "\x00", "just words"])
-def test_what_is_no_benchmark_is_a_user_error(tmp_path, text):
+def test_what_is_not_a_benchmark_is_a_user_error(tmp_path, text):
     with pytest.raises(UserError, match=r"mine\.yaml"):
         load_benchmark(write(tmp_path, text))
 

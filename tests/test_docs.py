@@ -1,4 +1,4 @@
-"""What the pages and the README show, works: every command and snippet is run, in order; the site is whole."""
+"""The pages and the README are right: every command and snippet is run, in order; the site is complete."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_every_public_name_has_a_reference():
         assert f"::: reprbench.{name}\n" in text
 
 
-def test_every_field_of_a_benchmark_is_told():
+def test_every_field_of_a_benchmark_is_documented():
     from reprbench.benchmark import Benchmark, Reference, Row
     from reprbench.spec import Budget
 
@@ -173,7 +173,7 @@ def test_every_field_of_a_benchmark_is_told():
             assert f"`{name}`" in text, f"{form.__name__}.{name}"
 
 
-def test_every_benchmark_of_the_paper_is_told():
+def test_every_benchmark_of_the_paper_is_documented():
     from reprbench.benchmark import benchmark_files
 
     text = (DOCS / "reproducing-the-paper.md").read_text()
@@ -252,7 +252,7 @@ def test_the_python_page_has_the_docstrings(site):
     for promise in (
         "Encode float32 images in [0, 1]",
         "Learn from one batch",
-        "What a protocol found",
+        "The results of a protocol",
         "Run the whole suite",
     ):
         assert promise in text

@@ -125,7 +125,7 @@ def test_what_is_not_finite_is_a_divergence():
 @pytest.mark.parametrize(
     "maps", [None, {}, {"a": 1}, {"a": torch.ones(3, 2)}, {"a": torch.ones(2)}, {"a": torch.ones(2, 0)}]
 )
-def test_what_is_no_feature_map_is_told(maps):
+def test_what_is_not_a_feature_map_is_reported(maps):
     with pytest.raises(TypeError, match="must"):
         checked(maps, 2)
 

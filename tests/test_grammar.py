@@ -67,7 +67,7 @@ def test_values(text, value):
         '"a"b', 'a"b"', '"a""b"', "1e999", "-1e999", r'"\"',
     ],
 )  # fmt: skip
-def test_what_is_no_value_is_a_mistake_in_one_line(text):
+def test_what_is_not_a_value_is_a_mistake_in_one_line(text):
     with pytest.raises(UserError) as caught:
         read_value(text)
     assert str(caught.value).startswith("cannot read ") and "\n" not in str(caught.value)

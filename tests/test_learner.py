@@ -70,7 +70,7 @@ def test_a_supervised_learner_refuses_to_be_fitted_without_labels():
 
 
 @pytest.mark.parametrize("kind", ["unsupervised", "control", "pretrained"])
-def test_a_class_says_what_kind_it_is_and_its_subclasses_inherit_it(kind):
+def test_a_class_declares_its_kind_and_its_subclasses_inherit_it(kind):
     marked = type("Marked", (Mine,), {"kind": kind, "version": 2})
     assert marked.kind == type("Below", (marked,), {}).kind == kind
     assert marked.version == 2 and "version" not in vars(type("Below", (marked,), {}))
@@ -101,7 +101,7 @@ def test_the_kinds_and_versions_that_nobody_set():
         (Learner, {"version": 3, "__annotations__": {"version": int}}, "version is annotated as a parameter"),
     ],
 )
-def test_what_a_class_says_wrongly_of_itself_is_told_when_it_is_defined(base, body, message):
+def test_wrong_declarations_of_a_class_are_reported_when_it_is_defined(base, body, message):
     with pytest.raises(TypeError, match=f"Wrong.*{message}"):
         type("Wrong", (base,), body)
 
@@ -115,7 +115,7 @@ def test_a_parameter_may_have_a_name_that_meant_something_once():
     assert Named.version == 4
 
 
-def test_a_plugin_that_marks_a_control_as_before_is_told_how(plugin):
+def test_a_plugin_that_marks_a_control_as_before_gets_the_remedy(plugin):
     path = plugin("old.py", "@register('old')\nclass Old(Flat):\n    control = True\n")
     problem = answer(Question(Entry("old", "file", str(path)))).problem
-    assert problem == "TypeError: Old sets control = True, which has no meaning any more: write kind = 'control'"
+    assert problem == "TypeError: Old sets control = True, which has no effect any more: write kind = 'control'"

@@ -75,7 +75,7 @@ OLD: dict[str, Any] = {
 
 
 def read(tmp_path: Path, **changes: Any) -> Trial:
-    """Return the trial of schema 1 as it is read, with changes; `method` and `evaluation` change these parts."""
+    """Read a trial of schema 1 with changes; `method` and `evaluation` change these parts."""
     content = copy.deepcopy(OLD)
     content["method"].update(changes.pop("method", {}))
     content["evaluations"][0].update(changes.pop("evaluation", {}))

@@ -76,7 +76,7 @@ def test_two_plugins_of_a_folder_share_a_sibling(tmp_path):
 
 
 def test_a_sibling_hides_no_module_from_the_rest_of_the_program(tmp_path):
-    """In a process of its own, in which nothing that the names mean has been imported."""
+    """Runs in a new process, in which none of these modules has been imported."""
     evil = "raise SystemExit('a sibling was imported instead')"
     names = ("random", "queue", "colorsys", "typing_extensions", "sympy", "numpy")
     write(tmp_path, {f"{name}.py": evil for name in names})

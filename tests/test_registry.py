@@ -96,7 +96,7 @@ def test_all_kinds_are_registered_in_all_ways(tmp_path, installed, kind):
     assert registry.problems == {}
 
 
-def test_the_built_in_ones_are_registered_as_those_of_strangers_are(tmp_path):
+def test_the_built_in_ones_are_registered_like_those_of_plugins(tmp_path):
     registry = discover(folder=None)
     assert {"ae", "kmeans", "supervised"} <= names(registry, "method")
     assert {"knn", "linear-svm"} <= names(registry, "protocol")
@@ -108,7 +108,7 @@ def test_the_built_in_ones_are_registered_as_those_of_strangers_are(tmp_path):
             assert entry.summary()
 
 
-def test_a_file_whose_name_begins_with_an_underscore_is_no_plugin(tmp_path):
+def test_a_file_whose_name_begins_with_an_underscore_is_not_a_plugin(tmp_path):
     write(tmp_path / "methods" / "_helper.py", "hidden")
     assert "hidden" not in discover((), tmp_path).methods
 
@@ -129,7 +129,7 @@ def test_a_name_given_twice_names_both_origins(tmp_path, kind):
     assert str(two) in str(caught.value)
 
 
-def test_one_name_for_two_kinds_is_no_collision(tmp_path):
+def test_one_name_for_two_kinds_is_not_a_collision(tmp_path):
     paths = [write(tmp_path / f"{kind}.py", "same", body) for kind, body in BODIES.items()]
     registry = discover(paths, None)
     assert len({registry.find(kind, "same").target for kind in KINDS}) == 3
@@ -183,8 +183,8 @@ def test_a_missing_plugin_file_is_a_user_error(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_name_that_is_no_folder_name_is_refused(tmp_path, kind):
-    with pytest.raises(UserError, match="is no name"):
+def test_a_name_that_cannot_be_a_folders_is_refused(tmp_path, kind):
+    with pytest.raises(UserError, match="is not a valid name"):
         discover([write(tmp_path / "a.py", "../../evil", BODIES[kind])], None)
 
 

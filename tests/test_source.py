@@ -118,7 +118,7 @@ def test_only_equal_values_have_the_same_digest(tmp_path_factory, one, two):
 
 
 @pytest.mark.parametrize("content", [b"def (\n", b"\xff\xfe", b"x = 1\0", b"x = " + b"(" * 500 + b")" * 500, b""])
-def test_of_what_is_no_python_the_bytes_count(tmp_path, content):
+def test_of_files_that_are_not_python_the_bytes_count(tmp_path, content):
     one, two = tmp_path / "one" / "a.bin", tmp_path / "two" / "a.bin"
     for path, more in ((one, b""), (two, b"\n(")):
         path.parent.mkdir()
@@ -161,9 +161,9 @@ IMPORTS = [
     # What is not the plugin's own.
     ("import os, numpy, reprbench", []),
     ("from reprbench import Learner", []),
-    ("import random", []),  # the standard library's, whatever lies beside the file
+    ("import random", []),  # the standard library's, even if a file next to it has that name
     ("import mine", []),  # no file imports itself: the installed package of its name is meant
-    ("import wandb", []),  # a folder without code is no package
+    ("import wandb", []),  # a folder without code is not a package
     ("import nowhere", []),
     ("from ....... import x", []),
     ("import_module(name)", []),
@@ -213,7 +213,7 @@ INSIDE = [
     ("import pkg.other.thing", ["../other/__init__.py", "../other/thing.py"]),
     ("from pkg.sub import helper", ["helper.py"]),
     ("import beside", ["../../beside.py"]),
-    ("import helper", []),  # inside a package, Python does not look beside the file
+    ("import helper", []),  # inside a package, Python does not look next to the file
     ("import low", []),
 ]
 
@@ -235,7 +235,7 @@ def test_in_a_package_its_own_imports_count_and_the_packages_on_the_way(tmp_path
     assert sorted(counting) == sorted([*reached, "__init__.py", "../__init__.py"])
 
 
-def test_where_imports_begin_can_be_told(tmp_path):
+def test_where_imports_begin_can_be_given(tmp_path):
     """For an installed module in a folder that lacks its ``__init__.py``, which Python does not mind."""
     tree = {"pkg/__init__.py": "", "pkg/low.py": "", "pkg/gap/mine.py": "from pkg.low import f"}
     write(tmp_path, tree)
@@ -251,7 +251,7 @@ def test_where_the_folder_lies_does_not_count(tmp_path):
     assert digest([tmp_path / "there" / "deeper" / "mine.py"]) == before
 
 
-def test_files_of_one_name_are_told_apart(tmp_path):
+def test_files_of_one_name_are_distinguished(tmp_path):
     plugin = {"mine.py": "from one.helper import f\nfrom two.helper import g"}
     write(tmp_path / "a", {**plugin, "one/helper.py": "f = 1", "two/helper.py": "g = 2"})
     write(tmp_path / "b", {**plugin, "one/helper.py": "g = 2", "two/helper.py": "f = 1"})
@@ -270,7 +270,7 @@ def test_the_harness_is_not_followed():
     assert {path.parent for path in found} == {REPOSITORY / "methods"}
 
 
-# -- beside what Python itself imports --------------------------------------------------------------------------------
+# -- compared with what Python itself imports -------------------------------------------------------------------------
 
 NAMES = ("a", "b", "sub", "sub.c", "sub.d", "sub.deep", "sub.deep.e")
 PACKAGES = ("sub", "sub.deep")

@@ -65,7 +65,7 @@ def test_a_parameter_may_have_any_name():
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        ({"name": "../ae"}, "is no name"),
+        ({"name": "../ae"}, "is not a valid name"),
         ({"name": "ae", "parameter": {}}, "parameter"),
         ({"name": "ae", "parameters": {"a=b": 1}}, "'a=b' cannot be a parameter"),
         ({"name": "ae", "parameters": {"": 1}}, "'' cannot be a parameter"),
@@ -82,7 +82,7 @@ def test_a_parameter_may_have_any_name():
         ("ae[", "cannot read 'ae\\['"),
     ],
 )
-def test_what_is_no_call_is_a_mistake_in_one_line(written, reason):
+def test_what_is_not_a_call_is_a_mistake_in_one_line(written, reason):
     with pytest.raises(ValidationError) as caught:
         CALL.validate_python(written)
     (line,) = mistakes(caught.value, "file")
@@ -95,7 +95,7 @@ def test_lists_as_deep_as_a_text_may_write_them():
         nested = [nested]
     call = CALL.validate_python({"name": "ae", "parameters": {"x": nested}})
     assert parse_call(str(call)) == call
-    with pytest.raises(ValidationError, match="more than 32 lists"):
+    with pytest.raises(ValidationError, match="more than 32 nested lists"):
         CALL.validate_python({"name": "ae", "parameters": {"x": [nested]}})
 
 
@@ -119,13 +119,13 @@ def test_what_cannot_be_read_is_a_user_error(text):
 
 
 def test_names_are_checked_in_lists_of_calls_too():
-    with pytest.raises(UserError, match="'b/c' is no name"):
+    with pytest.raises(UserError, match="'b/c' is not a valid name"):
         parse_calls("a,b/c")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 65, "a b", "<script>"])
 def test_names_that_could_not_be_folders_are_refused(name):
-    with pytest.raises(UserError, match="is no name"):
+    with pytest.raises(UserError, match="is not a valid name"):
         check_name(name, "method")
 
 

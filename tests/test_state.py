@@ -45,14 +45,14 @@ def test_a_state_survives_the_file_bit_for_bit(tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_what_cannot_be_saved_is_told_with_the_remedy():
+def test_what_cannot_be_saved_is_reported_with_the_remedy():
     learner = fitted()
     learner.names = ["a"]
     with pytest.raises(TypeError, match=r"Mixed.names is a list.*_names"):
         learner_state(learner)
 
 
-def test_a_network_that_build_does_not_make_is_told():
+def test_a_network_that_build_does_not_make_is_reported():
     learner = fitted()
     state = {**learner_state(learner), "other.weight": torch.ones(1)}
     with pytest.raises(TypeError, match="no network 'other'"):
@@ -60,7 +60,7 @@ def test_a_network_that_build_does_not_make_is_told():
 
 
 def test_parameters_count_what_is_learned():
-    # Linear 2·5 + 5, batch normalization 5 + 5, a mean of 4, a table of 6; running statistics are no parameters.
+    # Linear 2·5 + 5, batch normalization 5 + 5, a mean of 4, a table of 6; running statistics are not parameters.
     assert parameter_count(fitted()) == 15 + 10 + 4 + 6
 
 

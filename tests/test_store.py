@@ -117,7 +117,7 @@ def test_a_write_that_fails_leaves_the_old_trial(tmp_path):
         (json.dumps({"schema_version": SCHEMA + 1}), "newer reprbench"),
     ],
 )
-def test_what_is_no_trial_is_named_and_skipped(tmp_path, text, reason):
+def test_what_is_not_a_trial_is_named_and_skipped(tmp_path, text, reason):
     store = Store(tmp_path)
     store.write(trial(), {})
     bad = tmp_path / "mine/ae/1-bbbbbbbb/trial.json"
@@ -177,7 +177,7 @@ def test_reading_leaves_the_collector_as_it_was(tmp_path):
     assert gc.isenabled()
 
 
-def test_a_field_that_a_later_version_added_is_no_obstacle(tmp_path):
+def test_a_field_that_a_later_version_added_is_ignored(tmp_path):
     folder = Store(tmp_path).write(trial(), {})
     content = json.loads((folder / "trial.json").read_text())
     (folder / "trial.json").write_text(json.dumps({**content, "mood": "good"}))

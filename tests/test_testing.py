@@ -172,7 +172,7 @@ def test_every_broken_promise_is_found(cls, check):
     assert check in broken(cls)
 
 
-def test_what_a_learner_raises_is_told_with_its_traceback():
+def test_what_a_learner_raises_is_reported_with_its_traceback():
     (first, *_) = check_learner(Raises)
     assert first.problem == "RuntimeError: no luck"
     assert "Traceback" in first.traceback

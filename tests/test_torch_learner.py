@@ -1,4 +1,4 @@
-"""Learners with a loss or a step of their own: what the harness does for them, and what it leaves behind."""
+"""Learners with a loss or a step: what the harness does for them, and the state it leaves them in."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_of_several_values_the_loss_alone_is_minimized():
 
 
 @pytest.mark.parametrize("values", [{"reconstruction": torch.ones(())}, {}])
-def test_values_without_a_loss_are_told(values):
-    with pytest.raises(TypeError, match="Net.loss returned .*and no 'loss': what is minimized has that name"):
+def test_values_without_a_loss_are_reported(values):
+    with pytest.raises(TypeError, match="Net.loss returned .*but no 'loss': the value under that name is minimized"):
         fitted(loss=lambda self, x, run: values)
 
 
@@ -110,7 +110,7 @@ class BareLabeled(Labeled):
     loss = TorchSupervisedLearner.loss
 
 
-def test_a_class_with_neither_loss_nor_step_is_told():
+def test_a_class_with_neither_loss_nor_step_is_reported():
     with pytest.raises(TypeError, match=r"Bare defines neither loss\(x, run\) nor step\(x, optimizers, run\)"):
         fitted(Bare)
     with pytest.raises(

@@ -148,7 +148,7 @@ def test_a_resumed_fit_has_the_snapshots_of_an_undisturbed_one(tmp_path, monkeyp
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(run.snapshots, whole.snapshots, strict=True))
 
 
-def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path):
+def test_a_checkpoint_that_cannot_be_read_is_ignored(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"torn")
     run = Run(0, Budget(epochs=1), folder=tmp_path)
     fit(learner(), run)
@@ -198,7 +198,7 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own():
     assert not np.array_equal(*orders)
 
 
-def test_an_order_is_drawn_once_an_epoch(monkeypatch):
+def test_an_order_is_drawn_once_per_epoch(monkeypatch):
     drawn = []
     monkeypatch.setattr(
         "reprbench.training.run_order", lambda run, epoch, count: drawn.append(epoch) or run_order(run, epoch, count)

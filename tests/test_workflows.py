@@ -1,4 +1,4 @@
-"""The workflow, the action and the YAML of the docs: valid, free of injection, and of commands that there are."""
+"""The workflow, the action and the YAML of the docs: valid, free of injection, and only with existing commands."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_scripts_are_bash_and_their_commands_exist(script, tmp_path, monkeypatch
     plain = re.sub(r" *\|\| status=\$\?", "", re.sub(r"\\\n\s*", " ", script))
     monkeypatch.chdir(tmp_path)
     Path("guard.yaml").write_text(page_block('yaml title="guard.yaml"')[0])
-    # What a variable holds is not known here; the action's scripts are run below.
+    # The values of variables are not known here; the action's scripts are run below.
     parse_commands("\n".join(line.strip() for line in plain.splitlines() if "words[@]" not in line))
     targets = re.findall(r"^\.?(\w+)(?: \S+)*:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"\bmake (\w+)", script)) <= set(targets)

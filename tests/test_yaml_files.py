@@ -23,7 +23,7 @@ def read(folder: Path, content: str | bytes) -> tuple[object, list[str]]:
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])
 def loader(request, monkeypatch):
-    """Both of PyYAML's parsers must refuse the same."""
+    """Both of PyYAML's parsers must reject the same files."""
     base = getattr(yaml, request.param)
     made = type("Loader", (base,), {"yaml_implicit_resolvers": yaml_files._Loader.yaml_implicit_resolvers})
     monkeypatch.setattr(yaml_files, "_Loader", made)
@@ -49,7 +49,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (BOMB, "line 1: what stands here is used again by an alias"),
+        (BOMB, "line 1: this value is used again by an alias"),
         ("&a [*a]", "alias"),
         ("a: &x 1\nb: *x", "line 1: .* alias"),
         ("a: &x {y: 1}\nb: {<<: *x}", "alias"),
@@ -72,8 +72,8 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for 
         ("a: 1\non: 3", "line 2: expected a text as key"),
         ("? [a]\n: b", "expected a text as key"),
         ("? {a: b}\n: b", "expected a text as key"),
-        ("[" * 100 + "]" * 100, "more than 64 lists and mappings"),
-        ("- " * 900 + "a", "more than 64 lists and mappings|not YAML"),
+        ("[" * 100 + "]" * 100, "more than 64 nested lists and mappings"),
+        ("- " * 900 + "a", "more than 64 nested lists and mappings|not YAML"),
         ("[" * 100_000, "not YAML"),
         ("{a: " * 100_000, "not YAML"),
         ("--- a\n--- b", "not YAML: expected a single document"),
@@ -96,7 +96,7 @@ def test_all_of_it_at_once(tmp_path):
     assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["line 4", "line 1", "line 2"]
 
 
-def test_a_key_that_is_given_twice_is_told_beside_the_content(tmp_path, loader):
+def test_a_key_that_is_given_twice_is_reported_with_the_content(tmp_path, loader):
     content, wrong = read(tmp_path, "a: 1\nb: {c: 1, d: 2, c: 3}\n'a': 2\n")
     assert content == {"a": 2, "b": {"c": 3, "d": 2}}
     assert sorted(wrong) == ["file: line 2: 'c' is given twice", "file: line 3: 'a' is given twice"]

@@ -1,4 +1,4 @@
-"""Trials as tests need them: small, and with nothing in them but what a test names."""
+"""Small trials for tests, with nothing in them but what a test specifies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, Protocol
 
 
 def method(call: str = "ae", **changes: Any) -> MethodRecord:
-    """Return the record of a method; `call` is its call, or any name if it is none."""
+    """Return the record of a method; `call` is its call, or any other name."""
     known = {"call": parse_call(call), "parameters": {}, "origin": "test", "code": Code(source="s")}
     return MethodRecord(**{**known, **changes})
 
 
 def protocol(text: str = "linear-svm", table: str | None = None) -> ProtocolRecord:
-    """Return the record of a protocol as it is called; `evaluation` gives the same text the same hash."""
+    """Return the record of a protocol for its call; `evaluation` gives the same text the same hash."""
     return ProtocolRecord(parse_call(text), f"hash of {text}", None if table is None else parse_call(table))
 
 
@@ -60,7 +60,7 @@ def evaluation(
     version: int = 1,
     **changes: Any,
 ) -> Evaluation:
-    """Return an evaluation with one value a fold; `measured` changes what the measurements say besides."""
+    """Return an evaluation with one value per fold; `measured` changes other fields of the measurements."""
     measurements = [
         replace(Measurement("accuracy", value, "%", "higher", {"fold": fold}), **(measured or {}))
         for fold, value in enumerate(values)

@@ -1,4 +1,4 @@
-"""Datasets: named image data with the splits unlabeled, train and test, and the folds of train."""
+"""Datasets: named image data with the splits unlabeled, train and test, and folds of train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads datasets by their names: validates the parameters of a dataset's function, calls it, and finds its files."""
+"""Loads datasets by name: validates the parameters of a dataset's function, calls it, and finds its files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _REQUEST = "request"
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What is known of a built-in dataset beside its function: where its files come from."""
+    """What is known about a built-in dataset besides its function: where its files come from."""
 
     files: str | None = None
-    """``module:function`` of what finds them, with the parameters of the dataset; None: it has none."""
+    """``module:function`` that finds them, with the parameters of the dataset; None if it has no files."""
     torchvision: str | None = None
     """The class of `torchvision.datasets` that downloads them."""
     unfetchable: str = "no download is known for it"
-    """Why nothing can be downloaded, if nothing can."""
+    """Why it cannot be downloaded, if it cannot."""
 
 
 BUILT_IN: dict[str, BuiltIn] = {
@@ -54,21 +54,21 @@ BUILT_IN: dict[str, BuiltIn] = {
 
 
 def installed_dataset(name: str) -> Entry:
-    """Return the dataset of an installed package; raise a `UserError` that suggests the nearest otherwise."""
+    """Return the dataset of an installed package; raise a `UserError` that suggests the nearest name otherwise."""
     return discover(folder=None).find("dataset", name)
 
 
 def load_dataset(
     dataset: str | Entry, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
 ) -> Dataset:
-    """Load a dataset; its images stay on disk where they can.
+    """Load a dataset; its images stay on disk if possible.
 
     Parameters
     ----------
     dataset : an entry of the registry, or the name of an installed one
     parameters : those of the call, as in ``folder[path=cifar]``
-    data_dirs : the folders in which its files are searched, in order
-    cache_dir : the folder of digests and decoded images; made when it is needed
+    data_dirs : the folders in which to search its files, in order
+    cache_dir : the folder of digests and decoded images; created when needed
 
     Raises
     ------
@@ -95,7 +95,7 @@ def load_dataset(
 def dataset_files(
     name: str, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
 ) -> list[DataFile]:
-    """Find the files of an installed dataset without reading them; there are none if it is not a built-in one.
+    """Find the files of an installed dataset without reading them; only built-in datasets have any.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def dataset_files(
 def verify(
     name: str, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
 ) -> list[FileCheck]:
-    """Read a dataset's files again and return their digests beside the official ones."""
+    """Read a dataset's files again and return their digests with the official ones."""
     try:
         return [fresh_check(file) for file in dataset_files(name, parameters, data_dirs=data_dirs, cache_dir=cache_dir)]
     except OSError as error:
@@ -144,7 +144,7 @@ def _request(
 
 
 def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
-    """Return the model of the parameters of a dataset's function, all but `request`; without a type, any value goes."""
+    """Return the model of a dataset function's parameters, except `request`; untyped ones accept any value."""
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
@@ -157,7 +157,7 @@ def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, Any]:
-    """Return what tells this call from others: no default, and not the title, which is for the eyes alone."""
+    """Return the parameters that identify the call: without defaults, and without the title, which is for display."""
     shown = parameters_as_given(validated, given)
     fields = type(validated).model_fields
     changed = (key for key in sorted(fields) if key != "title" and getattr(validated, key) != fields[key].default)

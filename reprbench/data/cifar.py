@@ -1,4 +1,4 @@
-"""CIFAR-10: the Python version, which is pickles that are never unpickled, and the binary version."""
+"""CIFAR-10: the Python version, whose pickles are never unpickled, and the binary version."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
 
 
 def cifar10_files(request: DataRequest) -> list[DataFile]:
-    """Return the six batches of CIFAR-10, of whichever version is there."""
+    """Return the six batches of CIFAR-10, in whichever version is found."""
     return list(locate(request, _PYTHON, _BINARY).values())
 
 
 def load_cifar10(request: DataRequest) -> Dataset:
     """CIFAR-10: 32×32 color, 10 classes, 50,000 + 10,000 images (Krizhevsky 2009).
 
-    Both versions give the same pixels in the same order, and so the same digest.
+    Both versions give the same pixels in the same order, and therefore the same digest.
     """
     digests = Digests(request.cache_dir)
     checks = [digests.check(file) for file in cifar10_files(request)]
@@ -80,7 +80,7 @@ def load_cifar10(request: DataRequest) -> Dataset:
 
 
 def _load_split(checks: Sequence[FileCheck], digests: Digests) -> tuple[Images, Labels, str]:
-    """Return images, labels and the digest of both; the batches are decoded if that was never done."""
+    """Return images, labels and the digest of both; decode the batches unless the cache has them."""
     key = hashlib.sha256(" ".join(check.sha256 for check in checks).encode()).hexdigest()
     folder = digests.cache_dir / "decoded" / f"cifar10-{key[:16]}"
     pixels_path, labels_path = folder / "pixels.npy", folder / "labels.npy"
@@ -127,7 +127,7 @@ def read_pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     Raises
     ------
     UserError
-        If the file is no pickle, is truncated, or does not hold 3072 bytes for every label.
+        If the file is not a pickle, is truncated, or does not hold 3072 bytes per label.
     """
     try:
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ def read_pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if len(labels) == 0 or len(data) != len(labels) * _IMAGE_BYTES:
         raise UserError(
             f"{path}: has {len(labels)} labels and {len(data)} bytes of pixels; "
-            f"expected {_IMAGE_BYTES} bytes a label (10000 labels officially); fetch it again"
+            f"expected {_IMAGE_BYTES} bytes per label (10000 labels officially); fetch it again"
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, _IMAGE_BYTES), labels
 

@@ -1,7 +1,7 @@
-"""Corrupted copies of a test split, the same for every method and seed, and the names of their kinds and levels.
+"""Corrupted copies of a test split, the same for every method and seed, and the names of kinds and levels.
 
-The draws depend on the dataset's name, the kind and an image's place in the split alone: a higher level of a kind
-corrupts an image further in the same way, and the images before and after it, their number and batches change nothing.
+The draws depend only on the dataset's name, the kind and an image's position in the split: a higher level of a kind
+corrupts an image further in the same way, independently of the other images, their number and the batches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Kind = Literal["mask", "gaussian", "salt-and-pepper", "occlusion"]
 Pixels = NDArray[np.uint8]
 
 BLOCK = 2**22
-"""Numbers of the images that are corrupted at a time."""
+"""Pixel values that are corrupted at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Corruption:
 
     Attributes
     ----------
-    corrupt : returns images (n, C, H, W) corrupted, given a level in (0, 1] and the generator that has drawn for the
-        images before them. It draws as much for an image at every level, and image after image.
-    title, level : what it is, and what a level means with its unit, for people.
+    corrupt : returns images (n, C, H, W) corrupted, given a level in (0, 1] and the generator, advanced past the images
+        before them. It draws image by image, and the same amount at every level.
+    title, level : its name, and the meaning of a level with its unit, for display.
     label : returns the short name of a level.
     """
 
@@ -47,9 +47,9 @@ class Corruption:
 
 
 def corrupted(dataset: Dataset, kind: Kind, level: float, count: int | None = None) -> Images:
-    """Return the test split of `dataset`, or its first `count` images, corrupted; at level 0 as they are.
+    """Return the test split of `dataset`, or its first `count` images, corrupted; level 0 is uncorrupted.
 
-    Besides the copy, uint8 as the original, a block of images is in memory.
+    Apart from the uint8 copy, only a block of images is in memory.
     """
     images = dataset.test if count is None else dataset.test.take(np.arange(min(count, len(dataset.test))))
     if level == 0:
@@ -64,7 +64,7 @@ def corrupted(dataset: Dataset, kind: Kind, level: float, count: int | None = No
 
 
 def _mask(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
-    """Set a pixel, all its channels, to 0 with probability `level`."""
+    """Set a pixel, in all channels, to 0 with probability `level`."""
     count, _, height, width = pixels.shape
     return pixels * (generator.random((count, 1, height, width), dtype=np.float32) >= level)
 
@@ -78,7 +78,7 @@ def _gaussian(pixels: Pixels, level: float, generator: np.random.Generator) -> P
 
 
 def _salt_and_pepper(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
-    """Set a pixel, all its channels, with probability `level` to 0 or to 1 with equal chance."""
+    """Set a pixel, in all channels, with probability `level` to 0 or 1 with equal probability."""
     count, _, height, width = pixels.shape
     drawn = generator.random((count, 2, height, width), dtype=np.float32)
     hit, salt = drawn[:, :1] < level, drawn[:, 1:] < 0.5
@@ -86,9 +86,9 @@ def _salt_and_pepper(pixels: Pixels, level: float, generator: np.random.Generato
 
 
 def _occlusion(pixels: Pixels, level: float, generator: np.random.Generator) -> Pixels:
-    """Blacken one rectangle of the image's proportions and of `level` of its area, to a pixel's rounding.
+    """Blacken one rectangle with the image's proportions and the share `level` of its area, up to rounding.
 
-    Its place is uniform over those where it lies inside; a larger one covers a smaller one.
+    Its position is uniform among those inside the image; a larger one covers a smaller one.
     """
     count, _, height, width = pixels.shape
     sides = round(height * math.sqrt(level)), round(width * math.sqrt(level))

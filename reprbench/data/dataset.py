@@ -1,4 +1,4 @@
-"""The Dataset: images of three splits, labels of two, folds of one, and the digest of it all."""
+"""The Dataset: images of three splits, labels of two, folds of one, and the digest of all that."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Dataset:
     name: str
     """The canonical call, such as ``mnist`` or ``folder[path=cifar]``."""
     title: str
-    """For tables, such as ``CIFAR-10 (JPEG)``."""
+    """For display, such as ``CIFAR-10 (JPEG)``."""
     unlabeled: Images
-    """Without a split of their own, the training images: the same object as `train`."""
+    """If there is no such split, the training images: the same object as `train`."""
     train: Images
     train_labels: Labels
     """Shape (N,), 0 … K-1."""
@@ -35,17 +35,17 @@ class Dataset:
     test_labels: Labels
     classes: tuple[str, ...]
     folds: tuple[Indices, ...]
-    """Row numbers of `train`, sorted; each fold is a whole training set."""
+    """Row numbers of `train`, sorted; each fold is a complete training set."""
     digest: str
-    """SHA-256, hexadecimal, of content and folds, whatever folder the files lie in and whether they are zipped."""
+    """SHA-256, hexadecimal, of content and folds, independent of where the files lie and whether they are zipped."""
     notes: tuple[str, ...] = ()
-    """What labels every row that comes from this data."""
+    """Notes shown with every row that comes from this data."""
 
     def limited(self, count: int | None) -> Dataset:
         """Return the dataset with at most `count` images in every split; ``None`` means all.
 
-        Labeled splits keep the shares of their classes. Which images are drawn depends on the dataset's name and
-        `count` alone, so it is the same for every seed and everybody. Folds are drawn anew if `train` was cut.
+        Labeled splits keep the shares of their classes. The images drawn depend only on the dataset's name and `count`,
+        so that they are the same for every seed and user. Folds are redrawn if `train` was reduced.
 
         Raises
         ------
@@ -100,18 +100,18 @@ def assemble(
     folds: Sequence[Indices] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """Check the parts of a dataset, draw its folds if it brings none, and digest it.
+    """Check the parts of a dataset, draw its folds if it has none, and digest it.
 
     Parameters
     ----------
-    content : the SHA-256 of every part of the content, by a name of the part
+    content : the SHA-256 of every part of the content, by the part's name
     unlabeled : by default the training images
-    folds : by default `stratified_folds`, drawn from the name without its parameters: those may name a path
+    folds : by default `stratified_folds`, drawn by the name without parameters, as those may contain a path
 
     Raises
     ------
     UserError
-        If the parts do not fit together, or the images are of a shape that reprbench does not take.
+        If the parts do not fit together, or reprbench does not support the images' shape.
     """
     splits = {"train": train, "test": test, **({} if unlabeled is None else {"unlabeled": unlabeled})}
     _check_images(name, splits)
@@ -134,14 +134,14 @@ def assemble(
 
 
 def match_labels(labels: Labels, images: Images, path: Path) -> Labels:
-    """Return `labels`, read from `path`, if there is one for each image; raise a `UserError` otherwise."""
+    """Return `labels`, read from `path`, if there is one per image; raise a `UserError` otherwise."""
     if len(labels) != len(images):
-        raise UserError(f"{path}: has {len(labels)} labels; expected {len(images)}, one an image; fetch it again")
+        raise UserError(f"{path}: has {len(labels)} labels; expected {len(images)}, one per image; fetch it again")
     return labels
 
 
 def _digest(content: Mapping[str, str], folds: Sequence[Indices]) -> str:
-    """Folds are digested too: a NumPy that draws others from the same name gives other numbers."""
+    """Folds are included in the digest: another version of NumPy might draw others from the same name."""
     drawn = [hashlib.sha256(np.ascontiguousarray(fold, dtype="<i8").tobytes()).hexdigest() for fold in folds]
     return hashlib.sha256(json.dumps([sorted(content.items()), drawn]).encode()).hexdigest()
 

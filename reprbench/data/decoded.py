@@ -1,4 +1,4 @@
-"""Arrays that were decoded once: written to the cache folder in one step, memory-mapped ever after."""
+"""Arrays that are decoded once: written to the cache folder atomically, then memory-mapped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprbench.files import replacing
 
 @contextmanager
 def new_array(path: Path, shape: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """Yield a uint8 array on disk to be filled; it is at `path`, complete, when the block ends well."""
+    """Yield a uint8 array on disk to be filled; it appears at `path`, complete, if the block raises nothing."""
     with replacing(path) as temporary:
         array = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=tuple(shape))
         yield array

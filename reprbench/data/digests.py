@@ -1,4 +1,4 @@
-"""Digests of files, computed in one pass and remembered while a file keeps its size and modification time."""
+"""Digests of files, computed in one pass and cached until a file's size or modification time changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What was found where a dataset's file was expected."""
+    """The comparison of a dataset's file with the official one."""
 
     path: Path
     found: str
@@ -33,20 +33,20 @@ class FileCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is the official one, or there is no official one to compare it with."""
+        """Whether the file is the official one, or there is no official one."""
         return self.official is None or self.found == self.official
 
     @property
     def note(self) -> str:
-        """Say that the file is not the official one, without naming its folder."""
+        """The note that the file is not the official one, without its folder."""
         return f"{self.path.name.removesuffix('.gz')}: not the official file ({self.found.replace(':', ' ')})"
 
 
 class Digests:
-    """The digests of files, remembered in ``digests.json`` of the cache folder.
+    """The digests of files, cached in ``digests.json`` in the cache folder.
 
-    An entry holds while the file at its absolute path keeps its size and modification time. A memory that cannot be
-    read is forgotten; two processes that write it at once lose at most an entry.
+    An entry is valid until the size or modification time of the file at its absolute path changes. A cache that cannot
+    be read is discarded; two processes that write it at once lose at most an entry.
     """
 
     def __init__(self, cache_dir: Path) -> None:
@@ -54,7 +54,7 @@ class Digests:
         self._path = cache_dir / "digests.json"
 
     def check(self, file: DataFile) -> FileCheck:
-        """Return the digests of a file's unzipped content beside the official one."""
+        """Return the digests of a file's unzipped content with the official one."""
         algorithms = _algorithms(file)
         status = file.path.stat()
         stamp = f"{status.st_size} {status.st_mtime_ns}"
@@ -78,7 +78,7 @@ class Digests:
         """Return a path with the file's unzipped content: its own, or that of a copy in the cache folder."""
         if file.path.suffix != ".gz":
             return file.path
-        # The content's digest names the copy, so a stale one is never taken and equal files share one.
+        # The copy is named after the content's digest: a stale one is never used, and equal files share one.
         copy = self.cache_dir / "unzipped" / self.check(file).sha256[:16] / file.path.stem
         if not copy.exists():
             with open_content(file.path) as source, replacing(copy) as temporary, temporary.open("wb") as target:
@@ -105,7 +105,7 @@ class Digests:
 
 
 def fresh_check(file: DataFile) -> FileCheck:
-    """Read a file (or a folder of files) again and return its digests beside the official one."""
+    """Read a file (or a folder of files) again and return its digests with the official one."""
     if file.path.is_dir():
         files = sorted(path for path in file.path.rglob("*") if path.is_file())
         return _checked(file, {"sha256": hash_tree(file.path, files)})
@@ -133,7 +133,7 @@ def hash_tree(root: Path, files: Sequence[Path]) -> str:
 
 @contextmanager
 def open_content(path: Path) -> Iterator[BufferedIOBase]:
-    """Open a file's content, unzipped if its name ends in ``.gz``; a corrupt zip is a `UserError` wherever it shows."""
+    """Open a file's content, unzipped if its name ends in ``.gz``; corrupt data raises a `UserError` on any read."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield stream

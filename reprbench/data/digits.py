@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn: the default, which needs no files."""
+"""The digits that come with scikit-learn: the default dataset, which needs no files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TEST_SHARE = 0.25
 def load_digits(request: DataRequest) -> Dataset:
     """scikit-learn's digits: 8×8 gray, 10 classes, 1,797 images; needs no files.
 
-    They are the test set of UCI's optdigits (Alpaydin, Kaynak 1998). A quarter of them, stratified and the same for
-    everybody, is the test split. The values 0 … 16 become 0 … 255.
+    They are the test set of UCI's optdigits (Alpaydin, Kaynak 1998). A stratified quarter of them, the same for every
+    user, is the test split. The values 0 … 16 are scaled to 0 … 255.
     """
     table = _table()
     pixels = np.round(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
@@ -46,9 +46,9 @@ def load_digits(request: DataRequest) -> Dataset:
 
 
 def _table() -> NDArray[Any]:
-    """Return a row for each image: its 64 values and its label.
+    """Return one row per image: its 64 values and its label.
 
-    Importing scikit-learn takes longer than a small trial does: its file is read without that, where it is found.
+    Its file is read directly, if it is found: importing scikit-learn takes longer than a small trial.
     """
     package = find_spec("sklearn")
     path = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"

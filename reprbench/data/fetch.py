@@ -1,4 +1,4 @@
-"""Downloads, through torchvision, which checks them."""
+"""Downloads datasets with torchvision, which verifies them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reprbench.errors import UserError
 
 
 def fetch(name: str, target: Path) -> None:
-    """Download a dataset's files to `target`, in torchvision's layout, in which `load_dataset` finds them.
+    """Download a dataset's files to `target`, in torchvision's layout, which `load_dataset` supports.
 
-    Files that are there already are not downloaded again.
+    Existing files are not downloaded again.
 
     Raises
     ------
     UserError
-        If there is nothing to download, the download fails or is damaged, or `target` cannot be written.
+        If there is nothing to download, the download fails or is damaged, or `target` is not writable.
     """
     known = BUILT_IN.get(installed_dataset(name).name, BuiltIn())
     if known.torchvision is None:

@@ -1,4 +1,4 @@
-"""A folder of image files, one subfolder a class, decoded once into memory-mapped arrays."""
+"""A folder of image files, one subfolder per class, decoded once into memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 ImageSize = Annotated[int, Field(ge=SMALLEST_SIDE)]
 
 _DECODER = 1
-"""To be raised when decoding gives other pixels, so that arrays decoded before are not taken."""
+"""To be raised when decoding gives other pixels, so that arrays decoded before are not used."""
 _BLOCK = 256
-"""Images that a thread decodes in one go."""
+"""Images that a thread decodes at a time."""
 
 
 def folder_files(
@@ -56,16 +56,15 @@ def load_folder(
 ) -> Dataset:
     """Your images: train/<class>/*, test/<class>/*, perhaps unlabeled/*; parameters path, image_size, gray, title.
 
-    Deeper folders count as well. Images may be of any size and mode that Pillow reads. They are turned as their EXIF
-    orientation says, cropped to the central square, and resized to `image_size` unless they fit already. Transparency
-    is dropped, as torchvision's ``ImageFolder`` does. Classes and images are in the order of their names; hidden files
-    are left out.
+    Deeper folders are included. Images may be of any size and mode that Pillow reads. They are rotated by their EXIF
+    orientation, cropped to the central square, and resized to `image_size` if necessary. Transparency is dropped, as in
+    torchvision's ``ImageFolder``. Classes and images are in the order of their names; hidden files are ignored.
 
     Parameters
     ----------
     path : absolute, or relative to a data folder
     image_size : pixels, the side of the decoded images
-    title : for tables; by default the call
+    title : for display; by default the call
     gray : decode one channel of luminance instead of RGB
 
     Raises
@@ -135,7 +134,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    raise error  # os.walk alone leaves out what it cannot list
+    raise error  # by default os.walk skips folders that it cannot list
 
 
 def _joined(files: Sequence[list[Path]]) -> list[Path]:
@@ -149,7 +148,7 @@ def _labels(files: Sequence[list[Path]]) -> Labels:
 def _decoded_splits(
     root: Path, splits: dict[str, list[Path]], image_size: int, gray: bool, digests: Digests
 ) -> dict[str, Path]:
-    """Return the array files of the splits; what was never decoded of this content is decoded now."""
+    """Return the array files of the splits; decode those that the cache does not have."""
     content = digests.tree(root, _joined(list(splits.values())))
     key = hashlib.sha256(f"{content} {image_size} {gray} {_DECODER}".encode()).hexdigest()
     folder = digests.cache_dir / "decoded" / f"folder-{key[:16]}"
@@ -167,7 +166,7 @@ def _decode_all(files: Sequence[Path], target: Path, image_size: int, gray: bool
             for row in range(start, min(start + _BLOCK, len(files))):
                 pixels[row] = decode(files[row], image_size, gray)
 
-        # Pillow's decoders and resampling let other threads run.
+        # Pillow's decoders and resampling release the GIL.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             blocks = [pool.submit(decode_block, start) for start in range(0, len(files), _BLOCK)]
             try:
@@ -205,7 +204,7 @@ def decode(path: Path, image_size: int, gray: bool) -> NDArray[np.uint8]:
 
 
 def _eight_bits(image: Image.Image, gray: bool) -> Image.Image:
-    """Convert to L or RGB. Pillow alone would clip 16-bit pixels, which it calls I;16 or, in old versions, I."""
+    """Convert to L or RGB. Pillow itself would clip 16-bit pixels, in mode I;16 or, in old versions, I."""
     from PIL import Image
 
     if image.mode.startswith("I"):
@@ -227,5 +226,5 @@ def _crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:
         image = image.crop((left, top, left + side, top + side))
     if side == image_size:
         return image
-    # Pillow widens the kernel when it shrinks (antialiasing); the bicubic one rings less at edges than Lanczos'.
+    # Pillow widens the kernel for downsampling (antialiasing); the bicubic one rings less at edges than Lanczos.
     return image.resize((image_size, image_size), Image.Resampling.BICUBIC)

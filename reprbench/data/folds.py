@@ -1,4 +1,4 @@
-"""Draws of rows that are the same for everybody: stratified subsets and folds, seeded by a name."""
+"""Random rows that are the same for every user: stratified subsets and folds, seeded by a name."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ IMAGES_A_CLASS = 100
 
 
 def base_name(name: str) -> str:
-    """Return a dataset's name without its parameters, which may name a path: draws are named after this."""
+    """Return a dataset's name without its parameters, which may contain a path; draws are named after it."""
     return name.partition("[")[0]
 
 
 def named_generator(name: str) -> np.random.Generator:
     """Return a generator seeded by the SHA-256 of `name`, so that everybody who uses the name draws the same."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
-    # PCG64 is named because NumPy may change what default_rng returns.
+    # PCG64 is explicit because NumPy may change what default_rng returns.
     return np.random.Generator(np.random.PCG64(seed))
 
 
 def stratified_folds(labels: Labels, name: str) -> tuple[Indices, ...]:
-    """Draw ten training sets of 100 images a class; they may overlap.
+    """Draw ten training sets of 100 images per class; they may overlap.
 
-    A class of n images gives min(100, max(1, ⌊0.8 n⌋)) of them to each fold: with fewer than 125 images a class,
-    folds that took all of them would be one and the same fold.
+    A class of n images contributes min(100, max(1, ⌊0.8 n⌋)) to each fold: folds with all images of small classes,
+    those of fewer than 125, would be identical.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def _fold(labels: Labels, generator: np.random.Generator) -> Indices:
 
 
 def stratified_rows(labels: Labels, count: int, generator: np.random.Generator) -> Indices:
-    """Draw `count` rows so that every class keeps its share, within one image, and at least one image.
+    """Draw `count` rows so that every class keeps its share, up to one image, and at least one image.
 
-    Within its class, in random order, an image is at the quantile rank / n; the `count` lowest quantiles of all classes
-    are drawn. So each class gives its first image before any gives its second.
+    In a random order of its class, an image has the quantile rank / n; the `count` lowest quantiles of all classes are
+    drawn. So every class contributes its first image before any contributes its second.
 
     Parameters
     ----------
@@ -79,5 +79,5 @@ def stratified_rows(labels: Labels, count: int, generator: np.random.Generator) 
 
 
 def random_rows(length: int, count: int, generator: np.random.Generator) -> Indices:
-    """Draw `count` of `length` rows without repetition; sorted, so that reading them goes forward through the file."""
+    """Draw `count` of `length` rows without repetition, sorted, so that the file is read forwards."""
     return np.sort(generator.choice(length, count, replace=False)).astype(np.int64)

@@ -32,8 +32,8 @@ _MNIST = Layout(
     zipped=True,
 )
 
-# torchvision states the digests of the gzip files only. These, of the unzipped files, are of Debian's package
-# dataset-fashion-mnist 0.0~git20200523 and agree with those that MMPretrain lists beside the official gzip digests.
+# torchvision only has the digests of the gzip files. These, of the unzipped files, are from Debian's package
+# dataset-fashion-mnist 0.0~git20200523 and agree with those that MMPretrain lists with the official gzip digests.
 _FASHION_MNIST = Layout(
     folders=("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "."),
     files={
@@ -113,7 +113,7 @@ def read_idx(path: Path, n_dimensions: int) -> NDArray[np.uint8]:
     Raises
     ------
     UserError
-        If the file does not start as a uint8 array of `n_dimensions` does, or its size is not what its header says.
+        If the file does not start like a uint8 array of `n_dimensions`, or its size does not match its header.
     """
     size = path.stat().st_size
     header_size = 4 + 4 * n_dimensions

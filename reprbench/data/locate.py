@@ -1,4 +1,4 @@
-"""Where data lies: the folders that are searched, and the one message that says what was not found in them."""
+"""Finds the files of datasets: the folders that are searched, and the message if nothing is found."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VARIABLE = "REPRBENCH_DATA"
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What the function of a dataset is asked for, and where it finds files.
+    """The call of a dataset, and where its function finds files.
 
     Attributes
     ----------
     name : the dataset's name without parameters.
     call : the canonical call, with parameters.
-    data_dirs : the folders in which files may lie, in order.
-    cache_dir : where decoded copies are kept; made when it is needed.
+    data_dirs : the folders to search, in order.
+    cache_dir : where decoded copies are kept; created when needed.
     """
 
     name: str
@@ -31,12 +31,12 @@ class DataRequest:
     cache_dir: Path
 
     def find(self, path: str | PathLike[str]) -> Path:
-        """Return a file or folder: `path` if it is absolute, else the first such path below a folder of data.
+        """Return a file or folder: `path` if it is absolute, otherwise the first match below a data folder.
 
         Raises
         ------
         UserError
-            If there is none; it names the places that were searched.
+            If there is none; it names the paths that were searched.
         """
         candidates = [data_dir / path for data_dir in self.data_dirs]
         for candidate in candidates:
@@ -50,7 +50,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a dataset (or a folder of images), and the digest that its publisher states."""
+    """A file of a dataset (or a folder of images), and the digest given by its publisher."""
 
     path: Path
     official: str | None = None
@@ -59,14 +59,14 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which a dataset's files lie in a folder."""
+    """A layout of a dataset's files in a folder."""
 
     folders: tuple[str, ...]
-    """The folders below a data folder in which the files may lie; ``.`` is the data folder itself."""
+    """The folders below a data folder that may contain the files; ``.`` is the data folder itself."""
     files: Mapping[str, str | None]
     """The file names, all required, and their official digests."""
     zipped: bool = False
-    """Each file may also be there as ``NAME.gz``."""
+    """Whether each file may also be ``NAME.gz``."""
 
 
 def data_dirs(option: Path | None) -> list[Path]:
@@ -85,7 +85,7 @@ def locate(request: DataRequest, *layouts: Layout) -> dict[str, DataFile]:
     Raises
     ------
     UserError
-        If no folder does: it names the folders searched, the files expected, and the command that fetches them.
+        If no folder does; it names the folders searched, the files expected, and the command that fetches them.
     """
     incomplete = []
     for data_dir in request.data_dirs:
@@ -100,12 +100,12 @@ def locate(request: DataRequest, *layouts: Layout) -> dict[str, DataFile]:
 
 
 def locate_path(request: DataRequest, path: Path, expected: str) -> Path:
-    """Return `path` if it is absolute, else the first such path below a data folder.
+    """Return `path` if it is absolute, otherwise the first match below a data folder.
 
     Raises
     ------
     UserError
-        If there is none; `expected` says what should be there.
+        If there is none; `expected` describes what should be there.
     """
     candidates = [data_dir / path for data_dir in request.data_dirs]  # an absolute path replaces the folder
     for candidate in candidates:
@@ -113,7 +113,7 @@ def locate_path(request: DataRequest, path: Path, expected: str) -> Path:
             return candidate
     raise UserError(
         f"dataset {request.name!r}: {str(path)!r} not found; searched {_listed(candidates)}; expected {expected}; "
-        "give its place with path=…, absolute or relative to --data-dir"
+        "give its location with path=…, absolute or relative to --data-dir"
     )
 
 

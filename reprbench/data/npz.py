@@ -1,4 +1,4 @@
-"""Any arrays that NumPy saved: x_train, y_train, x_test, y_test and perhaps x_unlabeled in one npz file."""
+"""Arrays saved by NumPy: x_train, y_train, x_test, y_test and perhaps x_unlabeled in one npz file."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def load_npz(request: DataRequest, *, path: Path, title: str | None = None) -> D
     Parameters
     ----------
     path : absolute, or relative to a data folder
-    title : for tables; by default the call
+    title : for display; by default the call
 
-    They are read into memory. See `ImageArrays` for their types and shapes.
+    The arrays are read into memory. See `ImageArrays` for their types and shapes.
 
     Raises
     ------
     UserError
-        If an array is missing, or of another type or shape. Arrays of objects (pickles) are refused.
+        If an array is missing, has another type or shape, or holds objects (pickles).
     """
     file = _locate(request, path)
     arrays: dict[str, Any] = _read(file)

@@ -1,4 +1,4 @@
-"""What the function of a dataset may return, and the dataset that becomes of it."""
+"""What the function of a dataset may return, and its conversion to a `Dataset`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
 
 _BLOCK = 4096
-"""Images that are digested at a time: a memory-mapped array is never read as a whole."""
+"""Images digested at a time: a memory-mapped array is never read as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageArrays:
     """Images and labels of a dataset, as its function returns them.
 
-    Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, of at least 8×8 pixels, and equally
-    large in all splits. They may be memory-mapped (``numpy.load(path, mmap_mode="r")``).
+    Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, at least 8×8 pixels, and of the same
+    size in all splits. They may be memory-mapped (``numpy.load(path, mmap_mode="r")``).
 
     Attributes
     ----------
     x_train, y_train : the labeled images for training, and their labels, integers of shape (N,). The classes are the
         values that occur in `y_train`, in order.
     x_test, y_test : the images of the test split and their labels, all of which occur in `y_train`.
-    x_unlabeled : what learners are fitted to; by default the images of `x_train`.
+    x_unlabeled : the images that learners are fitted to; by default those of `x_train`.
     classes : a name for each class, in order; by default the labels themselves.
-    folds : rows of `x_train`, an array of integers for each fold; by default drawn from the dataset's name.
-    title : for tables; by default the call, as in ``birds[size=64]``.
+    folds : rows of `x_train`, an array of integers per fold; by default drawn by the dataset's name.
+    title : for display; by default the call, as in ``birds[size=64]``.
     """
 
     x_train: NDArray[np.uint8]
@@ -54,14 +54,14 @@ class ImageArrays:
 class ImageFolder:
     """A folder of image files, ``train/<class>/*``, ``test/<class>/*`` and perhaps ``unlabeled/*``.
 
-    It is read as the dataset `folder` is: images are cropped to the central square, resized and decoded once.
+    It is read like the dataset `folder`: images are cropped to the central square, resized, and decoded only once.
 
     Attributes
     ----------
-    path : absolute, or relative to a folder of data (``--data-dir``).
+    path : absolute, or relative to a data folder (``--data-dir``).
     image_size : pixels, the side of the decoded images.
     gray : decode one channel of luminance instead of RGB.
-    title : for tables; by default the call.
+    title : for display; by default the call.
     """
 
     path: str | PathLike[str]
@@ -71,7 +71,7 @@ class ImageFolder:
 
 
 def as_dataset(returned: Any, request: DataRequest) -> Dataset:
-    """Return the dataset of what a function returned: images and labels, a folder of them, or the dataset itself.
+    """Convert what a function returned, arrays, a folder or a dataset, to a dataset.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def as_dataset(returned: Any, request: DataRequest) -> Dataset:
 
 
 def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Dataset:
-    """Check arrays and make a dataset of them; `where` begins each message, such as the name of their file."""
+    """Check arrays and make a dataset of them; messages begin with `where`, such as the name of their file."""
     images = {"x_train": arrays.x_train, "x_test": arrays.x_test, "x_unlabeled": arrays.x_unlabeled}
     pixels = {name: _images(array, f"{where}: {name}") for name, array in images.items() if array is not None}
     values, train_labels = np.unique(_integers(arrays.y_train, f"{where}: y_train"), return_inverse=True)

@@ -1,4 +1,4 @@
-"""STL-10: binary files in column-major order, memory-mapped, with the folds that come with them."""
+"""STL-10: binary files in column-major order, memory-mapped, with their own folds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprbench.images import Images, Indices, Labels
 _SIDE = 96
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
 
-# The digests of torchvision.datasets.STL10; that of the folds is of the official archive.
+# The digests of torchvision.datasets.STL10; that of the folds is from the official archive.
 _LAYOUT = Layout(
     folders=("stl10_binary", "stl10/stl10_binary", "stl10"),
     files={
@@ -67,7 +67,7 @@ def load_stl10(request: DataRequest) -> Dataset:
 
 
 def map_images(path: Path) -> Images:
-    """Map a file of images: all red, then green, then blue values of an image, each column by column.
+    """Map a file of images: the red, then the green, then the blue values of each image, column by column.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def _read_labels(path: Path, images: Images) -> Labels:
 
 
 def read_folds(path: Path, n_images: int) -> tuple[Indices, ...]:
-    """Read one fold a line: zero-based rows of the training images, separated by blanks.
+    """Read one fold per line: zero-based rows of the training images, separated by spaces.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def read_folds(path: Path, n_images: int) -> tuple[Indices, ...]:
         try:
             rows = np.array(line.split(), dtype=np.int64)
         except (ValueError, OverflowError):
-            raise UserError(f"{path}: line {number} is no list of row numbers; fetch it again") from None
+            raise UserError(f"{path}: line {number} is not a list of row numbers; fetch it again") from None
         if len(rows) and (rows.min() < 0 or rows.max() >= n_images):
             raise UserError(
                 f"{path}: line {number} has rows from {rows.min()} to {rows.max()}; "
@@ -111,5 +111,5 @@ def read_folds(path: Path, n_images: int) -> tuple[Indices, ...]:
         if len(rows):
             folds.append(np.sort(rows))
     if not folds:
-        raise UserError(f"{path}: no folds; expected one a line; fetch it again")
+        raise UserError(f"{path}: no folds; expected one per line; fetch it again")
     return tuple(folds)

@@ -1,1 +1,1 @@
-"""Classifiers and other numerics that protocols share; they know features and images, and no `Subject`."""
+"""Classifiers and other numerics that protocols share; they take features and images, not a `Subject`."""

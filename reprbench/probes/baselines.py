@@ -1,4 +1,4 @@
-"""What reconstructs images without a learner: their mean, and their principal components."""
+"""Reconstructions of images without a learner: by their mean, and by their principal components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reprbench.images import Images
 
 PCA_IMAGES = 5000
 PCA_BYTES = 500_000_000
-"""What the images that the principal components are fitted to may take, as float64."""
+"""The most memory for the images that the principal components are fitted to, as float64."""
 IMAGES_AT_ONCE = 1000
 
 
@@ -23,9 +23,9 @@ class Baselines:
     Attributes
     ----------
     mean_image : float32 (C, H, W), of all images.
-    center : float32 (C·H·W,), the mean of the images that the components are of.
+    center : float32 (C·H·W,), the mean of the images that the components are fitted to.
     components : float32 (k, C·H·W), orthonormal, leading first.
-    images : how many the components are of.
+    images : how many images the components are fitted to.
     """
 
     mean_image: NDArray[np.float32]
@@ -34,13 +34,13 @@ class Baselines:
     images: int
 
     def dimension(self, features: int) -> int:
-        """Return how many components stand beside a layer of `features` numbers: as many, or all there are."""
+        """Return how many components to compare with a layer of `features` numbers: as many, or all there are."""
         return min(features, len(self.components))
 
     def projected(self, x: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
         """Return images (N, C, H, W) projected onto the leading components, clipped to [0, 1]."""
         if dimension == self.components.shape[1]:
-            # A whole basis loses nothing; what would be measured is rounding.
+            # A complete basis loses nothing; only rounding would be measured.
             return x
         directions = self.components[:dimension]
         pixels = self.center + (x.reshape(len(x), -1) - self.center) @ directions.T @ directions
@@ -48,9 +48,9 @@ class Baselines:
 
 
 def fit_baselines(images: Images, name: str, dimension: int) -> Baselines:
-    """Return the mean of `images`, and the `dimension` leading components of a fixed draw, or as many as that has.
+    """Return the mean of `images`, and the `dimension` leading components, or all, of a fixed random subset.
 
-    `name` is the dataset's; the draw depends on it alone.
+    `name` is the dataset's; the subset depends on it alone.
     """
     from sklearn.decomposition import PCA
 
@@ -58,7 +58,7 @@ def fit_baselines(images: Images, name: str, dimension: int) -> Baselines:
     most = min(len(images), PCA_IMAGES, max(2, PCA_BYTES // (8 * size)))
     rows = random_rows(len(images), most, named_generator(f"{base_name(name)} components"))
     pixels = images.pixels(rows).reshape(most, size) / 255.0
-    # Around their mean, n images have at most n − 1 directions.
+    # n centered images span at most n − 1 directions.
     fitted = PCA(max(1, min(dimension, size, most - 1)), svd_solver="covariance_eigh" if size <= most else "full")
     fitted.fit(pixels)
     return Baselines(_mean_image(images), fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32), most)

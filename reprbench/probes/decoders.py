@@ -1,4 +1,4 @@
-"""What turns the layers of a learner into images: the learner itself where it can, elsewhere mirror decoders."""
+"""Decoders from layers of a learner to images: the learner itself where it can, otherwise mirror decoders."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Decoders:
     Attributes
     ----------
     learner : the fitted learner.
-    own : the names of the layers from which it reconstructs by itself.
-    mirrors : those of other layers, by name.
+    own : the names of the layers from which the learner itself reconstructs.
+    mirrors : the decoders of other layers, by name.
     """
 
     learner: Learner
@@ -34,7 +34,7 @@ class Decoders:
     mirrors: Mapping[str, MirrorDecoder]
 
     def kind(self, layer: str) -> Literal["own", "mirror"] | None:
-        """Return which decoder a layer has; None for a layer without one."""
+        """Return the kind of decoder that a layer has; None for a layer without one."""
         return "own" if layer in self.own else "mirror" if layer in self.mirrors else None
 
     def reconstructions(self, x: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
@@ -49,7 +49,7 @@ class Decoders:
 
 
 def own_layers(learner: Learner, x: Tensor, layers: Sequence[str]) -> frozenset[str]:
-    """Return the layers from which the learner reconstructs images such as `x` by itself; its `UserError` is a no."""
+    """Return the layers from which the learner itself reconstructs images such as `x` without a `UserError`."""
     return frozenset(name for name in layers if _reconstructs(learner, x, name))
 
 

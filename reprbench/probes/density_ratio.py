@@ -1,8 +1,8 @@
-"""A binary classifier that tells two samples of codes apart, as good as it gets, and what it says of their densities.
+"""A binary classifier between two samples of codes, trained to convergence, and the bounds on their densities.
 
 I. Goodfellow et al., "Generative adversarial nets" (2014), and propositions 1 and 2 of X. Gao, H. Xiong (AME-AE): the
-best classifier between densities q_d and q_r is C* = q_d/(q_d + q_r), and E_d[log C] + E_r[log(1 − C)] is at its most,
-for C = C*, 2·JSD(q_d, q_r) − log 4. So any C, on codes that it was not trained on, gives a lower bound of that number.
+best classifier between densities q_d and q_r is C* = q_d/(q_d + q_r), and the maximum of E_d[log C] + E_r[log(1 − C)],
+at C = C*, is 2·JSD(q_d, q_r) − log 4. So any C, on codes that it was not trained on, gives a lower bound of this.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from reprbench.probes.standardize import Standardizer, standardize
 from reprbench.run import derive_seed, seeded
 
 Codes = NDArray[np.float32]
-"""Of shape (2, n, D): those of n originals, then those of their n reconstructions, in the same order."""
+"""Shape (2, n, D): the codes of n originals, then those of their n reconstructions, in the same order."""
 
 CALIBRATION_BINS = 15
-"""As C. Guo et al., "On calibration of modern neural networks" (2017), has them."""
+"""As in C. Guo et al., "On calibration of modern neural networks" (2017)."""
 TOLERANCE = 1e-4
-"""Nats. A validation loss that falls by less is no progress: else a loss that creeps to log 2 would never converge."""
+"""Nats. A smaller decrease of the validation loss is not progress: a loss creeping to log 2 would never converge."""
 EVALUATED_ROWS = 1024
-"""Codes that C judges at a time."""
+"""Codes that C classifies at a time."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A division of pairs, by row; a pair is never divided."""
+    """A split of pairs, by row; a pair is never split."""
 
     training: Indices
     validation: Indices
@@ -52,7 +52,7 @@ class Training:
     ----------
     width : of the two hidden layers.
     learning_rate : of Adam.
-    batch_size : pairs in a step.
+    batch_size : pairs per step.
     epochs : the most.
     patience : epochs without progress on the validation part after which it has converged.
     """
@@ -72,9 +72,9 @@ class RatioClassifier:
     ----------
     network : from standardized codes (n, D) to logits (n, 1).
     standardizer : fitted to the training part.
-    epochs : that it was trained.
-    best_epoch : the one whose weights it has, of the lowest validation loss; 0 is before training, where C = ½.
-    converged : whether it stopped by itself before the cap on epochs.
+    epochs : how many it was trained for.
+    best_epoch : the one whose weights it has, with the lowest validation loss; 0 is before training, where C = ½.
+    converged : whether it stopped before the limit on epochs.
     """
 
     network: nn.Module
@@ -84,7 +84,7 @@ class RatioClassifier:
     converged: bool
 
     def logits(self, codes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return log(C / (1 − C)) of each of the codes (n, D), shape (n,)."""
+        """Return log(C / (1 − C)) for each of the codes (n, D), shape (n,)."""
         device = next(self.network.parameters()).device
         found = [np.empty(0)]
         with torch.inference_mode():
@@ -96,17 +96,17 @@ class RatioClassifier:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a classifier was worth on n originals and n reconstructions.
+    """The evaluation of a classifier on n originals and n reconstructions.
 
     Attributes
     ----------
-    accuracy : share that it told rightly, in [0, 1]; C = ½ counts as a reconstruction.
-    log_loss : nats a code; half of −`value`.
+    accuracy : share of codes classified correctly, in [0, 1]; C = ½ counts as a reconstruction.
+    log_loss : nats per code; half of −`value`.
     calibration_error : expected, in [0, 1]: the mean over the codes of |share of originals − mean C| of their bin.
     value : V = mean log C(originals) + mean log(1 − C(reconstructions)), nats. At most 0; less than −log 4 where C is
-        worse than not to tell at all.
+        worse than a constant ½.
     standard_error : of `value`, nats, over pairs.
-    divergence : the lower bound of JSD that follows, (V + log 4)/2, nats, in [0, log 2]; 0 where V is below −log 4.
+    divergence : the resulting lower bound of JSD, (V + log 4)/2, nats, in [0, log 2]; 0 where V is below −log 4.
     """
 
     accuracy: float
@@ -118,7 +118,7 @@ class Judgement:
 
 
 def divide(count: int, generator: np.random.Generator) -> Parts:
-    """Divide `count` pairs (at least 10) by chance into training 50 %, validation 10 % and evaluation 40 %."""
+    """Split `count` pairs (at least 10) randomly into training 50 %, validation 10 % and evaluation 40 %."""
     training, validation, evaluation = np.split(generator.permutation(count), [count // 2, count // 2 + count // 10])
     return Parts(np.sort(training), np.sort(validation), np.sort(evaluation))
 
@@ -131,10 +131,10 @@ def train_classifier(
     device: str = "cpu",
     advance: Callable[[float], None] = lambda share: None,
 ) -> RatioClassifier:
-    """Train C on the training part until the loss on the validation part stops falling; nothing else is read.
+    """Train C on the training part until the loss on the validation part stops falling; the rest is not read.
 
-    C is a perceptron with two hidden layers of rectified units; its last layer starts at 0, so that C starts at ½. A
-    pair stays together in a batch: where reconstructions equal originals, gradients are 0 but for rounding.
+    C is a perceptron with two hidden ReLU layers; its last layer starts at 0, so that C starts at ½. A pair stays
+    together in a batch: where reconstructions equal originals, gradients are 0 up to rounding.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def train_classifier(
 
 
 class _Loss:
-    """The cross-entropy of C, nats a code, on pairs of codes standardized on the training part."""
+    """The cross-entropy of C, nats per code, on pairs of codes standardized on the training part."""
 
     def __init__(self, network: nn.Module, codes: Codes, parts: Parts, device: str) -> None:
         self._network, self._validation, self._device = network, parts.validation, device
@@ -164,7 +164,7 @@ class _Loss:
         self.standardizer = standardize(self._rows, self._both(parts.training))
 
     def __call__(self, pairs: Indices) -> Tensor:
-        # Originals first: their target is 1, that of reconstructions 0.
+        # Originals come first: their target is 1, that of reconstructions 0.
         batch = torch.from_numpy(self.standardizer.apply(self._rows, self._both(pairs))).to(self._device)
         of_originals, of_reconstructions = self._network(batch)[:, 0].chunk(2)
         return (softplus(-of_originals).mean() + softplus(of_reconstructions).mean()) / 2
@@ -185,7 +185,7 @@ class _Loss:
 
 
 class _EarlyStopping:
-    """Counts epochs without progress of the validation loss, and keeps the weights with which it was lowest."""
+    """Counts epochs without progress of the validation loss, and keeps the weights with the lowest one."""
 
     def __init__(self, network: nn.Module, loss: float) -> None:
         self._network, self._best_loss, self._reference = network, loss, loss
@@ -210,12 +210,12 @@ def _train_epoch(loss: _Loss, optimizer: torch.optim.Optimizer, pairs: Indices, 
 
 
 def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> Judgement:
-    """Return what the logits of n originals and of their n reconstructions, both of shape (n,), say."""
+    """Evaluate the logits of n originals and of their n reconstructions, both of shape (n,)."""
     logits = torch.from_numpy(np.stack([originals, reconstructions]))
     values = (-softplus(-logits[0]) - softplus(logits[1])).numpy()
     value = float(values.mean())
     targets = torch.tensor([[1], [0]]).expand(2, len(originals))
-    # Of two classes torchmetrics compares the share of originals in a bin with its mean C, as reliability curves do.
+    # For two classes torchmetrics compares the share of originals in a bin with its mean C, as reliability curves do.
     error = binary_calibration_error(torch.sigmoid(logits).flatten(), targets.flatten(), CALIBRATION_BINS, "l1")
     return Judgement(
         accuracy=float(((originals > 0).mean() + (reconstructions <= 0).mean()) / 2),
@@ -229,7 +229,7 @@ def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) 
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """How often codes are of originals, against how often C says so, in those of 15 bins of C that are not empty.
+    """The share of originals against the predicted one, in the non-empty ones of 15 bins of C.
 
     Attributes
     ----------
@@ -258,7 +258,7 @@ def reliability_curve(originals: NDArray[np.float64], reconstructions: NDArray[n
 
 
 def _network(inputs: int, width: int, seed: int) -> nn.Sequential:
-    """Return C's network, drawn on the CPU so that every device starts from the same weights."""
+    """Return C's network, initialized on the CPU so that every device starts from the same weights."""
     with seeded(seed, "optimal-classifier/weights"):
         hidden = [nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
         last = nn.Linear(width, 1)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from reprbench.images import Images
 
 BLOCK = 2**24
-"""Distances that are in memory at a time."""
+"""Distances in memory at a time."""
 NUMBERS_AT_ONCE = 2**26
-"""Of the images among which the nearest is sought, as float32."""
+"""Pixel values in memory at a time, as float32, of the images among which the nearest is searched."""
 
 
 def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "cosine"]) -> NDArray[np.int64]:
@@ -29,7 +29,7 @@ def nearest(train: Matrix, test: Matrix, k: int, metric: Literal["euclidean", "c
         If features are NaN or infinite.
     """
     examples = torch.from_numpy(np.array(train, dtype=np.float32))
-    # A shift changes no Euclidean distance, and makes the numbers that are subtracted below small.
+    # A shift does not change Euclidean distances, and makes the numbers subtracted below small.
     center = examples.mean(0) if metric == "euclidean" else torch.zeros(examples.shape[1])
     examples = _prepared(examples, center, metric)
     # ‖t − e‖² = ‖t‖² − 2(t·e − ½‖e‖²); the first term is the same for all examples. Unit vectors have ½‖e‖² = ½.
@@ -50,7 +50,7 @@ def _prepared(rows: torch.Tensor, center: torch.Tensor, metric: str) -> torch.Te
 
 
 def vote(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the most frequent of the labels (m, k) in each row, nearest first; of ties the one that comes first."""
+    """Return the most frequent label in each row of `labels` (m, k), nearest first; the first one in case of ties."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
     winners: NDArray[np.int64] = labels[np.arange(len(labels)), votes.argmax(1)]
     return winners
@@ -64,6 +64,6 @@ def nearest_distances(images: torch.Tensor, real: Images) -> NDArray[np.float64]
     for start in range(0, len(real), step):
         some = real.batch(slice(start, min(start + step, len(real)))).flatten(1).numpy()
         found = some[nearest(some, queries, 1, "euclidean")[:, 0]]
-        # Differences are taken anew: the search's own distances carry the rounding of large products.
+        # Recomputed as differences: the distances of the search have the rounding errors of large products.
         least = np.minimum(least, np.sqrt(np.square(found - queries).mean(1, dtype=np.float64)))
     return least

@@ -12,8 +12,8 @@ from reprbench.features import Matrix
 from reprbench.probes.standardize import row_blocks
 
 MOST_UNITS = 4096
-"""Of a wider layer so many random units stand for all in the effective rank: a covariance of 128 MB in float64, whose
-eigenvalues take some ten seconds."""
+"""In the effective rank, this many random units represent a wider layer: their covariance takes 128 MB in float64, its
+eigenvalues some ten seconds."""
 DEAD = 1e-5
 """A unit whose values differ by no more than this share of its largest magnitude is constant: in float32, means over
 the positions of a map are equal up to some 1e-6 only."""
@@ -27,7 +27,7 @@ class LayerStats:
     ----------
     units : columns of its matrix.
     dead : how many of them are constant over all images.
-    ranked : of how many the effective rank is; fewer than `units` in a layer of more than `MOST_UNITS`.
+    ranked : the number of units behind the effective rank; fewer than `units` in a layer of more than `MOST_UNITS`.
     effective_rank : in [1, ranked]; 0 if all those units are constant.
     lifetime_sparsity : in [0, 1]; None with fewer than two images or without a live unit.
     population_sparsity : in [0, 1]; None with fewer than two live units, or if these are 0 for every image.
@@ -42,7 +42,7 @@ class LayerStats:
 
 
 def layer_stats(codes: Matrix) -> LayerStats:
-    """Return the statistics of the codes (images, units), which are read three times, block by block."""
+    """Return the statistics of the codes (images, units), which are read three times, in blocks."""
     images, units = codes.shape
     low, high = np.full(units, np.inf), np.full(units, -np.inf)
     magnitudes, squares = np.zeros(units), np.zeros(units)
@@ -67,7 +67,7 @@ def layer_stats(codes: Matrix) -> LayerStats:
 
 
 def _ranked(units: int) -> NDArray[np.int64] | None:
-    """Return the units that stand for all of a layer's in its effective rank; None for every one."""
+    """Return the units that represent a layer in its effective rank; None for all."""
     if units <= MOST_UNITS:
         return None
     return random_rows(units, MOST_UNITS, named_generator("code-stats units"))
@@ -91,7 +91,7 @@ def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
         centered = values[:, columns] - mean
         covariance += centered.T @ centered
     eigenvalues = eigvalsh(covariance, overwrite_a=True, check_finite=False)
-    # What rounding leaves of eigenvalues that are 0; their roots would add up.
+    # Eigenvalues that would be 0 but for rounding; their roots would add up.
     kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]
     shares = np.sqrt(kept) / np.sqrt(kept).sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
@@ -112,7 +112,7 @@ def _population_sparsity(codes: Matrix, live: NDArray[np.bool_]) -> float | None
 
 
 def _sparsity(magnitudes: NDArray[np.float64], squares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return S of each from the sums of |a| and a² over `count` values, of which one at least is not 0."""
+    """Return S from the sums of |a| and a² over `count` values, at least one of which is not 0."""
     activity = np.square(magnitudes / count) / (squares / count)
-    # Rounding alone leads out of [0, 1].
+    # Only rounding leads out of [0, 1].
     return np.clip((1 - activity) / (1 - 1 / count), 0, 1)

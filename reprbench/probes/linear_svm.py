@@ -1,4 +1,4 @@
-"""A fold's linear SVM: C chosen by cross-validation inside the fold, then asked about any number of test matrices."""
+"""A fold's linear SVM: C chosen by cross-validation inside the fold, applied to any number of test matrices."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class CostChoice:
     Attributes
     ----------
     cost : float
-        The smallest of those with the highest accuracy: the most regularized.
+        The smallest, i.e. most regularized, of those with the highest accuracy.
     accuracies : tuple of float
-        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty where there is no choice.
+        The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty for a single cost.
     at_edge : "lower", "upper" or None
-        Whether `cost` is the smallest or the largest of a grid of several, so that a better one may lie outside.
+        Whether `cost` is the smallest or the largest of several, so that a better one may lie outside the grid.
     """
 
     cost: float
@@ -49,8 +49,8 @@ def select_cost(
 ) -> CostChoice:
     """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
 
-    The standardization, too, is fitted on the training part of each inner fold alone. An accuracy is the share of all
-    rows that were right when they were held out, so that ties are exact. A single cost needs no cross-validation.
+    Standardization, too, is fitted only on the training part of each inner fold. An accuracy is the share of all rows
+    that were classified correctly when held out, so that ties are exact. A single cost needs no cross-validation.
 
     Raises
     ------
@@ -77,14 +77,14 @@ def _edge(cost: float, costs: Sequence[float]) -> Literal["lower", "upper"] | No
 
 @dataclass(frozen=True)
 class FoldClassifier:
-    """What was trained on a fold; it can be asked about any number of test matrices.
+    """A classifier trained on a fold; it can be applied to any number of test matrices.
 
     Attributes
     ----------
     choice : CostChoice
         The cost it was trained with, and how that was chosen.
     machines : LinearSVMs
-        Of that cost alone.
+        For that cost alone.
     standardizer : Standardizer
         Fitted to the fold.
     """
@@ -94,7 +94,7 @@ class FoldClassifier:
     standardizer: Standardizer
 
     def count_right(self, x: Matrix, labels: Labels) -> int:
-        """Return how many rows of `x` (m, d), as the learner gave them, are classified rightly.
+        """Return how many rows of `x` (m, d), not standardized, are classified correctly.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class FoldClassifier:
         return int(_count_right(self.machines, self.standardizer, x, labels)[0])
 
     def accuracy(self, x: Matrix, labels: Labels) -> float:
-        """Return the share of the rows of `x` (m, d), read block by block, that are classified rightly, in [0, 1]."""
+        """Return the share of the rows of `x` (m, d), read in blocks, that are classified correctly, in [0, 1]."""
         return self.count_right(x, labels) / len(x)
 
 
@@ -120,8 +120,8 @@ def train_fold(
 ) -> FoldClassifier:
     """Choose C within the fold and train with it on the whole fold.
 
-    `x` holds features (n, d) as the learner gave them, `labels` (n,) lie in 0 … `n_classes` − 1, `costs` is the grid of
-    C, and `generator` draws the inner folds.
+    `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1, `costs` is the grid of C, and
+    `generator` draws the inner folds.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def train_fold(
 def _fit_raw(
     x: Matrix, labels: Labels, rows: Indices | None, n_classes: int, costs: Sequence[float], device: torch.device | str
 ) -> tuple[LinearSVMs, Standardizer]:
-    """Train on `rows`, all by default; besides the standardized rows nothing of the size of `x` is in memory."""
+    """Train on `rows`, all by default; only the standardized rows are in memory, no copy of `x`."""
     standardizer = standardize(x, rows)
     chosen = labels if rows is None else labels[rows]
     return fit_svm(standardizer.apply(x, rows), chosen, n_classes, costs, device=device), standardizer
@@ -144,7 +144,7 @@ def _fit_raw(
 def _count_right(
     machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
 ) -> NDArray[np.int64]:
-    """Return how many of `rows`, all by default, each cost's machines classify rightly, shape (n_costs,)."""
+    """Return how many of `rows`, all by default, each cost's machines classify correctly, shape (n_costs,)."""
     right = np.zeros(len(machines.costs), dtype=np.int64)
     chosen = labels if rows is None else labels[rows]
     for block, values in row_blocks(x, rows):
@@ -153,14 +153,14 @@ def _count_right(
 
 
 def _divisions(labels: Labels, n_folds: int, generator: np.random.Generator) -> Iterator[tuple[Indices, Indices]]:
-    """Yield, for each fold, the rows to train on and those that are held out."""
+    """Yield, for each fold, the rows to train on and the held-out rows."""
     fold_of = _stratify(labels, n_folds, generator)
     for fold in range(n_folds):
         yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
 
 
 def _stratify(labels: Labels, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return the fold of each row: as even as possible in size, and within each class, to one example."""
+    """Return the fold of each row: sizes, also within each class, differ by at most one example."""
     order = np.lexsort((generator.permutation(len(labels)), labels))
     folds = np.empty(len(labels), dtype=np.int64)
     folds[order] = np.arange(len(labels)) % n_folds

@@ -21,12 +21,12 @@ from reprbench.probes.newton import Design, Problem, Solution, Spectrum, leading
 from reprbench.probes.standardize import Matrix
 
 TOLERANCE = 1e-6
-"""Proven relative error of the objective at which a machine counts as solved."""
+"""The proven relative error of the objective at which a machine counts as solved."""
 
 _COLUMNS = 1024  # columns of a matrix that are converted at a time
-_ROW_SPACE = 4000  # examples; beyond, the eigenvectors of their Gram matrix cost more than they save
-_ONE_THREAD = 2**21  # elements; up to here a second thread gains little and may lose much
-_DOUBLE = 2**24  # elements; up to here a matrix is also kept in float64
+_ROW_SPACE = 4000  # examples; beyond that, the eigenvectors of their Gram matrix cost more than they save
+_ONE_THREAD = 2**21  # elements; up to that, a second thread gains little and may lose much
+_DOUBLE = 2**24  # elements; up to that, a matrix is also kept in float64
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class LinearSVMs:
     Attributes
     ----------
     costs : tuple of float
-        The grid, as it was given.
+        The grid, as given.
     weights : float64 array of shape (n_costs, K, d)
     biases : float64 array of shape (n_costs, K)
     gaps : float64 array of shape (n_costs, K)
-        Proven bounds of the relative error of each objective; at most `TOLERANCE` unless float32 did not allow it.
+        Proven bounds of the relative error of each objective; at most `TOLERANCE` unless float32 is too coarse.
     """
 
     costs: tuple[float, ...]
@@ -54,7 +54,7 @@ class LinearSVMs:
         Raises
         ------
         Diverged
-            If a score is NaN or infinite, as those of such features are.
+            If a score is NaN or infinite, as it is for such features.
         """
         n_costs, n_classes, width = self.weights.shape
         weights = torch.from_numpy(self.weights.reshape(-1, width)).float().T.contiguous()
@@ -73,11 +73,11 @@ class LinearSVMs:
 def fit_svm(
     x: Matrix, labels: Labels, n_classes: int, costs: Sequence[float], *, device: torch.device | str = "cpu"
 ) -> LinearSVMs:
-    """Train one machine for every class and every cost, each against all other classes.
+    """Train one machine per class and cost, each against all other classes.
 
     With at most 4000 examples and no fewer features, the features are rotated once onto the eigenvectors of the
-    examples' Gram matrix; a larger matrix is used as it is, in float32. The costs are solved in ascending order, each
-    from the solution of the one before: half the work of solving them side by side.
+    examples' Gram matrix; a larger matrix is not rotated, and used in float32. The costs are solved in ascending order,
+    each from the solution of the one before: half the work of solving them independently.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _rotate(matrix: Tensor) -> tuple[Design, Spectrum, Tensor | None]:
     with _threads_for(gram):
         values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0), vectors.flip(1)
-    # What is lost is below the rounding errors of the Gram matrix.
+    # The loss is below the rounding errors of the Gram matrix.
     rank = int((values > values[0] * len(values) * torch.finfo(torch.float64).eps).sum())
     values, vectors = values[:rank], vectors[:, :rank]
     return Design(vectors * values.sqrt(), gram=gram), Spectrum(values), vectors / values.sqrt()
@@ -138,7 +138,7 @@ def _columns(matrix: Tensor) -> Iterator[Tensor]:
 
 
 def _keep(matrix: Tensor) -> tuple[Design, Spectrum, Tensor | None]:
-    """Take the features as they are, and the leading part of their spectrum."""
+    """Return the features, not rotated, and the leading part of their spectrum."""
     gram = _gram(matrix) if len(matrix) <= _ROW_SPACE else None
     design = Design(matrix.double() if matrix.numel() <= _DOUBLE else matrix.float(), constant=True, gram=gram)
     return design, leading_spectrum(design), None
@@ -157,8 +157,8 @@ def _gram(matrix: Tensor) -> Tensor:
 def _threads_for(matrix: Tensor) -> Iterator[None]:
     """Work on a small matrix with one thread.
 
-    Newton's method makes thousands of products that take less than a millisecond. A second thread saves a quarter of
-    the time; where another process wants its core, waiting for it at the end of every product takes ten times as long.
+    Newton's method computes thousands of products that take less than a millisecond. A second thread saves a quarter of
+    the time; if another process uses its core, waiting for it at the end of every product takes ten times as long.
     """
     threads = torch.get_num_threads()
     try:

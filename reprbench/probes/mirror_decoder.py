@@ -1,4 +1,4 @@
-"""Mirror decoders: networks that learn to give images back from the frozen features of a layer, all by one budget."""
+"""Mirror decoders: networks that learn to reconstruct images from a layer's frozen features, with equal budgets."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from reprbench.learner import FeatureMaps, ImageShape, Learner
 
 CALIBRATION_BATCHES = 8
-"""The first batches, whose features say by which mean and scale each channel is standardized."""
+"""The number of first batches whose features give the mean and scale by which each channel is standardized."""
 SMALLEST_SCALE = 0.01
-"""Of the root of the mean variance of a layer's channels: one that hardly varies is not blown up to the others."""
+"""Share of the root of the mean variance of a layer's channels, so that nearly constant ones are not scaled up."""
 LARGEST_LINEAR = 2**25
-"""Weights of the layer that makes a vector a map; where there would be more, the map starts smaller."""
+"""Most weights of the layer that turns a vector into a map; if there would be more, the map starts smaller."""
 
 
 @dataclass(frozen=True)
 class DecoderBudget:
-    """What every decoder of every learner may spend.
+    """The training budget of every decoder of every learner.
 
     Attributes
     ----------
@@ -47,12 +47,12 @@ class DecoderBudget:
 
 
 class MirrorDecoder(nn.Module):
-    """From features (N, C, H, W) or (N, D) to images in [0, 1]; the architecture is ours, and one for all layers.
+    """From features (N, C, H, W) or (N, D) to images in [0, 1]; our choice of architecture, the same for all layers.
 
-    A map has its channels brought to `width` by a 1×1 convolution; a vector becomes a map of `width` channels and ⌈1/8⌉
-    of the image's sides by a linear layer. Then, until the map is as large as the image: twice as large (nearest
-    neighbor, at most to the image's size), 3×3 convolution, batch normalization, ReLU. At last a 3×3 convolution and a
-    sigmoid. Maps larger than the image are averaged down to its size first.
+    A 1×1 convolution brings the channels of a map to `width`; a linear layer turns a vector into a map of `width`
+    channels and ⌈1/8⌉ of the image's sides. Then, until the map is as large as the image: upsampling by 2 (nearest
+    neighbor, at most to the image's size), 3×3 convolution, batch normalization, ReLU. Finally a 3×3 convolution and a
+    sigmoid. Maps larger than the image are first averaged down to its size.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class MirrorDecoder(nn.Module):
         self.register_buffer("scale", torch.ones(features[0]))
 
     def standardize_by(self, mean: Tensor, variance: Tensor) -> None:
-        """Set what is subtracted from each channel, and the standard deviation that it is divided by."""
+        """Set the mean and the variance by which each channel is standardized."""
         floor = SMALLEST_SCALE * variance.mean().sqrt()
         scale = torch.maximum(variance.sqrt(), floor)
         self.mean.copy_(mean)
@@ -112,7 +112,7 @@ class MirrorDecoder(nn.Module):
 
 
 def encoded(learner: Learner, x: Tensor) -> FeatureMaps:
-    """Return the features of `x`, in evaluation mode, without gradients and in the batches that the learner wants."""
+    """Return the features of `x`, in evaluation mode, without gradients, in batches of the learner's size."""
     with evaluating(learner):
         parts = [checked(learner.encode(part), len(part)) for part in torch.split(x, learner.encode_batch_size)]
         if len(parts) == 1:
@@ -129,11 +129,11 @@ def train_decoders(
     device: str,
     advance: Callable[[float], None] = lambda share: None,
 ) -> dict[str, MirrorDecoder]:
-    """Return a decoder for each layer, in evaluation mode, trained on the features of `images` for one budget.
+    """Return one decoder per layer, in evaluation mode, each trained on the features of `images` with the budget.
 
-    A step encodes one batch, once, and moves every decoder by its own mean squared error. A decoder's weights start
-    from the seed and the layer's name, and the batches are those of the seed: which layers are trained beside it
-    changes nothing.
+    A step encodes one batch, once, and updates every decoder by its own mean squared error. A decoder's initial weights
+    depend on the seed and the layer's name, and the batches on the seed: training other layers along with it changes
+    nothing.
 
     Raises
     ------
@@ -154,14 +154,14 @@ def train_decoders(
 
 
 def _trained(layer: str, decoder: MirrorDecoder, loss: Tensor) -> MirrorDecoder:
-    """Return the decoder of a layer in evaluation mode, if its last error is finite."""
+    """Return the decoder of a layer in evaluation mode; raise `Diverged` if its last error is not finite."""
     if not bool(torch.isfinite(loss)):
         raise Diverged(f"the mirror decoder of layer {layer!r} ended with an error of {float(loss)}")
     return decoder.eval()
 
 
 def _step(decoder: MirrorDecoder, optimizer: torch.optim.Optimizer, features: Tensor, x: Tensor) -> Tensor:
-    """Move a decoder by its mean squared error on `x` (N, C, H, W), and return that."""
+    """Update a decoder by its mean squared error on `x` (N, C, H, W), and return that."""
     optimizer.zero_grad(set_to_none=True)
     loss = functional.mse_loss(decoder(features), x)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -170,7 +170,7 @@ def _step(decoder: MirrorDecoder, optimizer: torch.optim.Optimizer, features: Te
 
 
 def _start(features: int, full: Sequence[int], width: int) -> list[int]:
-    """Return the size of the map that a vector of `features` numbers becomes."""
+    """Return the size of the map that a vector of `features` numbers is turned into."""
     size = [-(-side // 8) for side in full]
     while features * width * size[0] * size[1] > LARGEST_LINEAR and max(size) > 1:
         size = [-(-side // 2) for side in size]
@@ -185,7 +185,7 @@ def _made(shape: Sequence[int], image: ImageShape, width: int, seed: int, layer:
 
 
 def _batches(length: int, budget: DecoderBudget, seed: int) -> Iterator[Indices]:
-    """Yield the rows of every step: all images in a new order for each round, whole batches only."""
+    """Yield the rows of every step: all images in a new order for each epoch, full batches only."""
     generator = np.random.default_rng(derive_seed(seed, "reconstruction/batches"))
     size = min(budget.batch_size, length)
     order, start = generator.permutation(length), 0

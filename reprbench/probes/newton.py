@@ -1,4 +1,4 @@
-"""Truncated Newton for linear squared-hinge SVMs that share their features: all classes at once, one row a class.
+"""Truncated Newton for linear squared-hinge SVMs that share their features: all classes at once, one row per class.
 
 Each class minimizes P(w) = ½‖w‖² + C·Σ max(0, 1 − y·f)², f = Z·w. P is once differentiable, with the generalized
 Hessian I + 2C·ZᵀDZ, where D selects the examples inside the margin (Mangasarian 2002; Keerthi and DeCoste 2005). As P
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_CHUNK = 8192  # rows of a float32 product that are summed in float32 before the sum goes on in float64
+_CHUNK = 8192  # rows of a float32 product that are summed in float32; chunks are summed in float64
 _MAX_NEWTON_STEPS = 100
 _MAX_CONJUGATE_STEPS = 300
 _MAX_LINE_STEPS = 20
-_LINE_ACCURACY = 0.01  # the part of the slope that a line search leaves
-_FORCING = 0.05  # a Newton direction leaves this part of the gradient; 0.01 to 0.3 cost about the same
-_GATHER = 0.5  # share of the examples inside some margin below which their rows are copied together
-_DIRECT = 1000  # examples inside the margins of a class up to which their equations are solved directly
-_DIRECT_SHARE = 0.5  # with a larger share inside, the costs are small and few conjugate steps suffice
+_LINE_ACCURACY = 0.01  # the remaining share of the slope at which a line search ends
+_FORCING = 0.05  # the remaining share of the gradient for a Newton direction; 0.01 to 0.3 cost about the same
+_GATHER = 0.5  # if a smaller share of the examples is inside some margin, their rows are gathered
+_DIRECT = 1000  # up to this many examples inside the margins of a class, their equations are solved directly
+_DIRECT_SHARE = 0.5  # with a larger share inside, the costs are small and a few conjugate gradient steps suffice
 _SUBSPACE_RANK = 256
 _SUBSPACE_PASSES = 3
 
@@ -34,9 +34,9 @@ class Design:
     matrix : float tensor of shape (n, d)
         The products are computed in its precision.
     constant : bool
-        Whether Z has one more feature, equal to 1, that `matrix` does not hold. It spares a copy of a large matrix.
+        Whether Z has one more feature, equal to 1, that is not in `matrix`. It avoids a copy of a large matrix.
     gram : float64 tensor of shape (n, n) or None
-        Z·Zᵀ, where there are few enough examples for it: it lets small systems of equations be solved directly.
+        Z·Zᵀ, if there are few enough examples: it allows small systems of equations to be solved directly.
     """
 
     matrix: Tensor
@@ -76,7 +76,7 @@ class Spectrum:
     values : float64 tensor of shape (k,)
         Eigenvalues, in descending order.
     basis : float64 tensor of shape (width, k) or None
-        Eigenvectors in columns; None if they are the coordinates themselves, all of them.
+        Eigenvectors in columns; None if they are all the coordinate axes.
     """
 
     values: Tensor
@@ -109,7 +109,7 @@ def leading_spectrum(design: Design) -> Spectrum:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is minimized: P of every class, for one cost.
+    """The minimization problem: P of every class, for one cost.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Point:
-    """Weights (K, width) with what they imply: f (K, n), max(0, 1 − y·f) (K, n) and P (K,)."""
+    """Weights (K, width), and the resulting f (K, n), max(0, 1 − y·f) (K, n) and P (K,)."""
 
     weights: Tensor
     scores: Tensor
@@ -162,11 +162,11 @@ class Solution:
 def minimize(problem: Problem, start: Tensor, spectrum: Spectrum, tolerance: float) -> Solution:
     """Minimize P for every class by Newton's method, from the weights `start` (K, width), float64.
 
-    `spectrum` is that of ZᵀZ, or of something like it: it changes the speed and not the solution. A class is finished
-    when its gap is at most `tolerance`. One that runs out of precision or of steps before keeps a larger gap.
+    `spectrum` is that of ZᵀZ, or an approximation: it affects the speed, not the solution. A class is finished when its
+    gap is at most `tolerance`. One that runs out of precision or of steps before that keeps a larger gap.
     """
     design = problem.design
-    # Directions need no more than products in float32: the gradient, and with it the next direction, corrects them.
+    # Directions only need products in float32: the gradient, and with it the next direction, corrects them.
     fast = Design(design.matrix.float(), design.constant)
     point = problem.at(start, design.scores(start))
     # Objectives are sums over many examples, whose rounding errors partly cancel.
@@ -207,7 +207,7 @@ def _direction(
 def _conjugate_direction(
     design: Design, gradient: Tensor, inside: Tensor, cost: float, spectrum: Spectrum, target: Tensor
 ) -> Tensor:
-    """Solve (I + 2C·ZᵀDZ)·s = −gradient by conjugate gradients until ‖residual‖² ≤ target (K,), each class its own."""
+    """Solve (I + 2C·ZᵀDZ)·s = −gradient by conjugate gradients until ‖residual‖² ≤ target (K,), for each class."""
     curvature = 2 * cost * inside.mean(1, keepdim=True)
     used = inside.any(0)
     if used.double().mean() < _GATHER:
@@ -222,7 +222,7 @@ def _conjugate_direction(
             break
         scores = inside * design.scores(conjugate)
         image = conjugate + 2 * cost * design.pull_back(scores)
-        # As a sum of squares this is positive whatever the rounding errors of `image` are.
+        # As a sum of squares this is positive in spite of rounding errors of `image`.
         curved = conjugate.square().sum(1, keepdim=True) + 2 * cost * scores.square().sum(1, keepdim=True)
         length = torch.where(live, product / curved.clamp(min=tiny), 0)
         direction = direction + length * conjugate
@@ -237,9 +237,9 @@ def _conjugate_direction(
 def _direct_direction(
     design: Design, gram: Tensor, gradient: Tensor, inside: Tensor, cost: float, live: Tensor
 ) -> Tensor:
-    """Solve (I + 2C·Z_AᵀZ_A)·s = −gradient, A the examples inside, for each live class; the others stay where they are.
+    """Solve (I + 2C·Z_AᵀZ_A)·s = −gradient, A the examples inside, for each live class; the others stay.
 
-    By Woodbury's identity s = −g + Z_Aᵀ·(I/2C + Z_A·Z_Aᵀ)⁻¹·Z_A·g: as many equations as there are examples inside.
+    By the Woodbury identity s = −g + Z_Aᵀ·(I/2C + Z_A·Z_Aᵀ)⁻¹·Z_A·g: as many equations as there are examples inside.
     """
     direction = torch.zeros_like(gradient)
     for row in live.nonzero().squeeze(1).tolist():
@@ -266,10 +266,10 @@ def _line_search(problem: Problem, point: Point, direction: Tensor, slope: Tenso
 
 
 def _step_length(problem: Problem, point: Point, direction: Tensor, change: Tensor, slope: Tensor) -> Tensor:
-    """Return how far each class goes along its direction, shape (K,).
+    """Return the step length of each class along its direction, shape (K,).
 
-    `change` (K, n) is what the whole direction adds to the scores. The derivative is piecewise linear and rises:
-    Newton's method, kept inside a bracket, finds its zero.
+    `change` (K, n) is what the whole direction adds to the scores. The derivative is piecewise linear and increasing:
+    Newton's method, safeguarded by a bracket, finds its zero.
     """
     signs, cost = problem.signs, problem.cost
     linear, square = (point.weights * direction).sum(1), direction.square().sum(1)

@@ -1,4 +1,4 @@
-"""Projections of feature matrices onto the plane, by PCA and by t-SNE."""
+"""Projections of feature matrices to two dimensions, by PCA and by t-SNE."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 PRINCIPAL_COMPONENTS = 50
-"""At most so many go into t-SNE, for speed and against noise (L. van der Maaten, G. Hinton, "Visualizing data using
-t-SNE", 2008, reduce to 30; scikit-learn's guide advises 50)."""
+"""The most components used for t-SNE, for speed and against noise (L. van der Maaten, G. Hinton, "Visualizing data
+using t-SNE", 2008, reduce to 30; scikit-learn's guide advises 50)."""
 
 Plane = NDArray[np.float32]
 """Shape (n, 2)."""
 
 
 def largest_perplexity(count: int) -> float:
-    """t-SNE looks at three times as many neighbors as its perplexity says (van der Maaten 2014)."""
+    """Return the largest possible perplexity: t-SNE uses three times as many neighbors (van der Maaten 2014)."""
     return (count - 1) / 3
 
 
 def most_neighbors(count: int) -> int:
-    """Trustworthiness is normalized for fewer neighbors than half of the points."""
+    """Return the most neighbors: trustworthiness is normalized for fewer than half of the points."""
     return (count - 1) // 2
 
 
 def principal_components(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     """Return 2 … 50 principal components, float32 of shape (n, k), and the share of the variance in the first two.
 
-    The sign of a component is such that its largest loading is positive.
+    The sign of a component is chosen such that its largest loading is positive.
     """
     from sklearn.decomposition import PCA
 
@@ -40,8 +40,8 @@ def principal_components(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32
 def tsne(components: NDArray[np.float32], perplexity: float) -> Plane:
     """Return the map that t-SNE makes of principal components, started from the first two.
 
-    That is scikit-learn's ``init="pca"`` without the random projections by which it approximates these two: nothing
-    is left to draw.
+    This is scikit-learn's ``init="pca"`` without the random projections by which it approximates these two, so that
+    nothing is random.
     """
     from sklearn.manifold import TSNE
 

@@ -1,4 +1,4 @@
-"""How near images are to their originals: MSE, PSNR and SSIM, computed by torchmetrics."""
+"""Similarity of images to their originals: MSE, PSNR and SSIM, computed by torchmetrics."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Quality:
         self._similarities: list[Tensor] = []
 
     def add(self, images: Tensor, originals: Tensor) -> None:
-        """Count a batch in."""
+        """Add a batch."""
         images = images.float().contiguous()
         originals = originals.float().contiguous()
         self._mse.update(images, originals)
@@ -66,8 +66,8 @@ class Quality:
     def measurements(self, at: Mapping[str, Any]) -> list[Measurement]:
         """Return MSE, PSNR and SSIM.
 
-        PSNR is left out where images equal their originals and it is infinite, SSIM where they have no room for its
-        window.
+        PSNR is left out if images equal their originals, as it is infinite, and SSIM if its window does not fit into
+        them.
         """
         place = dict(at)
         found = [Measurement("MSE", self.mse, "", "lower", place)]

@@ -1,4 +1,4 @@
-"""Standardization of features on the rows that a model is trained on, blind to their scale and order."""
+"""Standardization of features on the rows that a model is trained on, independent of their scale and order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reprbench.images import Indices
 
 Matrix = NDArray[np.floating[Any]]
 
-_BLOCK = 2**20  # elements of a matrix that are converted at a time: they stay in the CPU's cache
+_BLOCK = 2**20  # elements of a matrix converted at a time, so that they stay in the CPU's cache
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Standardizer:
     spread: NDArray[np.float32]
 
     def apply(self, x: Matrix, rows: Indices | None = None) -> NDArray[np.float32]:
-        """Return the standardized `rows` of `x` (n, d), all by default, as a new float32 array, made block by block."""
+        """Return the standardized `rows` of `x` (n, d), all by default, as a new float32 array, computed in blocks."""
         result = np.empty((len(x) if rows is None else len(rows), x.shape[1]), dtype=np.float32)
         for block, values in row_blocks(x, rows):
             np.subtract(values, self.mean, out=result[block], casting="same_kind")
@@ -40,12 +40,12 @@ class Standardizer:
 
 
 def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
-    """Fit a standardizer to `rows`, all by default, of `train` (n, d), which is read block by block.
+    """Fit a standardizer to `rows`, all by default, of `train` (n, d), which is read in blocks.
 
-    Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which presumes features of their scale. Here the features
-    are first divided by one number s, the root of the mean over the features of their variances, so that x becomes
-    (x − mean)/√(var + 0.01·s²). Because s multiplies with the features, does not depend on their order and is blind to
-    what is added to one of them, none of these changes the result. Features that are all constant become 0.
+    Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which assumes features of their scale. Here the features are
+    first divided by one number s, the root of the mean over the features of their variances, so that x becomes
+    (x − mean)/√(var + 0.01·s²). Because s scales with the features and depends neither on their order nor on constants
+    added to them, none of these changes the result. Features that are all constant become 0.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _moments(train: Matrix, rows: Indices | None) -> tuple[NDArray[np.float64], 
 
 
 def row_blocks(x: Matrix, rows: Indices | None = None) -> Iterator[tuple[slice, Matrix]]:
-    """Yield `rows` of `x`, all by default, in blocks of about a million elements, each with its place among them."""
+    """Yield `rows` of `x`, all by default, in blocks of about a million elements, each with its slice of them."""
     count, step = len(x) if rows is None else len(rows), max(1, _BLOCK // max(1, x.shape[1]))
     for start in range(0, count, step):
         block = slice(start, start + step)

@@ -1,1 +1,1 @@
-"""Protocols: versioned ways of evaluating a fitted learner. One file a protocol; found through entry points."""
+"""Protocols: versioned evaluations of a fitted learner, one file each, found through entry points."""

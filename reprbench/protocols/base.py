@@ -1,4 +1,4 @@
-"""What a protocol is, and what it yields; what it is given is in `subject`."""
+"""The base class of protocols, and what they return; for what they are given see `subject`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reprbench.errors import UserError
 
-# Parts of what a protocol yields, as the store keeps them.
+# Parts of a protocol's outcome, as the store keeps them.
 from reprbench.measurement import Curve as Curve
 from reprbench.measurement import Headline as Headline
 from reprbench.measurement import Measurement as Measurement
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What a protocol found.
+    """The results of a protocol.
 
     Attributes
     ----------
     measurements : list of Measurement
-        In long form: one number each, at its coordinates.
+        In long form: one number each, with its coordinates.
     warnings : list of str
-        What a reader of the row must know.
+        For the reader of the row.
     figures : dict of matplotlib figures
         By short names of letters, digits and hyphens, such as "grid"; each becomes a PNG file.
     missing : str
-        Why nothing could be measured on this learner, if so; it becomes the row's reason.
+        Why nothing could be measured on this learner, if nothing was; it becomes the row's reason.
     headlines : list of Headline
         The columns of the table, with the coordinates that select their measurements; by default all measurements of
         the protocol's `headlines`.
     curves : list of Curve
-        Measurements that are lines, to be drawn beside those of other methods.
+        Measurements to be drawn as lines, together with those of other methods.
 
     Examples
     --------
@@ -72,20 +72,20 @@ class Protocol(BaseModel):
     """A way of evaluating a fitted learner.
 
     ``@register_protocol("name")`` gives a class its name. Its parameters are the fields of the class, validated by
-    pydantic; they are part of the identity of an evaluation. An object is immutable, and equal to another of the same
-    parameters.
+    pydantic; they are part of the identity of an evaluation. Instances are immutable, and equal if their parameters
+    are.
 
     Attributes
     ----------
     name : class variable, str
         As users write it; empty for a class that is not registered.
     version : class variable, int or None
-        To be raised whenever the same parameters would give other numbers than before: then stored evaluations are
-        made again, without another fit. A class that sets none is identified by its code instead, and evaluated again
+        To be raised whenever the same parameters would give other numbers than before: stored evaluations are then
+        rerun, without another fit. A class that sets none is identified by its code instead, and evaluated again
         whenever that is edited.
     headlines : class variable, tuple of str
-        The metrics that stand in tables, each as a column of its own with interval and test. Published values are
-        compared with the first.
+        The metrics shown in tables, each as a column with interval and test. Published values are compared with the
+        first.
     needs : class variable, tuple of types
         Capabilities, such as `Reconstructs`, without which a learner gets an empty row that says so.
 
@@ -121,25 +121,25 @@ class Protocol(BaseModel):
     needs: ClassVar[tuple[type, ...]] = ()
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features that `evaluate` will ask for.
+        """Return the features that `evaluate` will request.
 
-        One pass over the images then extracts what all protocols of a trial read. Features that are not named here are
-        extracted when they are asked for.
+        One pass over the images then extracts the features that all protocols of a trial read. Features that are not
+        named here are extracted when they are requested.
         """
         return []
 
     @abstractmethod
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return what is found.
+        """Evaluate the subject and return the outcome.
 
-        Whatever is drawn at random comes from `subject.generator`: the same `seed` gives the same numbers.
+        All randomness comes from `subject.generator`: the same `seed` gives the same numbers.
 
         Raises
         ------
         UserError
-            If parameters and data do not fit together: it is one line, which names the remedy.
+            If parameters and data do not fit together; in one line, which names the remedy.
         Diverged
-            If what the learner gives is not finite.
+            If features or reconstructions of the learner are not finite.
         """
 
     @property
@@ -160,7 +160,7 @@ def make_protocols(calls: Iterable[Call], registry: Registry | None = None) -> l
     Raises
     ------
     UserError
-        With all mistakes: unknown names, protocols that cannot be imported, and wrong parameters.
+        Lists all mistakes: unknown names, protocols that cannot be imported, and wrong parameters.
     """
     registry = discover(folder=None) if registry is None else registry
     made: list[Protocol] = []
@@ -179,7 +179,7 @@ def make_protocols(calls: Iterable[Call], registry: Registry | None = None) -> l
 
 
 def _protocol_class(entry: Entry) -> type[Protocol]:
-    """Import a protocol; one whose class has another name than its entry point would be stored under that."""
+    """Import a protocol; raise a `UserError` if its class and its entry point have different names."""
     cls = entry.load_or_refuse()
     if not (isinstance(cls, type) and issubclass(cls, Protocol)):
         raise UserError(f"{entry.origin} gives no Protocol class for {entry.name!r}")

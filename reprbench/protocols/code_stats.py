@@ -1,4 +1,4 @@
-"""What the codes of a learner look like, layer by layer: how many directions and units they use, and how sparsely."""
+"""Statistics of a learner's codes, layer by layer: how many directions and units they use, and how sparsely."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class CodeStats(Protocol):
-    """Statistics of the code of every layer on the test images; neither way is better, and no label is read.
+    """Statistics of the code of every layer on the test images; neither direction is better, and no labels are read.
 
     A unit is a channel of a map, its value the mean over all positions, or an entry of a vector.
 
     Metrics, each at {"layer", "depth"}
     -----------------------------------
     effective rank : of the centered matrix of images × units (O. Roy, M. Vetterli, "The effective rank", 2007): the
-        exponential of the entropy of its singular values, not their squares, divided by their sum. Of a layer of more
-        than 4096 units, 4096 random ones stand for all, the same for every method and seed.
+        exponential of the entropy of its singular values, not their squares, divided by their sum. A layer of more
+        than 4096 units is represented by 4096 random ones, the same for every method and seed.
     units : how many.
     dead units (%) : those that are constant over all test images.
     lifetime sparsity, population sparsity : S = (1 − (E|a|)²/E[a²]) / (1 − 1/n) in [0, 1] (E. Rolls, M. Tovee 1995; W.
-        Vinje, J. Gallant 2000), with magnitudes, as values may be negative: over the n images for every live unit,
-        then the mean over units; over the n live units for every image, then the mean over images. Images for which
-        all live units are 0 say nothing about the latter and are left out.
+        Vinje, J. Gallant 2000), of magnitudes, as values may be negative: over the n images for every live unit, then
+        the mean over units; over the n live units for every image, then the mean over images. Images for which all
+        live units are 0 are left out of the latter.
     """
 
     name = "code-stats"
@@ -39,7 +39,7 @@ class CodeStats(Protocol):
     headlines = ("effective rank",)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the means of all channels on the whole test split."""
+        """Return the channel means of all layers on the whole test split."""
         return [Features.of_split(dataset, supervised, "test", View(layers="all", pooling="mean", grid=1))]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
@@ -101,7 +101,7 @@ def _warnings(found: Mapping[str, LayerStats]) -> list[str]:
 
 
 def layers_figure(found: Mapping[str, LayerStats]) -> Figure:
-    """Return four small panels against the layers: rank and dead units as shares, and both sparsities."""
+    """Return a figure with four small panels against the layers: rank and dead units as shares, and both sparsities."""
     from reprbench.plotting import new_axes, new_figure
 
     panels: list[tuple[str, list[float | None]]] = [
@@ -111,7 +111,7 @@ def layers_figure(found: Mapping[str, LayerStats]) -> Figure:
         ("population sparsity", [stats.population_sparsity for stats in found.values()]),
     ]
     names = list(found)
-    # Names of layers stand upright below the panels; about 0.065 inches a letter.
+    # Names of layers are written vertically below the panels; about 0.065 inches per letter.
     figure = new_figure(max(4.6, 0.7 + 0.42 * len(names)), 3.4 + 0.065 * max(map(len, names)))
     axes = new_axes(figure, 2, 2, sharex=True)
     for number, (panel, (label, values)) in enumerate(zip(axes.flat, panels, strict=True)):
@@ -120,7 +120,7 @@ def layers_figure(found: Mapping[str, LayerStats]) -> Figure:
 
 
 def _draw_panel(panel: Axes, names: Sequence[str], label: str, values: Sequence[float | None], number: int) -> None:
-    """Draw what is known of the layers: a line, or a bar if there is one layer alone."""
+    """Draw the known values of the layers: a line, or a bar if there is only one layer."""
     from reprbench.plotting import COLORS, line
 
     known = [(place, value) for place, value in enumerate(values) if value is not None]

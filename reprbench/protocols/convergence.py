@@ -1,4 +1,4 @@
-"""The protocol convergence: how the difference between images and their reconstructions shrinks as a learner learns."""
+"""The protocol convergence: how the difference between images and their reconstructions shrinks during training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN_EPOCHS = 6
 SHOWN_IMAGES = 3
 HALF_RANGE = 0.5
-"""The histograms cover −0.5 … 0.5; what is beyond is counted in the outermost bins."""
+"""The histograms cover −0.5 … 0.5; values beyond are counted in the outermost bins."""
 CHANNELS = {1: ("gray",), 3: ("red", "green", "blue")}
 ALL = "all"
 COLORS = {"gray": "#444444", "red": "#D62728", "green": "#2CA02C", "blue": "#1F77B4", ALL: "#000000"}
@@ -29,7 +29,7 @@ PANELS = {
     MEAN: "|mean of x − x̂|",
     SHARE: "share of |x − x̂| ≤ {tolerance:g} (%)",
 }
-"""The labels of the axes of y."""
+"""The labels of the y axes."""
 
 Differences = NDArray[np.float64]
 
@@ -37,8 +37,8 @@ Differences = NDArray[np.float64]
 class Convergence(Protocol):
     """The differences x − x̂ of a few images over the epochs of a fit, channel by channel (AME-AE, Fig. 2).
 
-    The images are eight of those that the learner is fitted to, the same for every method with the same data. Learners
-    that the shared loop trains keep their reconstructions after 0, 1, 2, 5, 10, 20, … epochs and at the end.
+    The images are eight of those that the learner is fitted to, the same for every method on the same data. Learners
+    trained by the shared loop keep their reconstructions after 0, 1, 2, 5, 10, 20, … epochs and at the end.
     """
 
     name = "convergence"
@@ -49,7 +49,7 @@ class Convergence(Protocol):
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     bins: Annotated[int, Field(ge=3, le=1001)] = 41
     epochs: tuple[NonNegativeFloat, ...] = ()
-    """Those of the recorded epochs that the figure shows; by default at most six, the first and the last among them."""
+    """The recorded epochs that the figure shows; by default at most six, including the first and the last."""
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return three numbers of x − x̂ for each recorded epoch and channel, and for all channels together.
@@ -84,7 +84,7 @@ class Convergence(Protocol):
         ]
 
     def _shown(self, recorded: list[float]) -> list[int]:
-        """Return the places, among the recorded epochs, of those that the figure shows."""
+        """Return the indices, among the recorded epochs, of those that the figure shows."""
         if unknown := sorted(set(self.epochs) - set(recorded)):
             raise UserError(
                 f"{self.name}: nothing was recorded after {_listed(unknown)} epochs; "
@@ -97,23 +97,23 @@ class Convergence(Protocol):
 
 
 def by_channel(originals: NDArray[np.float32], reconstructions: NDArray[np.float32]) -> dict[str, Differences]:
-    """Return the differences x − x̂ of images (N, C, H, W) as vectors: of each channel by its name, and of all."""
+    """Return the differences x − x̂ of images (N, C, H, W) as vectors: of each channel, by name, and of all."""
     differences = originals.astype(np.float64) - reconstructions
     found = {name: differences[:, place].ravel() for place, name in enumerate(CHANNELS[originals.shape[1]])}
     return {**found, ALL: differences.ravel()}
 
 
 def density(differences: Differences, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middles of the bins, and the density of the differences in each; it integrates to 1."""
+    """Return the centers of the bins, and the density of the differences in each; it integrates to 1."""
     clipped = np.clip(differences, -HALF_RANGE, HALF_RANGE)
     heights, edges = np.histogram(clipped, bins, (-HALF_RANGE, HALF_RANGE), density=True)
     return (edges[:-1] + edges[1:]) / 2, heights
 
 
 def draw_histograms(snapshots: Snapshots, shown: list[int], bins: int) -> Figure:
-    """Return Fig. 2: some images and their reconstructions, and histograms of all differences, with so many bins.
+    """Return Fig. 2: some images and their reconstructions, and histograms of all differences with `bins` bins.
 
-    `shown` holds the places of the shown epochs in `snapshots`.
+    `shown` holds the indices of the shown epochs in `snapshots`.
     """
     from reprbench.plotting import new_axes, new_figure
 
@@ -163,12 +163,12 @@ def _histogram(axes: Axes, differences: dict[str, Differences], bins: int) -> No
 
 
 def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
-    """Return the three measurements against the epochs, a line for each channel and, of color images, for all."""
+    """Return the three measurements against the epochs, a line per channel and, for color images, one for all."""
     from reprbench.plotting import line, new_axes, new_figure
 
     channels = list(dict.fromkeys(m.at["channel"] for m in measurements))
     if len(channels) == 2:
-        channels.remove(ALL)  # gray is all there is
+        channels.remove(ALL)  # the same as gray
     figure = new_figure(8.4, 2.6)
     for axes, (metric, label) in zip(new_axes(figure, 1, len(PANELS))[0], PANELS.items(), strict=True):
         for number, channel in enumerate(channels):
@@ -186,14 +186,14 @@ def draw_course(measurements: list[Measurement], tolerance: float) -> Figure:
 
 
 def _epoch_axis(axes: Axes, epochs: list[float]) -> None:
-    """Give the recorded epochs their ticks; a long course is logarithmic after epoch 1, so that 0 has its place too."""
+    """Put ticks at the recorded epochs; a long axis is logarithmic after epoch 1, so that it can include 0."""
     long = epochs[-1] > 10
     labels = [f"{epoch:g}" for epoch in epochs]
     if long:
         axes.set_xscale("symlog", linthresh=1, linscale=0.5)
         axes.set_xlim(-0.2, 1.2 * epochs[-1])
         if len(epochs) > 1 and epochs[-1] < 1.8 * epochs[-2]:
-            labels[-2] = ""  # there is no room for both
+            labels[-2] = ""  # the two would overlap
     axes.set_xticks(epochs, labels)
     axes.set_xticks([], minor=True)
     axes.set_xlabel("epoch (logarithmic after 1)" if long else "epoch")

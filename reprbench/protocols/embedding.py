@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from reprbench.images import Indices, Labels
 
 SMALLEST_SAMPLE = 10
-"""Images; a map of fewer tells nothing."""
+"""The fewest images of which a map is meaningful."""
 NAMED_CLASSES = 20
-"""The most that a legend names."""
+"""The most classes that a legend names."""
 
 
 class Embedding(Protocol):
-    """Maps of a stratified sample of the test images, the same images for every method, and how far to trust them.
+    """Maps of a stratified sample of the test images, the same for every method, and their trustworthiness.
 
     The features are standardized on the sample, so that their scale does not matter. PCA is exact; t-SNE (scikit-learn)
-    is made of the first 50 principal components and starts from the first two, so that neither depends on a seed: the
-    same features give the same bits on one machine. But t-SNE magnifies rounding, and another order of the features may
-    move its points. Labels color the points; no number depends on them.
+    is applied to the first 50 principal components and starts from the first two, so that neither depends on a seed:
+    the same features give the same bits on one machine. But t-SNE magnifies rounding errors, so that reordering the
+    features may move its points. Labels color the points; no number depends on them.
     """
 
     name = "embedding"
@@ -64,12 +64,12 @@ class Embedding(Protocol):
         return self
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features of the whole test split: classifiers read them too, so no image is encoded for this."""
+        """Return the features of the whole test split: classifiers read them too, so that they cost no extra pass."""
         view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
         return [Features.of_split(dataset, supervised, "test", view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's holds.
+        """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's explains.
 
         Trustworthiness (J. Venna, S. Kaski, "Neighborhood preservation in nonlinear projection methods", 2001) is 1 if
         the nearest neighbors of every point on the map are its nearest neighbors among the features.
@@ -86,7 +86,7 @@ class Embedding(Protocol):
         if not codes.any():
             return Outcome(missing=f"{self.name}: all images have the same code")
         outcome = Outcome()
-        # One thread: sums in another order would be other bits.
+        # One thread: sums in another order would give other bits.
         with threadpool_limits(1):
             maps = self._maps(codes, subject, outcome)
         outcome.headlines = [Headline("trustworthiness", {"map": list(maps)[-1]})]
@@ -94,7 +94,7 @@ class Embedding(Protocol):
         return outcome
 
     def _maps(self, codes: NDArray[np.float32], subject: Subject, outcome: Outcome) -> dict[str, Plane]:
-        """Return the maps of the standardized codes (n, D); tell the outcome how far to trust them."""
+        """Return the maps of the standardized codes (n, D); add their trustworthiness to the outcome."""
         from sklearn.manifold import trustworthiness
 
         components, explained = principal_components(codes)
@@ -128,7 +128,7 @@ class Embedding(Protocol):
         return stratified_rows(dataset.test_labels, self.images, named_generator(name))
 
     def _perplexity(self, count: int, outcome: Outcome) -> float:
-        """Return the perplexity for a sample of `count`, which may be smaller than was asked for."""
+        """Return the perplexity for a sample of `count`, lowered if that is too small for the parameter."""
         allowed = largest_perplexity(count)
         if self.perplexity > allowed:
             outcome.warnings.append(f"{self.name}: perplexity lowered to {allowed:.3g} for {count} test images")
@@ -158,7 +158,7 @@ def draw_maps(maps: dict[str, Plane], labels: Labels, classes: tuple[str, ...]) 
 
 
 def _scatter(axes: Axes, plane: Plane, colors: NDArray[np.float64]) -> None:
-    # Drawn class by class, the last one would hide the others.
+    # In random order, as the class drawn last would hide the others.
     order = named_generator("embedding drawing order").permutation(len(plane))
     x, y = plane[order].T
     axes.scatter(x, y, c=colors[order], s=min(16.0, 6000 / len(plane)), linewidths=0, alpha=0.8)
@@ -185,7 +185,7 @@ def _legend(figure: Figure, colors: NDArray[np.float64], classes: tuple[str, ...
 
 
 def _class_colors(count: int) -> NDArray[np.float64]:
-    """Return a color (red, green, blue, opacity) for each class; those of up to 20 classes are told apart."""
+    """Return a color (red, green, blue, opacity) for each class; up to 20 classes have distinct colors."""
     import matplotlib as mpl
 
     if count <= 20:

@@ -1,4 +1,4 @@
-"""Few labels: what a linear SVM learns from the features of one, five, ten … labeled images a class."""
+"""Few labels: the accuracy of a linear SVM trained on one, five, ten … labeled images per class."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from reprbench.images import Indices, Labels
 
 HEADLINE = 10
-"""Labels a class of the accuracy that stands in a table, where it is measured."""
+"""Labels per class of the accuracy shown in tables, if it is measured."""
 
 
 class FewLabels(SVMProtocol):
-    """The SVM of `linear-svm`, trained on a few labeled images a class of each fold, tested on the whole test split.
+    """The SVM of `linear-svm`, trained on a few labeled images per class of each fold, tested on the whole test split.
 
-    The images of a number of labels are among those of every larger number; they depend on the dataset and the fold
-    alone, so that all methods and seeds learn from the same. C is chosen within them by cross-validation in
-    min(`inner_folds`, labels) inner folds; of ties the smallest. With one label a class there is nothing to
-    cross-validate: all costs are tied, and the smallest of the grid, the most regularized, is taken.
+    The images for a number of labels are included in those for every larger number; they depend on the dataset and the
+    fold alone, so that all methods and seeds use the same ones. C is chosen on them by cross-validation with
+    min(`inner_folds`, labels) inner folds; the smallest in case of ties. With one label per class there is nothing to
+    cross-validate: all costs are tied, and the smallest of the grid, the most regularized, is used.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class FewLabels(SVMProtocol):
     ] = (1, 5, 10, 25, 50, 100)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return the accuracy (%) of every fold with every number of labels that all classes of the fold have."""
+        """Return the accuracy (%) of every fold for every number of labels that all classes of the fold have."""
         outcome = Outcome()
         lacking = dict.fromkeys(self.labels, 0)
         for fold in self.each_fold(subject):
@@ -80,12 +80,12 @@ class FewLabels(SVMProtocol):
     def _explain(self, outcome: Outcome, lacking: dict[int, int], n_folds: int, supervised: bool) -> None:
         """Add warnings, and the headline, curve and figure of what was measured."""
         outcome.warnings += [
-            f"{count} labels a class left out in {folds} of {n_folds} folds: a class has fewer images there"
+            f"{count} labels per class left out in {folds} of {n_folds} folds: a class has fewer images there"
             for count, folds in lacking.items()
             if folds
         ]
         if supervised:
-            outcome.warnings.append("the learner itself saw all labels of each fold, not the few alone")
+            outcome.warnings.append("the learner itself saw all labels of each fold, not only the few")
         measured = [count for count, folds in lacking.items() if folds < n_folds]
         if not measured:
             outcome.missing = f"few-labels needs {self.labels[0]} images of every class in a fold"
@@ -93,7 +93,7 @@ class FewLabels(SVMProtocol):
         nearest = min(measured, key=lambda count: abs(count - HEADLINE))
         outcome.headlines = [Headline("accuracy", {"labels": nearest})]
         outcome.curves = [
-            Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images a class", log=True)
+            Curve("accuracy", "labels", title="Accuracy (%), few labels", x_label="labeled images per class", log=True)
         ]
         outcome.figures = {"curve": _curve(outcome.measurements)}
 
@@ -122,7 +122,7 @@ def _curve(measurements: Sequence[Measurement]) -> Figure:
     panel.xaxis.set_major_locator(FixedLocator(counts))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter("{x:.0f}")
-    panel.set_xlabel("labeled images a class")
+    panel.set_xlabel("labeled images per class")
     panel.set_ylabel("Accuracy (%)")
     panel.legend(loc="lower right", fontsize=8, frameon=False)
     return figure

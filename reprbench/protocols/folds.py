@@ -1,4 +1,4 @@
-"""What protocols share that classify the test split from the labeled features of each fold."""
+"""The base of protocols that classify the test split with the labeled features of each fold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """The features and labels that one fold's classifier learns from, and the test features it is asked about.
+    """The features and labels that one fold's classifier is trained on, and the test features it classifies.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Fold:
     train : float32 array of shape (n, d)
     labels : Labels of shape (n,)
     test : float32 array of shape (m, d)
-        Of the whole test split, in its order; it may be mapped from a file.
+        Of the whole test split, in order; it may be mapped from a file.
     trained : Indices or None
         The rows whose labels the learner saw; None for an unsupervised one.
     """
@@ -41,9 +41,9 @@ class Fold:
 
 
 class FoldProtocol(Protocol):
-    """A protocol with a classifier for each fold of the training split.
+    """A protocol with one classifier per fold of the training split.
 
-    Learner and classifier see the same labels: a supervised learner is fitted anew for each fold.
+    Learner and classifier see the same labels: a supervised learner is fitted once per fold.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class FoldProtocol(Protocol):
 
     @property
     def view(self) -> View:
-        """How the feature maps become vectors."""
+        """How feature maps are made into vectors."""
         return View(layers=self.layers, pooling=self.pooling, grid=self.grid)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
@@ -95,13 +95,13 @@ class FoldProtocol(Protocol):
         return [features for pair in self._pairs(dataset, supervised) for features in pair]
 
     def each_fold(self, subject: Subject) -> Iterator[Fold]:
-        """Yield every fold, with features from a learner that saw no labels but the fold's; the progress is told."""
+        """Yield every fold, with features from a learner that saw no labels but the fold's; report the progress."""
         folds, pairs = self._folds(subject.dataset), self._pairs(subject.dataset, subject.supervised)
         for number, rows in enumerate(folds):
             subject.progress(self.name, number / len(folds))
             wanted, asked = pairs[number if subject.supervised else 0]
             train, test = subject.features(wanted), subject.features(asked)
-            # A fold of everything, in its order, needs no copy of it.
+            # A fold of all rows, in order, needs no copy.
             part = train if np.array_equal(wanted.rows, rows) else train[np.searchsorted(wanted.rows, rows)]
             yield Fold(number, part, subject.dataset.train_labels[rows], test, wanted.trained)
 
@@ -109,7 +109,7 @@ class FoldProtocol(Protocol):
         return list(dataset.folds) if self.folds == "dataset" else [np.arange(len(dataset.train), dtype=np.int64)]
 
     def _pairs(self, dataset: Dataset, supervised: bool) -> list[tuple[Features, Features]]:
-        """Return what is read of train and test: for each fold, or once for all folds of an unsupervised learner."""
+        """Return the features of train and test: per fold, or once for all folds of an unsupervised learner."""
         folds, test_rows = self._folds(dataset), np.arange(len(dataset.test), dtype=np.int64)
         parts = [(rows, rows) for rows in folds] if supervised else [(None, np.unique(np.concatenate(folds)))]
         return [

@@ -1,4 +1,4 @@
-"""Paths between images that are straight in the code: how evenly they run, and how far from real images (Fig. 5)."""
+"""Linear interpolation between codes: how even the decoded steps are, and how far from real images (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ BEYOND = "distance beyond blending"
 BY_POSITION = "distance to nearest real image by position"
 PAIRS_AT_ONCE = 100
 SAME_IMAGE = 1e-4
-"""Root mean squared difference, far below a gray level of 1/255, under which two ends of a path are one image."""
+"""Below this root mean squared difference, far less than a gray level of 1/255, two ends of a path are one image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """What is measured of the paths of one model, an array of shape (pairs,) or (pairs, steps) each."""
+    """The measurements of the paths of one model, arrays of shape (pairs,) or (pairs, steps)."""
 
     endpoint_errors: NDArray[np.float64]
     lengths: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Paths:
     ends: NDArray[np.float64]
     """‖x_last − x_first‖, likewise."""
     distances: NDArray[np.float64]
-    """To the nearest real image, root mean squared per pixel."""
+    """Distance to the nearest real image, root mean squared per pixel."""
 
     @classmethod
     def joined(cls, parts: Sequence[Paths]) -> Paths:
@@ -56,30 +56,30 @@ class Paths:
 class Interpolation(Protocol):
     """Linear interpolation in h from E(a) to E(b) for pairs of test images, decoded at equal steps.
 
-    Measured for the model "code" and beside it for two blends in pixel space: "pixel blend", of a and b themselves, and
-    "blend of reconstructions", of D(E(a)) and D(E(b)). Endpoint error is the mean squared error of the ends against a
-    and b; unevenness of steps the coefficient of variation of ‖x_{t+1} − x_t‖ along a path (0: perfectly even); step
-    excess the length of the path divided by the distance of its ends (1: straight in pixel space); and the distance to
-    the nearest real image is Euclidean, given as root mean squared error of a pixel, a mean over intermediate images,
-    and apart from that at every position. All are means over pairs.
+    Measured for the model "code" and for two blends in pixel space: "pixel blend", of a and b themselves, and "blend of
+    reconstructions", of D(E(a)) and D(E(b)). Endpoint error is the mean squared error of the ends against a and b;
+    unevenness of steps is the coefficient of variation of ‖x_{t+1} − x_t‖ along a path (0: perfectly even); step excess
+    is the length of the path divided by the distance between its ends (1: straight in pixel space); the distance to the
+    nearest real image is Euclidean, given as root mean squared error per pixel, as a mean over intermediate images and
+    also at every position. All are means over pairs.
 
-    What blur does: a smooth image lies near many real ones, and the mean image is near everything, so that a blurred
-    decoder has small distances however poor its paths are. A pixel blend of sharp images pays for two sharp ghosts, and
-    a sharp decoder for every stroke at another place. "Blend of reconstructions" is as blurred as the code's own
-    images, and therefore the fairer neighbor: a code's path is worth something where it runs nearer to real images
-    than that. So the headline, "distance beyond blending", is the code's distance minus that of this blend: negative
-    where the code is worth something, and 0 for a decoder that makes one image of everything.
+    The effect of blur: a smooth image lies near many real ones, and the mean image is near everything, so that a
+    blurred decoder has small distances however poor its paths are. A pixel blend of sharp images is penalized for its
+    two sharp ghosts, and a sharp decoder for every misplaced stroke. "Blend of reconstructions" is as blurred as the
+    code's own images, and therefore the fairer baseline: a code is useful if its paths are nearer to real images than
+    that. So the headline, "distance beyond blending", is the code's distance minus that of this blend: negative if the
+    code is useful, and 0 for a decoder that maps everything to one image.
 
-    Source: X. Gao, H. Xiong (the AME-AE paper), Fig. 5, which is a picture; the numbers are choices of ours.
+    Source: X. Gao, H. Xiong (the AME-AE paper), Fig. 5, which only shows images; the measurements are our choices.
 
     Parameters
     ----------
-    classes : pairs of class numbers, each of which gives the first test image of either class as a pair; without them
+    classes : pairs of class numbers, each of which stands for the first test images of the two classes; by default,
         pairs are drawn at random from different classes, by the seed, the same for all methods.
-    pairs : how many are shown: the first.
+    pairs : how many pairs, the first ones, are shown.
     measured_pairs : how many are drawn.
-    steps : images of a path, both ends included.
-    real_images : the most unlabeled images among which the nearest is sought, the same for everybody.
+    steps : images in a path, including both ends.
+    real_images : the most unlabeled images among which the nearest is searched, the same for every method.
     """
 
     name = "interpolation"
@@ -125,7 +125,7 @@ class Interpolation(Protocol):
         Raises
         ------
         UserError
-            If the test split has no image of a class that is asked for, or only one class.
+            If the test split has no image of a requested class, or only one class.
         """
         labels, there = dataset.test_labels, np.unique(dataset.test_labels)
         if unknown := sorted({number for pair in self.classes for number in pair} - set(there.tolist())):
@@ -159,7 +159,7 @@ class Interpolation(Protocol):
             outcome.curves.append(Curve(BY_POSITION, "position", at, title, "position between a and b"))
         if collapsed := int((found[CODE].ends <= SAME_IMAGE).sum()):
             outcome.warnings.append(
-                f"the ends of {collapsed} of {len(found[CODE].ends)} paths are decoded to one and the same image; "
+                f"the ends of {collapsed} of {len(found[CODE].ends)} paths are decoded to the same image; "
                 "steps are measured on the others"
             )
         outcome.figures = {
@@ -170,7 +170,7 @@ class Interpolation(Protocol):
 
 
 def straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Return `steps` points from `start` to `end` (N, …), both included, shape (N, steps, …)."""
+    """Return `steps` points from `start` to `end` (N, …), inclusive, shape (N, steps, …)."""
     import torch
 
     shares = torch.linspace(0, 1, steps, device=start.device).view(1, steps, *[1] * (start.ndim - 1))

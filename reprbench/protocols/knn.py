@@ -1,4 +1,4 @@
-"""Nearest neighbors: what the geometry of the features alone is worth, with nothing trained."""
+"""Nearest neighbors: how good the geometry of the features is, without any training."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SHOWN_IMAGES = 8
 NEIGHBOR_NAMES = ("nearest", "2nd", "3rd", "4th", "5th")
-"""Of the neighbors that are shown."""
+"""Of the neighbors in the figure."""
 
 
 class KNN(FoldProtocol):
-    """k nearest neighbors, exact: the test accuracy of a vote among the k nearest examples of each fold.
+    """Exact k nearest neighbors: the test accuracy of a vote among the k nearest examples of each fold.
 
-    Features are taken as they are; neither scaling all of them nor permuting them changes a neighbor. Of classes with
-    equally many votes the one with the nearest example wins. Nothing is chosen, on any split.
+    Features are not standardized; neither scaling all of them nor permuting them changes the neighbors. In case of
+    ties, the class with the nearest example wins. No hyperparameter is selected, on any split.
     """
 
     name = "knn"
@@ -55,13 +55,13 @@ class KNN(FoldProtocol):
         return outcome
 
     def _figure(self, subject: Subject, fold: Fold) -> Figure:
-        """Draw the first test image of each class, eight at most, beside the nearest training images of the fold."""
+        """Draw the first test image of each class, at most eight, next to the nearest training images of the fold."""
         from reprbench.plotting import image_grid
         from reprbench.probes.knn import nearest
 
         dataset = subject.dataset
         shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]
-        # Asked apart from the vote, whose ties must not depend on how many neighbors are drawn.
+        # Searched separately from the vote, whose ties must not depend on how many neighbors are drawn.
         found = nearest(fold.train, fold.test[shown], min(len(NEIGHBOR_NAMES), len(fold.train)), self.metric)
         rows = self._folds(dataset)[fold.number]
         images = [
@@ -86,7 +86,7 @@ def _frame(figure: Figure, same: NDArray[np.bool_]) -> None:
         panel.spines[:].set(visible=True, color=COLORS[2 if right else 1], linewidth=2)
     legend = [Patch(color=COLORS[2], label="same class"), Patch(color=COLORS[1], label="another class")]
     figure.legend(handles=legend, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    # Room for the frames and the legend.
+    # Leaves space for the frames and the legend.
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02))
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + 0.3, height + 0.5)

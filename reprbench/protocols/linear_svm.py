@@ -1,4 +1,4 @@
-"""The protocol of Table 1: a linear SVM trained on the features of each fold, its accuracy on the whole test split.
+"""The protocol of Table 1: a linear SVM trained on the features of each fold, tested on the whole test split.
 
 Other protocols that train the same SVM are `SVMProtocol`s too.
 """
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class SVMProtocol(FoldProtocol):
-    """A protocol whose classifier is the linear SVM of Table 1: its grid of C, and the draws of its inner folds."""
+    """A protocol whose classifier is the linear SVM of Table 1, with its grid of C and its inner folds."""
 
     costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
     inner_folds: Annotated[int, Field(ge=2)] = 5
 
     @staticmethod
     def inner_generator(seed: int, fold: int) -> np.random.Generator:
-        """Return what draws the inner folds: the same in all these protocols, so that equal data give an equal C."""
+        """Return the generator of the inner folds, the same in all these protocols: equal data give an equal C."""
         return np.random.default_rng(derive_seed(seed, f"linear-svm/inner folds/{fold}"))
 
     def train(self, fold: Fold, subject: Subject, seed: int) -> FoldClassifier:
-        """Return the classifier of a fold, with the C that cross-validation inside the fold chooses."""
+        """Return the classifier of a fold, with C chosen by cross-validation inside the fold."""
         from reprbench.probes.linear_svm import train_fold
 
         n_classes, generator = len(subject.dataset.classes), self.inner_generator(seed, fold.number)
@@ -42,7 +42,7 @@ class LinearSVM(SVMProtocol):
     """10-fold linear SVM (METHODS: one-vs-rest, squared hinge, L2): mean test accuracy over the dataset's folds.
 
     Features are standardized on the fold. C is chosen inside the fold by stratified cross-validation, never on the
-    test split; a single cost is taken as it is.
+    test split; a single cost is used without.
     """
 
     name = "linear-svm"
@@ -50,7 +50,7 @@ class LinearSVM(SVMProtocol):
     headlines = ("accuracy",)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) of every fold."""
+        """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) for every fold."""
         outcome, choices = Outcome(), []
         for fold in self.each_fold(subject):
             classifier = self.train(fold, subject, seed)

@@ -1,4 +1,4 @@
-"""How far the codes of reconstructions are from those of originals: a fresh classifier, as good as it gets."""
+"""How far the codes of reconstructions are from those of originals, by a new classifier trained to convergence."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ if TYPE_CHECKING:
     from reprbench.probes.density_ratio import Codes, Judgement, Parts, RatioClassifier, ReliabilityCurve
 
 FEWEST_IMAGES = 20
-"""Two of them validate."""
+"""Enough for two validation images."""
 
 
 class OptimalClassifier(Protocol):
-    """Propositions 1 and 2 of AME-AE on real codes: a fresh classifier C tells E(x) from E(x̂), x̂ = D(E(x)).
+    """Propositions 1 and 2 of AME-AE on real codes: a new classifier C separates E(x) from E(x̂), x̂ = D(E(x)).
 
     The best C is q_d/(q_d + q_r), the densities being those of the codes of originals and of reconstructions. C is
-    trained to convergence on images of the test split, which the learner never saw: 50 % of them train it, 10 % stop
-    it, and 40 % are evaluated; x and x̂ are always in the same part. The parts are the same for every method and seed.
-    Neither way is better: a C at chance says that originals and reconstructions look alike to E, or that E is blind.
+    trained to convergence on images of the test split, which the learner never saw: 50 % of them for training, 10 % for
+    early stopping, and 40 % for evaluation; x and x̂ are always in the same part. The parts are the same for every
+    method and seed. Neither direction is better: a C at chance means that originals and reconstructions look alike to
+    E, or that E is blind.
 
     Metrics
     -------
     accuracy (%) : of C at ½; 50 is chance.
-    log loss (nats) : a code; log 2 is chance.
+    log loss (nats) : per code; log 2 is chance.
     calibration error : expected, in [0, 1], with 15 bins: how far C is from being a probability.
     lower bound of 2·JSD − log 4 (nats) : V = E[log C(h)] + E[log(1 − C(ĥ))], in [−log 4, 0] for the best C; a C that is
-        worse than chance on the evaluated images gives less than −log 4. Its standard error over images stands beside
-        it: up to that, the true number is not lower.
+        worse than chance on the evaluated images gives less than −log 4. Its standard error over images is given, too:
+        within that, the true number is not lower.
     lower bound of JSD (nats) : (V + log 4)/2, not below 0; in [0, log 2].
-    epochs, best epoch : that C was trained, and the one whose weights it has.
+    epochs, best epoch : how many C was trained for, and the one whose weights it has.
 
     Parameters
     ----------
-    pooling, grid : how the last layer's maps become the codes; the bounds are those of the pooled codes.
-    images : the most of the test split that are used.
+    pooling, grid : how the last layer's maps are pooled to codes; the bounds are those of the pooled codes.
+    images : the most images of the test split that are used.
     width : of the two hidden layers of C.
     learning_rate : of Adam.
-    batch_size : originals, and as many reconstructions, in a step.
-    epochs : the most; a C that did not converge by then is told in a warning.
+    batch_size : originals, and as many reconstructions, per step.
+    epochs : the most; a warning reports a C that did not converge by then.
     patience : epochs without progress on the validation part after which C has converged.
     """
 
@@ -73,7 +74,7 @@ class OptimalClassifier(Protocol):
     patience: PositiveInt = 10
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return what C tells apart on the evaluation part, and how well calibrated it is."""
+        """Return how well C separates the codes of the evaluation part, and how well calibrated it is."""
         from reprbench.probes.density_ratio import divide, judge
 
         rows = self.rows(subject.dataset)
@@ -122,7 +123,7 @@ class OptimalClassifier(Protocol):
         return random_rows(total, min(self.images, total), generator)
 
     def _codes(self, subject: Subject, rows: Indices) -> Codes:
-        """Return the codes of the test images at `rows` and of their reconstructions, encoded alike."""
+        """Return the codes of the test images at `rows` and of their reconstructions, encoded the same way."""
         import torch
 
         from reprbench.state import evaluating
@@ -145,7 +146,7 @@ class OptimalClassifier(Protocol):
 
 
 def _mapped(shape: tuple[int, int, int]) -> Codes:
-    """Return an array in a temporary file: raw pixels of STL-10, twice, take 1.8 GB. It vanishes with the array."""
+    """Return an array in a temporary file, which vanishes with the array: raw pixels of STL-10, twice, take 1.8 GB."""
     with tempfile.TemporaryFile(prefix="reprbench-") as file:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
@@ -166,7 +167,7 @@ def _measurements(judged: Judgement, classifier: RatioClassifier) -> list[Measur
 def reliability_diagram(
     originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement
 ) -> Figure:
-    """Return the reliability diagram of the logits of n originals and n reconstructions, and below it where C lies."""
+    """Return the reliability diagram of the logits of n originals and n reconstructions, above a histogram of C."""
     from reprbench.plotting import new_axes, new_figure
     from reprbench.probes.density_ratio import reliability_curve
 
@@ -179,7 +180,7 @@ def reliability_diagram(
 
 
 def _draw_reliability(axes: Axes, curve: ReliabilityCurve, judged: Judgement) -> None:
-    """Draw observed against stated probability; the bars of a dot are ± one standard error."""
+    """Draw observed against predicted probability; error bars are ± one standard error."""
     from reprbench.plotting import COLORS
 
     axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="$C = q_d/(q_d + q_r)$")
@@ -196,7 +197,7 @@ def _draw_reliability(axes: Axes, curve: ReliabilityCurve, judged: Judgement) ->
 
 
 def _draw_probabilities(axes: Axes, originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> None:
-    """Draw how many codes of either side are in each bin of C."""
+    """Draw the histograms of C for originals and reconstructions."""
     from scipy.special import expit
 
     from reprbench.plotting import COLORS

@@ -1,4 +1,4 @@
-"""What every layer keeps of an image: reconstructions by the learner itself and by decoders of one budget (Fig. 4b)."""
+"""What every layer keeps of an image: reconstructions by the learner and by decoders of equal budget (Fig. 4b)."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ SHOWN_LAYERS = 12
 
 
 class Layer(NamedTuple):
-    """One layer of the learner: its name, its number from 1, and how many features an image has there."""
+    """One layer of the learner: its name, its number from 1, and its number of features per image."""
 
     name: str
     depth: int
     size: int
 
     def at(self, decoder: str) -> dict[str, Any]:
-        """Return the coordinates of what a decoder makes of it."""
+        """Return the coordinates of a decoder's measurements for this layer."""
         return {"layer": self.name, "decoder": decoder, "depth": self.depth}
 
 
 class Reconstruction(Protocol):
     """Reconstruction error per layer, on fixed test images.
 
-    Of each layer: the learner's own reconstruction ("own") where it has one from there; elsewhere that of a mirror
-    decoder ("mirror"), which is trained on the frozen features of the layer by one budget for all layers of all
-    learners, and never on a test image. What such a decoder reaches is the layer's decodability under that budget, not
-    what information it holds. For a supervised learner decoders learn from the images of its fold.
+    For each layer: the learner's own reconstruction ("own") if it has one from there; otherwise that of a mirror
+    decoder ("mirror"), which is trained on the frozen features of the layer with the same budget for all layers of all
+    learners, and never on a test image. Its error measures the layer's decodability under that budget, not the
+    information it holds. For a supervised learner, decoders learn from the images of its fold.
 
-    Beside them stand two baselines that ask nothing of the learner: principal components of the images, as many as the
-    layer has features ("PCA", the best linear code of that size), of at most 5000 unlabeled images and as many as fit
-    into 500 MB as float64 numbers; and the mean unlabeled image. Components are no more than these images and their
-    pixels give, see "PCA dimension".
+    There are two baselines that do not use the learner: principal components of the images, as many as the layer has
+    features ("PCA", the best linear code of that size), of at most 5000 unlabeled images and as many as fit into 500 MB
+    as float64 numbers; and the mean unlabeled image. The number of components is limited by the numbers of these images
+    and of their pixels, see "PCA dimension".
 
-    Source: X. Gao, H. Xiong (the AME-AE paper), Fig. 4b; mirror decoders, baselines and numbers are choices of ours.
+    Source: X. Gao, H. Xiong (the AME-AE paper), Fig. 4b; mirror decoders, baselines and numbers are our choices.
 
     Parameters
     ----------
-    layers : their names; all by default.
-    steps : of each decoder's training, the budget.
+    layers : names of layers; all by default.
+    steps : the budget of each decoder's training.
     batch_size, width, lr : of the decoders' training (Adam), and the channels of their maps.
-    images : how many test images are measured, the same for everybody.
+    images : how many test images are measured, the same for every method.
     mirror : whether layers without a reconstruction of their own get a decoder.
     """
 
@@ -80,7 +80,7 @@ class Reconstruction(Protocol):
     mirror: bool = True
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Return MSE, PSNR (dB) and SSIM of every layer and decoder, and the size of every layer."""
+        """Return MSE, PSNR (dB) and SSIM for every layer and decoder, and the size of every layer."""
         learner, dataset = subject.learner(subject.trained), subject.dataset
         layers = self._layers(learner, dataset.test, subject.device)
         decoders = self._decoders(subject, learner, layers, seed)
@@ -135,7 +135,7 @@ class Reconstruction(Protocol):
 def _qualities(
     batches: Iterator[Tensor], layers: Sequence[Layer], decoders: Decoders, baselines: Baselines, device: str
 ) -> list[Measurement]:
-    """Return the quality of what every layer's decoder, and the baselines beside it, make of all images."""
+    """Return the quality of the reconstructions of all images by every layer's decoder and by the baselines."""
     from reprbench.probes.quality import Quality
 
     side = min(baselines.mean_image.shape[1:])
@@ -156,7 +156,7 @@ def _qualities(
 
 
 def _add_baselines(originals: Tensor, baselines: Baselines, linear: dict[int, Quality], constant: Quality) -> None:
-    """Count in what so many components, and the mean image, make of a batch."""
+    """Add the reconstructions of a batch by principal components and by the mean image."""
     import torch
 
     for dimension, quality in linear.items():
@@ -172,7 +172,7 @@ def _sizes(layers: Sequence[Layer], baselines: Baselines) -> Iterator[Measuremen
 
 def _warnings(layers: Sequence[Layer], baselines: Baselines) -> list[str]:
     most, size = baselines.components.shape
-    # A whole basis loses nothing: more components would be no better.
+    # A complete basis loses nothing: more components would be no better.
     if most == size or all(layer.size <= most for layer in layers):
         return []
     return [f"PCA has at most {most} components: those of {baselines.images} images of {size} numbers"]
@@ -203,12 +203,12 @@ def _grid(x: Tensor, layers: Sequence[Layer], decoders: Decoders) -> Figure:
 
 
 def _error_figure(measurements: Sequence[Measurement], layers: Sequence[Layer]) -> Figure:
-    """Return MSE against the layers, a line for each kind of decoder."""
+    """Return MSE against the layers, one line per kind of decoder."""
     from reprbench.plotting import new_axes, new_figure
 
     figure = new_figure(max(3.5, 1.6 + 0.3 * len(layers)), 2.8)
     (axes,) = new_axes(figure).ravel()
-    # Where the components are a whole basis their error is zero, which a logarithmic axis cannot show.
+    # If the components are a complete basis their error is zero, which a logarithmic axis cannot show.
     errors = [m for m in measurements if m.metric == "MSE" and m.value > 0]
     for number, kind in enumerate(KINDS):
         _draw_errors(axes, [m for m in errors if m.at["decoder"] == kind], kind, number)
@@ -229,7 +229,7 @@ def _draw_errors(axes: Axes, errors: Sequence[Measurement], kind: str, number: i
     if errors and kind == MEAN:
         axes.axhline(errors[0].value, color="0.45", linestyle=":", label=kind)
     elif errors:
-        # Hollow marks let the learner's own be seen where the components do as well as it.
+        # Hollow markers leave the learner's own visible where the components are as good.
         options: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "none"} if kind == COMPONENTS else {}
         line(axes, [m.at["depth"] for m in errors], [m.value for m in errors], kind, number, **options)
 

@@ -34,16 +34,16 @@ Levels = Annotated[
 ]
 
 Advance = Callable[[float], None]
-"""Called with the share that is done, in [0, 1]."""
+"""A callback that receives the share that is done, in [0, 1]."""
 
 SHOWN_IMAGES = 8
 HEADLINE = 0.4
-"""The level of masking that is the headline, where it is measured: the middle one of the paper's."""
+"""The level of masking that is the headline, if it is measured: the middle one of the paper's."""
 IDENTITY = " of the identity"
-"""What is measured of the corrupted images themselves ends with this."""
+"""The suffix of metrics of the corrupted images themselves."""
 PROBE = "probe accuracy"
 QUALITY_BATCH = 64
-"""Images compared at a time: SSIM takes up to forty times their memory."""
+"""Images compared at a time: SSIM needs up to forty times their memory."""
 NO_RECONSTRUCTION = " (the learner does not reconstruct)"
 
 
@@ -66,19 +66,19 @@ class Probe:
 
 
 class Robustness(SVMProtocol):
-    """What corrupted test images lose in reconstruction and in the code, of a learner fitted to clean ones.
+    """Reconstruction error and probe accuracy on corrupted test images, of a learner fitted to clean ones.
 
     For each kind of corruption and each level: MSE, PSNR (dB) and SSIM of the reconstruction, and of the corrupted
-    image itself ("… of the identity"), against the clean image; and for each fold the accuracy (%) of a linear SVM,
-    trained on clean codes as `linear-svm` trains it (C is chosen inside the fold), on the codes of the corrupted test
-    images. All channels of a pixel are corrupted together, except by Gaussian noise. The corrupted images are the
-    same for every method and seed, and rounded to 8 bits. The probe of the identity is the row of `raw-pixels`.
+    image itself ("… of the identity"), against the clean image; and for each fold the accuracy (%), on the codes of the
+    corrupted test images, of a linear SVM trained on clean codes as in `linear-svm` (C is chosen inside the fold). All
+    channels of a pixel are corrupted together, except by Gaussian noise. The corrupted images are the same for every
+    method and seed, and rounded to 8 bits. For the probe of the identity see the row `raw-pixels`.
 
     Source: Fig. 4a of the AME-AE paper for `mask` and its levels; the other corruptions and their levels are ours.
 
     Parameters
     ----------
-    mask : probabilities that a pixel is 0. Level 0 is the clean image; no levels leave a corruption out.
+    mask : probabilities that a pixel is 0. Level 0 is the clean image; an empty list leaves a corruption out.
     gaussian : standard deviations of added noise, in units of the pixels' range.
     salt_and_pepper : shares of pixels that are set to 0 or 1.
     occlusion : shares of the image's area that a black square covers.
@@ -112,12 +112,12 @@ class Robustness(SVMProtocol):
 
     @property
     def headline_at(self) -> dict[str, Any]:
-        """Where the headline is measured: with 40 % of the pixels off, or at the first corruption's highest level."""
+        """The coordinates of the headline: 40 % of the pixels off, or the first corruption's highest level."""
         kind, levels = next(iter(self.levels.items()))
         return {"corruption": kind, "level": HEADLINE if kind == "mask" and HEADLINE in levels else levels[-1]}
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
-        """Train the probes on clean codes, then corrupt the test images, one kind and level after the other."""
+        """Train the probes on clean codes, then measure on the test images, one corruption and level at a time."""
         probes = self._probes(subject, seed)
         measurements = self._measurements(subject, probes)
         learner = subject.learner(probes[0].trained)
@@ -164,7 +164,7 @@ class Robustness(SVMProtocol):
     def _measure(
         self, subject: Subject, probes: Sequence[Probe], kind: Kind, level: float, advance: Advance
     ) -> list[Measurement]:
-        """Return what is measured of the test split, corrupted, without saying how it is."""
+        """Return the measurements of a corrupted test split, without their coordinates."""
         images = corrupted(subject.dataset, kind, level)
         found = _qualities(subject, probes[0].trained, images, _part(advance, 0, 2))
         if level == 0:
@@ -177,8 +177,8 @@ class Robustness(SVMProtocol):
         ]
 
     def _accuracies(self, subject: Subject, probes: Sequence[Probe], images: Images, advance: Advance) -> list[float]:
-        """Return the accuracy of every probe on the codes of `images`, which are encoded once for each learner."""
-        # A supervised learner was fitted for each fold anew; they are loaded one at a time.
+        """Return the accuracy of every probe on the codes of `images`, which are encoded once per learner."""
+        # A supervised learner was fitted once per fold; these fits are loaded one at a time.
         groups = [[probe] for probe in probes] if subject.supervised else [probes]
         accuracies: list[float] = []
         for number, group in enumerate(groups):
@@ -192,7 +192,7 @@ class Robustness(SVMProtocol):
         return accuracies
 
     def _grid(self, subject: Subject, learner: Learner) -> Figure:
-        """Draw a few images under the first corruption, and what the learner makes of them, in two rows a level."""
+        """Draw a few images under the first corruption and their reconstructions, in two rows per level."""
         from reprbench.plotting import image_grid
 
         kind, levels = next(iter(self.levels.items()))
@@ -223,12 +223,12 @@ class Robustness(SVMProtocol):
 
 
 def _part(advance: Advance, number: int, count: int) -> Advance:
-    """Return what is called with the share of one of `count` parts that are done one after the other."""
+    """Return a callback for the share of one of `count` consecutive parts."""
     return lambda share: advance((number + share) / count)
 
 
 def _qualities(subject: Subject, trained: Indices | None, images: Images, advance: Advance) -> list[Measurement]:
-    """Compare `images`, and what the learner makes of them if it reconstructs, with the clean test images."""
+    """Compare `images`, and their reconstructions if the learner reconstructs, with the clean test images."""
     from reprbench.probes.quality import Quality
 
     test, learner = subject.dataset.test, subject.learner(trained)
@@ -245,7 +245,7 @@ def _qualities(subject: Subject, trained: Indices | None, images: Images, advanc
 
 
 def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
-    # Entered anew for each batch, as in `extract`.
+    # Entered once per batch, as in `extract`.
     with evaluating(learner):
         return learner.reconstruct(x)
 
@@ -253,7 +253,7 @@ def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
 def _curves_figure(
     measurements: Sequence[Measurement], levels: Mapping[Kind, Sequence[float]], name: str, reconstructs: bool
 ) -> Figure:
-    """Draw the metrics against the level, a row for each metric and a column for each corruption."""
+    """Draw the metrics against the level, one row per metric and one column per corruption."""
     from reprbench.plotting import new_axes, new_figure
 
     metrics = {"MSE": "MSE", "SSIM": "SSIM"} if reconstructs else {}
@@ -273,7 +273,7 @@ def _curves_figure(
 
 
 def _draw_panel(panel: Axes, measurements: Sequence[Measurement], metric: str, kind: Kind, name: str) -> None:
-    """Draw a metric against the level of a corruption, beside that of the identity, which has no probe."""
+    """Draw a metric against the level of a corruption, with that of the identity, which has no probe."""
     from reprbench.plotting import line
 
     at = {"corruption": kind}

@@ -1,4 +1,4 @@
-"""What a protocol is given: a fitted learner with its data, and the features that it asks for."""
+"""What a protocol is given: a fitted learner with its data, and the features that it requests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
-    """Return the rows whose labels the first fit saw: the first fold's, or None for an unsupervised learner."""
+    """Return the rows whose labels the first fit saw: those of the first fold, or None for an unsupervised learner."""
     return dataset.folds[0] if supervised else None
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Which features are read: of which images, in which view, and from which fit.
+    """A request for features: of which images, in which view, and from which fit.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Features:
 
     @classmethod
     def of_split(cls, dataset: Dataset, supervised: bool, split: Literal["train", "test"], view: View) -> Features:
-        """Return the features of a whole split, from a single fit: the first fold's, if the learner is supervised."""
+        """Return the features of a whole split, from a single fit: that of the first fold for a supervised learner."""
         import numpy as np
 
         images = dataset.train if split == "train" else dataset.test
@@ -60,12 +60,12 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Snapshots:
-    """What a fit made of a few of its images as it learned.
+    """Reconstructions of a few of its images that a fit made during training.
 
     Attributes
     ----------
     epochs : list of float
-        After how many epochs, ascending; 0 is before the first.
+        Numbers of epochs, ascending; 0 is before the first.
     originals : float32 array (N, C, H, W) in [0, 1]
     reconstructions : float32 array (len(epochs), N, C, H, W)
     """
@@ -76,25 +76,25 @@ class Snapshots:
 
 
 class Subject:
-    """A fitted learner under evaluation, with its data, as a protocol sees it.
+    """A fitted learner to be evaluated, with its data, as a protocol sees it.
 
-    The harness makes it. A test of a protocol makes its own, of anything that has what the protocol reads.
+    The harness makes it. Tests of a protocol can make their own from any objects with the attributes it reads.
 
     Parameters
     ----------
     dataset : Dataset
         The data that the learner is evaluated on.
     supervised : bool
-        Whether the learner is fitted anew for each set of training rows.
+        Whether the learner is fitted once per set of training rows.
     learner : callable
         Called with the rows of the training split whose labels the learner may have seen (None for an unsupervised
         one), `trained` for instance; returns the fitted learner, on `device`.
     features : callable, optional
         Called with `Features`; returns them, float32 of shape (len(rows), D), in memory or mapped from a file. The
         harness extracts once for all protocols of a trial what they named in `Protocol.reads`. By default they are
-        extracted whenever they are asked for.
+        extracted whenever they are requested.
     progress : callable, optional
-        Called with what is being done and the share of it that is done, in [0, 1].
+        Called with the current task and the share of it that is done, in [0, 1].
     snapshots : callable, optional
         Called like `learner`; returns the `Snapshots` of that fit, or None if it kept none.
     device : str, optional
@@ -137,14 +137,14 @@ class Subject:
 
     @property
     def trained(self) -> Indices | None:
-        """The rows behind the fit that stands for all: the first fold's, or None for an unsupervised learner."""
+        """The rows of the fit that represents all: those of the first fold, or None for an unsupervised learner."""
         return first_fit(self.dataset, self.supervised)
 
     def generator(self, name: str, seed: int | None = None) -> np.random.Generator:
-        """Return a new generator, at its start, for the draws called `name`, such as ``"my-protocol/pairs"``.
+        """Return a new generator for the draws called `name`, such as ``"my-protocol/pairs"``.
 
-        With the trial's `seed` the draws follow that. Without one they depend on `name` and the dataset's name alone,
-        and are the same for every method and seed: take it for what all rows of a table must share, such as images.
+        Given the trial's `seed`, the draws depend on it. Otherwise they depend on `name` and the dataset's name alone,
+        and are the same for every method and seed: use that for what all rows of a table must share, such as images.
         """
         import numpy as np
 

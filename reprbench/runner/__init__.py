@@ -1,1 +1,1 @@
-"""From a request to finished trials: request → plan (pure) → schedule → one process per trial."""
+"""Turns a request into finished trials: request → plan (pure) → schedule → one process per trial."""

@@ -1,4 +1,4 @@
-"""Asks classes of methods and protocols about themselves in another process, so that no plugin is imported here."""
+"""Describes the classes of methods and protocols, in another process, so that no plugin is imported here."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Question(msgspec.Struct, frozen=True):
     ----------
     entry : where it comes from.
     parameters : of the call.
-    offered : further parameters, used if it has them.
-    shape : (channels, height, width) of the images a method would be given, if that is asked too.
+    offered : further parameters, used if the class has them.
+    shape : (channels, height, width) of the images a method would be given; None to not check that.
     """
 
     entry: Entry
@@ -45,19 +45,19 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, kw_only=True):
-    """What a class says of itself; `problem` alone if it could not be imported.
+    """The description of a class; only `problem` and `traceback` if it could not be imported.
 
     Attributes
     ----------
     problem, traceback : why it could not be imported.
-    mistakes : what is wrong with the parameters, a line each.
+    mistakes : what is wrong with the parameters, one line each.
     applied : which of the offered parameters it has.
     parameters : all of them, with their defaults; files as they were named.
-    identifying : the same with files by content.
+    identifying : the same, with files by content.
     changed : those that are not the defaults.
-    types : of the parameters, as a user writes values.
+    types : of the parameters, in the notation of values.
     summary : the first line of the docstring.
-    code : what tells its code from another state of it.
+    code : identifies the state of its code.
     packages : the distributions that its code imports from.
     kind, capabilities : of a method.
     """
@@ -78,7 +78,7 @@ class Description(msgspec.Struct, kw_only=True):
 
 
 def describe(questions: Sequence[Question]) -> list[Description]:
-    """Answer all questions; one process answers as many as it survives."""
+    """Answer all questions; if one ends the process, another process answers the rest."""
     answers: list[Description] = []
     while len(answers) < len(questions):
         answers += _ask(questions[len(answers) :])
@@ -103,7 +103,7 @@ def answer(question: Question) -> Description:
     """Import the class of one question here and describe it."""
     try:
         cls = question.entry.load()
-    except Exception as error:  # whatever a plugin raises is its own problem, shown in its row
+    except Exception as error:  # whatever a plugin raises is shown in its row
         return Description(
             problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
         )
@@ -157,7 +157,7 @@ def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) ->
 
 
 def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
-    """Return why the method cannot learn from images of the asked shape, as its `build` says: at most one line."""
+    """Return why the method cannot learn from images of the given shape, from its `build`: at most one line."""
     import torch
 
     from reprbench.learner import make
@@ -165,17 +165,17 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
     if question.shape is None or question.entry.kind != "method":
         return []
     try:
-        with torch.device("meta"):  # nothing is computed there, and no memory used
+        with torch.device("meta"):  # without computation or memory
             make(cls, parameters, question.shape)
     except UserError as error:
         return [f"method {question.entry.name}: {error}"]
     except Exception:
-        return []  # what else goes wrong, perhaps on this device alone, is told by the trial
+        return []  # other errors, which may be those of this device, are left to the trial
     return []
 
 
 def type_text(info: Any) -> str:
-    """Return a parameter's type and bounds as a user writes values: ``int > 0``, ``[float ≥ 0, ≤ 1, …]``."""
+    """Return a parameter's type and bounds in the notation of values: ``int > 0``, ``[float ≥ 0, ≤ 1, …]``."""
     return _type_text(info.annotation, info.metadata)
 
 
@@ -191,7 +191,7 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         name = f"[{', '.join('…' if one is Ellipsis else _type_text(one) for one in inner)}]"
     else:
         name = {str: "text", type(None): "null"}.get(annotation, getattr(annotation, "__name__", str(annotation)))
-    # A field may stand inside a type, with bounds of its own. Validators have none, and are not for people.
+    # A type may contain a field, with bounds of its own. Validators have none, and are not shown.
     marks = [mark for one in metadata for mark in getattr(one, "metadata", [one])]
     signs = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"), ("min_length", "length ≥"))
     bounds = [f"{sign} {getattr(mark, at)}" for mark in marks for at, sign in signs if hasattr(mark, at)]
@@ -199,7 +199,7 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def main() -> None:
-    """Read questions from standard input; append one JSON line an answer to the file named by the only argument."""
+    """Read questions from standard input; append one JSON line per answer to the file named by the only argument."""
     questions = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Question])
     with Path(sys.argv[1]).open("ab") as output:
         for question in questions:

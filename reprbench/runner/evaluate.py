@@ -1,4 +1,4 @@
-"""The evaluations of one trial: what its protocols read is extracted once, and what they find is written down."""
+"""The evaluations of one trial: the features that its protocols read are extracted once for all of them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Evaluator:
     job : the trial.
     cls : the learner's class.
     dataset : the data, already limited.
-    protocols : all that will be run: a pass over the images extracts what every one of them reads there.
+    protocols : all that will be run: one pass over the images extracts the features that all of them read.
     fits : the fitted learners.
     folder : where figures are drawn, in a folder of their own.
-    report : called with what is being done, its share and the latest values.
+    report : called with the current task, the share of it that is done and the latest values.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Evaluator:
         )
         outcome = protocol.evaluate(subject, self._job.seed)
         evaluation.figures = self._draw(evaluation, outcome.figures)
-        # The fits of a supervised learner happen inside; they are counted as fitting.
+        # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
         evaluation.measurements = outcome.measurements
         evaluation.warnings = outcome.warnings
@@ -96,8 +96,8 @@ class Evaluator:
         return _as_stored(evaluation)
 
     def _features(self, asked: Features) -> Matrix:
-        """Return the features that are asked for, and see to it that the other views of the same rows are there."""
-        # Also where the features are cached: the trial tells what its fits cost.
+        """Return the requested features, and extract the other views of the same rows in the same pass."""
+        # Also if the features are cached: the trial records the cost of its fits.
         if self._fits.key(asked.trained) not in self._fits.notes:
             self._fits.ensure(asked.trained)
         views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
@@ -133,7 +133,7 @@ class Evaluator:
 
 
 def _as_stored(evaluation: Evaluation) -> Evaluation:
-    """Return the evaluation as the store will read it: what a protocol did wrong is told while others can go on."""
+    """Return the evaluation as the store will read it, so that a protocol's mistakes show before others are run."""
     try:
         for one in evaluation.measurements:
             if not abs(float(one.value)) <= LARGEST:
@@ -145,7 +145,7 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
 
 
 def lacking(protocol: Protocol, cls: type[Learner]) -> list[str]:
-    """Return what the protocol needs of a learner and this class cannot, as verbs: "reconstructs"."""
+    """Return the capabilities that the protocol needs and this class lacks, as verbs: "reconstructs"."""
     return [need.__name__.lower() for need in protocol.needs if not issubclass(cls, need)]
 
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
-    """Run one trial here; whatever goes wrong inside it becomes the result's status and reason."""
+    """Run one trial in this process; failures become the result's status and reason."""
     from reprbench.runner.provenance import peak_memory, provenance
 
     result = TrialResult(status="failed")
     try:
         job = msgspec.structs.replace(job, device=_prepare_torch(job))
         result.provenance = provenance(job.device, job.packages)
-        # Written at once: a process that is killed has no other way to tell.
+        # Written at once, in case the process is killed.
         write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
         result.status = "done"
@@ -77,7 +77,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:
-    """Fill in what the fitted learner consists of and what it cost."""
+    """Fill in the size and cost of the fitted learner."""
     from reprbench.state import encode_flops, parameter_count
 
     if not fits.notes:
@@ -91,14 +91,14 @@ def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> No
 
 
 def _prepare_torch(job: Job) -> str:
-    """Set threads and determinism; return the device that the job's means here."""
+    """Set threads and determinism; return the job's device as torch names it here."""
     import torch
 
     torch.set_num_threads(job.threads)
-    # Determinism where the device offers it; what it does not offer is a warning of torch's, not an error.
+    # Determinism where the device supports it; elsewhere torch warns instead of raising.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    # float32 means all its digits; bfloat16 is asked for by name.
+    # float32 means full precision; bfloat16 has to be requested by name.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if job.device == "auto":
@@ -113,14 +113,14 @@ def _is_memory_error(error: BaseException) -> bool:
 
 
 class Reporter:
-    """Sends the trial's progress to the parent, as lines of JSON, at most a few a second."""
+    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second."""
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "w", buffering=1)
         self._last = ("", 0.0)
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
-        """Report what is being done, its share, and the latest values."""
+        """Report the current task, the share of it that is done, and the latest values."""
         now = time.monotonic()
         if what == self._last[0] and now - self._last[1] < 0.2 and share < 1:
             return
@@ -141,7 +141,7 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
-    # Ctrl-C reaches the whole group; the parent decides what it means for this process.
+    # Ctrl-C reaches the whole process group; the parent decides what it means for this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])

@@ -1,4 +1,4 @@
-"""Fitted learners, from the cache or by fitting now; what is evaluated is always loaded from what was saved."""
+"""Fitted learners, from the cache or fitted now; evaluation always uses a learner loaded from its saved state."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 STATE = "state.safetensors"
 SNAPSHOTS = "snapshots.safetensors"
 WATCHED_IMAGES = 8
-"""Of those that a learner is fitted to, evenly spread over their order: what it makes of them is kept as it learns."""
+"""How many of the images that a learner is fitted to are watched, evenly spread: it keeps their reconstructions."""
 
 
 class Fits:
-    """The fits of one trial: one, or for a supervised learner one for each set of training rows.
+    """The fits of one trial: one, or for a supervised learner one per set of training rows.
 
     Parameters
     ----------
     job : the trial.
     cls : the learner's class.
     dataset : the data, already limited.
-    progress : called with what is being done, its share and the latest values.
-    provenance : of this process, noted with every fit that is made here.
+    progress : called with the current task, the share of it that is done and the latest values.
+    provenance : of this process, recorded with every fit made here.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Fits:
         self.notes: dict[str, dict[str, Any]] = {}
         self.resumed = False
         self.seconds_here = 0.0
-        """Seconds of fitting in this process; fits from the cache, and what came before a resume, not counted."""
+        """Seconds of fitting in this process, without fits from the cache and the time before a resume."""
         self._provenance = provenance
         self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
         self._loaded: tuple[str, Learner] | None = None
@@ -62,7 +62,7 @@ class Fits:
         return "unlabeled" if rows is None else f"rows-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
 
     def learner(self, rows: Indices | None) -> Learner:
-        """Return the fitted learner, on the job's device; only the last one is kept in memory."""
+        """Return the fitted learner on the job's device; only the last one is kept in memory."""
         key = self.key(rows)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None
@@ -70,7 +70,7 @@ class Fits:
         return self._loaded[1]
 
     def ensure(self, rows: Indices | None) -> dict[str, Any]:
-        """Fit unless the cache has it; return its state. The note about the fit goes to `notes`."""
+        """Fit unless the cache has the fit; return its state, and keep the note about it in `notes`."""
         key = self.key(rows)
         path = self._folder(key) / STATE
         try:
@@ -81,7 +81,7 @@ class Fits:
         return state
 
     def snapshots(self, rows: Indices | None) -> Snapshots | None:
-        """Return what the fit kept of its watched images as it learned; None if it kept nothing."""
+        """Return the snapshots that the fit kept of its watched images; None if there are none."""
         self.ensure(rows)
         try:
             arrays, epochs = load_arrays(self._folder(self.key(rows)) / SNAPSHOTS)
@@ -90,22 +90,22 @@ class Fits:
         return Snapshots(epochs, arrays["originals"].numpy(), arrays["reconstructions"].numpy())
 
     def history(self) -> list[dict[str, float]]:
-        """Return the logged rows of all fits; with several, a first column says which."""
+        """Return the logged rows of all fits; if there are several, the first column is the number of the fit."""
         if len(self.notes) == 1:
             return list(next(iter(self.notes.values()))["history"])
         return [{"fit": n, **row} for n, note in enumerate(self.notes.values()) for row in note["history"]]
 
     def provenance(self) -> dict[str, Any]:
-        """Return where the first fit was made, which may be long ago."""
+        """Return the provenance of the first fit, which may be an old one."""
         found: dict[str, Any] = next(iter(self.notes.values()))["provenance"] if self.notes else self._provenance
         return found
 
     def total(self, name: str) -> float:
-        """Return the sum over all fits of one number of their notes."""
+        """Return the sum of one number over the notes of all fits."""
         return float(sum(note[name] for note in self.notes.values()))
 
     def last(self) -> Learner:
-        """Return the learner that was used last; load that of the first fit if none was."""
+        """Return the learner that was used last; load that of the first fit if there is none."""
         if self._loaded is None:
             key = next(iter(self.notes))
             self._loaded = (key, self._load(load_arrays(self._folder(key) / STATE)[0]))

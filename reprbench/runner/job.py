@@ -1,4 +1,4 @@
-"""What a trial's process is asked to do, and what it answers."""
+"""The input and output of a trial's process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprbench.trial import Code, Cost, Evaluation, Precision, Status, as_model
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):
-    """One evaluation to make: where its protocol comes from, and what will be recorded of it."""
+    """One evaluation to make: where its protocol comes from, and what will be recorded about it."""
 
     entry: Entry
     call: Call
@@ -39,13 +39,13 @@ class Job(msgspec.Struct, kw_only=True):
     hash: str
     protocols: list[ProtocolJob]
     packages: list[str]
-    """The distributions whose versions belong into the provenance."""
+    """The distributions whose versions belong in the provenance."""
     device: str
     threads: int
 
 
 class TrialResult(msgspec.Struct, kw_only=True):
-    """The content of ``result.json``: what became of it."""
+    """The content of ``result.json``: the outcome of the trial."""
 
     status: Status
     reason: str = ""

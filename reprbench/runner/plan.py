@@ -1,4 +1,4 @@
-"""The plan: which trials must run, and why. Pure functions of what is asked and what is stored."""
+"""The plan: which trials must run, and why. Pure functions of the request and the store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PREPROCESSING = "float32(x / 255)"
 
 @dataclass(frozen=True)
 class ProtocolSpec:
-    """One protocol that is asked for.
+    """One requested protocol.
 
     Attributes
     ----------
     entry : where it comes from.
     record : its call, and its place in the tables.
-    code : what tells its code from another state of it.
+    code : identifies the state of its code.
     parameters : all of them, as JSON.
     packages : the distributions that its code imports from.
     """
@@ -40,11 +40,11 @@ class ProtocolSpec:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial that is asked for: method × dataset × budget × precision × seed, and the protocols to run on it.
+    """One requested trial: method × dataset × budget × precision × seed, and the protocols to run on it.
 
     Attributes
     ----------
-    identifying : the method's parameters, files among them by content.
+    identifying : the method's parameters, with files by content.
     packages : the distributions that the code of method and protocols imports.
     problem, traceback : why the method cannot run at all (its import failed).
     """
@@ -72,7 +72,7 @@ class TrialSpec:
             "method": self.method.name,
             "code": to_json(self.method.code),
             "parameters": dict(self.identifying),
-            # Where the files lie, and how they are packed, does not matter; the digest says what they hold.
+            # Where the files lie, and whether they are zipped, does not matter; the digest identifies their content.
             "dataset": self.dataset.call.name,
             "data": self.dataset.digest,
             "preprocessing": PREPROCESSING,
@@ -89,13 +89,13 @@ class TrialSpec:
 
     @property
     def row(self) -> RowKey:
-        """Which row the trial will be."""
+        """The row the trial will belong to."""
         return RowKey(self.benchmark, self.label, self.dataset.digest, self.budget, self.precision, self.seed)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be done about one trial, and why."""
+    """What to do about one trial, and why."""
 
     spec: TrialSpec
     action: Literal["run", "evaluate", "keep"]
@@ -116,7 +116,7 @@ def protocol_hash(name: str, code: Code, identifying: Mapping[str, Any]) -> str:
 
 
 def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:
-    """Decide for each trial whether to run it, only evaluate it, or keep what the store has."""
+    """Decide for each trial whether to run it, only evaluate it, or keep the stored one."""
     by_hash: dict[tuple[str, str], Trial] = {}
     by_row: dict[RowKey, Trial] = {}
     for trial in sorted(stored, key=lambda trial: trial.ended):
@@ -141,7 +141,7 @@ def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Plan
 
 
 WORDS = {"code": "method", "numerics": "reprbench"}
-"""What a changed component of the identity is called, where its own name is not for users."""
+"""The names of components of the identity for users, where they differ."""
 
 
 def _changes(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One trial's process, seen from the parent: started, listened to, held to its limits, and its outcome read."""
+"""One trial's process, seen from the parent: starts it, reads its messages, enforces limits, reads its outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reprbench.trial import Status, to_json
 
 
 class TrialProcess:
-    """A running trial. Close it when it has ended: its working folder goes with it."""
+    """A running trial. Close it when it has ended, which removes its working folder."""
 
     def __init__(self, job: Job, timeout: float | None, memory: int | None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="reprbench-trial-")
@@ -46,7 +46,7 @@ class TrialProcess:
         self.started = time.monotonic()
 
     def messages(self) -> list[dict[str, Any]]:
-        """Return the progress reports that have come since the last call."""
+        """Return the progress reports received since the last call."""
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self._pipe, 65536):
                 self._buffer += chunk
@@ -54,7 +54,7 @@ class TrialProcess:
         return [json.loads(line) for line in lines]
 
     def ended(self) -> bool:
-        """Return whether the process has ended, after ending it if it is past a limit."""
+        """End the process if it is past a limit; return whether it has ended."""
         if self._process.poll() is not None:
             return True
         if self._timeout is not None and time.monotonic() - self.started > self._timeout:
@@ -65,7 +65,7 @@ class TrialProcess:
         return self._process.poll() is not None
 
     def end(self, status: Status, reason: str) -> None:
-        """Kill the process and all its descendants; `status` and `reason` tell why."""
+        """Kill the process and all its descendants; `status` and `reason` say why."""
         self._ended_by_us = (status, reason)
         for process in self._family():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -73,7 +73,7 @@ class TrialProcess:
         self._process.wait()
 
     def result(self) -> tuple[TrialResult, str | None]:
-        """Return what became of the trial and, if a signal ended it, the signal's name."""
+        """Return the trial's result and, if a signal ended it, the signal's name."""
         code = self._process.wait()
         name = signal.Signals(-code).name if code < 0 else None
         if self._ended_by_us is not None:
@@ -88,12 +88,12 @@ class TrialProcess:
         return result, name
 
     def files(self) -> dict[str, Path]:
-        """Return the files that belong into the trial's folder in the store."""
+        """Return the files that belong in the trial's folder in the store."""
         paths = [self.path / HISTORY, *sorted(self.path.glob(f"{FIGURES}/*.png"))]
         return {str(path.relative_to(self.path)): path for path in paths if path.exists()}
 
     def close(self) -> None:
-        """Free the pipe and remove the working folder."""
+        """Close the pipe and remove the working folder."""
         os.close(self._pipe)
         if self._process.stdin:
             self._process.stdin.close()
@@ -113,7 +113,7 @@ class TrialProcess:
         return TrialResult(status="failed", reason=reason, traceback=output)
 
     def _measure(self) -> int:
-        """Return the memory of the process and its descendants, mapped files not counted."""
+        """Return the memory of the process and its descendants, without mapped files."""
         total = 0
         for process in self._family():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -136,7 +136,7 @@ def _environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count),
-        # glibc otherwise gives large feature maps back after every use, and each page of the next is a fault.
+        # glibc otherwise frees large feature maps after every use, and every page of the next one faults.
         "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

@@ -1,4 +1,4 @@
-"""Where a number came from: versions, code, machine, device, flags; and how much memory the process took."""
+"""The provenance of a number: versions, code, machine, device, flags; and how much memory the process used."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PACKAGES = (
     "reprbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "pydantic",
     "torchmetrics",
 )  # fmt: skip
-"""The distributions whose versions every trial records; those that its plugins import are added."""
+"""The distributions whose versions every trial records, in addition to those that its plugins import."""
 
 
 def provenance(device: str, packages: Iterable[str] = ()) -> dict[str, Any]:
-    """Return what is known of the code and the machine that run this process; imports torch."""
+    """Return what is known about the code and the machine of this process; imports torch."""
     import torch
 
     found: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _processor() -> str:
 
 
 def peak_memory(device: str) -> tuple[int | None, int | None]:
-    """Return the most bytes this process had in memory, and on a CUDA device had allocated there."""
+    """Return the peak memory of this process in bytes, and what it allocated at most on a CUDA device."""
     import torch
 
     on_device = int(torch.cuda.max_memory_allocated(device)) if device.startswith("cuda") else None
@@ -89,7 +89,7 @@ def peak_memory(device: str) -> tuple[int | None, int | None]:
 
 
 def _peak_resident() -> int | None:
-    # VmHWM is this process's own; ru_maxrss would begin at what the parent had when it started this one.
+    # VmHWM is this process's own; ru_maxrss would start from what the parent used when it started this one.
     try:
         match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
         return int(match.group(1)) * 1024 if match else None

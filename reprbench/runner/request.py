@@ -1,4 +1,4 @@
-"""What a user asks for: a benchmark, what the command line changes of it, and how that deviates from its file."""
+"""What a user requests: a benchmark, with the changes of the command line as deviations from its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprbench.trial import Deviation, Precision
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line changes of a benchmark."""
+    """The changes that the command line makes to a benchmark."""
 
     methods: tuple[Call, ...] = ()
     dataset: Call | None = None
@@ -28,7 +28,7 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Request:
-    """A benchmark after the overrides, how it deviates from its file, and the settings left for the methods."""
+    """A benchmark after the overrides, its deviations from its file, and the settings left for the methods."""
 
     benchmark: Benchmark
     deviations: tuple[Deviation, ...]
@@ -37,12 +37,12 @@ class Request:
 
 
 def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
-    """Return the benchmark as the command line changes it."""
+    """Return the benchmark with the changes of the command line."""
     rows = _choose(benchmark.methods, overrides.methods) if overrides.methods else benchmark.methods
     protocols, dataset = overrides.protocols or benchmark.protocols, overrides.dataset or benchmark.dataset
     budget = Budget(epochs=overrides.epochs) if overrides.epochs else benchmark.budget
     limit = overrides.limit or benchmark.limit
-    # What the command line says holds for every row, also for one that the file treats on its own.
+    # The command line applies to every row, also to one that has its own protocols or budget in the file.
     rows = tuple(
         row.model_copy(
             update={
@@ -80,7 +80,7 @@ def _owned(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call]) -> tuple[BenchmarkRow, ...]:
-    """Return the benchmark's rows of the asked methods, and new rows for those it does not have."""
+    """Return the benchmark's rows of the requested methods, and new rows for those it does not have."""
     chosen: list[BenchmarkRow] = []
     for call in methods:
         exact = [row for row in rows if row.method == call]
@@ -90,6 +90,6 @@ def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call]) -> tuple[Benc
 
 
 def settings_for(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings offered to one method: bare ones, and those with its name, which win."""
+    """Return the settings offered to one method: bare ones, and those with its name, which take precedence."""
     bare = {key: value for key, value in settings.items() if "." not in key}
     return {**bare, **_owned(method, settings)}

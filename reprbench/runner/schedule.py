@@ -1,4 +1,4 @@
-"""Runs the planned trials, several at a time, and writes each into the store the moment it ends."""
+"""Runs the planned trials, several at a time, and writes each to the store as soon as it ends."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use."""
+    """The limits of a run."""
 
     jobs: int = 1
     timeout: float | None = None
     """Seconds a trial may take."""
     memory: int | None = None
-    """Bytes a trial may take, mapped files not counted."""
+    """Bytes a trial may use, without mapped files."""
     device: str = "cpu"
     threads: int | None = None
-    """CPU threads of a trial; by default the cores, or as many as OMP_NUM_THREADS allows, divided by the jobs."""
+    """CPU threads of a trial; by default the number of cores, or OMP_NUM_THREADS, divided by the jobs."""
 
     @property
     def threads_each(self) -> int:
@@ -46,28 +46,28 @@ class Limits:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where data is looked for, and where fitted learners and features are kept."""
+    """Where datasets are searched, and where fitted learners and features are kept."""
 
     data: Sequence[Path]
     cache: Path
 
 
 class Listener(Protocol):
-    """Is told what happens, to show it."""
+    """Shows what happens in a run."""
 
     def started(self, planned: Planned) -> None:
-        """Say that a trial begins."""
+        """Called when a trial begins."""
 
     def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
-        """Show how far it is."""
+        """Called when a trial reports progress."""
 
     def finished(self, planned: Planned, trial: Trial) -> None:
-        """Say how it ended."""
+        """Called when a trial has ended."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that is under way."""
+    """A trial that is running."""
 
     planned: Planned
     process: TrialProcess
@@ -75,16 +75,16 @@ class Running:
 
 
 class Schedule:
-    """Runs planned trials in processes of their own and writes each into the store the moment it ends."""
+    """Runs each planned trial in a process of its own and writes it to the store as soon as it ends."""
 
     def __init__(self, store: Store, folders: Folders, limits: Limits, listener: Listener) -> None:
         self._store, self._folders, self._limits, self._listener = store, folders, limits, listener
 
     def run(self, work: Sequence[Planned]) -> list[Trial]:
-        """Run all trials that are not kept; return how each ended, in that order.
+        """Run all trials that are not kept; return them in the order in which they ended.
 
         On Ctrl-C or SIGTERM the running trials are stopped and recorded as interrupted, with their checkpoints kept;
-        those that had not begun are missing from the list.
+        those that had not started are missing from the list.
         """
         waiting = [planned for planned in work if planned.action != "keep"]
         running: list[Running] = []
@@ -113,7 +113,7 @@ class Schedule:
         return Running(planned, process, _now())
 
     def _look(self, one: Running) -> bool:
-        """Pass on what a trial reports; return whether it has ended."""
+        """Pass a trial's reports on to the listener; return whether it has ended."""
         ended = one.process.ended()
         for message in one.process.messages():
             self._listener.progressed(one.planned, message)
@@ -127,7 +127,7 @@ class Schedule:
         return trial
 
     def _refuse(self, planned: Planned) -> Trial:
-        """Record a trial whose method cannot even be imported."""
+        """Record a trial whose method cannot be imported."""
         result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
         return self._keep(planned, _record(planned, result, None, _now()), {})
 
@@ -135,7 +135,7 @@ class Schedule:
         try:
             self._store.write(trial, files)
         except OSError as error:
-            # A full disk costs this trial's record, not the run; its fit stays in the cache.
+            # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
             trial = msgspec.structs.replace(trial, status="failed", reason=reason)
         self._listener.finished(planned, trial)
@@ -144,7 +144,7 @@ class Schedule:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that can be asked between two steps."""
+    """Yield a function that returns whether Ctrl-C or SIGTERM came, instead of being interrupted by them."""
     seen: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in signals]
@@ -187,12 +187,12 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
 
 
 def _record(planned: Planned, result: TrialResult, signal_name: str | None, begun: str) -> Trial:
-    """Put together what is asked, what came out, and what an earlier run of the same fit had already found."""
+    """Combine the request, the result, and the stored evaluations of the same fit."""
     spec = planned.spec
     kept = _kept_evaluations(planned, result.evaluations)
     cost = result.cost
     if planned.action == "evaluate" and planned.stored is not None:
-        # A failure while evaluating says nothing against the fit and what was found before.
+        # A failed evaluation does not invalidate the fit and earlier evaluations.
         newer = {name: value for name, value in to_json(result.cost).items() if value is not None}
         cost = msgspec.structs.replace(planned.stored.cost, **newer)
         cost.evaluation_seconds = sum(evaluation.seconds for evaluation in kept)
@@ -221,7 +221,7 @@ def _record(planned: Planned, result: TrialResult, signal_name: str | None, begu
 
 
 def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return the new evaluations and those of the store they do not replace (an older version of the same)."""
+    """Return the new evaluations, and those stored ones that they do not replace (as older versions of the same)."""
     stored = planned.stored.evaluations if planned.stored else []
     return [*(one for one in stored if not any(_replaces(new, one) for new in found)), *found]
 
@@ -231,7 +231,7 @@ def _replaces(new: Evaluation, old: Evaluation) -> bool:
 
 
 def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
-    """Return the files that the store has of this trial and that still belong to it."""
+    """Return the files of this trial in the store that still belong to it."""
     folder = store.root / trial.folder
     names = [HISTORY, *(figure.file for evaluation in trial.evaluations for figure in evaluation.figures)]
     return {name: folder / name for name in names if (folder / name).is_file()}

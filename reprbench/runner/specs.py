@@ -1,4 +1,4 @@
-"""From a request to the trials it means, with methods, protocols and parameters validated."""
+"""Expands a request into its trials, with methods, protocols and parameters validated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     Raises
     ------
     UserError
-        With all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing, images that a
+        Lists all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing, images that a
         method cannot take.
     """
     benchmark = request.benchmark
@@ -44,7 +44,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
         for row, question, description in zip(benchmark.methods, questions, descriptions, strict=True)
         for spec in _row_specs(request, Asked(row, question, description), protocols, registry, data, dataset.notes)
     ]
-    # Two ways to write the same method are one trial, under the name that came first.
+    # Two ways to write the same method are one trial, under the first name.
     unique: dict[str, TrialSpec] = {}
     for spec in specs:
         unique.setdefault(spec.hash, spec)
@@ -53,7 +53,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
 
 @dataclass(frozen=True)
 class Asked:
-    """A row of the benchmark, what was asked about its method, and the answer."""
+    """A row of the benchmark, the question about its method, and the answer."""
 
     row: BenchmarkRow
     question: Question
@@ -61,7 +61,7 @@ class Asked:
 
 
 def _questions(request: Request, registry: Registry, dataset: Dataset) -> list[Question]:
-    """Return what is asked about the method of each row."""
+    """Return the question about the method of each row."""
     rows = request.benchmark.methods
     find_entries(request.benchmark, registry)
     return [
@@ -96,7 +96,7 @@ def _row_specs(
     data: DataRecord,
     notes: Sequence[str],
 ) -> list[TrialSpec]:
-    """Return the trials of one row: one for each seed."""
+    """Return the trials of one row: one per seed."""
     benchmark, row, found = request.benchmark, asked.row, asked.description
     applied = {name: asked.question.offered[name] for name in found.applied}
     method = _method_record(asked, row.method.with_parameters(**applied))
@@ -138,7 +138,7 @@ def _method_record(asked: Asked, call: Call) -> MethodRecord:
 def _row_protocols(
     benchmark: Benchmark, row: BenchmarkRow, protocols: Mapping[Call, ProtocolSpec]
 ) -> tuple[ProtocolSpec, ...]:
-    """Return the protocols of a row; those of its own stand in the table of the benchmark's of the same name."""
+    """Return the protocols of a row; its own appear in the table of the benchmark's protocol of the same name."""
     if not row.protocols:
         return tuple(protocols[call] for call in benchmark.protocols)
     tables: dict[str, Call] = {}
@@ -151,8 +151,8 @@ def _row_protocols(
 
 
 def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequence[str]) -> list[Deviation]:
-    """Return in what a row differs from the benchmark's others or, by ``--set``, from itself in the file."""
-    # Without a label of its own the row is called by all its parameters; there is nothing more to say.
+    """Return how a row differs from the benchmark's others or, by ``--set``, from itself in the file."""
+    # Without a label of its own, the row is named by all its parameters already.
     settings = [f"{name}={show_value(value)}" for name, value in applied.items()] if row.label else []
     found = [Deviation("parameters", text) for text in settings]
     if row.protocols:
@@ -181,9 +181,9 @@ Answered = Sequence[tuple[Question, Description]]
 
 
 def _check(settings: Mapping[str, Any], methods: Answered, protocols: Answered) -> None:
-    """Raise a `UserError` with every wrong parameter, every broken protocol, and every setting that no method has."""
+    """Raise a `UserError` that lists wrong parameters, broken protocols, and settings that no method has."""
     wrong = [line for _, found in [*methods, *protocols] for line in found.mistakes]
-    # A method that cannot be imported is a row that says so; without its protocol no row means anything.
+    # A method that cannot be imported becomes a failed row; without its protocol no row means anything.
     wrong += [f"protocol {asked.entry.name}: {found.problem}" for asked, found in protocols if found.problem]
     names = {asked.entry.name for asked, _ in methods}
     known = {name for _, found in methods for name in found.types}
@@ -200,7 +200,7 @@ def _check(settings: Mapping[str, Any], methods: Answered, protocols: Answered) 
 
 
 def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
-    """Return what the store keeps of the (already limited) dataset."""
+    """Return what the store keeps about the (already limited) dataset."""
     return DataRecord(
         call=benchmark.dataset,
         title=dataset.title,

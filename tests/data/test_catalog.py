@@ -273,7 +273,7 @@ def test_what_goes_wrong_in_a_plugin_is_one_line(plugin: Any, name: str, paramet
     assert "\n" not in str(caught.value)
 
 
-def test_a_lack_of_memory_stays_one(plugin: Any) -> None:
+def test_a_lack_of_memory_stays_a_memory_error(plugin: Any) -> None:
     with pytest.raises(MemoryError):
         plugin("odd", what="memory")
 

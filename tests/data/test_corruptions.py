@@ -1,4 +1,4 @@
-"""Corruptions: the same for everybody, nested over levels, and of the size that they say."""
+"""Corruptions: the same for everybody, nested over levels, and of the stated size."""
 
 from __future__ import annotations
 

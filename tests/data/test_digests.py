@@ -54,7 +54,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, reads: list[Path], change:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"file": 3}', "\udcff"])
-def test_a_memory_that_cannot_be_read_is_forgotten(tmp_path: Path, content: str) -> None:
+def test_a_cache_that_cannot_be_read_is_discarded(tmp_path: Path, content: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
     memory = tmp_path / "digests.json"
@@ -63,7 +63,7 @@ def test_a_memory_that_cannot_be_read_is_forgotten(tmp_path: Path, content: str)
     assert json.loads(memory.read_text())[str(path)]["sha256"] == hashlib.sha256(b"one").hexdigest()
 
 
-def test_an_algorithm_that_was_not_asked_before_is_computed(tmp_path: Path) -> None:
+def test_an_algorithm_that_was_not_used_before_is_computed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
     digests = Digests(tmp_path / "cache")
@@ -131,7 +131,7 @@ def test_a_tree_is_read_again_only_when_a_file_changes(tmp_path: Path, monkeypat
     assert digests.tree(moved, [moved / "a", moved / "b"]) == first
 
 
-def test_a_fresh_check_does_not_trust_the_memory(tmp_path: Path) -> None:
+def test_a_fresh_check_does_not_trust_the_cache(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
     os.utime(path, ns=(1, 1))

@@ -17,7 +17,7 @@ def test_the_generator_of_a_name_is_the_same_everywhere() -> None:
     assert named_generator("mnist").integers(0, 2**60) != named_generator("stl10").integers(0, 2**60)
 
 
-def test_ten_folds_of_100_images_a_class() -> None:
+def test_ten_folds_of_100_images_per_class() -> None:
     labels = np.arange(3000) % 10
     folds = stratified_folds(labels, "a name")
     assert len(folds) == 10

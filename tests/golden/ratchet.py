@@ -14,9 +14,9 @@ FILE = Path(__file__).with_name("values.json")
 DIGITS = 6
 """Significant digits that are kept, and that have to agree on the machine that they were recorded on."""
 ELSEWHERE, ELSEWHERE_OF_COUNTS, ELSEWHERE_OF_TSNE = 3, 2, 1
-"""Digits that have to agree on another processor, or with another version of torch or of another library that computes.
-There kernels add up in another order and round differently. Of 100 images that are counted another one may then be
-right, and the points of t-SNE, which magnifies rounding, come to lie elsewhere."""
+"""Digits that have to agree on another processor, or with another version of torch or another numerical library, whose
+kernels sum in another order and round differently. One more or less of 100 images may then be classified correctly, and
+the points of t-SNE, which magnifies rounding, move."""
 
 Values = dict[str, dict[str, float]]
 """Groups of numbers of one scale, each number under its coordinates."""
@@ -43,12 +43,12 @@ class Entry:
 
     @property
     def revision(self) -> tuple[int, int]:
-        """What has to grow when a number moves; raising NUMERICS is enough, whatever the version."""
+        """Return what has to grow when a number moves; raising NUMERICS is enough, whatever the version."""
         return self.numerics, self.version
 
 
 def verdict(recorded: Entry | None, computed: Entry) -> Verdict:
-    """Return what became of an entry; only "same" is well."""
+    """Return the status of an entry; everything but "same" is a problem."""
     if recorded is None:
         return "missing"
     if computed.revision != recorded.revision:
@@ -57,7 +57,7 @@ def verdict(recorded: Entry | None, computed: Entry) -> Verdict:
 
 
 def difference(recorded: Entry, computed: Entry) -> str:
-    """Return the first number that differs, in words; nothing if all agree to the digits that are asked of them."""
+    """Return the first number that differs, in words; nothing if all agree to the required digits."""
     same_machine = recorded.recorded_on == computed.recorded_on
     for group in sorted(recorded.values.keys() | computed.values.keys()):
         before, now = recorded.values.get(group, {}), computed.values.get(group, {})
@@ -79,12 +79,12 @@ def digits_elsewhere(group: str, key: str) -> int:
 
 
 def allowed(largest: float, digits: int) -> float:
-    """Return one unit in the last of the digits of the largest number, and half of one for the rounding of both."""
+    """Return one unit in the last digit of the largest number, plus half of one for the rounding of both."""
     return 1.5 * 10.0 ** (math.floor(math.log10(largest)) + 1 - digits) if largest else 0.0
 
 
 def complaint(name: str, recorded: Entry | None, computed: Entry) -> str:
-    """Return what is wrong with an entry and what to do about it, in one line; nothing if all is well."""
+    """Return what is wrong with an entry and what to do about it, in one line; nothing if it is right."""
     match verdict(recorded, computed):
         case "missing":
             return f"no golden values of {name}: run tests/golden/record.py"

@@ -82,7 +82,7 @@ ACCURACIES = {"linear-svm": SVM, "knn": {}}
 
 
 def variants(settings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield parameters, and what begins the names of their groups: how they differ from the first."""
+    """Yield parameters, and the prefix of their groups' names: how they differ from the first."""
     first, *others = settings
     yield "", dict(first)
     for changes in others:

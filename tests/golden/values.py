@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
-# All that is asked of reprbench: where a file moves, it is followed here and nowhere else.
+# All that is used of reprbench: if a file moves, only these imports change.
 from reprbench import Budget, Decodes, Images, Learner, Reconstructs, UserError, source
 from reprbench.data.catalog import load_dataset
 from reprbench.features import Pooling, View, extract
@@ -37,11 +37,11 @@ BUDGET = Budget(epochs=1)
 IMAGES, FOLDS = 100, 2
 SHOWN_IMAGES, SHOWN_NUMBERS = 8, 8
 COLOR = "color: "
-"""Before what a method makes of larger images with three channels, for which many networks are deeper."""
+"""The prefix of a method's numbers on larger images with three channels, for which many networks are deeper."""
 
 
 def names() -> list[str]:
-    """Return the names of all entries there should be: one a method, one a protocol, and that of pooling."""
+    """Return the names of all expected entries: one per method and protocol, and that of pooling."""
     methods, protocols = (_registered(group) for group in ("methods", "protocols"))
     return [*(f"method {name}" for name in methods), "pooling", *(f"protocol {name}" for name in protocols)]
 
@@ -64,15 +64,15 @@ def machine() -> dict[str, str]:
         known = dict(re.findall(r"^(.+?)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE))
     except OSError:
         known = {}
-    # Virtual machines say "AMD EPYC" of several generations; kernels are chosen by what the processor can.
-    told = [known.get(field, "unknown") for field in ("model name", "cpu family", "model")]
-    processor = " ".join([*told, torch.backends.cpu.get_cpu_capability()])
+    # Virtual machines report several generations as "AMD EPYC"; kernels are chosen by the processor's capability.
+    model = [known.get(field, "unknown") for field in ("model name", "cpu family", "model")]
+    processor = " ".join([*model, torch.backends.cpu.get_cpu_capability()])
     return {"processor": processor, **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}}
 
 
 @contextmanager
 def _as_recorded() -> Iterator[None]:
-    """Compute as a trial's process does, with one thread: more would add up in another order."""
+    """Compute as a trial's process does, with one thread: more would sum in another order."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -134,7 +134,7 @@ def _titled(title: str, images: Tensor | np.ndarray[Any, Any]) -> Values:
 
 
 def method_values(cls: type[Learner]) -> Values:
-    """Return what a method makes of digits, with each of its parameters, and of larger color images with the first."""
+    """Return a method's numbers on digits, with each of its parameters, and on larger color images with the first."""
     settings = METHODS.get(cls.method_name, [{}])
     values: Values = {}
     for label, parameters in variants(settings):
@@ -192,7 +192,7 @@ def fit_values(cls: type[Learner], fits: Fits, dataset: Any, full: bool) -> Valu
 
 
 def _history(rows: list[dict[str, float]]) -> Values:
-    """Return the last row; what it tells of time is not a number of the method."""
+    """Return the last row without its times, which are not numbers of the method."""
     last = {name: rounded(value) for name, value in (rows[-1] if rows else {}).items() if name != "seconds"}
     return {"end of history": last} if last else {}
 
@@ -260,7 +260,7 @@ class Cosines(Learner):
 
 
 def protocol_values(cls: Any) -> Values:
-    """Return all measurements of a protocol on what `Cosines` makes of digits."""
+    """Return all measurements of a protocol for `Cosines` on digits."""
     dataset, learner = digits(), Cosines()
     learner.build(dataset.train.shape)
     originals = dataset.unlabeled.batch(slice(0, SHOWN_IMAGES))
@@ -294,7 +294,7 @@ def _text(coordinate: Any) -> str:
 
 
 def pooling_values() -> Values:
-    """Return what every pooling makes of maps that the grid divides evenly and of maps that it does not."""
+    """Return the results of every pooling for maps that the grid divides evenly and for maps that it does not."""
     values: Values = {}
     for height, width in ((4, 4), (5, 7), (1, 3)):
         numbers = torch.arange(2 * 3 * height * width, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""One thread for the small networks of these tests: more only wait for one another."""
+"""One thread for the small networks of these tests: more would only wait for each other."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from reprbench.run import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
 TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
-"""Those that the shared loop trains."""
+"""Those trained by the shared loop."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
 CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
 METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1]]
@@ -76,7 +76,7 @@ def blobs(count: int = 20, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 
 def fitted(
     cls: type[Learner], images: Images, *, epochs: int = 1, seed: int = 0, folder: Path | None = None, **parameters: Any
 ) -> tuple[Learner, Run]:
-    """Return a learner made and fitted as the harness does it, and its run."""
+    """Return a learner made and fitted as by the harness, and its run."""
     with seeded(seed, "weights"):
         learner = make(cls, small(cls, **parameters), images.shape)
     run = Run(seed, Budget(epochs=epochs), folder=folder)
@@ -93,7 +93,7 @@ def fit(learner: Learner, images: Images, run: Run) -> None:
 
 
 def take_step(learner: Learner, run: Run, *batch: torch.Tensor) -> Mapping[str, torch.Tensor]:
-    """Go on learning after a fit, from one more batch, as the shared loop would have."""
+    """Continue learning after a fit, from one more batch, as the shared loop would have."""
     for value in vars(learner).values():
         if isinstance(value, torch.nn.Module):
             value.train()
@@ -101,7 +101,7 @@ def take_step(learner: Learner, run: Run, *batch: torch.Tensor) -> Mapping[str, 
 
 
 def encoded(learner: Learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Encode as the harness does."""
+    """Encode as by the harness."""
     for value in vars(learner).values():
         if isinstance(value, torch.nn.Module):
             value.eval()
@@ -115,7 +115,7 @@ def weight_shapes(network: torch.nn.Module) -> list[tuple[int, ...]]:
 
 
 def interrupting(after: int):
-    """A progress that is interrupted when it is told for the (after + 1)-th time."""
+    """A progress callback that raises on its (after + 1)-th call."""
     calls = iter(range(99))
 
     def progress(what, share, values):

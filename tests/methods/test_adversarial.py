@@ -1,4 +1,4 @@
-"""The adversarial game, beside a slow implementation with a forward pass of its own for every loss."""
+"""The adversarial game against a slow implementation with a separate forward pass for every loss."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_the_players_share_out_all_weights(cls):
 
 @pytest.mark.parametrize("cls", [DCGAN, BiGAN], ids=lambda cls: cls.method_name)
 @each_order
-def test_running_averages_of_the_discriminator_are_those_of_originals_once_a_step(cls, updates):
+def test_running_averages_of_the_discriminator_are_those_of_originals_once_per_step(cls, updates):
     learner, x = ready(cls, updates=updates), images()
     twin = copy.deepcopy(learner)
     take_step(learner, run_anew(), x)
@@ -212,7 +212,7 @@ def test_running_averages_of_the_discriminator_are_those_of_originals_once_a_ste
 
 @each_class
 @each_order
-def test_the_other_networks_record_one_pass_a_step(cls, updates):
+def test_the_other_networks_record_one_pass_per_step(cls, updates):
     learner = ready(cls, updates=updates)
     for _ in range(3):
         take_step(learner, run_anew(), images())
@@ -263,10 +263,10 @@ def test_the_values_of_an_undecided_discriminator_are_those_of_a_coin(cls):
         (0.4, ""),
     ],
 )
-def test_a_game_without_a_contest_is_told(accuracy, words):
+def test_a_game_without_a_contest_is_reported(accuracy, words):
     history = [{"discriminator_accuracy": 0.7}, {"discriminator_accuracy": accuracy}]
-    told = DCGAN().warnings(history)
-    assert [words in sentence for sentence in told] == ([True] if words else [])
+    warnings = DCGAN().warnings(history)
+    assert [words in sentence for sentence in warnings] == ([True] if words else [])
     assert DCGAN().warnings([]) == []
 
 
@@ -294,5 +294,5 @@ def test_detached_inputs_are_constants():
     assert torch.equal(constant, tensor) and not constant.requires_grad
 
 
-def test_the_bases_are_no_methods_of_their_own():
+def test_the_bases_are_not_methods_themselves():
     assert AdversarialLearner.method_name == ""

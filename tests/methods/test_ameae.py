@@ -1,4 +1,4 @@
-"""The adversarial mechanism, beside an implementation with one backward pass for each player."""
+"""The adversarial mechanism against an implementation with one backward pass per player."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = list(itertools.product(["originals", "separate", "joint"], [True, Fals
 
 
 class NaiveEncoder:
-    """The encoder written out by hand; it can be told the statistics of every normalization."""
+    """The encoder written out by hand; the statistics of every normalization can be given."""
 
     def __init__(self, encoder: nn.Module) -> None:
         self.encoder = encoder
@@ -188,7 +188,7 @@ def test_the_values_of_an_undecided_classifier_are_those_of_a_coin():
 @pytest.mark.parametrize(
     ("accuracy", "at_chance"), [(0.5, True), (0.54, True), (0.46, True), (0.56, False), (0.4, False)]
 )
-def test_a_classifier_at_chance_in_the_last_epoch_is_told(accuracy, at_chance):
+def test_a_classifier_at_chance_in_the_last_epoch_is_reported(accuracy, at_chance):
     history = [{"classifier_accuracy": 1 - accuracy / 2}, {"classifier_accuracy": accuracy}]
     assert bool(AMEAE().warnings(history)) == at_chance
     assert AMEAE().warnings([]) == []

@@ -117,7 +117,7 @@ def test_it_reconstructs_and_decodes_from_the_last_layer_alone():
     assert isinstance(learner, Reconstructs) and isinstance(learner, Decodes) and isinstance(learner, Resumes)
     torch.testing.assert_close(learner.reconstruct(x), learner.decode(learner.encode(x)["layer8"]))
     torch.testing.assert_close(learner.reconstruct(x, "layer8"), learner.reconstruct(x))
-    with pytest.raises(UserError, match="'layer8', and not from 'layer2'"):
+    with pytest.raises(UserError, match="'layer8', not from 'layer2'"):
         learner.reconstruct(x, "layer2")
 
 

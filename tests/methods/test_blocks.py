@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reprbench.methods.blocks import EPSILON, NormalizedConv, PRes, TellingNormalization, URes
+from reprbench.methods.blocks import EPSILON, NormalizationWithStatistics, NormalizedConv, PRes, URes
 from torch import nn
 
 from reprbench import UserError
@@ -55,7 +55,7 @@ def test_the_previous_statistics_are_the_same_for_every_image_and_stay(unit):
     assert torch.equal(unit.running_mean, running)
 
 
-def test_the_gradients_of_a_normalization_that_tells_its_statistics_are_exact():
+def test_the_gradients_of_a_normalization_with_statistics_are_exact():
     y = torch.randn(3, 4, 5, 7, dtype=torch.float64, requires_grad=True)
     scale, offset = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     weights = torch.randn(2, 4, dtype=torch.float64)
@@ -70,9 +70,9 @@ def test_the_gradients_of_a_normalization_that_tells_its_statistics_are_exact():
         total = (by_normalized * normalized).sum() + (weights[0] * mean + weights[1] * inverse).sum()
         return torch.autograd.grad(total, [y, scale, offset])
 
-    told = TellingNormalization.apply(y, scale, offset, None, None, 0.1)
-    torch.testing.assert_close(list(told), list(plain(y, scale, offset)))
-    torch.testing.assert_close(gradients(*told), gradients(*plain(y, scale, offset)))
+    with_statistics = NormalizationWithStatistics.apply(y, scale, offset, None, None, 0.1)
+    torch.testing.assert_close(list(with_statistics), list(plain(y, scale, offset)))
+    torch.testing.assert_close(gradients(*with_statistics), gradients(*plain(y, scale, offset)))
 
 
 def test_unrecorded_statistics_are_the_batchs_and_leave_the_running_averages(unit):
@@ -88,7 +88,7 @@ def test_previous_statistics_need_a_previous_batch(unit):
         unit(torch.randn(2, 4, 5, 5, dtype=torch.float64))
 
 
-def test_one_number_a_channel_cannot_be_normalized():
+def test_one_number_per_channel_cannot_be_normalized():
     with pytest.raises(UserError, match="at least two images"):
         NormalizedConv(4, 6)(torch.randn(1, 4, 1, 1))
 

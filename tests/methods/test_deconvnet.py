@@ -75,7 +75,7 @@ def test_layers_are_learned_in_turn_and_those_below_stay():
     assert all(not torch.equal(one, other) for one, other in zip(learner.filters, start.filters, strict=True))
 
 
-def test_the_history_tells_the_cost_of_the_layer():
+def test_the_history_has_the_cost_of_the_layer():
     images = blobs()
     learner, run = fitted(DeconvNet, images, **CHEAP)
     x = images.batch(slice(0, 8))
@@ -150,7 +150,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, monkeypatch):
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_layer_without_active_entries_is_told():
+def test_a_layer_without_active_entries_is_reported():
     learner, run = fitted(DeconvNet, blobs(), epochs=4, **{**CHEAP, "lambdas": (5.0, 1e-6, 1e-6)})
     warnings = learner.warnings(run.history)
     assert [warning.split("'")[0] for warning in warnings] == ["no entry of layer 2", "no entry of layer 3"]
@@ -160,7 +160,7 @@ def test_a_layer_without_active_entries_is_told():
 
 def test_an_unknown_layer_is_refused():
     learner = make(DeconvNet, CHEAP, (1, 8, 8))
-    with pytest.raises(UserError, match="layer1, layer2, layer3, and not from 'layer4'"):
+    with pytest.raises(UserError, match="layer1, layer2, layer3, not from 'layer4'"):
         learner.reconstruct(torch.rand(1, 1, 8, 8), "layer4")
 
 

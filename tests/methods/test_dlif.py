@@ -306,10 +306,10 @@ def test_it_takes_small_odd_and_oblong_images(shape):
         ({"receptive_field": 6}, r"windows of 12×12 .* images of 12×13 pixels; .* at most 11 together"),
         ({"receptive_field": 20}, r"windows of 40×40"),
         ({"receptive_field": 3, "downsample": 2}, r"6×6 pixels after downsample=2; .* at most 5 together"),
-        ({"receptive_field": 2, "shift": 3, "stride": 2}, r"shift=3 is no multiple of stride=2"),
+        ({"receptive_field": 2, "shift": 3, "stride": 2}, r"shift=3 is not a multiple of stride=2"),
     ],
 )
-def test_what_does_not_fit_is_told_when_it_is_planned(parameters, words):
+def test_what_does_not_fit_is_reported_when_planning(parameters, words):
     with pytest.raises(UserError, match=words):
         make(DLIF, parameters, (1, 12, 13))
 

@@ -231,7 +231,7 @@ def test_a_single_unit_wins_everything():
     assert learner.dictionary.isfinite().all() and learner.bias.isfinite().all()
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_reported():
     with pytest.raises(UserError, match="10×10 do not fit into images of 8×8 pixels; set receptive_field"):
         EPLS().build((1, 8, 8))
     for wrong in ({"lr": 0}, {"encoder": "hard"}, {"n_features": 0}):

@@ -72,7 +72,7 @@ def test_a_fresh_learner_with_its_state_encodes_the_same(cls):
 
 
 @each_method
-def test_an_image_is_encoded_alike_in_any_company(cls):
+def test_an_image_is_encoded_alike_in_any_batch(cls):
     images = blobs()
     learner, _ = fitted(cls, images)
     x = images.batch(slice(0, 6))
@@ -141,7 +141,7 @@ def test_it_encodes_in_python_after_a_fit_as_in_evaluation_mode(cls):
 
 
 @each_trained
-def test_it_learns_in_bfloat16_where_that_is_asked_for(cls):
+def test_it_learns_in_bfloat16_on_request(cls):
     images = blobs(32)
     learner = fresh(cls, images)
     run = Run(0, Budget(epochs=2), precision="bf16")

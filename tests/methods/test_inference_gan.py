@@ -53,7 +53,7 @@ def test_it_reconstructs_from_the_code_alone(cls):
     torch.testing.assert_close(reconstruction, learner.decode(learner.encode(x)[last]))
     torch.testing.assert_close(reconstruction, learner.reconstruct(x, last))
     assert reconstruction.min() >= 0 and reconstruction.max() <= 1
-    with pytest.raises(UserError, match=f"'{last}', and not from '{names[0]}'"):
+    with pytest.raises(UserError, match=f"'{last}', not from '{names[0]}'"):
         learner.reconstruct(x, names[0])
 
 

@@ -29,7 +29,7 @@ def walk(run: Run, total: int, steps: list[int] | None = None) -> torch.Tensor:
     return iterate(run, total, {"inner": {"place": torch.zeros(3)}, "number": 0}, step)["inner"]["place"]
 
 
-def test_it_calls_step_as_often_as_it_is_told_and_logs_every_value():
+def test_it_calls_step_the_given_number_of_times_and_logs_every_value():
     told = []
     run, steps = new_run(progress=lambda what, share, values: told.append((share, values))), []
     place = walk(run, 4, steps)
@@ -132,7 +132,7 @@ def test_chunks_do_not_forget_the_history():
 
 
 @pytest.mark.parametrize("iterations", [1, 7, 10, 13, 20])
-def test_it_makes_no_more_iterations_than_it_is_told(iterations, monkeypatch):
+def test_it_makes_no_more_iterations_than_given(iterations, monkeypatch):
     made = []
     step = torch.optim.LBFGS.step
 

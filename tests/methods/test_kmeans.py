@@ -26,7 +26,7 @@ def clouds(count: int = 300, size: int = 5, seed: int = 0) -> torch.Tensor:
 
 
 def lloyd(patches: torch.Tensor, centroids: torch.Tensor, iterations: int) -> tuple[torch.Tensor, list[float]]:
-    """The centroids after so many iterations, and the inertia before each and after the last."""
+    """The centroids after `iterations`, and the inertia before each and after the last."""
     inertias = []
     for _ in range(iterations):
         centroids, inertia, _ = lloyd_step(patches, centroids)

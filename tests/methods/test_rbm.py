@@ -34,7 +34,7 @@ def arrays(made: BoltzmannMachine):
 
 
 def states(units: int) -> np.ndarray:
-    """All binary vectors of so many units, (2^units, units)."""
+    """All binary vectors of `units` units, (2^units, units)."""
     return np.array(list(itertools.product([0.0, 1.0], repeat=units)))
 
 
@@ -180,7 +180,7 @@ def test_the_start_is_that_of_the_tutorials():
 
 
 def test_learning_raises_the_exact_likelihood():
-    # Three pairs of equal pixels: no distribution gives these more than -3 log 2 = -2.08 nats an image, none of
+    # Three pairs of equal pixels: no distribution gives these more than -3 log 2 = -2.08 nats per image, none of
     # independent pixels more than -6 log 2 = -4.16.
     data = states(3).repeat(2, axis=1).repeat(10, axis=0)
     images = Images((255 * data).astype(np.uint8).reshape(-1, 1, 2, 3))
@@ -247,7 +247,7 @@ def test_it_encodes_decodes_and_reconstructs_color_images_of_odd_sizes():
     targets = pixels.reshape(expected.shape)
     entropy = -(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).sum() / 5
     assert float(logged) == pytest.approx(entropy, rel=1e-4)
-    with pytest.raises(UserError, match="'hidden', and not from 'layer2'"):
+    with pytest.raises(UserError, match="'hidden', not from 'layer2'"):
         learner.reconstruct(x, "layer2")
 
 

@@ -18,7 +18,7 @@ class Linear(SingleLayer):
     n_maps = 5
 
     def learn(self, patches, run):
-        # Whoever writes into the patches harms nobody.
+        # Writing into the patches must be harmless.
         patches.zero_()
         return torch.randn(self.n_maps, patches.shape[1], generator=run.generator("filters"))
 

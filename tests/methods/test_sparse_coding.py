@@ -108,7 +108,7 @@ def test_an_alternation_sets_each_row_to_what_is_best_and_lowers_the_objective()
     assert alternation(patches, following, 0.3)[1] < first
 
 
-def test_an_unused_row_is_told():
+def test_an_unused_row_is_reported():
     patches, dictionary = problem(100, 5, 8)
     # Neither the patches nor the other rows have anything in its direction.
     patches[:, 0] = dictionary[:, 0] = 0

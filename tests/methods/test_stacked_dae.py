@@ -180,9 +180,9 @@ def test_an_interrupted_fit_goes_on_bit_for_bit_in_the_same_turn(tmp_path, monke
     assert [row["layer"] for row in run.history] == [row["layer"] for row in second_run.history] == [1, 2, 3]
 
 
-def test_fewer_steps_than_layers_are_told():
+def test_fewer_steps_than_layers_are_reported():
     learner, run = fitted(StackedDAE, blobs(16), **SMALL)
-    assert learner.warnings(run.history) == ["some layers never learned: 3 layers had 2 steps between them"]
+    assert learner.warnings(run.history) == ["some layers never learned: 3 layers had 2 steps in total"]
     learner, run = fitted(StackedDAE, blobs(24), **SMALL)
     assert learner.warnings(run.history) == []
 
@@ -192,7 +192,7 @@ def test_it_keeps_the_promises_of_a_learner():
 
 
 def test_noise_for_other_layers_than_there_are_is_refused():
-    with pytest.raises(UserError, match="3 corruptions for 2 widths; expected one for each layer"):
+    with pytest.raises(UserError, match="3 corruptions for 2 widths; expected one per layer"):
         make(StackedDAE, {"widths": [4, 4]}, (1, 8, 8))
     learner = make(StackedDAE, {"widths": [4], "corruptions": [0.5]}, (1, 8, 8))
     assert list(encoded(learner, torch.rand(2, 1, 8, 8))) == ["layer1"]

@@ -50,7 +50,7 @@ def test_the_step_descends_the_cross_entropy_of_the_batch():
         torch.testing.assert_close(gradient, one, rtol=1e-3, atol=1e-6)
 
 
-def test_the_head_is_no_part_of_the_state():
+def test_the_head_is_not_part_of_the_state():
     images = blobs()
     learner = learner_for(images, width=8, batch_size=8)
     learner.fit_labeled(images, np.arange(20) % 4, Run(0, Budget(epochs=1)))

@@ -1,4 +1,4 @@
-"""A process of its own for what is measured."""
+"""Runs what is measured in a separate process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-"""glibc otherwise gives large feature maps back after every use, and each page of the next is a fault."""
+"""glibc otherwise frees large feature maps after every use, and every page of the next one faults."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""K-means training and encoding beside the matrix products they consist of, and beside other libraries.
+"""K-means training and encoding against the matrix products they consist of, and against other libraries.
 
 Run with `pytest tests/perf -s`. Sizes are those of the paper on CIFAR-10: patches of 108 numbers, 1600 centroids.
 """
@@ -30,7 +30,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peak() -> float:
-    """Return the operations a second of the product of a chunk of patches with all centroids, memory given."""
+    """Return the operations per second of the product of a chunk of patches with all centroids, into given memory."""
     patches, centroids = torch.randn(CHUNK, SIZE), torch.randn(CENTROIDS, SIZE)
     out = torch.empty(CHUNK, CENTROIDS)
     operations = 2 * CHUNK * SIZE * CENTROIDS
@@ -112,7 +112,7 @@ def rivals() -> dict[str, tuple[float, float]]:
     return found
 
 
-def test_training_beside_other_libraries_at_equal_iterations(measured):
+def test_training_against_other_libraries_at_equal_iterations(measured):
     found = measured(rivals)
     print(f"\n{ITERATIONS} passes over 100,000 patches, {CENTROIDS} centroids:")
     for name, (taken, inertia) in found.items():

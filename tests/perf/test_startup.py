@@ -1,4 +1,4 @@
-"""How fast the commands answer that a user types most. Run with `make perf`."""
+"""The response time of the commands that users type most. Run with `make perf`."""
 
 from __future__ import annotations
 

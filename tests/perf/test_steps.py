@@ -1,4 +1,4 @@
-"""What one step of `ameae` costs beside one of `ae`, and `ae` beside a bare loop. Run with `pytest tests/perf -s`."""
+"""The cost of a step of `ameae` against `ae`, and of `ae` against a bare loop. Run with `pytest tests/perf -s`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NETWORKS = [
 
 
 def ratio_of_times(one: Callable[[], object], other: Callable[[], object], repetitions: int) -> float:
-    """Return the median of `other`'s time over `one`'s; each pair is timed at one moment, however busy the machine."""
+    """Return the median of `other`'s time over `one`'s; each pair is timed together, as load varies."""
     ratios, pair = [], []
     for _ in range(repetitions + 1):
         pair = [_seconds(one), _seconds(other)]

@@ -1,8 +1,7 @@
-"""What `report` and `compare` take on stores of ten thousand trials. Run with `make perf`.
+"""The cost of `report` and `compare` on stores of ten thousand trials. Run with `make perf`.
 
-Processor time is measured, not time on the clock, and beside it what Python's own `json` takes to parse the same files
-at the same moment: the ratio of the two is the same on a machine that is slow or busy. The limits in seconds are meant
-for a machine on which nothing else runs.
+CPU time is measured, not wall time, together with the time of Python's own `json` for parsing the same files: the ratio
+of the two is the same on a slow or busy machine. The limits in seconds are meant for an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ print(json.dumps([usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, statu
 
 @dataclass(frozen=True)
 class Taken:
-    """What a process took: seconds of the processor, megabytes at its peak, and its exit status."""
+    """The cost of a process: CPU seconds, peak megabytes, and its exit status."""
 
     seconds: float
     megabytes: float
@@ -50,7 +49,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     root = tmp_path_factory.mktemp("stores")
     write_store(root / "base")
     write_store(root / "new", noise=1, worse=5.0)
-    # As in any store that people put their hands on.
+    # As in any store that users edit.
     odd = root / "new" / "bench-0" / "method-00"
     for name, content in (("broken", "{"), ("newer", '{"schema_version": 99}'), ("foreign", "[]")):
         (odd / name).mkdir()
@@ -60,13 +59,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def taken(command: list[str]) -> Taken:
-    """Run a command to its end, as the child of a small process: a peak begins at what the parent has in memory."""
+    """Run a command as the child of a small process: a peak starts from what the parent has in memory."""
     done = subprocess.run([sys.executable, "-c", LAUNCH, *command], capture_output=True, text=True, check=True)
     return Taken(*json.loads(done.stdout))
 
 
 def measure(name: str, words: list[str], parsed: list[Path]) -> tuple[Taken, float]:
-    """Return what the quickest of three runs took, and the median of its ratio to parsing the files."""
+    """Return the cost of the fastest of three runs, and the median ratio to parsing the files."""
     runs, ratios = [], []
     for _ in range(3):
         parsing = sum(taken([sys.executable, "-c", PARSE, str(store)]).seconds for store in parsed)

@@ -76,7 +76,7 @@ def test_ten_folds_take_seconds_where_liblinear_takes_hours(stl_sized: tuple[Spl
 
 @pytest.mark.parametrize(("n", "width"), [(60_000, 1000), (50_000, 6400)])
 def test_a_whole_training_split_converges(n: int, width: int) -> None:
-    """What one fit of all costs takes where there are more examples than features; six of them make `folds=none`."""
+    """The time of one fit of all costs with more examples than features; six of them make `folds=none`."""
     x, labels = make_features(n, width, 1)
     x = standardize(x).apply(x)
     start = time.perf_counter()

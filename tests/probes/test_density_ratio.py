@@ -54,7 +54,7 @@ def divided(codes):
 
 
 def trained(codes, **changes):
-    """Return the classifier, and what it is worth on the part that it has not seen."""
+    """Return the classifier, and its evaluation on the part that it has not seen."""
     parts = divided(codes)
     classifier = train_classifier(codes, parts, Training(**changes), seed=0)
     logits = [classifier.logits(codes[which, parts.evaluation]) for which in (0, 1)]
@@ -101,7 +101,7 @@ def test_the_integral_is_right_where_the_divergence_is_known():
     )
 
 
-def test_equal_distributions_are_not_told_apart():
+def test_equal_distributions_cannot_be_separated():
     q = stats.multivariate_normal(np.zeros(5))
     _, judged = trained(drawn(q, q))
     assert judged.accuracy == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(0.8 * PAIRS))
@@ -116,7 +116,7 @@ def test_reconstructions_that_equal_originals_are_right_half_of_the_time():
     assert judged.value == pytest.approx(-LOG4, abs=1e-4)
 
 
-def test_disjoint_distributions_are_told_apart_entirely():
+def test_disjoint_distributions_are_separated_completely():
     _, judged = trained(drawn(stats.norm(0, 1), stats.norm(30, 1)))
     assert judged.accuracy == 1
     assert judged.value == pytest.approx(0, abs=1e-3)
@@ -148,7 +148,7 @@ def test_scaling_all_codes_changes_nothing(factor):
     assert trained(codes * np.float32(factor), epochs=2)[1] == trained(codes, epochs=2)[1]
 
 
-def test_a_cap_on_epochs_is_told_from_convergence_and_the_best_weights_are_kept():
+def test_a_limit_on_epochs_is_not_convergence_and_the_best_weights_are_kept():
     codes = drawn(*LINE[0])
     short, _ = trained(codes, epochs=2, patience=3)
     assert (short.epochs, short.converged) == (2, False)
@@ -209,7 +209,7 @@ def test_logits_of_any_size_give_finite_numbers():
     assert judged.value == pytest.approx(-5000)
 
 
-def test_codes_that_are_not_finite_are_told():
+def test_codes_that_are_not_finite_are_reported():
     codes = drawn(*LINE[0])
     codes[1, divided(codes).training[3]] = np.inf
     with pytest.raises(Diverged):

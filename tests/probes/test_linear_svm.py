@@ -24,7 +24,7 @@ Problem = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 class Result(NamedTuple):
-    """What a classifier that was trained on one part says of another."""
+    """The result of a classifier trained on one part and tested on another."""
 
     accuracy: float
     choice: linear_svm.CostChoice
@@ -221,7 +221,7 @@ def test_a_single_cost_is_taken_without_cross_validation(monkeypatch: pytest.Mon
     assert len(fits) == 7 and chosen.accuracy == result.accuracy
 
 
-def test_a_trained_fold_says_the_same_whatever_it_was_asked_before() -> None:
+def test_a_trained_fold_gives_the_same_result_whatever_it_classified_before() -> None:
     x, labels = digits()
     costs = (1e-4, 1e-2)
     classifier = linear_svm.train_fold(x[:200], labels[:200], 10, costs, np.random.default_rng(0))

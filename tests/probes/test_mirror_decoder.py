@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     assert not same(trained(seed=1)["half"], one["half"])
 
 
-def test_a_decoder_does_not_depend_on_the_layers_beside_it():
+def test_a_decoder_does_not_depend_on_other_layers():
     assert same(trained(layers=["half"])["half"], trained()["half"])
 
 
@@ -147,7 +147,7 @@ def test_features_are_standardized_by_channel():
     assert float(decoder.scale) == pytest.approx(float(features.std(correction=0)), rel=1e-5)
 
 
-def test_channels_that_hardly_vary_are_not_blown_up_and_constant_layers_are_left():
+def test_nearly_constant_channels_are_not_scaled_up_and_constant_layers_are_left():
     decoder = MirrorDecoder((4, 2, 2), (1, 8, 8), 4)
     decoder.standardize_by(torch.zeros(4), torch.tensor([4.0, 0.0, 0.0, 0.0]))
     assert decoder.scale.tolist() == pytest.approx([2, 0.01, 0.01, 0.01])
@@ -162,6 +162,6 @@ def test_a_learner_is_given_no_more_images_at_once_than_it_wants():
     assert torch.equal(maps["half"], encoded(learner(), x)["half"])
 
 
-def test_a_decoder_that_diverges_is_told():
+def test_a_decoder_that_diverges_is_reported():
     with pytest.raises(Diverged, match="the mirror decoder of layer 'half'"):
         trained(layers=["half"], budget=DecoderBudget(3, 16, 4, float("inf")))

@@ -60,7 +60,7 @@ def test_the_vote_is_a_count_and_ties_go_to_the_nearest():
         assert winner == next(label for label in row if counts[label] == best)
 
 
-def test_features_that_are_not_finite_are_told():
+def test_features_that_are_not_finite_are_reported():
     train = points(10)
     train[3, 1] = np.nan
     with pytest.raises(Diverged, match="NaN or infinite"):

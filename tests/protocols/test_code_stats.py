@@ -43,7 +43,7 @@ def evaluated(supervised):
 
 
 @pytest.mark.parametrize("supervised", [False, True])
-def test_what_is_read_is_what_is_asked_for(supervised):
+def test_what_is_read_is_what_is_requested(supervised):
     _, asked, learners = evaluated(supervised)
     (named,) = CodeStats().reads(Data(), supervised)
     (used,) = asked

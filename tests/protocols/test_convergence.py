@@ -103,13 +103,13 @@ def titles(outcome) -> list[str]:
         (EPOCHS, tuple(EPOCHS), ["0", "1", "2", "5", "10", "20", "50", "60.5"]),
     ],
 )
-def test_the_figure_shows_at_most_six_epochs_or_those_that_were_asked_for(recorded, asked, shown):
+def test_the_figure_shows_at_most_six_epochs_or_the_requested_ones(recorded, asked, shown):
     outcome = evaluate(snapshots(epochs=recorded), epochs=asked)
     assert titles(outcome) == ["original x", *(f"epoch {epoch}" for epoch in shown)]
 
 
 @pytest.mark.parametrize(("channels", "lines"), [(1, ["gray"]), (3, ["red", "green", "blue"])])
-def test_the_figure_has_a_histogram_a_channel_under_each_column_of_reconstructions(channels, lines):
+def test_the_figure_has_a_histogram_per_channel_under_each_column_of_reconstructions(channels, lines):
     kept = snapshots(channels)
     axes = np.reshape(evaluate(kept).figures["figure2"].axes, (4, 7))
     assert np.allclose(axes[1, 0].images[0].get_array(), kept.originals[1].transpose(1, 2, 0).squeeze())

@@ -237,7 +237,7 @@ def test_a_small_test_split_lowers_perplexity_and_neighbors_and_says_so():
         ("embedding[images=6000]", "images"),
     ],
 )
-def test_a_sample_that_does_not_suffice_is_told_before_anything_runs(call, message):
+def test_a_sample_that_does_not_suffice_is_reported_before_anything_runs(call, message):
     with pytest.raises(UserError, match=message):
         make_protocols([parse_call(call)])
 

@@ -51,7 +51,7 @@ def costs(outcome: Outcome) -> dict[tuple[int, int], float]:
 
 
 def trained_on(monkeypatch, call: str, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, dict]]:
-    """The features, labels and options of every SVM that the protocol asks for."""
+    """The features, labels and options of every SVM that the protocol trains."""
     asked = []
     train_fold = linear_svm.train_fold
 
@@ -123,8 +123,8 @@ def test_numbers_that_a_class_lacks_are_left_out_with_a_warning():
     outcome = evaluated("few-labels[labels=[5,10,20],costs=[0.1]]", Short)
     assert set(accuracies(outcome)) == {(0, 5), (1, 5), (0, 10)}
     assert outcome.warnings == [
-        "10 labels a class left out in 1 of 2 folds: a class has fewer images there",
-        "20 labels a class left out in 2 of 2 folds: a class has fewer images there",
+        "10 labels per class left out in 1 of 2 folds: a class has fewer images there",
+        "20 labels per class left out in 2 of 2 folds: a class has fewer images there",
     ]
     nothing = evaluated("few-labels[labels=[20],costs=[0.1]]", Short)
     assert nothing.missing and not nothing.measurements and not nothing.figures

@@ -147,7 +147,7 @@ def test_pairs_are_of_different_classes_and_the_seeds():
     assert not np.array_equal(pairs, protocol.chosen_pairs(Data(), 4))
 
 
-def test_classes_that_are_asked_for_give_their_first_test_images():
+def test_requested_classes_give_their_first_test_images():
     assert Interpolation(classes=((1, 0), (0, 2))).chosen_pairs(Data(), 9).tolist() == [[2, 1], [1, 0]]
 
 
@@ -158,9 +158,9 @@ def test_pairs_are_measured_in_parts_as_at_once(monkeypatch):
     assert [m.value for m in parts.measurements] == pytest.approx([m.value for m in whole.measurements], rel=1e-5)
 
 
-def test_a_decoder_that_knows_one_image_is_told_and_has_no_steps():
+def test_a_decoder_that_knows_one_image_is_reported_and_has_no_steps():
     outcome = evaluated(Collapsed, measured_pairs=5)
-    assert "the ends of 5 of 5 paths are decoded to one and the same image" in outcome.warnings[0]
+    assert "the ends of 5 of 5 paths are decoded to the same image" in outcome.warnings[0]
     assert not [m for m in outcome.measurements if m.metric == "step excess" and m.at["model"] != "pixel blend"]
 
 

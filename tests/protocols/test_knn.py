@@ -69,7 +69,7 @@ def test_the_figure_frames_the_nearest_images_of_the_first_fold_by_their_class()
         assert [panel.spines["top"].get_visible() for panel in row] == [False, True, True, True]
 
 
-def test_a_supervised_learner_is_asked_for_each_fold_anew():
+def test_a_supervised_learner_is_requested_once_per_fold():
     (protocol,) = make_protocols([parse_call("knn")])
     one, asked = subject(supervised=True)
     protocol.evaluate(one, 0)

@@ -59,7 +59,7 @@ def test_reconstructions_that_equal_originals_are_at_chance():
     assert not outcome.warnings
 
 
-def test_reconstructions_that_lie_elsewhere_are_told_apart():
+def test_reconstructions_that_lie_elsewhere_are_separated():
     outcome, found, _ = evaluated(5)
     assert found["accuracy"] == 100
     assert found["lower bound of 2·JSD − log 4"] == pytest.approx(0, abs=0.01)
@@ -70,7 +70,7 @@ def test_reconstructions_that_lie_elsewhere_are_told_apart():
     assert {m.better for m in outcome.measurements} == {"neither"}
 
 
-def test_a_cap_on_epochs_that_is_reached_is_told():
+def test_reaching_the_limit_on_epochs_is_reported():
     outcome, found, _ = evaluated(call="optimal-classifier[epochs=1]")
     assert found["epochs"] == 1
     assert "had not converged after 1 epochs" in outcome.warnings[0]
@@ -95,7 +95,7 @@ def test_all_test_images_are_used_where_there_are_no_more_than_allowed():
 
 
 @pytest.mark.parametrize(("supervised", "expected"), [(False, [None]), (True, [[3, 4]])])
-def test_a_single_fit_is_asked_for(supervised, expected):
+def test_a_single_fit_is_requested(supervised, expected):
     _, _, asked = evaluated(supervised=supervised, data=Data(40), call="optimal-classifier[epochs=1]")
     assert [None if trained is None else trained.tolist() for trained in asked] == expected
 

@@ -77,7 +77,7 @@ class Data:
     folds = (np.array([4, 1]), np.array([2, 3]))
 
 
-def test_a_subject_without_a_cache_extracts_what_is_asked_for_in_evaluation_mode():
+def test_a_subject_without_a_cache_extracts_features_in_evaluation_mode():
     learner = Numbers()
     learner.build((1, 8, 8))
     subject = Subject(Data(), False, lambda rows: learner)

@@ -148,7 +148,7 @@ def test_a_learner_that_copies_is_as_good_as_the_identity_and_perfect_at_level_0
     assert by_place["SSIM", "mask", 0.0] == pytest.approx(1)
 
 
-def test_probes_learn_from_clean_codes_and_are_asked_about_corrupted_ones():
+def test_probes_learn_from_clean_codes_and_classify_corrupted_ones():
     dataset = easy()
     # Salt and pepper on every pixel leaves no trace of the class; on none it is plain.
     outcome = evaluated(Flat(), dataset, mask=(0.0, 1.0), occlusion=(), salt_and_pepper=(0.1, 1.0))

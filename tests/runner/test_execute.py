@@ -1,4 +1,4 @@
-"""What happens inside a trial's process, run here."""
+"""The code of a trial's process, run in the test's process."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_unsupervised_learner_is_fitted_once_on_the_unlabeled_images(dataset,
     assert len(fits.notes) == 1
 
 
-def test_a_supervised_learner_is_fitted_once_a_fold_with_that_folds_labels_alone(dataset, tmp_path):
+def test_a_supervised_learner_is_fitted_once_per_fold_with_that_folds_labels_alone(dataset, tmp_path):
     WatchingLabels.seen.clear()
     evaluate(TrainMean(), WatchingLabels, dataset, tmp_path)
     assert len(WatchingLabels.seen) == 10
@@ -133,7 +133,7 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "reason"),
     [
         (Measurement("spread", 1.0, better="Higher"), r"'Higher' - at `\$.measurements\[1\].better`"),
         (Measurement("spread", "1.0"), "got `str`"),
@@ -142,8 +142,8 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
         (Measurement("spread", 1.0, at={"fold": (1, 2)}), "got `array`"),
     ],
 )
-def test_what_cannot_be_stored_is_told_where_it_is_made(what, told, dataset, tmp_path):
-    with pytest.raises(UserError, match=f"what yields.* cannot be stored: .*{told}"):
+def test_what_cannot_be_stored_is_reported_where_it_is_made(what, reason, dataset, tmp_path):
+    with pytest.raises(UserError, match=f"what yields.* cannot be stored: .*{reason}"):
         evaluate(yields(what), Watching, dataset, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What the protocols of one trial share: fits and features, whichever of them come first, together or later."""
+"""Fits and features shared by the protocols of one trial, in whatever order they run, together or later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READERS = [
 class Counting(Learner):
     """Counts how often it is fitted, and every image that it encodes in a batch.
 
-    Batches of one are not counted: by one image code-stats learns how wide the layers are.
+    Batches of one are not counted: code-stats uses one image to find the widths of the layers.
     """
 
     fits: ClassVar[list] = []
@@ -157,7 +157,7 @@ def test_protocols_find_the_same_together_and_alone(dataset, first, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_supervised_learner_is_fitted_and_encodes_once_a_fold_for_all_protocols(dataset, tmp_path):
+def test_a_supervised_learner_is_fitted_and_encodes_once_per_fold_for_all_protocols(dataset, tmp_path):
     run(CountingLabels, dataset, tmp_path, *READERS)
     assert CountingLabels.fits == [len(fold) for fold in dataset.folds]
     expected = pictures(dataset.test, times=len(dataset.folds))
@@ -166,7 +166,7 @@ def test_a_supervised_learner_is_fitted_and_encodes_once_a_fold_for_all_protocol
     assert CountingLabels.encoded == expected
 
 
-def test_figures_are_in_the_folder_under_the_names_that_the_evaluation_tells(first):
+def test_figures_are_in_the_folder_under_the_names_in_the_evaluation(first):
     names = [figure.file for evaluation in first.found for figure in evaluation.figures]
     assert len(set(names)) == len(names)
     folder = first.cache / "work"
