@@ -1,4 +1,4 @@
-"""How the tests are shared among processes, and the fixtures that many of them share."""
+"""How the tests are distributed over processes, and the fixtures that many of them share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reprbench.cli.main import main
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., SimpleNamespace]
 
-# An example may take longer beside other tests than the deadline that Hypothesis sets.
+# While other tests run, an example may take longer than the deadline that Hypothesis sets.
 settings.register_profile("beside others", deadline=None)
 settings.load_profile("beside others")
 
@@ -29,7 +29,7 @@ settings.load_profile("beside others")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start a worker for every core, each and what it starts with one thread; what is less than all runs here."""
+    """Start a worker for every core, with one thread for each process; a part of the suite runs in this process."""
     if [Path(argument).resolve() for argument in config.args] != [(REPOSITORY / "tests").resolve()]:
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,19 +37,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class PagesTogether(LoadScopeScheduling):
-    """Gives workers one test after the other, but one of them all pages of the documentation: they share a folder."""
+    """Gives workers one test at a time, but all pages of the documentation to one of them: they share a folder."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "pages" if "::test_what_a_page_shows_works[" in nodeid else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PagesTogether:
-    """The scope with the most tests, the pages, begins first."""
+    """Begin with the scope with the most tests, the pages."""
     return PagesTogether(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let workers begin with what takes long, so that they end together."""
+    """Let workers begin with slow tests, so that they end together."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
@@ -80,7 +80,7 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Like `cli`, in this process: starting one takes longer than most of what is asked of it."""
+    """Like `cli`, but in this process: starting one takes longer than most commands."""
 
     def run(*words: str, cwd: Path = tmp_path, **environment: str) -> SimpleNamespace:
         monkeypatch.chdir(cwd)
