@@ -1,6 +1,6 @@
 """reprbench: a pluggable benchmark harness for unsupervised representation learners.
 
-What a plugin needs is here; nothing heavy is imported before it is used.
+Everything a plugin needs is here; nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the command line does, as functions for Python."""
+"""Functions for use from Python: loading a store, and encoding images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def encode(
 ) -> dict[str, NDArray[np.float32]] | Matrix:
     """Encode images as the harness does: in evaluation mode, without gradients, in batches, on the learner's device.
 
-    The modes of the learner's networks are put back afterwards.
+    The modes of the learner's networks are restored afterwards.
 
     Parameters
     ----------
@@ -67,15 +67,15 @@ def encode(
 
     Returns
     -------
-    Without a view, the layer names, from input to output, with float32 arrays (N, C', H', W') or (N, D); with one, the
-    float32 matrix (N, D). Both are in memory as a whole.
+    Without a view, float32 arrays (N, C', H', W') or (N, D) by layer name, from input to output; with one, the float32
+    matrix (N, D). Both are in memory as a whole.
 
     Raises
     ------
     ValueError
-        If `images` are none, or of another type, shape or range.
+        If there are no images, or they have another type, shape or range.
     TypeError
-        If what the learner's `encode` returns is no mapping of layer names to such tensors.
+        If the learner's `encode` does not return a mapping of layer names to such tensors.
     UserError
         If the learner has no layer that `view` names.
     Diverged
@@ -131,16 +131,17 @@ def _batches(images: Images | NDArray[Any] | Tensor, size: int, device: torch.de
         yield from source.batches(size, device)
         return
     for start in range(0, len(source), size):
-        # A copy: a learner may write into what it is given.
+        # A copy: a learner may write into its input.
         x = np.array(source[start : start + size], order="C")
         if not (x.min() >= 0 and x.max() <= 1):
-            raise ValueError("float images are in [0, 1]: divide by what white is, 255 for instance")
+            raise ValueError("float images must be in [0, 1]: divide by the value of white, 255 for instance")
         yield torch.from_numpy(x).to(device).contiguous(memory_format=torch.channels_last)
 
 
 def _read(images: NDArray[Any] | Tensor) -> Images | NDArray[np.float32]:
     dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
     if dtype not in ("uint8", "float32") or len(shape) != 4:
-        raise ValueError(f"images are uint8, or float32 in [0, 1], of shape (N, C, H, W), not {dtype} of shape {shape}")
+        wanted = "images must be uint8, or float32 in [0, 1], of shape (N, C, H, W)"
+        raise ValueError(f"{wanted}, not {dtype} of shape {shape}")
     array: NDArray[Any] = images if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
     return Images(array) if dtype == "uint8" else array

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from reprbench.files import replacing
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6BB1")
-"""Told apart by the colorblind too: M. Okabe and K. Ito, "Color universal design" (2008); the last is ours."""
+"""Distinct for colorblind readers too: M. Okabe and K. Ito, "Color universal design" (2008); the last is ours."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DOTS_PER_INCH = 150
 LARGEST_BYTES = 300_000
@@ -45,7 +45,7 @@ STYLE: Any = {
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of `width` × `height` inches in the style of all figures; 3.5 × 2.6 is a column's plot."""
+    """Return an empty figure of `width` × `height` inches in the style of all figures; 3.5 × 2.6 fits a column."""
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
         FigureCanvasAgg(figure)
@@ -100,12 +100,12 @@ def image_grid(
     Parameters
     ----------
     rows : one array (N, C, H, W) in [0, 1] for each row, all with the same N.
-    row_labels : stand left of the rows.
-    column_labels : stand above the columns; none by default.
-    cell : inches that an image takes, upwards and sideways.
+    row_labels : shown left of the rows.
+    column_labels : shown above the columns; none by default.
+    cell : height and width of an image, in inches.
     """
     columns = max(len(row) for row in rows)
-    # A label of 8 points takes about 0.065 inches a letter.
+    # A letter of a label of 8 points takes about 0.065 inches.
     margin = 0.2 + 0.07 * max((len(label) for label in row_labels), default=0)
     height = cell * len(rows) + (0.3 if title else 0.05) + (0.25 if column_labels else 0)
     figure = new_figure(margin + cell * columns, height)

@@ -1,4 +1,4 @@
-"""Shared by many tests besides fixtures; not in a conftest, as every folder has one of that name."""
+"""What many tests share besides fixtures; folders have their own conftest, so none can be imported by that name."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 
 FAST = ("--limit", "150", "--set", "linear-svm.costs=[0.1]", "--set", "linear-svm.inner_folds=2")
-"""Options that make a run on digits fast."""
+"""Options that make a run on digits short."""

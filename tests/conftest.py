@@ -1,4 +1,4 @@
-"""The distribution of tests over processes, and the fixtures that many of them share."""
+"""How the tests are distributed over processes, and the fixtures that many of them share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reprbench.cli.main import main
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., SimpleNamespace]
 
-# While other tests run, an example may take longer than Hypothesis's deadline.
+# While other tests run, an example may take longer than the deadline that Hypothesis sets.
 settings.register_profile("beside others", deadline=None)
 settings.load_profile("beside others")
 
@@ -29,7 +29,7 @@ settings.load_profile("beside others")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start a worker per core, each with one thread; run a selection of the tests in this process."""
+    """Start a worker for every core, with one thread for each process; a part of the suite runs in this process."""
     if [Path(argument).resolve() for argument in config.args] != [(REPOSITORY / "tests").resolve()]:
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,19 +37,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class PagesTogether(LoadScopeScheduling):
-    """Gives workers one test at a time, except that one gets all pages of the documentation, which share a folder."""
+    """Gives workers one test at a time, but all pages of the documentation to one of them: they share a folder."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "pages" if "::test_what_a_page_shows_works[" in nodeid else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PagesTogether:
-    """The scope with the most tests, the pages, starts first."""
+    """Begin with the scope with the most tests, the pages."""
     return PagesTogether(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start with the slow tests, so that all workers finish at about the same time."""
+    """Let workers begin with slow tests, so that they end together."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def real_data() -> Path | None:
-    """The folder with the real datasets, or None if there is none."""
+    """The folder with the real datasets, or None where there is none."""
     given = os.environ.get("REPRBENCH_DATA")
     folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
     return folder if (folder / "mnist").is_dir() else None
@@ -67,7 +67,7 @@ def real_data() -> Path | None:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run ``reprbench`` with the given arguments in an empty folder, as a user would."""
+    """Run ``reprbench`` with the given words in an empty folder, as a user would."""
 
     def run(*words: str, cwd: Path = tmp_path, timeout: float = 300, **environment: str):
         command = [sys.executable, "-m", "reprbench.cli.main", *words]
@@ -80,7 +80,7 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Like `cli`, but in this process, as starting one takes longer than most commands."""
+    """Like `cli`, but in this process: starting one takes longer than most commands."""
 
     def run(*words: str, cwd: Path = tmp_path, **environment: str) -> SimpleNamespace:
         monkeypatch.chdir(cwd)

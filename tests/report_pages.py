@@ -25,7 +25,7 @@ LABELS = (1, 10, 100)
 
 
 class Page(HTMLParser):
-    """The elements of a page, and the text of those whose content is asked for."""
+    """The elements of a page, and the text of some of them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def payload_of(text: str) -> dict:
-    """Return the data that a page's program reads."""
+    """Return the data that a page's script reads."""
     return json.loads(re.search(r'<script type="application/json" id="payload">(.*?)</script>', text, re.DOTALL)[1])
 
 
@@ -57,7 +57,7 @@ def noise(path: Path, width: int, height: int, strength: float = 90) -> Path:
 
 
 def in_store(root: Path, *trials: Trial) -> list[Trial]:
-    """Return the trials as they are read from a store, each with the figures that its evaluations name."""
+    """Return the trials as read from a store, each with the figures that its evaluations name."""
     noise(root / "picture.png", 30, 20)
     store = Store(root / "results")
     paths = []

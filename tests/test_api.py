@@ -109,9 +109,9 @@ def test_the_numbers_of_a_reduced_precision_are_given_as_float32(net):
     [
         (FLOATS.astype(np.float64), r"not float64 of shape \(10, 1, 8, 8\)"),
         (PIXELS[0], r"not uint8 of shape \(1, 8, 8\)"),
-        (PIXELS.astype(np.float32), "float images are in"),
-        (FLOATS - 0.5, "float images are in"),
-        (np.full_like(FLOATS, np.nan), "float images are in"),
+        (PIXELS.astype(np.float32), "float images must be in"),
+        (FLOATS - 0.5, "float images must be in"),
+        (np.full_like(FLOATS, np.nan), "float images must be in"),
         (PIXELS[:0], "no images"),
         (FLOATS[:0], "no images"),
     ],

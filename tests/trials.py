@@ -1,4 +1,4 @@
-"""Small trials for tests, with nothing in them but what a test specifies."""
+"""Trials for tests: small, and with only what a test names."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, Protocol
 
 
 def method(call: str = "ae", **changes: Any) -> MethodRecord:
-    """Return the record of a method; `call` is its call, or any other name."""
+    """Return the record of a method; `call` is its call, or any name that is not a call."""
     known = {"call": parse_call(call), "parameters": {}, "origin": "test", "code": Code(source="s")}
     return MethodRecord(**{**known, **changes})
 
 
 def protocol(text: str = "linear-svm", table: str | None = None) -> ProtocolRecord:
-    """Return the record of a protocol for its call; `evaluation` gives the same text the same hash."""
+    """Return the record of a protocol from its call; `evaluation` gives the same text the same hash."""
     return ProtocolRecord(parse_call(text), f"hash of {text}", None if table is None else parse_call(table))
 
 
 def trial(label: str = "ae", seed: int = 0, digest: str = "a" * 64, **changes: Any) -> Trial:
-    """Return a finished trial; `protocols` may be given as texts."""
+    """Return a finished trial; `protocols` may be given as strings."""
     values: dict[str, Any] = {
         "benchmark": "mine",
         "label": label,
@@ -60,7 +60,7 @@ def evaluation(
     version: int = 1,
     **changes: Any,
 ) -> Evaluation:
-    """Return an evaluation with one value per fold; `measured` changes other fields of the measurements."""
+    """Return an evaluation with one value per fold; `measured` changes the rest of the measurements."""
     measurements = [
         replace(Measurement("accuracy", value, "%", "higher", {"fold": fold}), **(measured or {}))
         for fold, value in enumerate(values)

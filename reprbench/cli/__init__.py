@@ -1,1 +1,1 @@
-"""The command line: one file a command; nothing heavy is imported before a command needs it."""
+"""The command line: one file per command; nothing heavy is imported before a command needs it."""

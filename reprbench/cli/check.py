@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("method", metavar="NAME|FILE")
 @PLUGIN
-@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of what raised.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of each error.")
 def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
-    """Check that a method keeps what the harness relies on; exit status 1 if it does not.
+    """Check that a method does what the harness relies on; exit status 1 if it does not.
 
     NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
     checked.
@@ -55,7 +55,7 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
 
 
 def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
-    """Check one method and tell what was found; return whether all is well."""
+    """Check one method and print what was found; return whether all checks passed."""
     from pydantic import ValidationError
 
     from reprbench.learner import parameters_model

@@ -35,19 +35,19 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         except ValueError:
             tolerance = math.nan
         if not metric.strip() or not 0 <= tolerance < math.inf:
-            raise UserError(f"--tolerance {value!r}: expected METRIC=VALUE with a value from 0, like accuracy=0.5")
+            raise UserError(f"--tolerance {value!r}: expected METRIC=VALUE, the value at least 0, like accuracy=0.5")
         return metric.strip(), tolerance
 
 
 @dataclass(frozen=True)
 class ComparedStore:
-    """A store as its files are, or as it is committed at a revision of git."""
+    """A store as it is on disk, or as it is committed at a revision of git."""
 
     folder: Path
     revision: str | None
 
     def open(self) -> AbstractContextManager[Path]:
-        """Return what yields a folder with the store's trials; that of a revision is removed at the end.
+        """Return a context manager for a folder with the store's trials; that of a revision is removed at the end.
 
         Raises
         ------
@@ -72,8 +72,8 @@ class ComparedStore:
 @click.command()
 @click.argument("base", type=click.Path(path_type=Path), default=Path("results"))
 @click.argument("new", type=click.Path(path_type=Path), required=False)
-@click.option("--base-rev", metavar="REV", help="Read BASE as it is committed at this revision of git.")
-@click.option("--new-rev", metavar="REV", help="Read NEW so; by default the files as they are.")
+@click.option("--base-rev", metavar="REV", help="Read BASE as committed at this revision of git.")
+@click.option("--new-rev", metavar="REV", help="Read NEW as committed at this revision; by default, as on disk.")
 @click.option(
     "--tolerance",
     "tolerances",
@@ -83,7 +83,7 @@ class ComparedStore:
 )
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Compare this metric; repeatable.")
 @click.option("--all", "every", is_flag=True, help="Compare every metric that has a direction.")
-@click.option("--ignore-seeds", is_flag=True, help="Match rows over their seeds, not seed by seed.")
+@click.option("--ignore-seeds", is_flag=True, help="Match rows over all of their seeds, not seed by seed.")
 @click.option(
     "--format",
     "form",
@@ -92,7 +92,9 @@ class ComparedStore:
     show_default=True,
     help="How to write the comparison.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write; by default the screen."
+)
 @click.option("--github", "on_github", is_flag=True, help="On GitHub: also write the job's summary and annotations.")
 def command(
     base: Path,
@@ -109,23 +111,23 @@ def command(
 ) -> int:
     """Report whether NEW is worse than BASE: two stores, or with --base-rev two revisions of one (NEW is BASE then).
 
-    Rows are matched by benchmark, label, dataset digest, budget, precision and seed, whatever code and parameters stand
-    behind the label, and within a row by protocol. Of several trials of a row in a store the newest counts. Each
+    Rows are matched by benchmark, label, dataset digest, budget, precision and seed, whatever the code and parameters
+    behind the label, and within a row by protocol. If a store has several trials of a row, the newest counts. Each
     protocol's headline metrics are compared, or what --metric or --all select.
 
     A row is WORSE if its mean over the shared folds is worse by more than the tolerance, and the difference is
     significant: the paired test's p value (corrected resampled t-test), adjusted by Holm's method for all that are
     compared, is below 0.05. Where there is only one value to compare, no test is possible and the tolerance alone
-    decides. What was measured in BASE and is not in NEW (a failure, a protocol or a metric that is missing) is worse
-    as well. Rows that only one store has are listed, and are not worse.
+    decides. What was measured in BASE and is missing in NEW (a failure, a protocol or a metric) is worse as well. Rows
+    that only one store has are listed, and are not worse.
 
     With equal seeds the test asks whether these two fits differ. --ignore-seeds asks whether the methods do: a
     difference must exceed what seeds and folds explain, paired over the folds and unpaired over the seeds. With one
-    seed on each side the spread of the seeds is unknown, and is taken to be that of the folds; two single values of
+    seed on each side the spread of the seeds is unknown, and is assumed to be that of the folds; two single values of
     different seeds are judged only if a tolerance is given.
 
     \b
-    Exit status: 0 no worse, 1 worse, 2 a mistake in the command line, 3 nothing that compares.
+    Exit status: 0 no worse, 1 worse, 2 a mistake in the command line, 3 nothing to compare.
     """  # noqa: D301 - click reads \b, not backslash-b
     from reprbench.compare.judge import CompareSettings
     from reprbench.compare.match import Selection
@@ -174,7 +176,7 @@ def _write(text: str, output: Path | None) -> None:
 
 
 def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
-    """Write the job's summary and annotations, or say that this is no job."""
+    """Write the job's summary and annotations, or say that this is not a job."""
     from reprbench.compare.text import as_markdown, summary, worse_sentences
 
     if not github.running():

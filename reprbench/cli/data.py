@@ -1,4 +1,4 @@
-"""``reprbench data``: what data is there, fetching it, and checking it."""
+"""``reprbench data``: lists, fetches and verifies datasets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_(data_dir: Path | None) -> None:
 @click.argument("name")
 @DATA_DIR
 def fetch(name: str, data_dir: Path | None) -> None:
-    """Fetch dataset NAME through torchvision, which checks it, into --data-dir (or the first place searched)."""
+    """Fetch dataset NAME through torchvision, which checks it, into --data-dir (or the first folder searched)."""
     from reprbench.data.fetch import fetch as fetch_dataset
     from reprbench.data.locate import data_dirs
 

@@ -1,4 +1,4 @@
-"""What GitHub Actions reads of a program that runs in it: the job's summary, and annotations."""
+"""What GitHub Actions reads from a program that runs in it: the job's summary, and annotations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
 SHOWN = 10
-"""The most annotations of a kind that GitHub shows of one step."""
+"""The most annotations of one level that GitHub shows per step."""
 
 
 def running() -> bool:

@@ -1,4 +1,4 @@
-"""``reprbench list``: what can be asked for. Answers at once; imports a method only to show its parameters."""
+"""``reprbench list``: what can be run. Answers at once; imports an installed method only to show its parameters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
     from reprbench.registry import discover
 
     registry = discover(plugins)
-    # Files are imported (in another process) to tell whether they can be; installed methods only to show parameters.
+    # Files are imported (in another process) to see whether they can be; installed methods only to show parameters.
     asked = [entry for entry in registry.methods.values() if verbose or entry.way == "file"]
     described: dict[str, Any] = {}
     if asked:
@@ -129,7 +129,7 @@ def benchmarks(verbose: bool, form: str) -> None:
 
 
 def _show(records: list[dict[str, Any]], form: str) -> None:
-    """Print the records: as JSON, or a line each with their lists below."""
+    """Print the records: as JSON, or one line each with their lists below."""
     if form == "json":
         click.echo(json.dumps(records, indent=2, ensure_ascii=False, default=str))
         return

@@ -1,4 +1,4 @@
-"""The entry point: finds the command, and turns every mistake of the user's into one line and exit status 2."""
+"""The entry point: finds the command, and turns every user error into one line and exit status 2."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are named; each module calls its command ``command``."""
+    """A group whose commands are imported when they are used; each module names its command ``command``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which one needs them."""
+        """Return the commands in the order in which they are needed."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of a command line; an unknown one is answered with the nearest."""
+        """Find the command of a command line; for an unknown one, suggest the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UserError(
                 f"unknown command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}"
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reprbench")
 def cli() -> None:
-    """Tell how good the representations are that unsupervised learners find.
+    """Measure how good the representations of unsupervised learners are.
 
     \b
     reprbench run --methods ameae,dae,sparse-ae     a first table, on the embedded digits
@@ -59,7 +59,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in what was asked."""
+    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line."""
     try:
         status = cli(standalone_mode=False)
     except UserError as error:

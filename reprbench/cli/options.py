@@ -28,7 +28,7 @@ DATA_DIR: Callable[[Any], Any] = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where datasets lie; also the environment's REPRBENCH_DATA, and ./data.",
+    help="Where datasets are; REPRBENCH_DATA in the environment and ./data are searched too.",
 )
 STORE: Callable[[Any], Any] = click.option(
     "--store",
@@ -45,7 +45,7 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "NAME[param=value],…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call, ...]:
-        """Parse the calls; a `UserError` says what cannot be read."""
+        """Parse the calls; raise a `UserError` that says what cannot be read."""
         return value if isinstance(value, tuple) else tuple(parse_calls(value))
 
 
@@ -79,12 +79,12 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Where trials compute."""
+    """Where trials are computed."""
 
     name = "DEVICE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Check the form; whether the device is there is known in the trial's process alone."""
+        """Check the form; only the trial's process knows whether there is such a device."""
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise UserError(f"--device {value!r}: expected auto, cpu, cuda or cuda:N")
         return str(value)

@@ -18,7 +18,7 @@ from reprbench.runner.schedule import Listener
 from reprbench.trial import Trial
 
 PLAIN_SECONDS = 10.0
-"""How often a plain line tells how far a trial is."""
+"""How often a plain line shows the progress of a trial."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
 
 
 def name_of(planned: Planned) -> str:
-    """Return how a trial is called while it runs."""
+    """Return the name of a trial while it runs."""
     return f"{planned.spec.label} (seed {planned.spec.seed})"
 
 
@@ -48,13 +48,13 @@ def ending(trial: Trial) -> str:
 
 
 def state_text(message: Mapping[str, Any]) -> str:
-    """Return what a trial reports of itself in one line."""
+    """Return what a trial reports about itself in one line."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in message["values"].items())
     return f"{message['what']} {message['share']:.0%}{f' ({values})' if values else ''}"
 
 
 class PlainListener:
-    """One line when a trial begins and ends, and every few seconds between."""
+    """One line when a trial begins and ends, and every few seconds in between."""
 
     def __init__(self, total: int) -> None:
         self._total, self._number = total, 0
@@ -66,7 +66,7 @@ class PlainListener:
         self._say(f"{name_of(planned)}: started ({planned.reason})")
 
     def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
-        """Say how far it is, if the last line is long ago."""
+        """Say how far it is, if the last line was long ago."""
         if time.monotonic() - self._said[id(planned)] >= PLAIN_SECONDS:
             self._said[id(planned)] = time.monotonic()
             self._say(f"{name_of(planned)}: {state_text(message)}")
@@ -98,7 +98,7 @@ class LiveListener:
         self._progress.update(self._tasks[id(planned)], completed=message["share"], text=text)
 
     def finished(self, planned: Planned, trial: Trial) -> None:
-        """Replace the trial's bar by a line."""
+        """Replace the trial's bar with a line."""
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
         self._progress.advance(self._all)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("stores", metavar="[STORE]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--benchmark", "benchmarks", multiple=True, metavar="NAME", help="This benchmark alone; may be repeated.")
-@click.option("--method", "methods", multiple=True, metavar="NAME", help="This method alone: label, name or call.")
-@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="This dataset alone: title, name or call.")
-@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="This protocol alone.")
+@click.option("--benchmark", "benchmarks", multiple=True, metavar="NAME", help="Only this benchmark; repeatable.")
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method: label, name or call.")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset: title, name or call.")
+@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Only this protocol.")
 @click.option(
     "--pivot",
     metavar="METRIC[@COORDINATE=VALUE,…]",
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     type=click.Choice(["t", "wilcoxon"]),
     default="t",
     show_default=True,
-    help="What tells the best row from others: the corrected resampled t-test, or Wilcoxon's, a second opinion.",
+    help="How the best row is compared with others: corrected resampled t-test, or Wilcoxon's as a second opinion.",
 )
 @click.option(
     "--all",
     "every",
     is_flag=True,
-    help="Also show trials that a later one of the same row supersedes.",
+    help="Also show trials superseded by a later one of the same row.",
 )
 @click.option(
     "--format",
@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
     default="table",
     show_default=True,
-    help="How to write the tables; html is one page that needs nothing else; give -o too.",
+    help="How to write the tables; html is one self-contained page, best written with -o.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write; by default the screen."
+)
 @click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
@@ -89,7 +91,7 @@ def command(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
         )
     stores = stores or (Path("results"),)
-    # For as long as the command takes: nearly all it makes is needed until its end.
+    # Nearly everything that the command makes is needed until its end.
     with collector_paused():
         tables = _tables(stores, Wanted(benchmarks, methods, datasets, protocols), Settings(seeds, test, every))
         _write(_text(tables, form, pivot, stores, output), output)
@@ -98,17 +100,17 @@ def command(
 
 
 def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[Table]:
-    """Return the tables that are asked for."""
+    """Return the tables that the user wants."""
     from reprbench.report.select import known_benchmarks, select_tables, select_trials
     from reprbench.report.table import make_tables
 
     found = [trial for store in stores for trial in _read(store)]
     chosen = select_trials(found, wanted)
-    # The newest last: of rows that differ in nothing else, in the order of their trials.
+    # The newest last: rows that differ in nothing else are in the order of their trials.
     chosen.sort(key=lambda trial: trial.ended)
     tables = make_tables(chosen, known_benchmarks(chosen, wanted), settings, among=found)
     if not tables:
-        raise UserError("later trials of the same rows supersede all that was asked for; --all shows these too")
+        raise UserError("all selected trials are superseded by later ones of the same rows; --all shows them")
     return select_tables(tables, wanted)
 
 

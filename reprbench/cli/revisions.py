@@ -13,7 +13,7 @@ from reprbench.errors import UserError
 from reprbench.trial import TRIAL
 
 _REVISION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.,/@{}^~+#-]*")
-"""What the names of commits, branches and tags look like, HEAD~2 and main@{1} too; never an option."""
+"""The form of the names of commits, branches and tags, including HEAD~2 and main@{1}; never an option."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def store_at(store: Path, revision: str) -> Iterator[Path]:
 
 
 def _repository(store: Path) -> tuple[Path, Path]:
-    """Return the top folder of the checkout that holds `store`, and where the store lies in it."""
+    """Return the top folder of the checkout that holds `store`, and the path of the store in it."""
     place = store.resolve()
     there = next(folder for folder in (place, *place.parents) if folder.is_dir())
     try:
@@ -54,7 +54,7 @@ def _repository(store: Path) -> tuple[Path, Path]:
     except FileNotFoundError:
         raise UserError("--base-rev and --new-rev need git, which is not installed; give two folders") from None
     if found.returncode:
-        raise UserError(f"store {store}: is in no git repository; give two folders instead of a revision")
+        raise UserError(f"store {store}: not in a git repository; give two folders instead of a revision")
     top = Path(found.stdout.decode().rstrip("\n")).resolve()
     return top, place.relative_to(top)
 
@@ -82,7 +82,7 @@ def _contents(top: Path, files: list[tuple[str, str]]) -> Iterator[tuple[str, by
         command = ["git", "-C", str(top), "cat-file", "--batch", "--buffer"]
         with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE) as process:
             if process.stdout is None:
-                raise RuntimeError("a pipe was asked for")
+                raise RuntimeError("git has no output pipe")
             for _, name in files:
                 size = int(process.stdout.readline().split()[2])
                 yield name, process.stdout.read(size + 1)[:-1]

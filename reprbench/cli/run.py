@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_EPOCHS = 10
 
-NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
+NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
   reprbench run --methods ameae,dae,sparse-ae          (on the embedded digits)
   reprbench run --benchmark quick
 `reprbench list methods` and `reprbench list benchmarks` show what there is."""
@@ -34,7 +34,7 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
 @click.option("--dataset", type=Calls(), default="", help="The dataset; digits if no benchmark says otherwise.")
 @click.option("--protocols", type=Calls(), default="", help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of fitting.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many images of every split.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many images per split.")
 @click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
@@ -47,7 +47,7 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
 @DATA_DIR
 @STORE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials to run at the same time.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
 @click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
@@ -56,7 +56,7 @@ NOTHING_ASKED = """nothing to run: name methods or a benchmark, for example
     type=click.Choice(["float32", "bf16"]),
     default="float32",
     show_default=True,
-    help="In which learners that train with torch compute their forward passes; bf16 is bfloat16 autocast.",
+    help="Precision of the forward passes of learners that train with torch; bf16 is bfloat16 autocast.",
 )
 def command(
     methods: tuple[Call, ...],
@@ -79,7 +79,7 @@ def command(
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
-    Finished trials are kept: the same command again runs only what is missing, changed, or failed.
+    Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
@@ -109,11 +109,11 @@ def command(
 def make_plan(
     name: str | None, overrides: Overrides, registry: Registry, store: Store, data_dirs: list[Path]
 ) -> list[Planned]:
-    """Return what is to be done about every trial that is asked for.
+    """Return what is to be done for every trial of the request.
 
     Parameters
     ----------
-    name : of the benchmark, or its file; None for one that is made of the methods asked for.
+    name : of the benchmark, or its file; None for an ad hoc one of the methods in `overrides`.
     """
     from reprbench.benchmark import find_benchmark
     from reprbench.runner.plan import plan
@@ -131,11 +131,11 @@ def make_plan(
 
 
 def _adhoc(overrides: Overrides) -> Request:
-    """Return a benchmark made up of the methods asked for; what else is asked for is the benchmark, not a deviation."""
+    """Return an ad hoc benchmark of the methods; dataset, protocols, budget and seeds are its own, not deviations."""
     from reprbench.runner.request import Overrides, apply
 
     if not overrides.methods:
-        raise UserError(NOTHING_ASKED)
+        raise UserError(NOTHING_TO_RUN)
     made_up = Benchmark(
         name="adhoc",
         title="Methods named on the command line",
@@ -185,7 +185,7 @@ def _show_plan(work: list[Planned]) -> None:
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
-    """Run what is to be run, show the table of all that was asked; return the exit status."""
+    """Run what is to be run, and show the table of the whole request; return the exit status."""
     from reprbench.cli.progress import listener
     from reprbench.report.formats import as_terminal
     from reprbench.report.table import make_tables
@@ -201,6 +201,6 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     ]
     click.echo(as_terminal(make_tables([*trials, *ended])))
     if len(ended) < len(to_run):
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo("interrupted; run the same command again to continue", err=True)
         return 130
     return int(any(trial.status != "done" for trial in ended))

@@ -1,4 +1,4 @@
-"""``reprbench show``: everything the store knows of one trial."""
+"""``reprbench show``: everything the store knows about one trial."""
 
 from __future__ import annotations
 

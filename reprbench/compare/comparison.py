@@ -1,4 +1,4 @@
-"""What a comparison of two stores consists of."""
+"""The results of comparing two stores."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class RowComparison(Struct, frozen=True):
     ----------
     row : which row.
     dataset : its title.
-    protocol : as it is called.
+    protocol : its call.
     seeds : those in BASE and those in NEW.
     metric, at, unit, better : which measurement; empty where a whole evaluation is missing.
     base, new : means over the shared folds, and over seeds; None where nothing was measured.
     folds : how many are shared; 0 for a value that belongs to no fold.
-    p : of the test; None where there was none.
+    p : p value of the test; None if there was none.
     adjusted : p, adjusted for all comparisons of the two stores.
     tolerance : how much worse the mean may be.
-    verdict : what follows.
-    notes : what a reader must know besides.
+    verdict : the outcome.
+    notes : what else a reader must know.
     """
 
     row: RowKey
@@ -57,8 +57,8 @@ class RowComparison(Struct, frozen=True):
         return None if self.base is None or self.new is None else self.new - self.base
 
     @property
-    def of_other_seeds(self) -> bool:
-        """Whether the fits of BASE and NEW differ by their seeds."""
+    def seeds_differ(self) -> bool:
+        """Whether the fits of BASE and NEW have different seeds."""
         return self.seeds[0] != self.seeds[1]
 
     @property
@@ -69,7 +69,7 @@ class RowComparison(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """All comparisons, the worst first, and what does not compare."""
+    """All comparisons, the worst first, and the rows that were not compared."""
 
     rows: tuple[RowComparison, ...]
     only_base: tuple[RowKey, ...]
@@ -78,12 +78,12 @@ class StoreComparison:
     ignore_seeds: bool
 
     def count(self, verdict: ComparisonVerdict) -> int:
-        """Return how many comparisons ended so."""
+        """Return how many comparisons have this verdict."""
         return sum(row.verdict == verdict for row in self.rows)
 
     @property
     def status(self) -> int:
-        """The exit status: 0 no worse, 1 worse, 3 nothing that compares."""
+        """The exit status: 0 no worse, 1 worse, 3 nothing to compare."""
         if self.count("worse"):
             return 1
         compared = any(row.difference is not None or row.verdict == "better" for row in self.rows)

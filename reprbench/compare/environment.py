@@ -1,4 +1,4 @@
-"""In what environments the numbers of two stores were computed, and in what those differ."""
+"""The environments in which the numbers of two stores were computed, and how they differ."""
 
 from __future__ import annotations
 

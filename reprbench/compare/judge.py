@@ -8,8 +8,9 @@ listed, and is neither better nor worse. A metric without a direction is shown a
 values of different seeds, unless a tolerance says how much seeds may differ.
 
 The test is paired over the folds that both stores share (corrected resampled t-test, see
-`reprbench.report.statistics`). It speaks about other labeled images for *these two fits*. With equal seeds that is what
-is wanted: nothing but the code differs. Fits of other seeds differ by more than their folds show: `seeds_t_test`.
+`reprbench.report.statistics`). It generalizes to other labeled images for *these two fits*. With equal seeds that is
+what is wanted: nothing but the code differs. Fits with different seeds differ by more than their folds show; for them
+see `seeds_t_test`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from reprbench.trial import Code, MethodRecord
 T = TypeVar("T")
 
 ALPHA = 0.05
-"""The probability, at most, that any row at all is called worse or better where nothing differs but chance."""
+"""The highest probability that any row at all is called worse or better by chance alone."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def judge(comparison: RowComparison, adjusted: float | None) -> RowComparison:
     # 60 − 59.5 is not 0.5 in binary.
     if (adjusted is not None and adjusted >= ALPHA) or abs(comparison.gain) <= comparison.tolerance * (1 + 1e-9):
         verdict = "same"
-    if comparison.better == "neither" or (adjusted is None and comparison.of_other_seeds and not comparison.tolerance):
+    if comparison.better == "neither" or (adjusted is None and comparison.seeds_differ and not comparison.tolerance):
         verdict = "not judged"
     return replace(comparison, adjusted=adjusted, verdict=verdict)
 
@@ -119,7 +120,7 @@ def _compare_pair(pair: Pair, settings: CompareSettings) -> Iterator[RowComparis
         return
     if not pair.new:
         yield _unmeasured(about, "worse", "not evaluated in NEW")
-    # Over seeds the shares are compared: one more seed in NEW may not fail where all were fine.
+    # Over seeds, the shares of failures are compared: a seed that only NEW has must not fail if all were fine.
     if (len(pair.new) - len(after)) * len(pair.base) > (len(pair.base) - len(before)) * len(pair.new):
         yield _unmeasured(about, "worse", _failures(pair.new))
     if not after:
@@ -161,7 +162,7 @@ def _failures(results: Sequence[ProtocolResult]) -> str:
 
 
 def _method_notes(pair: Pair) -> list[str]:
-    """Return in what the method of a row differs between the two sides."""
+    """Return how the method of a row differs between the two sides."""
     before, after = ([result.trial.method for result in side] for side in (pair.base, pair.new))
     if not after:
         return []
@@ -188,7 +189,7 @@ def _changed_defaults(was: MethodRecord, now: MethodRecord) -> list[str]:
 
 
 def _code_differs(before: Sequence[Code], after: Sequence[Code]) -> bool:
-    """Return whether the code changed; a version and a digest, as of trials of two schemas, do not compare."""
+    """Return whether the code changed; a version and a digest, from trials of two schemas, are not comparable."""
     comparable = {code.version is None for code in before} == {code.version is None for code in after}
     return comparable and _differ(before, after)
 
@@ -199,7 +200,7 @@ def _differ(before: Sequence[object], after: Sequence[object]) -> bool:
 
 
 def _distinct(values: Iterable[T]) -> list[T]:
-    """Return each value once; calls and codes have no hash."""
+    """Return each value once; calls and codes are not hashable."""
     found: list[T] = []
     for value in values:
         if value not in found:
@@ -258,7 +259,7 @@ def _p_value(base: list[list[float]], new: list[list[float]], ratio: float, igno
 
 
 def _check_names(names: Sequence[str], known: frozenset[str]) -> None:
-    """Raise a `UserError` for the names of metrics that nothing measured; with nothing measured, any name will do."""
+    """Raise a `UserError` for metrics that nothing measured; if nothing was measured at all, any name is accepted."""
     wrong = [name for name in names if known and name not in known]
     if wrong:
         raise UserError(

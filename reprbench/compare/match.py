@@ -1,4 +1,4 @@
-"""Which rows of two stores are the same row: trials are reduced to what can be compared, and paired."""
+"""Matches the rows of two stores: trials are reduced to what can be compared, and paired."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Series(Struct, frozen=True):
     Attributes
     ----------
     unit, better : as measured.
-    values : by fold; by None what belongs to no fold.
+    values : by fold; under None, a value that belongs to no fold.
     """
 
     unit: str
@@ -55,13 +55,13 @@ class Series(Struct, frozen=True):
 
 
 class RowTrial(Struct, frozen=True):
-    """The newest trial of a row, as far as it is compared or reported beside what is compared.
+    """The newest trial of a row, as far as it is compared or reported.
 
     Attributes
     ----------
     seed, method : as in the trial.
     dataset : its title.
-    ratio : of its folds, see `reprbench.report.statistics`.
+    ratio : overlap ratio of its folds, see `reprbench.report.statistics`.
     environment : what it ran with.
     """
 
@@ -78,7 +78,7 @@ class ProtocolResult(Struct, frozen=True):
     Attributes
     ----------
     trial : the trial.
-    protocol : as it is called.
+    protocol : its call.
     code : of the protocol; None where it was not run.
     failure : why nothing was measured; empty where something was.
     series : what is compared.
@@ -115,7 +115,7 @@ class Matched:
 
 
 Rows = dict[RowKey, list[ProtocolResult]]
-"""By row the results of its newest trial; where rows are taken over their seeds, of the newest trial of each seed."""
+"""By row, the results of its newest trial; if rows are taken over their seeds, of the newest trial of each seed."""
 
 
 def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool = False) -> Rows:
@@ -152,7 +152,7 @@ def match(base: Rows, new: Rows) -> Matched:
 
 def _pairs(row: RowKey, base: Sequence[ProtocolResult], new: Sequence[ProtocolResult]) -> list[Pair]:
     """Return a pair for each protocol that BASE has."""
-    # Calls have no hash; a row has few of them.
+    # Calls are not hashable; a row has few of them.
     protocols: list[Call] = []
     for result in base:
         if result.protocol not in protocols:
@@ -165,7 +165,7 @@ def _under(protocol: Call, results: Sequence[ProtocolResult]) -> tuple[ProtocolR
 
 
 def _results(trial: Trial, selection: Selection) -> list[ProtocolResult]:
-    """Return what a trial found under each of the protocols that were asked for."""
+    """Return what a trial found under each of its protocols."""
     dataset = trial.dataset
     row_trial = RowTrial(trial.seed, dataset.title, trial.method, fold_ratio(dataset), environment_of(trial))
     results: list[ProtocolResult] = []
@@ -194,7 +194,7 @@ def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
 
 
 def _series(measurements: Iterable[Measurement]) -> dict[SeriesKey, Series]:
-    """Return measurements, those that differ in nothing but the fold together."""
+    """Return measurements, grouping those that differ only in the fold."""
     found: dict[SeriesKey, Series] = {}
     for m in measurements:
         elsewhere = len(m.at) > (FOLD in m.at)

@@ -14,7 +14,7 @@ from reprbench.report.text import json_text, place_text
 from reprbench.trial import RowKey
 
 ROWS = 200
-"""The most rows that a table for people shows: GitHub refuses comments of more than 65,536 characters."""
+"""The most rows that a printed table shows: GitHub rejects comments of more than 65,536 characters."""
 
 LISTED = 20
 """The most rows that are listed because only one store has them."""
@@ -23,7 +23,7 @@ HEADERS = ("", "Row", "Protocol", "Measurement", "BASE", "NEW", "Difference", "p
 
 
 Apart = Mapping[RowKey, Sequence[str]]
-"""What sets a row apart from others of its benchmark and label, besides its seeds; nothing where there are none."""
+"""What sets a row apart from others with its benchmark and label, besides its seeds; empty if there are none."""
 
 
 def as_terminal(stores: StoreComparison) -> str:
@@ -32,7 +32,7 @@ def as_terminal(stores: StoreComparison) -> str:
 
 
 def as_markdown(stores: StoreComparison) -> str:
-    """Return the comparison as GitHub's Markdown; names stay text, whatever they contain."""
+    """Return the comparison as GitHub's Markdown; names appear literally, whatever they contain."""
     return _text(stores, "github", markdown, "### ", "\n\n") + "\n"
 
 
@@ -59,7 +59,7 @@ FORMATS: dict[str, Callable[[StoreComparison], str]] = {
 def summary(stores: StoreComparison) -> str:
     """Return the outcome in one line."""
     if stores.status == 3:
-        return "Nothing compares"
+        return "Nothing to compare"
     counts = ", ".join(f"{stores.count(verdict)} {verdict}" for verdict in ORDER if stores.count(verdict))
     return f"NEW is {'worse' if stores.status else 'no worse'}: {counts}"
 
@@ -76,7 +76,7 @@ def _record(row: RowComparison) -> dict[str, Any]:
 
 
 def _key_record(row: RowKey) -> dict[str, Any]:
-    """Return what makes a row that row, but for its seed."""
+    """Return what identifies a row, except for its seed."""
     return {
         "benchmark": row.benchmark,
         "label": row.label,
@@ -95,7 +95,7 @@ def _apart(stores: StoreComparison) -> Apart:
 
 
 def _differences(rows: Sequence[RowKey]) -> Iterable[tuple[RowKey, list[str]]]:
-    """Yield each row with those of its facts in which any of the rows differ."""
+    """Yield each row with its values of what differs between any of the rows."""
     first = rows[0]
     by_data = any(row.data != first.data for row in rows)
     by_budget = any(row.budget != first.budget for row in rows)
@@ -106,7 +106,7 @@ def _differences(rows: Sequence[RowKey]) -> Iterable[tuple[RowKey, list[str]]]:
 
 
 def _row_text(row: RowKey, apart: Apart, seeds: str) -> str:
-    """Return how a row is called: benchmark and label, what sets it apart, and its seeds."""
+    """Return the name of a row: benchmark and label, what sets it apart, and its seeds."""
     inner = ", ".join([*apart[row], *([f"seed {seeds}"] if seeds else [])])
     return f"{row.benchmark}: {row.label}{f' ({inner})' if inner else ''}"
 
@@ -206,14 +206,14 @@ def _on_tests(stores: StoreComparison) -> list[str]:
     ]
     if stores.ignore_seeds and any(tuple(map(len, row.seeds)) == (1, 1) for row in tested):
         lines.append(
-            "one seed on each side does not show how much fits differ; they are taken to differ as much as folds do. "
+            "one seed on each side does not show how much fits differ; they are assumed to differ as much as folds do. "
             "Several seeds would show it"
         )
     return lines
 
 
 def _only(store: str, rows: Sequence[RowKey], apart: Apart) -> list[str]:
-    """Return the line that says which rows one store alone has."""
+    """Return the line that names the rows that only one store has."""
     if not rows:
         return []
     names = [_row_text(row, apart, "" if row.seed is None else str(row.seed)) for row in rows[:LISTED]]

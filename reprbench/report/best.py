@@ -1,4 +1,4 @@
-"""Which row of a table is the best, and which cannot be told apart from it: tests on the folds that rows share."""
+"""Which row of a table is the best, and which rows do not differ significantly from it, by tests on shared folds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHA = 0.05
 
 Place = Literal["best", "tie", "other", "untested"]
 Test = Literal["t", "wilcoxon"]
-"""Of the differences by fold: the corrected resampled t-test, or Wilcoxon's, which takes folds for independent."""
+"""Of the differences per fold: the corrected resampled t-test, or Wilcoxon's, which treats folds as independent."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Standing:
 
     Attributes
     ----------
-    place : "best" if the test tells it from every other that competes; "tie" if it is the best or not told apart from
-        it; "other" if it is told apart; "untested" if it does not compete.
-    p : of the test against the best, after Holm's correction; None for the best itself and for the untested.
+    place : "best" if it differs significantly from every other competing method; "tie" if it is the best, or does not
+        differ significantly from it; "other" if it does; "untested" if it does not compete.
+    p : p value of the test against the best, after Holm's correction; None for the best itself and for the untested.
     """
 
     place: Place = "untested"
@@ -41,8 +41,8 @@ class Comparison:
     Attributes
     ----------
     best : the name of the method with the best mean.
-    comparisons : their number, which Holm's correction is for.
-    ratio : of the folds, see `reprbench.report.statistics`.
+    comparisons : how many comparisons Holm's correction is for.
+    ratio : overlap ratio of the folds, see `reprbench.report.statistics`.
     test : which test it was.
     """
 
@@ -57,15 +57,15 @@ def compare(
 ) -> tuple[dict[int, Standing], Comparison | None]:
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
-    The values of a method's seeds are averaged fold by fold, so the test does not speak about other seeds. Nothing is
-    tested where there is no better and no worse, or where fewer than two methods compete, or where one shares fewer
-    than two folds with the best: then nobody is called the best.
+    The values of a method's seeds are averaged fold by fold, so the test says nothing about other seeds. Nothing is
+    tested if the metric has no direction, if fewer than two methods compete, or if one shares fewer than two folds
+    with the best; then no method is called the best.
 
     Parameters
     ----------
-    methods : the values by fold of each that competes, by its place among the `names`; over its seeds the mean, on the
-        folds that all of them have.
-    ratio : of the folds, see `reprbench.report.statistics`.
+    methods : the values by fold of each competing method, by its place among the `names`; with several seeds their
+        mean, on the folds that all of them have.
+    ratio : overlap ratio of the folds, see `reprbench.report.statistics`.
     """
     if len(methods) < 2 or better == "neither":
         return {}, None
@@ -84,7 +84,7 @@ def compare(
 
 
 def _p_value(best: ByFold, other: ByFold, ratio: float, test: Test) -> float | None:
-    """Return the p value of the difference on shared folds; None if these are fewer than two."""
+    """Return the p value of the difference on shared folds; None if there are fewer than two."""
     shared = [fold for fold in shared_folds([best, other]) if fold is not None]
     if len(shared) < 2:
         return None

@@ -13,7 +13,7 @@ from reprbench.report.statistics import summarize
 from reprbench.trial import Evaluation
 
 CurveKey = tuple[str, str, tuple[tuple[str, Any], ...]]
-"""Metric, name of x, and the other coordinates: what curves that are read together have in common."""
+"""Metric, name of x, and the fixed coordinates: what the curves of one chart have in common."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class CurvePoint:
     Attributes
     ----------
     x : the coordinate.
-    mean : over the folds that all seeds have, of the mean over seeds of each.
+    mean : over the folds that all seeds have, of each fold's mean over seeds.
     std : standard deviation (ddof = 0) over these folds; None for a single value.
     """
 
@@ -42,7 +42,7 @@ class RowCurve:
 
 
 def curves_of(sources: Sequence[Source]) -> list[RowCurve]:
-    """Return the curves of the row that `sources` are together; none if one of them has no evaluation."""
+    """Return the curves of the row with these `sources`; none if one of them has no evaluation."""
     evaluations = [source.evaluation for source in sources if source.evaluation]
     if not evaluations or len(evaluations) < len(sources):
         return []
@@ -51,12 +51,12 @@ def curves_of(sources: Sequence[Source]) -> list[RowCurve]:
 
 
 def curve_key(curve: Curve) -> CurveKey:
-    """Return what distinguishes the curve from others of its table."""
+    """Return what distinguishes the curve from others in its table."""
     return curve.metric, curve.x, tuple(sorted(curve.at.items()))
 
 
 def curve_title(curve: Curve) -> str:
-    """Return the curve's title; without one its metric, and where it was measured."""
+    """Return the curve's title; without one, its metric and where it was measured."""
     return curve.title or ": ".join(filter(None, [curve.metric, at_values(curve)]))
 
 
@@ -66,7 +66,7 @@ def at_values(curve: Curve) -> str:
 
 
 def axis_label(metric: str, unit: str) -> str:
-    """Return what stands at the axis of a metric: ``accuracy (%)``."""
+    """Return the axis label of a metric: ``accuracy (%)``."""
     return f"{metric} ({unit})" if unit else metric
 
 
@@ -79,7 +79,7 @@ def _curve(seeds: Sequence[Evaluation], curve: Curve) -> RowCurve:
 
 
 def _by_x(evaluation: Evaluation, curve: Curve) -> dict[float, list[Measurement]]:
-    """Return the curve's measurements by their x; those whose x is no number have no place on it."""
+    """Return the curve's measurements by x, without those whose x is not a number."""
     found: dict[float, list[Measurement]] = {}
     for one in matching(evaluation, curve.metric, curve.at):
         x = one.at.get(curve.x)

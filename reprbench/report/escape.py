@@ -1,4 +1,4 @@
-"""Texts that others wrote, such as labels and messages, made safe to show: in a terminal, and in GitHub's Markdown."""
+"""Escapes text from others, such as labels and messages, for terminals and for GitHub's Markdown."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import re
 from functools import lru_cache
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-"""Control characters, ends of lines, what changes the direction of writing, and halves of characters."""
+"""Control characters, line ends, changes of the writing direction, and lone surrogates."""
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
 _BLOCK_START = re.compile(r"^(?=[-+=#:](?!\d))|^(\d+)(?=[.)](?!\S))")
-"""What would begin a list, a heading or the like; numbers, such as -1.5, do not."""
+"""What would begin a list, a heading or the like; numbers such as -1.5 do not."""
 
 _INSIDE_LINK = re.compile(
     r"(?<=[@#])(?=\w)"  # a mention, an e-mail address, an issue
     r"|(?<=GH-)(?=\d)"  # an issue
-    r"|(?<=:)(?=//)|(?<=www)(?=\.)"  # an address
+    r"|(?<=:)(?=//)|(?<=www)(?=\.)"  # a URL
     r"|(?<=:)(?=[\w+-]+:)"  # an emoji
 )
 
 
 def terminal(text: str) -> str:
-    r"""Return `text` in one line, without characters that control a terminal.
+    r"""Return `text` on one line, without characters that control a terminal.
 
     Examples
     --------
@@ -34,9 +34,9 @@ def terminal(text: str) -> str:
 
 @lru_cache(maxsize=2**14)
 def markdown(text: str) -> str:
-    r"""Return `text` in one line, such that GitHub's Markdown shows it as it is: no markup, links, mentions or HTML.
+    r"""Return `text` on one line, so that GitHub's Markdown shows it literally: no markup, links, mentions or HTML.
 
-    GitHub looks for mentions and links after it has resolved backslashes and entities, so that neither prevents one;
+    GitHub looks for mentions and links after resolving backslashes and entities, so neither of these prevents one;
     an empty comment does (https://github.com/github/cmark-gfm/issues/181).
 
     Examples

@@ -1,4 +1,4 @@
-"""A table as cells of text, and the lines under it that a reader needs: what all printed formats share."""
+"""A table as cells of text and the lines under it: what all printed formats share."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Grid:
     Attributes
     ----------
     title : says which table it is.
-    headers : of the columns.
-    left : which columns are aligned to the left.
-    blocks : a heading ("" for none) and lines of cells; the order is the reader's.
+    headers : column titles.
+    left : which columns are left-aligned.
+    blocks : a heading ("" for none) and lines of cells for each, in reading order.
     under : lines to print below.
     """
 
@@ -88,7 +88,7 @@ def headline_headers(table: Table) -> list[str]:
 
 
 def headline_decimals(table: Table) -> list[int]:
-    """Return with how many decimals the values of each headline are shown."""
+    """Return the number of decimals shown for each headline."""
     return [
         decimals_for(
             (result.summary.mean for row in table.rows if (result := row.results[place])), unit_of(table.rows, place)
@@ -105,13 +105,13 @@ def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
 
 
 def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[GridCell]:
-    """Return the cells of a row, whose notes join the footnotes."""
+    """Return the cells of a row; its notes are added to the footnotes."""
     source = _numbers(reference_notes(row), footnotes)
     published = ""
     if row.reference:
         published = f"{plus_minus(row.reference.value, row.reference.spread)} {source}"
     because = row.verdict.because if row.verdict and row.verdict.word == "not comparable" else ()
-    # What differs in the publication stands with its source; a verdict in spite of it points there.
+    # Differences in the publication are listed with its source; a verdict reached despite them points there.
     pointer = _numbers(because, footnotes) if because else source if row.verdict and row.verdict.because else ""
     return [
         GridCell(method_name(row)),
@@ -138,7 +138,7 @@ def _result_cells(row: Row, decimals: Sequence[int]) -> list[GridCell]:
 
 
 def mean_text(result: HeadlineResult | None, decimals: int) -> str:
-    """Return mean ± standard deviation; a dash for a hole."""
+    """Return mean ± standard deviation; a dash if there is no result."""
     return plus_minus(result.summary.mean, result.summary.std, decimals) if result else "—"
 
 
@@ -149,7 +149,7 @@ def interval_text(result: HeadlineResult | None, decimals: int) -> str:
 
 
 def emphasis(result: HeadlineResult | None) -> Emphasis:
-    """Return how the result's cell is set off."""
+    """Return how the result's cell is emphasized."""
     place = result.standing.place if result else "untested"
     return place if place in ("best", "tie") else ""
 
@@ -161,7 +161,7 @@ def method_name(row: Row) -> str:
 
 
 def row_notes(row: Row) -> list[str]:
-    """Return what a reader must know of a row: why it is a hole, and its notes."""
+    """Return the notes on a row, beginning with why it has no result."""
     why = [f"{row.status}: {row.reason}"] if row.status not in ("done", NOT_RUN) else []
     return [*why, *(["superseded by a later trial of this row"] if row.superseded else []), *row.notes]
 
@@ -172,7 +172,7 @@ def reference_notes(row: Row) -> list[str]:
 
 
 def numbers(notes: Iterable[str], footnotes: Footnotes) -> tuple[int, ...]:
-    """Return the numbers under which `notes` stand among the footnotes, adding those that are new."""
+    """Return the footnote numbers of `notes`, adding the new ones to the footnotes."""
     return tuple(footnotes.setdefault(note, len(footnotes) + 1) for note in notes)
 
 

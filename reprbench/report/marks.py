@@ -1,4 +1,4 @@
-"""What makes rows of one table differ besides the method: machine, protocol version, coordinates; noted on the row."""
+"""Notes on rows of a table that differ in more than the method: machine, protocol version, coordinates, deviations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprbench.trial import Code, Trial
 
 
 def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list[list[str]], tuple[str, ...]]:
-    """Return notes on what sets each row of a table apart, and what a reader must know of the rows together."""
+    """Return notes on what sets each row of a table apart, and explanations that concern all of its rows."""
     machines = [_machine(source.trial) for source in sources]
     codes = [source.code for source in sources]
     places = [_places(source, headlines) for source in sources]
@@ -21,7 +21,7 @@ def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list
     notes: list[list[str]] = [[] for _ in sources]
     usual = _usual(machines)
     if mixed(machines):
-        explanations.append(f"mixed machines: rows without a note on it ran on {usual}")
+        explanations.append(f"mixed machines: rows without such a note ran on {usual}")
         _note(notes, machines, usual, "ran on {}")
     current = current_code(sources)
     if mixed(codes):
@@ -35,20 +35,20 @@ def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list
 
 
 def current_code(sources: Sequence[Source]) -> Code | None:
-    """Return the code of the protocol that counts: of the highest version, or else of the last trial."""
+    """Return the protocol's code that counts: the highest version, or without versions that of the last trial."""
     known = [(source.code.version or 0, source.trial.ended, source.code) for source in sources if source.code]
     return max(known, key=lambda one: one[:2])[2] if known else None
 
 
 def _machine(trial: Trial) -> str | None:
-    """Return what numbers may depend on in their last digits: processor, device, PyTorch."""
+    """Return what the last digits of numbers may depend on: processor, device, PyTorch."""
     processor, torch = trial.known("machine").get("processor"), trial.known("versions").get("torch")
     parts = (processor, trial.provenance.get("device"), f"torch {torch}" if torch else None)
     return ", ".join(str(part) for part in parts if part) or None
 
 
 def _places(source: Source, headlines: Sequence[Headline]) -> str | None:
-    """Return where the headlines were measured; one that is lacking does not count as measured elsewhere."""
+    """Return where the headlines were measured; a missing one does not count as measured elsewhere."""
     if source.evaluation is None or source.evaluation.missing:
         return None
     own = own_headlines(source.evaluation, headlines)
@@ -57,7 +57,7 @@ def _places(source: Source, headlines: Sequence[Headline]) -> str | None:
 
 
 def _usual(values: Sequence[Any]) -> Any:
-    """Return the most frequent of the known values; of equally frequent ones the first in order."""
+    """Return the most frequent of the known values; among equally frequent ones, the first in order."""
     known = Counter(value for value in values if value is not None)
     return min(known, key=lambda value: (-known[value], str(value)), default=None)
 

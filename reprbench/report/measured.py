@@ -10,7 +10,7 @@ from reprbench.report.statistics import overlap_ratio
 from reprbench.trial import DataRecord, Evaluation
 
 ByFold = dict[int | None, float]
-"""Values by the number of their fold; None for what is measured once, over no folds."""
+"""Values by fold number; None for a value that belongs to no fold."""
 
 
 def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list[Measurement]:
@@ -23,7 +23,7 @@ def matching(evaluation: Evaluation, metric: str, at: Mapping[str, Any]) -> list
 
 
 def by_fold(measurements: Iterable[Measurement]) -> ByFold:
-    """Return the mean value of each fold: what varies within a fold is not counted as if it were more folds."""
+    """Return the mean value of each fold: several values of one fold do not count as several folds."""
     values: dict[int | None, list[float]] = {}
     for found in measurements:
         values.setdefault(found.at.get(FOLD), []).append(found.value)
@@ -44,8 +44,8 @@ def shared_folds(seeds: Sequence[ByFold]) -> list[int | None]:
 def fold_ratio(data: DataRecord) -> float:
     """Return ρ/(1 − ρ) for the folds of a dataset (see `reprbench.report.statistics`).
 
-    Older trials do not record how large the folds are: 100 images a class, at most four fifths of the training split,
-    as they were drawn then. That is right for classes of one size.
+    Older trials do not record the size of the folds, which then had 100 images per class, and at most four fifths of
+    the training split. For classes of equal size that is exact.
     """
     size = data.fold_size or min(100 * data.classes, 0.8 * data.train)
     return overlap_ratio(size, data.train)

@@ -22,7 +22,7 @@ from reprbench.trial import Evaluation
 
 @dataclass(frozen=True)
 class PivotQuestion:
-    """What is asked: a metric, and the coordinates that are fixed."""
+    """A metric, and the coordinates that are fixed."""
 
     metric: str
     at: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Pivot:
     better: str
     at: Mapping[str, Any]
     coordinate: str
-    """The name of what the columns are values of; "" if nothing but the fold varies."""
+    """The coordinate whose values are the columns; "" if nothing but the fold varies."""
     columns: tuple[Any, ...]
     rows: tuple[PivotRow, ...]
 
@@ -120,7 +120,7 @@ def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> st
             if name != "fold" and name not in question.at:
                 values.setdefault(name, set()).add(value)
     varying = {name: found for name, found in values.items() if len(found) > 1}
-    # A name beside a number that it goes with (a layer and its depth) is not a coordinate of its own.
+    # A name that goes with a number (a layer and its depth) is not a coordinate of its own.
     names = [name for name in varying if not _follows(name, varying, measurements)]
     if len(names) > 1:
         known = "; ".join(f"{name}: {', '.join(map(str, sorted(varying[name], key=_order)))}" for name in sorted(names))
@@ -165,9 +165,8 @@ def _nothing(question: PivotQuestion, evaluations: Iterable[Evaluation]) -> str:
         if str(value) not in values:
             near = did_you_mean(str(value), values)
             return f"--pivot: no {question.metric!r} at {name}={value}.{near} Known: {', '.join(values)}"
-    return (
-        f"--pivot: no {question.metric!r} at all of {place_text(question.at.items())} together; fix fewer coordinates"
-    )
+    place = place_text(question.at.items())
+    return f"--pivot: {question.metric!r} was never measured at {place} together; fix fewer coordinates"
 
 
 def pivot_grid(pivot: Pivot) -> Grid:

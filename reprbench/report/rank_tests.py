@@ -31,7 +31,7 @@ def average_ranks(scores: ArrayLike, higher_is_better: bool = True) -> Floats:
 
 
 def friedman(scores: ArrayLike) -> TestResult:
-    """Test whether methods differ over datasets, `scores` of shape (datasets, methods), at least three methods."""
+    """Test whether three or more methods differ over datasets; `scores` has the shape (datasets, methods)."""
     from scipy import stats
 
     table = as_table(scores)

@@ -1,4 +1,4 @@
-"""Average ranks of methods over the datasets that stores hold."""
+"""Average ranks of methods over the datasets of the stores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Ranks:
 
     Attributes
     ----------
-    protocol : as it stands over the tables.
+    protocol : as named above the tables.
     datasets : their titles.
     average : the mean rank of each method, 1 the best; methods with the same name are the same.
-    p : of Friedman's test that all methods rank alike.
+    p : p value of Friedman's test that all methods rank alike.
     critical_difference : of Nemenyi's test, at 5 %.
     """
 
@@ -43,8 +43,8 @@ class Ranks:
 def ranks_over_datasets(tables: Sequence[Table]) -> list[Ranks]:
     """Return ranks for each protocol with at least three methods that have values on at least two datasets.
 
-    Of several tables of one dataset (fewer images, another benchmark) that with the most values counts. Supervised rows
-    do not take part.
+    If a dataset has several tables (fewer images, another benchmark), the one with the most values counts. Supervised
+    rows do not take part.
     """
     found: dict[Call, dict[str, Table]] = {}
     for table in tables:

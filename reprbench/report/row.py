@@ -1,4 +1,4 @@
-"""One row of a table: what one trial, or the seeds of one method together, say under one protocol."""
+"""One row of a table: the results of one trial, or of all seeds of a method, under one protocol."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_RUN: Literal["not run"] = "not run"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Source:
-    """What a row is made of: a trial, and what one of its protocols found (None if it did not come so far)."""
+    """A trial behind a row, and its evaluation under one of its protocols (None if it did not get that far)."""
 
     trial: Trial
     protocol: ProtocolRecord
@@ -31,22 +31,22 @@ class Source:
 
     @property
     def is_first(self) -> bool:
-        """Whether the protocol is the trial's first: the one that published values are given for."""
+        """Whether the protocol is the trial's first: the one that published values refer to."""
         return self.trial.protocols[0] is self.protocol
 
     @property
     def code(self) -> Code | None:
-        """The protocol's, where it was run."""
+        """The protocol's code; None if it was not run."""
         return self.evaluation.code if self.evaluation else None
 
 
 class HeadlineResult(Struct, frozen=True):
-    """What a row says of one headline of its table.
+    """The result of a row for one headline of its table.
 
     Attributes
     ----------
     unit, better : of the metric.
-    by_fold : the value of each fold; over several seeds their mean.
+    by_fold : the value of each fold; with several seeds, their mean.
     summary : mean, spread and interval of these.
     standing : how the row compares with the best of its table.
     """
@@ -59,19 +59,19 @@ class HeadlineResult(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One row of a table; a hole with its reason where there is no value.
+    """One row of a table; if it has no value, with the reason.
 
     Attributes
     ----------
-    key : which row it is; without a seed where it is taken over several.
-    sources : the trials behind it, one a seed, and their evaluations; none for a row that was not run.
+    key : identifies the row; without a seed if it is over several.
+    sources : the trials behind it, one per seed, and their evaluations; none for a row that was not run.
     results : one for each headline of the table; None where nothing was measured.
     status, reason : of the trial; "skipped" where the protocol cannot be run on the learner.
     reference, verdict : the published value, and how the first result compares with it.
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
     superseded : whether a later trial took the row's place.
-    apart : what tells it from other rows of its label: budget, precision, protocol, the protocol's code.
+    apart : what distinguishes it from other rows with its label: budget, precision, protocol, the protocol's code.
     shows_seeds : whether its table has several seeds, so that they are part of its name.
     """
 
@@ -95,12 +95,12 @@ class Row(Struct, frozen=True):
 
     @property
     def method(self) -> str:
-        """The label, and what tells the row from others of that label; seeds of one method share it."""
+        """The label, and what distinguishes the row from others with it; the same for all seeds of a method."""
         return _called(self.label, self.apart)
 
     @property
     def name(self) -> str:
-        """What the row is called in its table: as the method, with seeds where the table has several."""
+        """The row's name in its table: the method's, with seeds if the table has several."""
         seeds = self.seeds if self.shows_seeds else ()
         shown = (f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",) if seeds else ()
         return _called(self.label, (*shown, *self.apart))
@@ -127,7 +127,7 @@ class Row(Struct, frozen=True):
 
     @property
     def code(self) -> Code | None:
-        """The protocol's."""
+        """The protocol's code."""
         return self.sources[0].code if self.sources else None
 
     @property
@@ -154,7 +154,7 @@ class Row(Struct, frozen=True):
 
     @property
     def peak_memory(self) -> int | None:
-        """Bytes, the most of all seeds."""
+        """Peak memory in bytes, the maximum over seeds."""
         known = [memory for source in self.sources if (memory := source.trial.cost.peak_memory) is not None]
         return max(known, default=None)
 
@@ -190,10 +190,10 @@ def make_row(
 
 
 def own_headlines(evaluation: Evaluation | None, headlines: Sequence[Headline]) -> list[Headline | None]:
-    """Return the evaluation's own headline for each of its table's.
+    """Return the evaluation's own headline for each headline of its table.
 
-    Its coordinates may be others: the last layer has another name in every learner. So a metric that is a headline once
-    is the same column wherever it was measured; of one that is a headline several times the coordinates decide.
+    Coordinates may differ: the last layer has another name in every learner. So a metric that is a headline once is the
+    same column wherever it was measured; if it is a headline several times, the coordinates decide.
     """
     own = evaluation.headlines if evaluation else []
     return [
@@ -204,7 +204,7 @@ def own_headlines(evaluation: Evaluation | None, headlines: Sequence[Headline]) 
 
 
 def _only(own: Sequence[Headline], headlines: Sequence[Headline]) -> Headline | None:
-    """Return the one headline of a metric, if it is one alone in its table too."""
+    """Return the only headline of a metric, if its table has only one of it too."""
     return own[0] if len(own) == 1 and sum(one.metric == own[0].metric for one in headlines) == 1 else None
 
 
@@ -222,7 +222,7 @@ def _result(source: Source, headline: Headline | None) -> HeadlineResult | None:
 def verdict_of(
     reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, why: str = ""
 ) -> Verdict | None:
-    """Return how the first of the results compares with the published value; `why` says why there is none."""
+    """Return how the first of the results compares with the published value; `why` says why there is no result."""
     if reference is None:
         return None
     first = results[0] if results else None
@@ -231,8 +231,8 @@ def verdict_of(
     return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
 
 
-def told_apart(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a table with all that their names need: seeds, and what rows of one label differ in."""
+def distinguished(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a table with what their names need: seeds, and what rows with the same label differ in."""
     several_seeds = len({seed for row in rows for seed in row.seeds}) > 1
     labels: dict[str, list[Row]] = {}
     for row in rows:
@@ -255,12 +255,12 @@ _APART: tuple[Callable[[Row], object], ...] = (
 
 
 def _differing(rows: Sequence[Row]) -> list[Callable[[Row], object]]:
-    """Return what rows of one label differ in, seeds excepted."""
+    """Return what rows with the same label differ in, besides seeds."""
     return [show for show in _APART if mixed([show(row) for row in rows])]
 
 
 def mixed(values: Iterable[object]) -> bool:
-    """Return whether any two of the values differ; None is unknown."""
+    """Return whether any two known values differ; None is unknown."""
     first, *others = [value for value in values if value is not None] or [None]
     return any(other != first for other in others)
 
@@ -270,7 +270,7 @@ def _called(label: str, details: Sequence[str]) -> str:
 
 
 def not_run(benchmark: Benchmark, data: str, headlines: Sequence[Headline], labels: set[str]) -> list[Row]:
-    """Return a hole for each published row of the benchmark that is not among `labels`."""
+    """Return a row without a result for each published row of the benchmark that is not among `labels`."""
     return [
         Row(
             key=RowKey(benchmark.name, row.name, data, row.budget or benchmark.budget, "float32", None),

@@ -1,4 +1,4 @@
-"""The seeds of a method: which rows they are, and one row for all of them."""
+"""The seeds of a method: finding their rows, and merging them into one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reprbench.trial import Code, RowKey
 
 
 def by_method(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the places of the rows of each method, one a seed; superseded rows are of none.
+    """Return the places of the rows of each method, one per seed; superseded rows are left out.
 
-    Seeds of one method have the same row but for the seed, the same protocol, and were evaluated by the same code.
+    Seeds of one method share the row key except for the seed, and the protocol with its code.
     """
     methods: dict[tuple[RowKey, Call, Code | None], list[int]] = {}
     for place, row in enumerate(rows):
@@ -27,14 +27,14 @@ def by_method(rows: Sequence[Row]) -> list[list[int]]:
 
 
 def merge_seeds(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with the seeds of one method merged, on the folds that all of them have; holes stay rows."""
+    """Return the rows with each method's seeds merged, on the folds that all have; rows without a result stay."""
     measured = [row for row in rows if row.result]
     merged = [row for method in by_method(measured) for row in _merged([measured[place] for place in method])]
     return [*(row for row in rows if not row.result or row.superseded), *merged]
 
 
 def _merged(rows: Sequence[Row]) -> list[Row]:
-    """Return one row for those of one method, or the rows as they are if they share no fold."""
+    """Return the rows of one method merged into one, or unchanged if they share no fold."""
     rows = sorted(rows, key=lambda row: row.seeds)
     if len(rows) == 1 or not shared_folds([row.result.by_fold for row in rows if row.result]):
         return rows

@@ -1,4 +1,4 @@
-"""Which trials and tables of one or more stores a report is about."""
+"""Selects the trials and tables of one or more stores that a report shows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reprbench.trial import Trial
 
 @dataclass(frozen=True)
 class Wanted:
-    """Names that a user gave, upper and lower case alike; an empty tuple asks for everything.
+    """Names given by the user, in upper or lower case; an empty tuple selects everything.
 
     Attributes
     ----------
     benchmarks : by name.
     methods : by label, name (``kmeans``) or call (``kmeans[n_centroids=800]``).
     datasets : by title, name or call.
-    protocols : by name, or as they stand over the tables.
+    protocols : by name, or as named above the tables.
     """
 
     benchmarks: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
     Raises
     ------
     UserError
-        Naming what no trial has, or the choice if nothing has all of it.
+        If no trial has one of the names, or if no trial matches the whole selection.
     """
     unique = {(trial.folder, trial.ended): trial for trial in trials}
     chosen = list(unique.values())
@@ -49,18 +49,18 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
             check(what, names, {name for trial in unique.values() for name in names_of(trial)})
             chosen = [trial for trial in chosen if _matches(names, names_of(trial))]
     if not chosen:
-        raise UserError("no trial has all that was asked for; ask for less")
+        raise UserError("no trial matches all of the selected benchmarks, methods and datasets; select fewer")
     return chosen
 
 
 def select_tables(tables: Sequence[Table], wanted: Wanted) -> list[Table]:
-    """Return the tables of the wanted protocols; a `UserError` names what no table has."""
+    """Return the tables of the wanted protocols; raise a `UserError` for one that no table has."""
     check("protocol", wanted.protocols, {name for table in tables for name in _call_names(table.protocol)})
     return [table for table in tables if _matches(wanted.protocols, _call_names(table.protocol))]
 
 
 def known_benchmarks(trials: Iterable[Trial], wanted: Wanted) -> dict[str, Benchmark]:
-    """Return the benchmarks of the trials whose files come with reprbench, with their wanted rows alone."""
+    """Return the benchmarks of the trials that come with reprbench, with only their wanted rows."""
     files = benchmark_files()
     found = {name: load_benchmark(files[name]) for name in {trial.benchmark for trial in trials} if name in files}
     return {name: _narrowed(benchmark, wanted.methods) for name, benchmark in found.items()}
@@ -72,7 +72,7 @@ def _narrowed(benchmark: Benchmark, methods: tuple[str, ...]) -> Benchmark:
 
 
 def method_names(trial: Trial) -> tuple[str, ...]:
-    """Return the names by which a trial's method can be asked for."""
+    """Return the names by which a trial's method can be selected."""
     return (trial.label, *_call_names(trial.method.call))
 
 
@@ -85,11 +85,9 @@ def _matches(wanted: Collection[str], names: Iterable[str]) -> bool:
 
 
 def check(what: str, wanted: Iterable[str], known: Collection[str]) -> None:
-    """Raise a `UserError` if one of the wanted names is not known."""
+    """Raise a `UserError` if one of the wanted names is unknown."""
     folded: Mapping[str, str] = {name.casefold(): name for name in sorted(known)}
     for name in wanted:
         if name.casefold() not in folded:
             near = did_you_mean(name.casefold(), folded)
-            raise UserError(
-                f"--{what} {name!r}: nothing of that name in the store.{near} Known: {', '.join(sorted(known))}"
-            )
+            raise UserError(f"--{what} {name!r}: not in the store.{near} Known: {', '.join(sorted(known))}")

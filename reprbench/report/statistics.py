@@ -1,8 +1,8 @@
-"""The statistics of reports: numbers in, numbers out; every formula carries its source. Ranks: see `rank_tests`.
+"""The statistics of reports: numbers in, numbers out; every formula has its source. For ranks see `rank_tests`.
 
-What the folds are decides what may be concluded from them. A fold is a random part of one training split, and all folds
-share one test split. So everything here speaks about *other labeled images from where these came from, on this test
-split*; it does not speak about other test images, nor, within one seed, about other fits of the learner.
+What can be concluded from folds depends on what they are. A fold is a random part of one training split, and all folds
+share one test split. So everything here generalizes to *other labeled images from the same source, on this test
+split*; not to other test images, nor, within one seed, to other fits of the learner.
 
 Two folds of f images out of N share f/N of their images on average, and to first order (a value is a mean of what the
 fold's images contribute) that share ρ is the correlation of their values. The mean over n folds then has the variance
@@ -10,8 +10,8 @@ fold's images contribute) that share ρ is the correlation of their values. The 
 the correction of Nadeau and Bengio, whose ρ is n_test/(n_train + n_test) because it is the test sets that overlap by
 chance in their resampling; their ρ/(1 − ρ) is n_test/n_train. The term ρ/(1 − ρ) is called `ratio` throughout.
 
-Intervals are cut off at the bounds of the metric. The true mean lies between these, so that the cut interval contains
-it exactly as often as the whole one. docs/statistics.md compares this with other intervals.
+Intervals are cut off at the bounds of the metric. The true mean lies between these, so the cut interval contains it
+exactly as often as the full one. docs/statistics.md compares this with other intervals.
 
 C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
 R. Bouckaert, E. Frank, "Evaluating the replicability of significance tests", PAKDD (2004).
@@ -36,12 +36,12 @@ Bounds = tuple[float, float]
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 LEVEL = 0.95
-"""Of the intervals."""
+"""The confidence level of the intervals."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the values of the folds say together.
+    """Mean, spread and interval of the values of the folds.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Summary:
 class TestResult:
     """What a test found: its statistic and the two-sided p value."""
 
-    # Not a test of ours, whatever pytest thinks of the name.
+    # Keeps pytest from collecting this class as a test.
     __test__ = False
 
     statistic: float
@@ -92,7 +92,7 @@ class Components:
 def overlap_ratio(fold_size: float, train_size: float) -> float:
     """Return ρ/(1 − ρ), where ρ = fold_size / train_size is the share of images that two random folds have in common.
 
-    0 where folds share nothing worth speaking of; infinite where every fold is the whole of the training split.
+    Close to 0 if folds hardly overlap; infinite if every fold is the whole training split.
     """
     if not 0 < fold_size <= train_size:
         raise ValueError(f"a fold of {fold_size} images of {train_size}; expected 0 < fold_size ≤ train_size")
@@ -100,7 +100,7 @@ def overlap_ratio(fold_size: float, train_size: float) -> float:
 
 
 def bounds_of(unit: str) -> Bounds:
-    """Return the range of a metric by its unit: 0 to 100 for "%"; other units do not bound a metric."""
+    """Return the range of a metric by its unit: 0 to 100 for "%"; metrics in other units are unbounded."""
     return (0.0, 100.0) if unit == "%" else UNBOUNDED
 
 
@@ -108,8 +108,8 @@ def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED)
     """Return mean, spread and 95 % interval of one seed's fold values.
 
     The interval is Student's with n − 1 degrees of freedom and the variance S²(1/n + ratio), cut off at the bounds;
-    with ``ratio=0`` (folds that do not overlap) it is the plain one. Equal values have an interval of no width.
-    Bounds are ignored if a value lies outside: not every percentage that a plugin measures is a share of something.
+    with ``ratio=0`` (folds that do not overlap) it is the plain one. Equal values have an interval of width 0.
+    Bounds are ignored if a value lies outside: not every percentage that a plugin measures is a proportion.
     """
     numbers: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
     if not numbers:
@@ -122,7 +122,7 @@ def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED)
 
 
 def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
-    """Return half the 95 % interval of a mean from what is published of it: the ddof = 0 spread over n folds."""
+    """Return half the width of the 95 % interval of a mean, from its spread (ddof = 0) over n folds, as published."""
     if n < 2 or math.isinf(ratio):
         return None
     variance = std**2 * n / (n - 1) * (1 / n + ratio)
@@ -134,7 +134,7 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBO
 
     Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
     variances of the means over seeds of each fold, and over folds of each seed. Degrees of freedom after
-    F. Satterthwaite (Biometrics Bulletin 2, 1946). It counts the residual twice, which errs on the careful side.
+    F. Satterthwaite (Biometrics Bulletin 2, 1946). It counts the residual twice, which is conservative.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResu
     """Test whether paired differences over overlapping folds are 0 on average (Nadeau and Bengio; see the module).
 
     t = mean / √(S²(1/n + ratio)) with n − 1 degrees of freedom; ``ratio=0`` is the plain paired t-test. Differences
-    that are all the same have no variance to judge them by: all 0 gives p = 1, all the same other value p = 0.
+    that are all equal have no variance: if all are 0, p = 1; if all have the same other value, p = 0.
     """
     numbers: list[float] = _differences(differences).tolist()
     n, mean = len(numbers), _mean(numbers)
@@ -182,19 +182,19 @@ def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResu
 
 
 def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
-    """Test the difference of two groups of fits over other seeds and other folds at once.
+    """Test the difference of two groups of fits, over seeds and folds at once.
 
     Folds are shared by all fits: their part of the variance is that of the paired differences of the means over seeds,
     S²_folds(1/n + ratio). Seeds are not: their part is S²_seeds(1/m + 1/k), pooled from the means over folds of the m
     and k seeds. Degrees of freedom after Satterthwaite, as in `summarize_seeds`, which this extends to two groups.
 
-    One seed on each side says nothing of how much fits differ. Then a fit is taken to differ from another as much as
-    the values of two folds do; that is an assumption, and the report says so.
+    One seed on each side does not show how much fits differ. Two fits are then assumed to differ as much as the values
+    of two folds do, and the report says so.
 
     Parameters
     ----------
     base, new : of shape (m, n) and (k, n): seeds and shared folds.
-    ratio : of the folds.
+    ratio : overlap ratio of the folds.
 
     Returns
     -------
@@ -223,8 +223,8 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
 def wilcoxon(differences: ArrayLike) -> TestResult:
     """Test paired differences by their signed ranks; zeros are split between both sides (Demšar, section 3.1.3).
 
-    It assumes that the differences are independent: for overlapping folds it is too sure of itself, and is meant for
-    differences over datasets, or as a second opinion.
+    It assumes that the differences are independent, so for overlapping folds its p values are too small; it is meant
+    for differences over datasets, or as a second opinion.
     """
     from scipy import stats
 
@@ -245,7 +245,7 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-# In a store of ten thousand rows of ten values, plain floats take a tenth of the time of small arrays.
+# For ten thousand rows of ten values, plain floats take a tenth of the time of small arrays.
 def _mean(numbers: list[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
@@ -261,7 +261,7 @@ def _kept(bounds: Bounds, lowest: float, highest: float) -> Bounds:
 
 
 def as_table(values: ArrayLike) -> Floats:
-    """Return values as an array with rows and columns; raise a `ValueError` if that is not what they are."""
+    """Return values as a two-dimensional array; raise a `ValueError` if they are not one, or empty."""
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"expected a table with rows and columns, not an array of shape {table.shape}")
@@ -276,7 +276,7 @@ def _differences(values: ArrayLike) -> Floats:
 
 
 def _student(difference: float, variance: float, degrees: float) -> TestResult:
-    """Test a difference by its variance: where that is 0 any difference is one, where it is infinite none is."""
+    """Test a difference by its variance: if that is 0, any difference is significant; if it is infinite, none is."""
     if variance == 0:
         return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
     if math.isinf(variance):
@@ -285,7 +285,7 @@ def _student(difference: float, variance: float, degrees: float) -> TestResult:
     return TestResult(statistic, 2 * _t_below(-abs(statistic), degrees))
 
 
-# scipy.special takes a tenth of the time that scipy.stats takes to import.
+# scipy.special imports in a tenth of the time that scipy.stats takes.
 def _t_below(statistic: float, degrees: float) -> float:
     from scipy.special import stdtr
 

@@ -1,4 +1,4 @@
-"""The content of a Table 1: which trials stand in which table, and what each row says. No formatting here."""
+"""The content of tables: which trials belong to which table, and what each row shows. No formatting here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprbench.measurement import Better, Headline
 from reprbench.report.best import Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
-from reprbench.report.row import HeadlineResult, Row, Source, make_row, not_run, told_apart
+from reprbench.report.row import HeadlineResult, Row, Source, distinguished, make_row, not_run
 from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
@@ -30,8 +30,8 @@ class Settings:
     Attributes
     ----------
     seeds : whether the seeds of a method are rows of their own or one row.
-    test : which test tells the best row from the others.
-    every : whether trials that a later one of the same row supersedes are rows too.
+    test : which test compares the best row with the others.
+    every : whether trials superseded by a later one of the same row are rows too.
     """
 
     seeds: Seeds = "apart"
@@ -59,13 +59,13 @@ class Table:
     benchmark, title : the benchmark's name and, where its file is known, its title.
     data : what the rows were measured on.
     protocol : whose table it is; a row with a protocol of its own says so in its notes.
-    codes : of the protocol; more than one means that not all rows compare.
-    headlines : the metrics, each a column.
-    rows : in the order of their best first headline, holes last.
+    codes : of the protocol; with more than one, not all rows are comparable.
+    headlines : the metrics, one per column.
+    rows : ordered by the first headline, best first; rows without a result last.
     comparisons : for each headline, how rows were tested against the best; None if nothing could be tested.
     superseded : how many trials are not shown because a later one took their row's place.
     seeds : the spread over seeds of the first headline, for each method that has several.
-    explanations : what else a reader must know of the rows together.
+    explanations : notes that concern all rows.
     order : the labels of the rows in the order of the benchmark's file, where it is known.
     """
 
@@ -120,7 +120,7 @@ def make_tables(
     ----------
     benchmarks : by name, as far as known: they give title and groups, and the published rows that were not run.
     settings : how the tables are made.
-    among : all trials of the stores, where `trials` are a choice: one of these may supersede a chosen one.
+    among : all trials of the stores, if `trials` is a selection: any of them may supersede a selected one.
     """
     settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
     latest = {id(trial) for trial in newest(trials if among is None else among)}
@@ -160,14 +160,14 @@ def _table(
     ]
     first = sources[0]
     data = first.trial.dataset
-    rows, methods = told_apart(rows), by_method(rows)
+    rows, methods = distinguished(rows), by_method(rows)
     rows, comparisons = _tested(rows, methods, len(headlines), code, fold_ratio(data), settings.test)
     spread = _seed_spread(rows, methods)
     if settings.seeds == "together":
         rows = merge_seeds(rows)
     if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
         rows += not_run(benchmark, data.digest, headlines, {row.label for row in rows})
-    # Holes come last; among equals the order is that of the names.
+    # Rows without a result come last; equal rows are ordered by name.
     rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seeds))
     return Table(
         benchmark=first.trial.benchmark,
@@ -186,7 +186,7 @@ def _table(
 
 
 def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, ...]:
-    """Return those of this `code` of the protocol; rather of a learner on which it could be run."""
+    """Return the headlines of this `code` of the protocol, preferably from a learner on which it could be run."""
     found = [source.evaluation for source in sources if source.evaluation and source.code == code]
     first = next((evaluation for evaluation in found if not evaluation.missing), found[0] if found else None)
     return tuple(first.headlines) if first else ()
@@ -212,13 +212,13 @@ def _tested(
 def _competes(row: Row, code: Code | None) -> bool:
     """Return whether a row is from this `code` of the protocol, and not supervised.
 
-    Controls compete: one that wins is news. Supervised rows do not, since they have seen labels.
+    Controls compete: a win of one is worth knowing. Supervised rows do not, since they have seen labels.
     """
     return row.code == code and row.kind != "supervised"
 
 
 def _values(results: Sequence[Sequence[HeadlineResult | None]]) -> tuple[dict[int, ByFold], Better]:
-    """Return the values by fold of each method, over its seeds the mean, and which way they are better."""
+    """Return the values by fold of each method (with several seeds, their mean), and which direction is better."""
     known = {number: [result for result in own if result] for number, own in enumerate(results)}
     directions = {result.better for own in known.values() for result in own}
     seeds = {number: [result.by_fold for result in own] for number, own in known.items() if own}
@@ -241,7 +241,7 @@ def _badness(row: Row) -> float:
 
 
 def _seed_spread(rows: Sequence[Row], methods: Sequence[Sequence[int]]) -> tuple[SeedSpread, ...]:
-    """Return the spread over seeds of every method that has values of several, on the folds that all of them have."""
+    """Return the spread over seeds of every method with values of several, on the folds that all of them have."""
     spreads = []
     for places in methods:
         seeds = {rows[place].seeds[0]: result.by_fold for place in places if (result := rows[place].result)}

@@ -17,7 +17,7 @@ def plus_minus(value: float, spread: float | None, decimals: int = 1) -> str:
 
 
 def decimals_for(values: Iterable[float | None], unit: str) -> int:
-    """Return how many decimals a column needs: one for percents, else three figures of its median size."""
+    """Return how many decimals a column needs: one for percentages, otherwise three figures of its median size."""
     sizes = sorted(abs(value) for value in values if value)
     if unit == "%" or not sizes:
         return 1
@@ -25,7 +25,7 @@ def decimals_for(values: Iterable[float | None], unit: str) -> int:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """Return a duration in a unit that suits it."""
+    """Return a duration in a suitable unit."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -51,16 +51,16 @@ def memory_text(memory: int | None) -> str:
 
 
 def place_text(at: Iterable[tuple[str, object]]) -> str:
-    """Return coordinates for people: ``corruption mask, level 0.4``."""
+    """Return coordinates as text: ``corruption mask, level 0.4``."""
     return ", ".join(f"{name} {value}" for name, value in at)
 
 
 def json_text(value: object, default: Callable[[Any], object] | None = None) -> str:
-    """Return indented JSON and a line's end; `default` is that of `json.dumps`, which indents in Python, and slowly."""
+    """Return indented JSON and a line end; `default` is that of `json.dumps`, whose own indentation is slow."""
     compact = json.dumps(value, ensure_ascii=False, default=default)
     return msgspec.json.format(compact, indent=2) + "\n"
 
 
 def capitalized(text: str) -> str:
-    """Return `text` with a capital first letter, the others as they are (PSNR stays PSNR)."""
+    """Return `text` with a capital first letter, the others unchanged (PSNR stays PSNR)."""
     return text[:1].upper() + text[1:]

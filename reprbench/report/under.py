@@ -1,4 +1,4 @@
-"""The lines under a table: what its signs mean, how it was measured and tested, and what it was made of."""
+"""The lines under a table: what its signs mean, how it was measured and tested, and on what data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Emphasis = Literal["", "best", "tie"]
 
 @dataclass(frozen=True)
 class KindSign:
-    """A sign behind the names of rows, and what it means."""
+    """A sign after the names of rows, and its meaning."""
 
     sign: str
     meaning: str
@@ -34,23 +34,26 @@ KINDS: Mapping[Kind, KindSign] = {
 
 @dataclass(frozen=True)
 class UnderLine:
-    """A line under a table; one that explains an emphasis says which: each format has its own way to show that."""
+    """A line under a table; if it explains an emphasis, which one: each format shows that in its own way."""
 
     text: str
     explains: Emphasis = ""
 
 
 def under_lines(table: Table) -> list[UnderLine]:
-    """Return what a reader must know to judge a table, footnotes excepted."""
+    """Return what a reader must know to judge a table, except for footnotes."""
     kinds = {row.kind for row in table.rows}
     lines = [UnderLine(f"{kind.sign} {kind.meaning}") for name, kind in KINDS.items() if name in kinds]
     lines += map(UnderLine, _measured(table))
     lines += _tests(table)
     lines += map(UnderLine, [*_seeds(table), *table.explanations, _made_of(table)])
     if table.superseded:
-        shown = "is not shown" if table.superseded == 1 else "are not shown"
+        s, are = ("", "is") if table.superseded == 1 else ("s", "are")
         lines.append(
-            UnderLine(f"{table.superseded} superseded by later trials of the same rows {shown}; --all shows all")
+            UnderLine(
+                f"{table.superseded} trial{s} superseded by later trials of the same row{s} {are} not shown; "
+                "--all shows all"
+            )
         )
     return lines
 
@@ -94,7 +97,8 @@ def _tests(table: Table) -> Iterator[UnderLine]:
         if "best" in found:
             yield UnderLine(f"{where}better than every other row that competes: {_how(tested)}", "best")
         else:
-            yield UnderLine(f"{where}not told apart from the best mean ({tested.best}): {_how(tested)}", "tie")
+            text = f"{where}not significantly different from the best mean ({tested.best}): {_how(tested)}"
+            yield UnderLine(text, "tie")
 
 
 def _how(tested: Comparison) -> str:

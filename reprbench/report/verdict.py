@@ -1,9 +1,9 @@
-"""What a published value and a measured one say together.
+"""Compares a measured value with a published one.
 
-Every reference of Table 1 lists differences ("widths … are ours"): a paper leaves much unsaid. Such differences do not
-forbid to compare; they stand beside the verdict, so that nobody reads "reproduced" as "repeated in every detail". What
-forbids it is a row that is not the benchmark's: other data, fewer images, another protocol, budget or width (its
-*deviations*), or a value in another unit. What the benchmark itself sets for a row is none.
+Every reference of Table 1 lists differences ("widths … are ours"), since a paper leaves much unsaid. These do not
+prevent a comparison; they are shown with the verdict, so that nobody reads "reproduced" as "repeated in every detail".
+Not comparable are rows that are not the benchmark's, because of other data, fewer images, another protocol, budget or
+width (their *deviations*), and values in another unit. What the benchmark itself sets for a row is not a deviation.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Word = Literal["reproduced", "above", "below", "not comparable", "not run"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word, and what it rests on.
+    """A word, and what it is based on.
 
     Attributes
     ----------
     word : the verdict.
     difference : measured minus published, in the metric's unit; None if nothing was measured.
     margin : how large a difference still counts as reproduced.
-    because : why the values do not compare, or what differs although they do.
+    because : why the values are not comparable, or what differs although they are.
     """
 
     word: Word
@@ -51,14 +51,14 @@ def judge(
     """Return the verdict on one row.
 
     The values agree if their difference lies within the combined 95 % interval √(h² + h_ref²), or within the
-    reference's tolerance if it states one that is larger. h_ref comes from the published standard deviation, taken to
-    be over as many folds of the same overlap as ours; without one the published value counts as exact.
+    reference's tolerance if it states a larger one. h_ref comes from the published standard deviation, assumed to
+    be over as many folds with the same overlap as ours; without one, the published value counts as exact.
 
     Parameters
     ----------
     measured : mean and interval; None if the row holds no value.
     deviations : of the trial from its benchmark, in words (`Deviation.from_benchmark`).
-    ratio : of the folds, see `reprbench.report.statistics`.
+    ratio : overlap ratio of the folds, see `reprbench.report.statistics`.
     reason : why there is no value.
     """
     if measured is None:

@@ -14,13 +14,13 @@ OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE = 120_000
-"""Milliseconds for which a busy machine is waited for; nothing here measures time."""
+"""Milliseconds to wait for a busy machine; nothing here measures time."""
 MISSING = "no browser: install Debian's package `chromium` (apt-get install -y chromium)"
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """The browser; where it must be there, and is not, that is a failure."""
+    """The browser; a missing one is a failure where it is required."""
     found = shutil.which("chromium")
     if found is None:
         if os.environ.get("CI") or os.environ.get("REPRBENCH_BROWSER") == "1":
@@ -36,7 +36,7 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> Path:
-    """The page of a store with all that a page can show."""
+    """The page of a store with everything that a page can show."""
     return write_page(tmp_path_factory.mktemp("report"))
 
 

@@ -20,13 +20,13 @@ def names(page, table=2):
 
 
 def violations(page):
-    # Evaluated through the debugger: the page's own policy allows no other program, and need not for this.
+    # Evaluated through the debugger, since the page's own policy allows no other script.
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     return [(one["id"], [node["html"][:120] for node in one["nodes"]], one["help"]) for one in found]
 
 
-def test_a_click_on_a_heading_sorts_by_whole_numbers_and_holes_stay_last(open_page):
+def test_a_click_on_a_heading_sorts_by_full_numbers_and_holes_stay_last(open_page):
     page = open_page()
     assert names(page) == ["beta", "alpha", HOSTILE, "broken"]
     fit = page.locator("#table-2 thead th[data-key=fit]")
@@ -104,7 +104,7 @@ def test_a_failure_shows_its_reason_and_its_traceback_as_text(open_page):
     assert dialog.locator("pre").inner_text() == "Traceback:\n  <b>line</b>"
 
 
-def test_a_method_that_is_called_like_a_program_is_text_everywhere(open_page):
+def test_a_method_named_like_a_script_is_text_everywhere(open_page):
     page = open_page()
     assert HOSTILE in names(page)
     labels = page.locator("#table-2 .point").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
@@ -195,7 +195,7 @@ def test_axe_finds_nothing(open_page, scheme):
 
 
 @pytest.mark.parametrize("width", [360, 768])
-def test_nothing_is_wider_than_a_phone_but_tables_in_their_boxes(open_page, width):
+def test_only_tables_in_their_boxes_are_wider_than_a_phone(open_page, width):
     page = open_page(width=width, height=740)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.wait_for_timeout(100)

@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_read_says_why(here, tmp_path):
         assert done.stderr.startswith(f"Error: {name}: {said}")
 
 
-def test_a_plugin_beside_its_own_modules(here, plugin, tmp_path):
+def test_a_plugin_next_to_its_own_modules(here, plugin, tmp_path):
     (tmp_path / "helper.py").write_text("SCALE = 2.0\n")
     body = "from helper import SCALE\n"
     body += '@register("mine")\nclass A(Flat):\n    def encode(self, x):\n        import helper\n'

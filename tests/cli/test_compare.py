@@ -44,7 +44,7 @@ def test_stores_without_a_common_row_have_status_3(here, tmp_path):
     write(tmp_path / "new", label="dae")
     done = here("compare", "base", "new")
     assert done.returncode == 3
-    assert "Nothing compares" in done.stdout
+    assert "Nothing to compare" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_stores_without_a_common_row_have_status_3(here, tmp_path):
         (["compare"], ["BASE NEW", "--base-rev main"]),
         (["compare", "base"], ["BASE NEW"]),
         (["compare", "base", "nowhere"], ["nowhere", "no such folder"]),
-        (["compare", "base", "base", "--new-rev", "main"], ["base", "no git repository"]),
+        (["compare", "base", "base", "--new-rev", "main"], ["base", "not in a git repository"]),
         (["compare", "base", "base", "--tolerance", "accuracy"], ["'accuracy'", "accuracy=0.5"]),
         (["compare", "base", "base", "--tolerance", "accuracy=-1"], ["accuracy=-1"]),
         (["compare", "base", "base", "--tolerance", "accuracy=nan"], ["accuracy=nan"]),
         (["compare", "base", "base", "--tolerance", "acuracy=1"], ["'acuracy'", "'accuracy'"]),
         (["compare", "base", "base", "--metric", "loss"], ["'loss'", "accuracy"]),
         (["compare", "base", "base", "--metric", "accuracy", "--all"], ["--metric and --all"]),
-        (["compare", "base", "--base-rev", "main"], ["no git repository"]),
+        (["compare", "base", "--base-rev", "main"], ["not in a git repository"]),
     ],
     ids=lambda value: " ".join(value[1:]) if value[0] == "compare" else "",
 )
@@ -74,7 +74,7 @@ def test_a_mistake_is_one_clear_message(here, tmp_path, words, said):
         assert word in done.stderr
 
 
-def test_what_is_no_trial_is_named_and_skipped(here, tmp_path):
+def test_what_is_not_a_trial_is_named_and_skipped(here, tmp_path):
     write(tmp_path / "base")
     write(tmp_path / "new")
     newer = tmp_path / "new/mine/ae/1-b/trial.json"
@@ -98,7 +98,7 @@ def test_revisions_of_a_store_are_read_from_git(here, tmp_path):
     write(store)
     (store / "mine/ae/broken").mkdir()
     (store / "mine/ae/broken/trial.json").write_text("{")
-    # A link in the committed store leads nowhere that is read.
+    # Links in the committed store are not followed.
     (store / "mine/ae/link").mkdir()
     (store / "mine/ae/link/trial.json").symlink_to("/etc/passwd")
     (folder / ".gitattributes").write_text("* export-ignore\n")
@@ -118,7 +118,7 @@ def test_revisions_of_a_store_are_read_from_git(here, tmp_path):
     assert here("compare", "some results", "../elsewhere", "--base-rev", "HEAD~1", cwd=folder).returncode == 0
     assert here("compare", "some results", "../elsewhere", "--base-rev", "main", cwd=folder).returncode == 0
     assert here("compare", "../elsewhere", "some results", "--new-rev", "main", cwd=folder).returncode == 1
-    # The working tree, and where one stands in it, do not matter to two revisions.
+    # Neither the working tree nor the current folder matters to two revisions.
     again = here("compare", ".", "--base-rev", "main", "--new-rev", "HEAD~1", cwd=store)
     assert (again.returncode, "better" in again.stdout) == (0, True)
     assert git(folder, "status", "--porcelain") == ""
@@ -152,7 +152,7 @@ def test_an_edited_row_with_a_label_is_compared_with_what_it_was(here, tmp_path,
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--output=x", "-h", "main; touch x", "$(touch x)", "main:results", ""])
-def test_what_is_no_revision_is_refused_and_never_an_option(here, tmp_path, revision):
+def test_what_is_not_a_revision_is_refused_and_never_an_option(here, tmp_path, revision):
     git(tmp_path, "init", "-q", "-b", "main")
     write(tmp_path / "results")
     git(tmp_path, "add", ".")
@@ -196,7 +196,7 @@ def test_on_github_nothing_to_compare_is_a_warning(here, tmp_path):
     write(tmp_path / "new", label="dae")
     done = here("compare", "base", "new", "--github", GITHUB_STEP_SUMMARY="summary.md")
     assert done.returncode == 3
-    assert "::warning title=reprbench::Nothing compares" in done.stderr
+    assert "::warning title=reprbench::Nothing to compare" in done.stderr
 
 
 def test_outside_github_a_message_says_so_and_the_rest_goes_on(here, tmp_path):

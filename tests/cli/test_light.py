@@ -44,7 +44,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not set(done.stdout.split()) & HEAVY
 
 
-def test_the_table_of_public_names_is_in_step_with_the_imports():
+def test_the_table_of_public_names_matches_the_imports():
     assert set(reprbench.__all__) == set(reprbench.EXPORTS) | {"EXPORTS", "__version__"}
     for name, module in reprbench.EXPORTS.items():
         assert getattr(reprbench, name) is getattr(sys.modules[module], name)

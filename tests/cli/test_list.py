@@ -46,7 +46,7 @@ def test_datasets_protocols_and_benchmarks(here):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["compare", "--help"], ["list", "protocols", "-v"]])
-def test_nothing_meant_for_programs_is_shown(cli, words):
+def test_nothing_internal_is_shown(cli, words):
     shown = cli(*words).stdout
     assert len(shown) > 500
     assert not [mark for mark in ("\\b", "\b", "<function", "Gt(", "Annotated") if mark in shown]

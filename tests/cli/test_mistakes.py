@@ -1,4 +1,4 @@
-"""Every mistake of a user's: exit status 2, one clear message, no traceback, nothing written."""
+"""Every user error: exit status 2, one clear message, no traceback, nothing written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_benchmark_that_cannot_be_read(here, tmp_path, content):
     assert_refused(here("run", "--benchmark", "mine.yaml"), "mine.yaml")
 
 
-def test_two_plugins_of_one_name(here, plugin):
+def test_two_plugins_with_the_same_name(here, plugin):
     one, two = plugin("one.py", GOOD), plugin("two.py", GOOD + "x = 1\n")
     assert_refused(here("run", "--methods", "same", "--plugin", str(one), "--plugin", str(two)), str(one), str(two))
 
@@ -80,14 +80,14 @@ def test_a_store_that_is_a_file(here, tmp_path):
 
 
 def test_a_store_without_permission(here, tmp_path):
-    # A folder below a file cannot be made by anybody, root included.
+    # Nobody can make a folder below a file, not even root.
     (tmp_path / "file").write_text("")
     assert_refused(here("run", "--methods", "raw-pixels", "--store", "file/below"), "file/below", "cannot be written")
 
 
 def test_an_empty_store(cli, here, tmp_path):
     (tmp_path / "results").mkdir()
-    # Once as a process of its own, whose status is the shell's.
+    # Once as a process of its own, whose status the shell sees.
     for run in (cli, here):
         assert_refused(run("report"), "no trials")
 

@@ -22,7 +22,7 @@ from helper import SHARE
 
 @register("scaled")
 class Scaled(Learner):
-    """Scales images by what a file says."""
+    """Scales images by a factor from a file."""
 
     weights: File
 
@@ -64,7 +64,7 @@ def halves(count: int = 40):
 
 @pytest.fixture(params=["--plugin", "folder"])
 def words(request, tmp_path):
-    """What makes the plugin known, with its helper beside it."""
+    """The options that make the plugin known, with its helper next to it."""
     folder = tmp_path / ("elsewhere" if request.param == "--plugin" else "methods")
     folder.mkdir()
     (folder / "mine.py").write_text(textwrap.dedent(PLUGIN))
@@ -97,13 +97,13 @@ def test_what_is_registered_is_listed(here, words):
     assert "scaled" in here("list", "methods", "-v", *words).stdout
 
 
-def test_a_missing_file_is_told_before_anything_runs(here, tmp_path, words):
+def test_a_missing_file_is_reported_before_anything_runs(here, tmp_path, words):
     done = here("run", "--methods", "scaled[weights=no.txt]", *words)
     assert done.returncode == 2
     assert done.stderr == f"Error: method scaled: weights: no such file: 'no.txt' in {tmp_path}\n"
 
 
-def test_a_plugin_that_fails_to_import_is_told_for_every_kind(here, tmp_path, words):
+def test_a_plugin_that_fails_to_import_is_reported_for_every_kind(here, tmp_path, words):
     (path,) = tmp_path.glob("*/mine.py")
     path.write_text("import nowhere_at_all\n" + path.read_text())
     said = f"{path}: ModuleNotFoundError: No module named 'nowhere_at_all'"

@@ -1,4 +1,4 @@
-"""What the README says of commands and benchmarks holds; `tests/test_docs.py` runs what it shows."""
+"""What the README says about commands and benchmarks is true; `tests/test_docs.py` runs what it shows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_the_benchmark_of_the_readme_is_valid(tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_told(command):
+def test_every_command_is_described(command):
     assert f"`reprbench {command}" in README
 
 
-def test_every_method_and_protocol_is_told(tmp_path):
+def test_every_method_and_protocol_is_described(tmp_path):
     registry = discover(folder=tmp_path)
     names = [*registry.methods, *registry.protocols]
     assert not [name for name in names if f"`{name}`" not in README]

@@ -66,7 +66,7 @@ def test_selection_seeds_and_output(report, stores):
     assert [(row["label"], row["seeds"]) for row in table["rows"]] == [("AE", [0, 1])]
 
 
-def test_a_superseded_trial_is_shown_if_all_are_asked_for(report, stores):
+def test_a_superseded_trial_is_shown_with_all(report, stores):
     old = trial("AE", digest="0" * 64, method=method("ae[width=2]"), evaluations=[evaluation([90.0, 91.4])])
     Store(stores / "results").write(replace(old, provenance={"ended": ""}), {})
     newer = trial("AE", evaluations=[evaluation([50.0, 51.0, 52.5])], provenance={"ended": "2026-01-01"})
@@ -80,10 +80,10 @@ def test_a_superseded_trial_is_shown_if_all_are_asked_for(report, stores):
         assert (status, "(seed 0; superseded)" in text) == (0, True)
         assert "--all shows all" not in text
     status, text, _ = report()
-    assert "1 superseded by later trials of the same rows is not shown; --all shows all" in text
+    assert "1 trial superseded by later trials of the same row is not shown; --all shows all" in text
     status, text, messages = report("--method", "ae[width=2]")
     assert (status, text) == (2, "")
-    assert "--all shows these too" in messages
+    assert "--all shows them" in messages
     status, text, _ = report("--method", "ae[width=2]", "--all")
     assert (status, "superseded" in text) == (0, True)
 

@@ -25,7 +25,7 @@ def measurements(folder: Path) -> dict[str, object]:
     return {label: [e["measurements"] for e in trial["evaluations"]] for label, trial in trials(folder).items()}
 
 
-def test_the_main_job_makes_a_table_and_a_second_run_nothing(cli, tmp_path):
+def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
     done = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised", *SMALL)
     assert done.returncode == 0, done.stderr
     rows = trials(tmp_path)
@@ -92,7 +92,7 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
     assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 4
 
 
-def test_figures_are_stored_and_stay_when_another_protocol_comes(cli, tmp_path):
+def test_figures_are_stored_and_stay_when_a_protocol_is_added(cli, tmp_path):
     words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
     (first,) = tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png")
@@ -167,7 +167,7 @@ class Good(Flat): ...
 """
 
 
-def test_every_way_to_fail_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):
+def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):
     path = plugin("bad.py", BAD)
     leaving = plugin("leaving.py", '@register("leaving")\nclass A(Flat): ...\nos._exit(1)\n')
     done = cli(
@@ -229,7 +229,7 @@ THREE = (
 
 
 @pytest.mark.slow
-def test_after_kill_9_of_everything_the_same_command_goes_on_bit_for_bit(cli, tmp_path):
+def test_after_kill_9_of_everything_the_same_command_continues_bit_for_bit(cli, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()

@@ -48,7 +48,7 @@ def store(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mine/kmeans/0-55555555", "555", "results/mine/kmeans/0-55555555"])
-def test_it_shows_everything_of_a_trial(here, store, name):
+def test_it_shows_everything_about_a_trial(here, store, name):
     done = here("show", name)
     assert done.returncode in (0, None), done.stderr
     for words in (
@@ -74,7 +74,7 @@ def test_it_shows_everything_of_a_trial(here, store, name):
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("supervised", ", supervised)"), ("unsupervised", "code s)")])
-def test_it_names_the_kind_where_it_is_not_the_usual_one(here, tmp_path, kind, shown):
+def test_it_names_an_unusual_kind(here, tmp_path, kind, shown):
     Store(tmp_path / "results").write(trial(method=method(kind=kind)), {})
     assert shown in here("show", "aaaa").stdout.splitlines()[0]
 
@@ -83,7 +83,7 @@ def test_json_is_what_is_stored(here, store):
     assert json.loads(here("show", "555", "--format", "json").stdout) == json.loads(json.dumps(to_json(TRIAL)))
 
 
-def test_a_trial_that_is_not_there_or_not_one_is_a_mistake(here, store):
+def test_a_missing_or_ambiguous_trial_is_a_mistake(here, store):
     Store(store / "results").write(trial(), {})
     for name in ("0000", ""):
         done = here("show", name)

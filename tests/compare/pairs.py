@@ -26,7 +26,7 @@ NOISE = np.random.default_rng(1).normal(0, 0.3, 10)
 
 
 def row(values: Iterable[float], label: str = "ae", **changes: Any) -> Trial:
-    """Return a trial with one accuracy a fold; what differs in `changes` has a folder of its own."""
+    """Return a trial with one accuracy per fold; different `changes` get different folders."""
     digest = hashlib.sha256(f"{label} {changes}".encode()).hexdigest()
     return trial(
         label, digest=digest, **{"dataset": STL10, "evaluations": [evaluation(list(map(float, values)))], **changes}
@@ -34,7 +34,7 @@ def row(values: Iterable[float], label: str = "ae", **changes: Any) -> Trial:
 
 
 def missing(label: str = "ae", status: str = "failed", reason: str = "RuntimeError: no luck", **changes: Any) -> Trial:
-    """Return a trial that did not come as far as its protocol."""
+    """Return a trial that did not reach its protocol."""
     return row([], label, evaluations=[], status=status, reason=reason, **changes)
 
 

@@ -11,7 +11,7 @@ from reprbench.compare.text import LISTED, ROWS, as_json, as_markdown, as_termin
 from reprbench.spec import Budget
 
 
-def test_of_many_rows_that_one_store_has_alone_some_are_named(tmp_path):
+def test_of_many_rows_that_only_one_store_has_some_are_named(tmp_path):
     both = row(FOLDS, "both")
     report = compared(tmp_path, [both, *(row(FOLDS, f"old {n:02}, of {LISTED}") for n in range(LISTED + 3))], [both])
     (line,) = (line for line in as_terminal(report).splitlines() if line.startswith("only in BASE"))
@@ -19,7 +19,7 @@ def test_of_many_rows_that_one_store_has_alone_some_are_named(tmp_path):
     assert line.endswith("; and 3 more")
 
 
-def test_names_stay_text_in_markdown_and_lines_stay_lines(tmp_path):
+def test_names_are_literal_in_markdown_and_lines_stay_lines(tmp_path):
     name = "<script>alert(1)</script> | [x](http://y) @all *b*\n::error::z"
     text = as_markdown(compared(tmp_path, [row(FOLDS, name)], [row(FOLDS, name)]))
     assert "<script>" not in text
@@ -29,12 +29,12 @@ def test_names_stay_text_in_markdown_and_lines_stay_lines(tmp_path):
     assert "\\*b\\*" in text
     cells = [line for line in text.splitlines() if "script" in line]
     assert len(cells) == 1
-    # The row's own bars alone separate cells.
+    # Only the row's own bars separate cells.
     assert len(cells[0].replace("\\|", "").split("|")) == 10
     assert not any(line.startswith("::") for line in text.splitlines())
 
 
-def test_a_long_comparison_is_cut_for_people_and_whole_in_json(tmp_path):
+def test_a_long_comparison_is_cut_in_print_and_complete_in_json(tmp_path):
     labels = [f"m{number:03}" for number in range(ROWS + 5)]
     base = [row(FOLDS, label) for label in labels]
     new = [row(FOLDS - 20 * (label == "m150"), label) for label in labels]
@@ -67,13 +67,13 @@ def test_rows_of_one_label_are_shown_with_what_sets_them_apart(tmp_path):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_where_nothing_compares_the_rows_say_why(tmp_path, changes, shown):
+def test_with_nothing_to_compare_the_rows_say_why(tmp_path, changes, shown):
     text = as_terminal(compared(tmp_path, [row(FOLDS)], [row(FOLDS, **changes)]))
     assert f"only in BASE, not compared (1): mine: ae ({shown[0]}, seed 0)" in text
     assert f"only in NEW, not compared (1): mine: ae ({shown[1]}, seed 0)" in text
 
 
-def test_json_has_the_facts_of_a_row_as_they_are(tmp_path):
+def test_json_has_the_values_of_a_row_unchanged(tmp_path):
     def store(shift, precision="float32"):
         measured = {"at": {"level": 0.5}}
         found = evaluation([60.0 + shift], "knn[k=3]", measured=measured)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pairs import FOLDS, compared, row
 
 
-def test_what_differs_besides_the_numbers_is_a_note(tmp_path):
+def test_differences_of_the_environment_are_notes(tmp_path):
     def provenance(commit, torch):
         return {"code": {"commit": commit, "dirty": False}, "versions": {"torch": torch, "reprbench": "0.1.0"}}
 

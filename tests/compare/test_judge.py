@@ -31,7 +31,7 @@ def test_the_difference_and_its_p_value_are_those_of_the_formula(tmp_path):
     assert (found.verdict, report.status) == ("worse", 1)
 
 
-def test_noise_is_no_worse_although_every_mean_is_lower(tmp_path):
+def test_noise_is_not_worse_although_every_mean_is_lower(tmp_path):
     report = compared(tmp_path, [row(FOLDS)], [row(FOLDS - 0.05 + NOISE - NOISE.mean())])
     assert report.rows[0].difference < 0
     assert (verdicts(report), report.status) == (["same"], 0)
@@ -67,7 +67,7 @@ def test_a_single_value_is_judged_by_the_tolerance_alone(tmp_path, tolerance, ve
     assert report.rows[0].p is None
 
 
-def test_a_significant_difference_within_the_tolerance_is_no_worse(tmp_path):
+def test_a_significant_difference_within_the_tolerance_is_not_worse(tmp_path):
     base, new = [row(FOLDS)], [row(FOLDS - 1 + NOISE / 10)]
     assert compared(tmp_path, base, new, tolerances={"accuracy": 1.2}).status == 0
     assert compared(tmp_path, base, new, tolerances={"accuracy": 0.8}).status == 1
@@ -96,7 +96,7 @@ def test_many_comparisons_are_held_to_a_stricter_standard(tmp_path):
     ],
     ids=["failed", "timeout", "another protocol", "protocol cannot be run", "metric not measured"],
 )
-def test_what_was_measured_and_is_not_measured_any_more_is_worse(tmp_path, new):
+def test_what_is_not_measured_any_more_is_worse(tmp_path, new):
     report = compared(tmp_path, [row(FOLDS)], [new])
     assert (verdicts(report), report.status) == (["worse"], 1)
     assert "ae (seed 0)" in worse_sentences(report)[0]
@@ -108,13 +108,13 @@ def test_what_failed_before_cannot_get_worse(tmp_path):
     assert (verdicts(fixed), fixed.status) == (["better"], 0)
 
 
-def test_two_versions_of_a_protocol_do_not_compare(tmp_path):
+def test_two_versions_of_a_protocol_are_not_compared(tmp_path):
     report = compared(tmp_path, [row(FOLDS)], [row([], evaluations=[evaluation(list(FOLDS - 9), version=2)])])
     assert (verdicts(report), report.status) == (["not judged"], 3)
     assert "the protocol's version differs: version 1 in BASE, version 2 in NEW" in as_terminal(report)
 
 
-def test_two_states_of_a_protocol_without_a_version_do_not_compare(tmp_path):
+def test_two_states_of_a_protocol_without_a_version_are_not_compared(tmp_path):
     def store(source):
         return [row([], evaluations=[evaluation(list(FOLDS), code=Code(source=source))])]
 
@@ -136,7 +136,7 @@ def test_two_states_of_a_protocol_without_a_version_do_not_compare(tmp_path):
         ),
         (method(code=Code(source="s")), method(code=Code(source="t")), ("the method's code changed",)),
         (method(code=Code(version=1)), method(code=Code(version=2)), ("the method's code changed",)),
-        # Of built-in methods schema 1 kept a digest, schema 2 a version: neither says whether the code changed.
+        # For built-in methods, schema 1 kept a digest and schema 2 a version: together they do not show a change.
         (method(code=Code(source="s")), method(code=Code(version=1)), ()),
     ],
 )
@@ -165,7 +165,7 @@ def test_over_seeds_what_only_a_later_seed_measured_is_compared_too(tmp_path):
 
 
 def fits(count: int, mean: float = 60.0, seed: int = 0, spread: float = 1.0) -> np.ndarray:
-    """Values of shape (seeds, folds): what is common to all fits at a fold, what a fit has of its own, and a rest."""
+    """Values of shape (seeds, folds): an effect of each fold, an effect of each fit, and a residual."""
     generator = np.random.default_rng(seed)
     return mean + FOLDS - 60 + generator.normal(0, spread, (count, 1)) + generator.normal(0, 0.2, (count, 10))
 
@@ -177,7 +177,7 @@ def test_over_seeds_noise_is_called_a_difference_as_rarely_as_promised(m, k):
     assert np.mean(np.array(p_values) < 0.05) < 0.085
 
 
-def test_over_seeds_the_test_on_the_folds_alone_would_take_noise_for_a_difference():
+def test_over_seeds_a_test_on_the_folds_alone_would_mistake_noise_for_a_difference():
     differences = [fits(1, seed=2 * i + 1) - fits(1, seed=2 * i) for i in range(200)]
     plain = [stats.ttest_1samp(d[0], 0).pvalue for d in differences]
     assert np.mean(np.array(plain) < 0.05) > 0.5
@@ -226,7 +226,7 @@ def test_over_seeds_one_more_failure_than_before_is_worse(tmp_path):
     assert "seed 3: failed: RuntimeError: no luck; seed 4" in report.rows[0].notes[0]
 
 
-def test_a_broken_file_is_named_and_changes_nothing_of_the_report(tmp_path):
+def test_a_broken_file_is_named_and_does_not_change_the_report(tmp_path):
     base, new = [row(FOLDS, "a"), row(FOLDS, "b")], [row(FOLDS - 9 + NOISE, "a"), row(FOLDS, "b"), row(FOLDS, "c")]
     alone = compared(tmp_path, base, new)
     (tmp_path / "base/mine/ae/broken").mkdir()

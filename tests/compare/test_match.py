@@ -15,7 +15,7 @@ from reprbench.store import Store
 from reprbench.trial import Code, ProtocolRecord, to_json
 
 
-def test_rows_of_one_store_alone_are_listed_and_not_worse(tmp_path):
+def test_rows_that_only_one_store_has_are_listed_and_not_worse(tmp_path):
     both = row(FOLDS, "both")
     report = compared(tmp_path, [both, row(FOLDS, "old")], [both, row(FOLDS, "young"), row(FOLDS, "both", seed=1)])
     assert report.status == 0
@@ -32,7 +32,7 @@ def test_rows_of_one_store_alone_are_listed_and_not_worse(tmp_path):
      {"benchmark": "another"}, {"label": "other"}, {"precision": "bf16"}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
-def test_rows_that_differ_in_what_identifies_them_do_not_compare(tmp_path, change):
+def test_rows_that_differ_in_what_identifies_them_are_not_compared(tmp_path, change):
     report = compared(tmp_path, [row(FOLDS)], [row(FOLDS, **{"label": "ae", **change})])
     assert (report.rows, report.status) == ((), 3)
 
@@ -63,7 +63,7 @@ def test_of_older_and_newer_trials_of_a_row_the_newer_counts(tmp_path, day):
     assert verdicts(report) == ["same" if day == 1 else "worse"]
 
 
-def test_of_trials_that_ended_at_once_the_later_in_order_counts(tmp_path):
+def test_of_trials_that_ended_at_the_same_time_the_later_in_order_counts(tmp_path):
     trials = [replace(row(FOLDS - 30 * number), hash=letter * 64) for number, letter in enumerate("ab")]
     assert verdicts(compared(tmp_path / "1", [row(FOLDS)], trials)) == ["worse"]
     swapped = [replace(one, hash=letter * 64) for one, letter in zip(trials, "ba", strict=True)]
@@ -75,7 +75,7 @@ def test_a_superseded_trial_matches_nothing(tmp_path):
               evaluations=[evaluation(list(FOLDS)), evaluation(list(FOLDS), "knn")])  # fmt: skip
     new = row(FOLDS, provenance=ended(2))
     assert len(compared(tmp_path / "both", [old], [old]).rows) == 2
-    # A protocol that the older trial alone has is gone with it, on either side.
+    # A protocol that only the older trial has is gone with it, on either side.
     report = compared(tmp_path / "new", [old], [old, new])
     assert [(str(c.protocol), c.verdict) for c in report.rows] == [("knn", "worse"), ("linear-svm", "same")]
     assert report.rows[0].notes == ("not evaluated in NEW",)
@@ -97,7 +97,7 @@ def test_over_seeds_the_newest_trial_of_each_seed_counts(tmp_path):
     assert [(c.row.seed, c.seeds, c.verdict) for c in report.rows] == [(None, ((0, 1), (0, 1)), "worse")]
 
 
-def test_protocols_are_matched_by_their_call_whatever_their_hash(tmp_path):
+def test_protocols_are_matched_by_their_call_and_not_their_hash(tmp_path):
     def store(parameters, digest):
         call = Call(name="knn", parameters=parameters)
         return [row([], protocols=[ProtocolRecord(call, digest)],
@@ -114,7 +114,7 @@ def test_an_evaluation_of_another_hash_is_not_the_protocols(tmp_path):
     assert compared(tmp_path, [row(FOLDS)], [stale]).rows[0].notes == ("not evaluated",)
 
 
-def test_a_protocol_that_is_asked_for_twice_is_compared_once(tmp_path):
+def test_a_protocol_that_is_listed_twice_is_compared_once(tmp_path):
     twice = row(FOLDS, protocols=[protocol(), protocol(table="knn")])
     assert len(compared(tmp_path, [twice], [twice]).rows) == 1
 
@@ -135,7 +135,7 @@ def test_coordinates_are_compared_one_by_one(tmp_path):
     ]
 
 
-def test_coordinates_of_what_belongs_to_no_fold_are_compared_one_by_one(tmp_path):
+def test_coordinates_of_values_without_a_fold_are_compared_one_by_one(tmp_path):
     def layers(*values):
         measurements = [Measurement("SSIM", value, "", "higher", {"layer": n}) for n, value in enumerate(values)]
         return [row([], evaluations=[evaluation([], headline="SSIM", measurements=measurements)])]
@@ -161,7 +161,7 @@ def test_every_headline_of_a_protocol_is_compared(tmp_path):
     assert [(c.metric, c.at, c.verdict) for c in report.rows] == [("MSE", {"level": 1}, "worse"), ("PSNR", {}, "same")]
 
 
-def test_the_headline_is_compared_unless_something_else_is_asked_for(tmp_path):
+def test_the_headline_is_compared_unless_something_else_is_selected(tmp_path):
     def extended(shift):
         found = evaluation(list(FOLDS))
         found.measurements += [Measurement(metric="speed", value=5.0 + shift, unit="", better="higher", at={})]
@@ -181,7 +181,7 @@ def test_the_headline_is_compared_unless_something_else_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(-40, "worse"), (0, "same"), (5, "better")])
-def test_trials_of_schema_1_compare_with_those_of_schema_2(tmp_path, shift, verdict):
+def test_trials_of_schema_1_are_compared_with_those_of_schema_2(tmp_path, shift, verdict):
     write_json(tmp_path / "1/mine/ae/0-a", SCHEMA_1)
     recent = row([90.0 + shift, 91.0 + shift], method=method(code=Code(version=1)), dataset=DIGITS)
     write_json(tmp_path / "2/mine/ae/0-b", to_json(recent))

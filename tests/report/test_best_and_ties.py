@@ -49,12 +49,12 @@ def test_a_row_far_above_the_others_is_the_best():
     assert r"\textbf{5" in FORMATS["latex"](make_tables(trials))
 
 
-def test_a_row_that_is_not_told_apart_from_the_best_makes_both_ties_and_nothing_bold():
+def test_a_row_that_does_not_differ_from_the_best_makes_both_ties_and_nothing_bold():
     trials = [row("a", 50 + BASE), row("b", 50.05 + CLOSE), row("c", 40 + BASE)]
     assert places(trials) == {"a": "tie", "b": "tie", "c": "other"}
     for form in ("table", "markdown", "latex"):
         text = FORMATS[form](make_tables(trials))
-        assert text.count("≈" if form != "latex" else r"$\approx$") == 3, form  # two rows and what the mark means
+        assert text.count("≈" if form != "latex" else r"$\approx$") == 3, form  # two rows and the meaning of the mark
         assert "**" not in text
         assert "textbf" not in text
 
@@ -77,7 +77,7 @@ def test_p_values_are_those_of_the_formula_with_holms_correction():
     assert (comparison.best, comparison.comparisons, comparison.ratio) == ("a", 2, 0.25)
 
 
-def test_wilcoxons_test_can_be_asked_for():
+def test_wilcoxons_test_can_be_chosen():
     b, c = 50 + CLOSE + 0.2, 40 + BASE[::-1]
     (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)], settings=Settings(test="wilcoxon"))
     found = {one.label: standing(one).p for one in table.rows}
@@ -109,7 +109,7 @@ def test_supervised_rows_do_not_compete_and_controls_do():
     assert places([supervised, control, row("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
 
 
-def test_one_fold_is_no_ground_for_a_test():
+def test_one_fold_is_not_tested():
     assert set(places([row("a", [50.0]), row("b", [60.0])]).values()) == {"untested"}
 
 
@@ -139,7 +139,7 @@ def seeds():
     ]
 
 
-def test_seeds_are_apart_and_their_spread_stands_under_the_table():
+def test_seeds_are_apart_and_their_spread_is_under_the_table():
     (table,) = make_tables(seeds())
     assert len(table.rows) == 4
     assert {one.label: standing(one).place for one in table.rows} == {"a": "best", "b": "other"}
@@ -151,7 +151,7 @@ def test_seeds_are_apart_and_their_spread_stands_under_the_table():
     assert f"standard deviation (ddof = 0) over seeds 1.00, over folds {BASE.std():.2f}" in text
 
 
-def test_seeds_together_are_one_row_if_asked():
+def test_seeds_together_are_one_row():
     (table,) = make_tables(seeds(), settings=Settings(seeds="together"))
     assert [one.label for one in table.rows] == ["a", "b"]
     first = table.rows[0]
@@ -160,7 +160,7 @@ def test_seeds_together_are_one_row_if_asked():
     assert first.result.summary.std == pytest.approx(BASE.std())
     assert len(first.result.by_fold) == 10
     single = make_tables(seeds())[0].rows[0]
-    # Two seeds that differ by two points say more doubt than ten folds of one seed.
+    # Two seeds that differ by two points mean more uncertainty than ten folds of one seed.
     assert width(first) > width(single)
     assert "a (seeds 0, 1)" in FORMATS["table"]([table])
 
@@ -170,7 +170,7 @@ def width(row: Row) -> float:
     return high - low
 
 
-def test_a_seed_that_failed_stays_a_hole_beside_the_others():
+def test_a_seed_that_failed_stays_a_row_without_a_result():
     failed = trial("a", seed=2, digest="9" * 64, dataset=DATA, status="failed", reason="ValueError: no")
     (table,) = make_tables([*seeds(), failed], settings=Settings(seeds="together"))
     assert [(one.label, one.seeds, one.mean is None) for one in table.rows][-1] == ("a", (2,), True)
@@ -184,11 +184,11 @@ def test_mixed_machines_and_deviations_are_marked_and_explained():
     notes = {one.label: one.notes for one in table.rows}
     assert notes == {"a": (), "b": ("limit 9",), "c": ("ran on Xeon, cuda:0, torch 2.4",)}
     text = FORMATS["table"]([table])
-    assert "mixed machines: rows without a note on it ran on Xeon, cpu, torch 2.4" in text
+    assert "mixed machines: rows without such a note ran on Xeon, cpu, torch 2.4" in text
     assert "mixed deviations" in text
 
 
-def test_a_row_with_a_protocol_of_its_own_stands_in_the_benchmarks_table():
+def test_a_row_with_a_protocol_of_its_own_is_in_the_benchmarks_table():
     own = "linear-svm[pooling=sum]"
     note = f"protocol of its own: {own}"
     trials = [
@@ -204,14 +204,14 @@ def test_a_row_with_a_protocol_of_its_own_stands_in_the_benchmarks_table():
     (table,) = make_tables(trials)
     assert str(table.protocol) == "linear-svm"
     assert [(one.label, one.notes) for one in table.rows] == [("a", ()), ("b", (note,))]
-    asked_for = [
+    separate = [
         trials[0],
         replace(trials[1], protocols=[protocol(own)], deviations=[Deviation("protocol", "protocol " + own)]),
     ]
-    assert len(make_tables(asked_for)) == 2
+    assert len(make_tables(separate)) == 2
 
 
-def test_published_rows_that_are_missing_are_not_run_and_stand_under_their_heading():
+def test_missing_published_rows_are_not_run_and_under_their_heading():
     benchmark = find_benchmark("table1-stl10")
     known = {"table1-stl10": benchmark}
     reference = next(one.reference for one in benchmark.methods if one.label == "AE")
@@ -230,7 +230,7 @@ def test_published_rows_that_are_missing_are_not_run_and_stand_under_their_headi
     assert [str(one.verdict) for one in table.rows] == ["not comparable"]
 
 
-def test_a_reference_belongs_to_the_first_protocol_alone():
+def test_a_reference_belongs_to_the_first_protocol_only():
     reference = find_benchmark("table1-stl10").methods[0].reference
     both = row("a", 50 + BASE, reference=reference, protocols=["linear-svm", "knn"])
     both.evaluations.append(evaluation([50.0, 51.0], text="knn"))

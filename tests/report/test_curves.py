@@ -65,13 +65,13 @@ def test_a_single_value_has_no_spread():
 
 
 @pytest.mark.parametrize("x", ["high", True, None])
-def test_an_x_that_is_no_number_has_no_place_on_a_curve(x):
+def test_an_x_that_is_not_a_number_is_not_on_a_curve(x):
     odd = Measurement("error", 2.0, "dB", "lower", {"level": x, "kind": "mask"})
     assert points(seed(0, [odd])) == []
     assert points(seed(0, [odd, *measured(np.ones((2, 3, 1)))])) == points(seed(0, measured(np.ones((2, 3, 1)))))
 
 
-def test_other_coordinates_and_metrics_are_other_curves():
+def test_other_coordinates_and_metrics_are_separate_curves():
     values = np.ones((2, 3, 1))
     both = seed(0, measured(values, other=True))
     assert points(both) == points(seed(0, measured(values)))

@@ -19,12 +19,12 @@ RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def words(text: str) -> list[str]:
-    # What a browser shows does not depend on how much white space there is.
+    # A browser shows the same for any amount of white space.
     return text.split()
 
 
 @given(TEXTS)
-def test_a_renderer_of_markdown_shows_the_text_as_it_is(text):
+def test_a_markdown_renderer_shows_the_text_literally(text):
     shown = RENDERER.render(markdown(text)).replace("<!-- -->", "").strip()
     inner = shown.removeprefix("<p>").removesuffix("</p>")
     assert not re.search("[<>]", inner)

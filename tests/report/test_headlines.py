@@ -129,7 +129,7 @@ def test_seeds_are_merged_under_every_headline():
     (table,) = make_tables([A, again, B, only], settings=Settings(seeds="together"))
     a, b = table.rows
     assert [result.summary.mean for result in a.results] == pytest.approx([61 + NOISE.mean(), 0.6 + NOISE.mean() / 100])
-    # A seed that lacks the metric leaves no mean over seeds of it.
+    # If a seed lacks the metric, there is no mean over seeds of it.
     assert b.mean == pytest.approx(51 + OTHER.mean())
     assert b.results[1] is None
 
@@ -158,7 +158,7 @@ def levels(label: str, *headlines: Headline, top: float = 0.0):
 LOW, HIGH = (Headline("probe", {"level": level}) for level in (0.2, 0.4))
 
 
-def test_one_metric_at_two_places_is_two_columns_that_say_where():
+def test_one_metric_at_two_coordinates_is_two_columns_that_say_where():
     (table,) = make_tables([levels("a", LOW, HIGH), levels("b", HIGH, LOW, top=1.0), levels("c", HIGH)])
     means = {row.label: [result and result.summary.mean for result in row.results] for row in table.rows}
     assert means["a"] == pytest.approx([48 + NOISE.mean(), 46 + NOISE.mean()])
@@ -199,7 +199,7 @@ def test_the_headlines_are_those_of_the_protocols_newest_version():
     assert [(row.label, row.results[1] is None) for row in table.rows] == [("old", True), ("new", False)]
 
 
-def test_the_headlines_are_rather_those_of_a_learner_on_which_it_ran():
+def test_the_headlines_are_preferably_those_of_a_learner_on_which_it_ran():
     missing = evaluation([], missing="no layers", headlines=[Headline("depth")])
     (table,) = make_tables([trial("x", dataset=DATA, evaluations=[missing]), A])
     assert table.metric == "accuracy"

@@ -1,11 +1,11 @@
-"""How often 95 % intervals hold the true mean near the bounds of a metric, beside other ways of respecting them.
+"""How often 95 % intervals contain the true mean near a metric's bounds, compared with other ways to respect them.
 
     python tests/report/test_interval_coverage.py
 
 prints the table in docs/statistics.md. The situation is that of a report: ten folds of 1000 out of 5000 labeled images,
 each fold's accuracy being the share of a finite number of test images that its classifier gets right. A fold's accuracy
 depends on its images through the sum of their contributions z (normal, so that folds are correlated by their overlap):
-the logit of the accuracy is μ + σz. Each of the test images is then right with that probability. The true mean is over
+the logit of the accuracy is μ + σz. Each test image is then right with that probability. The true mean is over
 all folds that could be drawn. In the trials under results/ the spread σ of a fold's logit is 0.01 to 0.35.
 """
 
@@ -48,14 +48,14 @@ def ours(summary: s.Summary) -> s.Bounds:
 
 
 def moved(summary: s.Summary) -> s.Bounds:
-    """Student's, moved inside with the width that it has."""
+    """Student's, moved inside with its width unchanged."""
     low, high = summary.mean - summary.half_width, summary.mean + summary.half_width
     shift = max(0.0, -low) - max(0.0, high - 100)
     return max(low + shift, 0.0), min(high + shift, 100.0)
 
 
 def score(summary: s.Summary) -> s.Bounds:
-    """Wilson's: the variance of the mean is taken to depend on the true mean μ as μ(1 − μ)."""
+    """Wilson's: the variance of the mean is assumed to depend on the true mean μ as μ(1 − μ)."""
     mean, half = summary.mean / 100, summary.half_width / 100
     if not 0 < mean < 1 or not _leaves(summary):
         return summary.interval
@@ -83,7 +83,7 @@ INTERVALS: dict[str, Interval] = {"cut off": ours, "moved": moved, "score": scor
 
 @cache
 def contributions() -> np.ndarray:
-    """Return z of shape (replications, folds): normal with variance 1, from folds drawn out of one pool of images."""
+    """Return z of shape (replications, folds): normal with variance 1, from folds drawn from one pool of images."""
     generator = np.random.default_rng(0)
     found = np.empty((REPLICATIONS, FOLDS))
     for replication in found:
@@ -94,7 +94,7 @@ def contributions() -> np.ndarray:
 
 
 def summaries(setting: Setting) -> list[s.Summary]:
-    """Return what reports would say of each replication."""
+    """Return what reports would show for each replication."""
     generator = np.random.default_rng(1)
     offset = center(setting.truth / 100, math.hypot(setting.spread, setting.seed_spread))
     z = contributions()[:, None, : setting.folds] * setting.spread
@@ -111,7 +111,7 @@ def center(truth: float, spread: float) -> float:
 
 
 def coverage(interval: Interval, setting: Setting, found: list[s.Summary]) -> tuple[float, float]:
-    """Return how often the interval holds the truth, in percent, and its mean width."""
+    """Return how often the interval contains the truth, in percent, and its mean width."""
     ends = np.array([interval(summary) for summary in found])
     held = (ends[:, 0] <= setting.truth) & (setting.truth <= ends[:, 1])
     return 100 * float(held.mean()), float(np.diff(ends).mean())
@@ -125,21 +125,21 @@ SKEWED = [Setting(truth, 1.0, 10_000, folds) for truth in (90, 99) for folds in 
 SETTINGS = [*USUAL, *SEEDS, *FEW_ERRORS, *SKEWED]
 
 OUT_OF_REACH = {
-    # The two folds often have the same number of errors, and with it an interval of no width.
+    # The two folds often have the same number of errors, and with it an interval of width 0.
     FEW_ERRORS[0],
     # A few values of a skewed distribution do not show how skewed it is.
     *(setting for setting in SEEDS if setting.seed_spread == 0.35),
     *(setting for setting in SKEWED if setting.folds == 10),
     Setting(99, 1.0, 10_000, 3),
 }
-"""Where no interval holds the truth in 93 of 100 replications."""
+"""Where no interval contains the truth in 93 of 100 replications."""
 
 AT_A_PRICE = {Setting(90, 1.0, 10_000, 2), Setting(90, 1.0, 10_000, 3), Setting(99, 1.0, 10_000, 2)}
 """Where another interval does, and ours does not."""
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_the_interval_holds_the_truth_in_about_95_percent_where_any_does(setting):
+def test_the_interval_contains_the_truth_in_about_95_percent_where_any_does(setting):
     found = summaries(setting)
     held = {name: coverage(interval, setting, found)[0] for name, interval in INTERVALS.items()}
     if setting in OUT_OF_REACH:
@@ -151,7 +151,7 @@ def test_the_interval_holds_the_truth_in_about_95_percent_where_any_does(setting
 
 
 @pytest.mark.parametrize("setting", [setting for setting in (*USUAL, *SEEDS, *FEW_ERRORS) if setting.truth > 50])
-def test_the_others_are_no_narrower_and_hold_the_truth_hardly_more_often(setting):
+def test_the_others_are_not_narrower_and_contain_the_truth_hardly_more_often(setting):
     found = summaries(setting)
     held, width = coverage(ours, setting, found)
     for interval in (moved, score, logit_scale):

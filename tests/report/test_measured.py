@@ -9,7 +9,7 @@ from trials import trial
 from reprbench.report.measured import fold_ratio
 
 
-def test_the_overlap_is_that_of_the_folds_as_they_were():
+def test_the_overlap_is_that_of_the_recorded_fold_size():
     # Nine classes of 5 images and one of 955: a fold has 4 of each of the nine, and 100 of the last.
     data = replace(trial().dataset, train=1000, classes=10, fold_size=136)
     assert fold_ratio(data) == pytest.approx(136 / 864)

@@ -1,4 +1,4 @@
-"""A protocol that a trial did not come to is a hole, also where another protocol of that name has a value."""
+"""A protocol that a trial did not reach has no value, even if another protocol with that name has one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_json_has_a_result_without_a_value(tables):
     assert rows["whole"]["results"][0]["mean"] == 70.5
 
 
-def test_a_pivot_has_a_hole(tables):
+def test_a_pivot_shows_the_missing_value(tables):
     pivots = {str(pivot.table.protocol): pivot for pivot in make_pivots(parse_question("accuracy"), tables.values())}
     cells = {row.name: row.cells for row in pivots[ALL].rows}
     assert cells["lost"] == (None,)
@@ -84,7 +84,7 @@ def test_a_pivot_has_a_hole(tables):
     assert [row["label"] for row in csv.DictReader(io.StringIO(FORMATS["csv"]([pivots[ALL]])))] == ["whole"]
 
 
-def test_a_row_with_a_protocol_of_its_own_that_was_not_reached_is_a_hole_in_the_benchmarks_table():
+def test_a_row_whose_own_protocol_was_not_reached_has_no_value_in_the_benchmarks_table():
     own = protocol("linear-svm[pooling=sum]", table="linear-svm")
     trials = [
         trial("a", evaluations=[evaluation([50.0, 51.0])]),
@@ -95,7 +95,7 @@ def test_a_row_with_a_protocol_of_its_own_that_was_not_reached_is_a_hole_in_the_
     assert [(row.label, row.mean) for row in table.rows] == [("a", 50.5), ("b", None)]
 
 
-def test_a_table_of_which_nothing_was_measured_is_shown_in_every_format():
+def test_a_table_without_measurements_is_shown_in_every_format():
     tables = make_tables([trial("lost", status="timeout", reason="took too long")])
     for form in FORMATS:
         text = FORMATS[form](tables)

@@ -1,4 +1,4 @@
-"""Files that people or other programs changed: each is refused when it is read, or every report can be made of it."""
+"""Files changed by people or other programs: each is refused when read, or every report can be made from it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ODD = [None, [1], {"a": [1]}, "x", "", -1, 0, 1e300, True, [], {}]
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield where anything stands in a file; of lists the first element."""
+    """Yield the path of every value in a file; in lists, of the first element."""
     if at:
         yield at
     names = value if isinstance(value, dict) else range(min(len(value), 1)) if isinstance(value, list) else ()

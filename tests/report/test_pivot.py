@@ -56,7 +56,7 @@ def test_the_coordinate_that_varies_becomes_the_columns():
     assert pivot.rows[2].cells == (None, None, None)
 
 
-def test_a_level_can_be_fixed_and_the_corruption_vary():
+def test_a_level_can_be_fixed_while_the_corruption_varies():
     (pivot,) = pivots("probe accuracy@level=0.2")
     assert (pivot.coordinate, pivot.columns) == ("corruption", ("mask", "noise"))
 

@@ -25,7 +25,7 @@ def test_average_ranks_are_those_of_scipy(higher):
 
 
 def test_friedman_is_that_of_demsars_worked_example():
-    # Section 3.2.2 gives χ² = 9.28 from the ranks, without the correction for ties that scipy makes; which divides by
+    # Section 3.2.2 gives χ² = 9.28 from the ranks, without scipy's correction for ties, which divides by
     # 1 − Σ(t³ − t)/(n k (k² − 1)), t being the sizes of the groups of equal scores.
     ranks, (n, k) = average_ranks(DEMSAR), DEMSAR.shape
     statistic = 12 * n / (k * (k + 1)) * (np.sum(ranks**2) - k * (k + 1) ** 2 / 4)
@@ -66,7 +66,7 @@ def test_the_critical_difference_of_demsars_worked_example():
     assert critical_difference(4, 14, 0.10) == pytest.approx(1.12, abs=0.01)
 
 
-def test_ranks_further_apart_than_the_critical_difference_are_those_that_nemenyi_tells_apart():
+def test_ranks_further_apart_than_the_critical_difference_differ_by_nemenyis_test():
     scores = np.random.default_rng(5).normal(size=(12, 5)) + np.arange(5)
     ranks, critical = average_ranks(scores), critical_difference(5, 12)
     p_values = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()

@@ -40,7 +40,7 @@ def test_tables_are_chosen_by_protocol(protocols, count):
         (Wanted(benchmarks=("mien",)), ["--benchmark 'mien'", "Did you mean 'mine'"]),
         (Wanted(methods=("kmean",)), ["--method 'kmean'", "Did you mean 'kmeans'"]),
         (Wanted(datasets=("mnist",)), ["--dataset 'mnist'", "Known: Digits, digits"]),
-        (Wanted(benchmarks=("mine",), methods=("kmeans",)), ["no trial has all"]),
+        (Wanted(benchmarks=("mine",), methods=("kmeans",)), ["no trial matches all"]),
     ],
 )
 def test_what_is_not_there_is_named(wanted, words):
@@ -55,7 +55,7 @@ def test_a_protocol_that_is_not_there_is_named():
         select_tables(make_tables(TRIALS), Wanted(protocols=("kn",)))
 
 
-def test_a_trial_that_stands_in_two_stores_is_one():
+def test_a_trial_in_two_stores_is_one():
     assert len(select_trials([*TRIALS, *TRIALS], Wanted())) == 2
 
 

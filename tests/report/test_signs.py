@@ -1,4 +1,4 @@
-"""What the signs of a table mean stands in one place; no text of a trial decides anything."""
+"""The meaning of a table's signs is defined in one place; no text of a trial decides anything."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_kind_is_marked_and_the_sign_explained_where_it_occurs(form, name):
     assert not any(shown(KINDS[other].sign) in text for other in set(KIND_NAMES) - {name})
 
 
-def test_data_formats_say_the_kind_in_words():
+def test_data_formats_name_the_kind():
     (table,) = json.loads(FORMATS["json"](make_tables(kinds("unsupervised", *KIND_NAMES))))
     assert {row["label"]: row["kind"] for row in table["rows"]} == {
         f"row-{name}": name for name in ("unsupervised", *KIND_NAMES)
@@ -59,7 +59,13 @@ def test_all_kinds_compete_but_the_supervised():
     assert places == {"unsupervised": "other", "control": "other", "pretrained": "best", "supervised": "untested"}
 
 
-FAKES = ["* better than every other row", "≈ not told apart", "protocol of its own: knn", "bold: everything", "† mine"]
+FAKES = [
+    "* better than every other row",
+    "≈ not significantly different",
+    "protocol of its own: knn",
+    "bold: everything",
+    "† mine",
+]
 
 
 @pytest.mark.parametrize("fake", FAKES)
@@ -100,7 +106,7 @@ def test_a_deviation_decides_by_its_kind_and_not_by_its_words(fake):
     assert verdict(Deviation("own protocol", "limit 100")) == "reproduced"
 
 
-def test_a_label_that_looks_like_a_mark_is_no_mark():
+def test_a_label_that_looks_like_a_mark_is_not_one():
     labels = ["* a", "≈ b", "**c**", "d †"]
     trials = [
         trial(label, digest=f"{n}" * 64, evaluations=[evaluation([50.0, 51.0 + n])]) for n, label in enumerate(labels)

@@ -1,4 +1,4 @@
-"""Against scipy, statsmodels, published worked examples, and simulations of what is claimed."""
+"""Against scipy, statsmodels, published worked examples, and simulations of the claims."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from reprbench.report import statistics as s
 
-# J. Demšar (2006), table 6: the AUC of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf on 14 datasets. In the last row but one
+# J. Demšar (2006), table 6: the AUC of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf on 14 datasets. In the second to last row
 # it prints 0.975 twice and yet ranks the two 2 and 3: they differ beyond the third digit, restored by the fifth.
 DEMSAR = np.array(
     [
@@ -59,7 +59,7 @@ RATIOS = st.floats(0, 10)
 @example([100.0, 100.0, 100.0], 0.25)
 @example([0.0, 100.0], 0.25)
 @example([99.9] * 3, 0.25)
-def test_intervals_of_percents_are_students_cut_off_at_0_and_100(values, ratio):
+def test_intervals_of_percentages_are_students_cut_off_at_0_and_100(values, ratio):
     found, students = s.summarize(values, ratio, s.bounds_of("%")), s.summarize(values, ratio)
     low, high = found.interval
     assert 0 <= low <= found.mean <= high <= 100
@@ -69,7 +69,7 @@ def test_intervals_of_percents_are_students_cut_off_at_0_and_100(values, ratio):
 
 
 @given(PERCENTS, st.floats(0, 1e-3), RATIOS)
-def test_the_interval_has_no_jump_where_students_reaches_a_bound(values, shift, ratio):
+def test_the_interval_does_not_jump_where_students_reaches_a_bound(values, shift, ratio):
     bounds = s.bounds_of("%")
     near = [max(value - shift, 0) for value in values]
     moves = zip(s.summarize(values, ratio, bounds).interval, s.summarize(near, ratio, bounds).interval, strict=True)
@@ -78,7 +78,7 @@ def test_the_interval_has_no_jump_where_students_reaches_a_bound(values, shift, 
         assert abs(one - other) <= abs(free - other_free) + 1e-9
 
 
-def test_folds_that_all_reach_the_bound_have_an_interval_of_no_width():
+def test_folds_that_all_reach_the_bound_have_an_interval_of_width_0():
     assert s.summarize([100.0] * 10, 0.25, s.bounds_of("%")).interval == (100, 100)
     assert s.summarize_seeds([[100.0] * 10] * 3, 0.25, s.bounds_of("%")).interval == (100, 100)
 
@@ -92,12 +92,12 @@ def test_intervals_over_seeds_stay_in_range_too(table):
 
 
 @pytest.mark.parametrize("values", [[-5.0, 3.0, 8.0], [98.0, 103.0, 99.0]])
-def test_percents_that_are_no_shares_are_not_bounded(values):
+def test_percentages_that_are_not_proportions_are_unbounded(values):
     assert s.summarize(values, 0.25, s.bounds_of("%")) == s.summarize(values, 0.25)
     assert s.summarize_seeds([values, values], 0.25, s.bounds_of("%")) == s.summarize_seeds([values, values], 0.25)
 
 
-def test_only_percents_are_bounded():
+def test_only_percentages_are_bounded():
     assert s.bounds_of("%") == (0, 100)
     assert s.bounds_of("dB") == s.bounds_of("") == (-math.inf, math.inf)
 
@@ -119,7 +119,7 @@ def test_folds_that_are_the_whole_training_split_have_no_interval():
 
 
 def _coverage(ratio: float, n_trials: int = 1500) -> float:
-    """Return how often the interval of ten folds of 40 out of 200 contributions holds their true mean, 0."""
+    """Return how often the interval of ten folds of 40 out of 200 contributions contains their true mean, 0."""
     generator = np.random.default_rng(0)
     held = 0
     for _ in range(n_trials):
@@ -130,7 +130,7 @@ def _coverage(ratio: float, n_trials: int = 1500) -> float:
     return held / n_trials
 
 
-def test_the_corrected_interval_holds_the_truth_in_95_percent_and_the_plain_one_does_not():
+def test_the_corrected_interval_contains_the_truth_in_95_percent_and_the_plain_one_does_not():
     assert _coverage(s.overlap_ratio(40, 200)) == pytest.approx(0.95, abs=0.02)
     assert _coverage(0.0) < 0.80
 
@@ -152,7 +152,7 @@ def test_the_corrected_test_by_hand():
     assert found.p == pytest.approx(1 - 3 / math.sqrt(11))
 
 
-def test_the_corrected_test_errs_as_often_as_it_says_where_folds_overlap():
+def test_the_corrected_test_errs_as_often_as_promised_if_folds_overlap():
     generator = np.random.default_rng(1)
     rejected = {0.0: 0, s.overlap_ratio(40, 200): 0}
     for _ in range(1500):
@@ -217,7 +217,7 @@ def test_components_find_where_the_variance_comes_from():
 
 
 def test_seeds_that_agree_leave_the_interval_of_the_folds():
-    # Two seeds of the same values: nothing from the seeds, and Satterthwaite's degrees of freedom are n − 1.
+    # Two seeds with the same values: no variance from the seeds, and Satterthwaite's degrees of freedom are n − 1.
     together = s.summarize_seeds([VALUES, VALUES], 0.25)
     assert together.half_width == pytest.approx(s.summarize(VALUES, 0.25).half_width)
     assert together.n == 20
@@ -230,7 +230,7 @@ def test_a_single_fold_of_several_seeds_is_the_plain_interval_over_seeds():
     assert s.summarize_seeds([[1.0, 1.0], [1.0, 1.0]]).half_width == 0
 
 
-def test_the_interval_over_seeds_and_folds_holds_the_truth_in_95_percent():
+def test_the_interval_over_seeds_and_folds_contains_the_truth_in_95_percent():
     generator = np.random.default_rng(3)
     held = 0
     for _ in range(1500):

@@ -1,4 +1,4 @@
-"""Which row is which: a later trial of a row takes its place, whatever parameters stand behind the label."""
+"""Which row is which: a later trial of a row takes its place, whatever the parameters behind the label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mine(components: int, day: int, value: float, **changes):
 OLD, NEW = mine(32, 1, 90.9), mine(2, 2, 50.0)
 
 
-def test_a_trial_that_is_asked_for_alone_is_superseded_all_the_same():
+def test_a_trial_that_is_selected_alone_is_still_superseded():
     assert make_tables([OLD], among=[OLD, NEW]) == []
     (table,) = make_tables([NEW], among=[OLD, NEW])
     assert (table.rows[0].mean, table.superseded) == (50.5, 0)
@@ -40,16 +40,17 @@ def test_a_trial_that_is_asked_for_alone_is_superseded_all_the_same():
 
 
 @pytest.mark.parametrize("trials", [[OLD, NEW], [NEW, OLD]], ids=["older first", "newer first"])
-def test_an_edited_row_is_one_row_the_newest(trials):
+def test_an_edited_row_is_one_row_with_the_newest_trial(trials):
     (table,) = make_tables(trials)
     assert [(row.label, row.mean, row.superseded) for row in table.rows] == [("mine", 50.5, False)]
     assert table.superseded == 1
     for form in FORMATS:
         assert "91.4" not in FORMATS[form]([table]), form
-    assert "1 superseded by later trials of the same rows is not shown; --all shows all" in FORMATS["table"]([table])
+    line = "1 trial superseded by later trials of the same row is not shown; --all shows all"
+    assert line in FORMATS["table"]([table])
 
 
-def test_superseded_trials_are_rows_if_asked_and_say_so():
+def test_superseded_trials_can_be_shown_and_are_marked():
     other = trial("other", digest="f" * 64, evaluations=[evaluation([40.0, 41.2])])
     (table,) = make_tables([OLD, NEW, other], settings=Settings(every=True))
     assert [(row.name, row.superseded) for row in table.rows] == [
@@ -70,7 +71,7 @@ def test_superseded_trials_are_rows_if_asked_and_say_so():
     assert [row.name for row in pivot.rows] == ["mine (superseded)", "mine", "other"]
 
 
-def test_superseded_trials_are_no_seed_of_the_row():
+def test_superseded_trials_are_not_seeds_of_the_row():
     trials = [OLD, NEW, mine(2, 3, 60.0, seed=1, digest="1" * 64)]
     (table,) = make_tables(trials, settings=Settings(seeds="together", every=True))
     assert sorted((row.mean, row.seeds) for row in table.rows) == [(55.5, (0, 1)), (91.4, (0,))]
@@ -119,7 +120,7 @@ def test_a_label_is_enough_where_rows_differ_in_nothing_else():
     trials = [trial("ae", evaluations=[evaluation([2.0])]), trial("pca", digest="b" * 64, status="failed")]
     (table,) = make_tables(trials)
     assert [(row.name, row.method) for row in table.rows] == [("ae", "ae"), ("pca", "pca")]
-    # A trial that did not come to the protocol has no code of it that could differ.
+    # A trial that did not reach the protocol has no code for it that could differ.
     again = trial("ae", seed=1, digest="d" * 64, status="failed")
     (table,) = make_tables([*trials, again])
     assert [row.name for row in table.rows] == ["ae (seed 0)", "ae (seed 1)", "pca (seed 0)"]
@@ -148,12 +149,12 @@ def test_two_budgets_of_a_method_are_two_rows_that_say_so():
     assert [row["budget"] for row in content["rows"]] == ["8 epochs", "1 epoch", "1 epoch"]
     (pivot,) = make_pivots(parse_question("accuracy"), [table])
     assert [row.name for row in pivot.rows] == ["ae (8 epochs)", "ae (1 epoch)", "pca"]
-    # Each stands for itself in the test, too.
+    # Each is tested on its own, too.
     assert table.comparisons[0].comparisons == 2
     assert table.comparisons[0].best == "ae (8 epochs)"
 
 
-def test_precisions_and_protocols_of_their_own_tell_rows_apart_too():
+def test_precisions_and_own_protocols_distinguish_rows_too():
     own = [protocol(f"linear-svm[pooling={way}]", table="linear-svm") for way in ("l2", "sum")]
     trials = [
         trial("ae", evaluations=[evaluation([50.0, 51.0])]),
@@ -176,13 +177,13 @@ def test_precisions_and_protocols_of_their_own_tell_rows_apart_too():
     ]
     records = list(csv.DictReader(io.StringIO(FORMATS["csv"]([table]))))
     assert [row["precision"] for row in records] == ["float32", "bf16", "float32", "float32"]
-    # They are no seeds of one row.
+    # They are not seeds of one row.
     (together,) = make_tables(trials, settings=Settings(seeds="together"))
     assert [(row.name, row.mean) for row in together.rows] == [(row.name, row.mean) for row in table.rows]
     assert table.seeds == ()
 
 
-def test_seeds_and_budgets_stand_beside_each_other():
+def test_seeds_and_budgets_are_named_together():
     trials = [
         trial(
             "ae",
@@ -225,12 +226,12 @@ def test_seeds_under_two_versions_of_the_protocol_are_not_one_row():
             ("ae (seed 1; version 2)", 50.5),
             ("pca (seed 1)", 40.6),
         ]
-        # The first does not compete, and no other seed's standing is lent to it.
+        # The first does not compete, and does not take the standing of another seed.
         assert [row.result.standing.place for row in table.rows] == ["untested", "best", "other"]
         assert table.seeds == ()
 
 
-def test_budgets_are_no_seeds_of_one_method_in_ranks_either():
+def test_budgets_are_not_seeds_of_one_method_in_ranks_either():
     def dataset(title: str) -> DataRecord:
         return DataRecord(
             call=Call(name=title), title=title, digest=(title * 64)[:64], shape=(1, 8, 8), unlabeled=9, train=9, test=4,

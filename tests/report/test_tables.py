@@ -42,7 +42,7 @@ def test_means_and_deviations_are_those_of_the_statistics_module():
     assert table.codes == (Code(version=1),)
 
 
-def test_trials_of_other_data_or_protocols_stand_in_other_tables():
+def test_trials_with_other_data_or_protocols_are_in_other_tables():
     other = trial("x", digest="e" * 64, protocols=["linear-svm", "knn"], evaluations=[evaluation([1.0], text="knn")])
     tables = make_tables([*trials(), other])
     assert [str(table.protocol) for table in tables] == ["knn", "linear-svm"]
@@ -58,7 +58,7 @@ def test_of_two_trials_that_differ_in_code_only_the_newer_is_shown():
     assert table.superseded == 1
 
 
-def test_mixed_versions_of_a_protocol_are_told():
+def test_mixed_versions_of_a_protocol_are_reported():
     other = trial("other", digest="e" * 64, evaluations=[evaluation([1.0, 2.0], version=2)])
     text = FORMATS["table"](make_tables([*trials(), other]))
     assert "version 1, version 2 (mixed" in text

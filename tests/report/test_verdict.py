@@ -19,7 +19,7 @@ def shifted(points: float, ratio: float = 0.25):
 
 
 def margin(spread: float, ratio: float = 0.25) -> float:
-    """Return √(h² + h_ref²) from the formulas of the text: both over five folds, t(0.975, 4) = 2.776."""
+    """Return √(h² + h_ref²) from the documented formulas: both over five folds, t(0.975, 4) = 2.776."""
     h = 2.7764451 * math.sqrt(0.625 * (1 / 5 + ratio))
     h_ref = 2.7764451 * math.sqrt(spread**2 * 5 / 4 * (1 / 5 + ratio))
     return math.hypot(h, h_ref)
@@ -34,7 +34,7 @@ def test_values_agree_up_to_the_combined_interval_and_no_further(sign, outside):
     assert inside.margin == pytest.approx(bound)
 
 
-def test_what_differs_in_the_publication_stands_beside_the_verdict_and_does_not_forbid_it():
+def test_differences_in_the_publication_are_shown_with_the_verdict_and_do_not_prevent_it():
     verdict = judge(REFERENCE, shifted(0), "%", (), 0.25)
     assert verdict.word == "reproduced"
     assert verdict.because == ("widths are ours",)
@@ -53,7 +53,7 @@ def test_a_stated_tolerance_widens_the_margin_and_never_narrows_it():
     assert judge(narrow, shifted(0.5), "%", (), 0.25).word == "reproduced"
 
 
-def test_a_tolerance_judges_a_single_value_that_no_interval_can():
+def test_a_tolerance_judges_a_single_value_without_an_interval():
     single = summarize([52.0])
     verdict = judge(REFERENCE, single, "%", (), 0.0)
     assert verdict.word == "not comparable"
@@ -61,7 +61,7 @@ def test_a_tolerance_judges_a_single_value_that_no_interval_can():
     assert judge(REFERENCE.model_copy(update={"tolerance": 2.0}), single, "%", (), 0.0).word == "reproduced"
 
 
-def test_a_row_that_is_not_the_benchmarks_does_not_compare_and_says_why():
+def test_a_row_that_is_not_the_benchmarks_is_not_comparable_and_says_why():
     verdict = judge(REFERENCE, shifted(0), "%", ("limit 100", "width=4"), 0.25)
     assert verdict.word == "not comparable"
     assert verdict.because == ("limit 100", "width=4")
@@ -69,7 +69,7 @@ def test_a_row_that_is_not_the_benchmarks_does_not_compare_and_says_why():
     assert judge(REFERENCE, shifted(0), "dB", (), 0.25).because == ("measured in dB, published in %",)
 
 
-def test_what_the_benchmark_sets_for_a_row_is_no_deviation():
+def test_what_the_benchmark_sets_for_a_row_is_not_a_deviation():
     own = [
         Deviation("own protocol", "protocol of its own: linear-svm[pooling=sum]"),
         Deviation("own budget", "budget of its own: 30 epochs"),

@@ -1,4 +1,4 @@
-"""What reports look like: terminal, Markdown, LaTeX, CSV, JSON, HTML, and figures."""
+"""The formats of reports: terminal, Markdown, LaTeX, CSV, JSON, HTML, and figures."""
 
 from __future__ import annotations
 

@@ -109,14 +109,14 @@ def draw_curves(panels: Sequence[Panel]) -> Figure:
 
 
 def _size(rows: int, columns: int, names: Sequence[str]) -> tuple[float, float]:
-    """Return width and height in inches: of the panels, and of the legend with its `names` beside them."""
-    # A letter of the legend takes about 0.06 inches; beside a single panel it stands as well as beside four.
+    """Return width and height in inches: of the panels, and of the legend with its `names` next to them."""
+    # A letter of the legend takes about 0.06 inches, whatever the number of panels.
     legend = 0.6 + 0.06 * max(map(len, names))
     return columns * (2.6 if columns > 1 else 3.0) + legend, max(rows * 2.1, 2.4, 0.3 + 0.17 * len(names))
 
 
 def _panel_titles(panels: Sequence[Panel]) -> list[str]:
-    """Return what distinguishes each panel: of several the coordinates, since the metric stands at the axis."""
+    """Return what distinguishes each panel: of several, the coordinates, since the metric is on the axis."""
     if len(panels) == 1:
         return [capitalized(panels[0].curve.title)]
     return [capitalized(at_values(panel.curve)) for panel in panels]
@@ -173,7 +173,7 @@ def _draw_rank_axis(axes: Axes, count: int) -> None:
 
 
 def _draw_rank(axes: Axes, label: str, rank: float, place: int, level: float, count: int) -> None:
-    """Draw one of `count` methods: its rank on the axis, and a line to its label at `level`, the better half left."""
+    """Draw one of `count` methods: its rank on the axis and a line to its label at `level`; the better half is left."""
     color, marker = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
     left = place < (count + 1) // 2
     end = 1 - 0.04 * count if left else count + 0.04 * count
@@ -185,7 +185,7 @@ def _draw_rank(axes: Axes, label: str, rank: float, place: int, level: float, co
 
 
 def _draw_critical_difference(axes: Axes, difference: float, count: int) -> None:
-    # A difference wider than the axis is drawn as wide as the axis; its number says how wide it is.
+    # A difference wider than the axis is drawn as wide as the axis; its label has the number.
     width = min(difference, count - 1)
     text = f"critical difference {difference:.2f}"
     axes.plot([1, 1 + width], [-0.85, -0.85], color="black", linewidth=1, marker="|", markersize=6)

@@ -1,4 +1,4 @@
-"""Tables as a LaTeX document: booktabs, a block for each heading, every sign escaped; pdflatex compiles it as it is."""
+"""Tables as a LaTeX document: booktabs, a block for each heading, every character escaped; compiles with pdflatex."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from reprbench.report.grid import Grid, GridCell
 from reprbench.report.under import UnderLine
 
-PREAMBLE = r"""% Written by reprbench. It compiles as it is: pdflatex FILE.
+PREAMBLE = r"""% Written by reprbench. Compile it with: pdflatex FILE
 % To put a table into a paper, copy it from \begin{table} to \end{table}; the paper's preamble needs the packages below.
 \documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
-\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}  % outlines, where they are installed
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}  % outline fonts, if installed
 \usepackage{booktabs}
 \usepackage{graphicx}           % \resizebox: a wide table shrinks to the text's width
 \usepackage[margin=2cm]{geometry}
@@ -41,7 +41,7 @@ def as_document(grids: Sequence[Grid]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` as LaTeX that prints it; signs that LaTeX's fonts lack as letters without accents or as U+XXXX."""
+    """Return `text` as LaTeX; characters that its fonts lack become letters without accents, or U+XXXX."""
     return "".join(map(_sign, text))
 
 
@@ -58,7 +58,7 @@ def _sign(sign: str) -> str:
     parts = unicodedata.normalize("NFKD", sign)
     letters = "".join(part for part in parts if not unicodedata.combining(part))
     if letters not in ("", sign) and letters.isascii():
-        # x̂ comes as an x and a combining sign: that alone leaves nothing, which is what is wanted.
+        # x̂ comes as an x and a combining character, which leaves nothing, as it should.
         return escape(letters)
     return "" if unicodedata.combining(sign) or unicodedata.category(sign) in ("Cc", "Cf") else f"U+{ord(sign):04X}"
 
@@ -104,15 +104,15 @@ def _table(grid: Grid) -> str:
 
 
 def _explained(line: UnderLine) -> str:
-    """Return a line under the table; what the terminal marks with a star stands here in bold."""
+    """Return a line under the table; what the terminal marks with a star is bold here."""
     return EXPLAINS[line.explains] % escape(line.text)
 
 
 def _cell(cell: GridCell) -> str:
-    # Bold does not reach into mathematics, and ± would stay thin.
+    # Bold does not apply in math mode: ± stays thin.
     return EMPHASIS[cell.emphasis] % escape(cell.text)
 
 
 def _line(cells: Sequence[str]) -> str:
-    # A [ that follows \\ would be read as its option; braces keep it apart.
+    # A [ after \\ would be read as its optional argument; braces prevent that.
     return " & ".join(f"{{{cell}}}" if cell.startswith("[") else cell for cell in cells) + r" \\"

@@ -65,7 +65,7 @@ def _table_records(table: Table) -> Iterable[Record]:
 
 
 def _about(table: Table) -> Record:
-    """Return which table it is."""
+    """Return what identifies the table."""
     return {
         "benchmark": table.benchmark,
         "title": table.title,
@@ -107,7 +107,7 @@ def _row(row: Row) -> Record:
 
 
 def _result(result: HeadlineResult | None, headline: Headline) -> Record:
-    """Return what a row says of one headline; nothing but the headline for a hole."""
+    """Return a row's result for one headline; if there is none, only the headline."""
     summary = result.summary if result else None
     interval = summary.interval if summary else None
     return {
@@ -120,7 +120,7 @@ def _result(result: HeadlineResult | None, headline: Headline) -> Record:
         "low": interval and interval[0],
         "high": interval and interval[1],
         "folds": len(result.by_fold) if result else 0,
-        # Keys of JSON objects are texts: the fold that is none is an empty one.
+        # Keys of JSON objects are strings: "" for a value that belongs to no fold.
         "by_fold": {"" if fold is None else str(fold): value for fold, value in result.by_fold.items()}
         if result
         else {},

@@ -12,16 +12,16 @@ from reprbench.report.under import Emphasis, UnderLine
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of text looks.
+    """How a text format looks.
 
     Attributes
     ----------
-    table : the name of tabulate's format.
+    table : the name of the format in tabulate.
     heading : the title's pattern.
     emphasis : patterns of cells.
-    explains : patterns of the lines that explain these.
-    between : what stands between the lines under the table.
-    escape : makes a text stand as it is.
+    explains : patterns of the lines that explain the emphasis.
+    between : separates the lines under the table.
+    escape : makes text appear literally.
     """
 
     table: str

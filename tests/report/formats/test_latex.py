@@ -1,4 +1,4 @@
-"""Structure and escaping; that it compiles was looked at once (see the commit), LaTeX is no part of the tests."""
+"""Structure and escaping; that it compiles was checked once (see the commit), since the tests do not run LaTeX."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_line_has_as_many_cells_as_columns():
         assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
 
 
-def test_no_sign_of_a_label_or_reason_is_left_to_latex():
+def test_no_character_of_a_label_or_reason_is_left_to_latex():
     text = body(document(EVIL, deviations=[Deviation("data", EVIL)]))
     assert r"\input" not in text
     label = next(line for line in text.splitlines() if line.startswith("50"))
@@ -76,7 +76,7 @@ def test_no_sign_of_a_label_or_reason_is_left_to_latex():
         ("ﬁ", "fi"),
     ],
 )
-def test_signs_beyond_ascii(text, expected):
+def test_characters_beyond_ascii(text, expected):
     assert escape(text) == expected
 
 

@@ -72,7 +72,7 @@ def mean_of(lines, name: str, x: float) -> float:
     return next(point.mean for point in lines[name] if point.x == x)
 
 
-def test_a_seed_whose_protocol_did_not_run_is_no_part_of_the_line():
+def test_a_seed_whose_protocol_did_not_run_is_not_part_of_the_line():
     hole = trial("b", seed=2, digest="d" * 64, status="timeout", protocols=["robustness"])
     lines = panels([*TRIALS, hole])[METRIC][0].lines
     assert lines == panels()[METRIC][0].lines
@@ -119,7 +119,7 @@ def test_a_method_has_the_same_color_in_every_panel():
     assert colors[0]["a"] != colors[0]["b"]
 
 
-def test_more_methods_than_colors_are_told_apart():
+def test_more_methods_than_colors_have_distinct_styles():
     many = [robust(f"m{number}", f"{number:x}", 40.0 + number) for number in range(10)]
     figure = draw_curves(panels(many)[METRIC])
     looks = {(one.get_color(), one.get_marker(), one.get_linestyle()) for one in figure.axes[0].get_lines()}
@@ -170,7 +170,7 @@ def test_ranks_are_averaged_over_datasets_of_shared_methods():
     assert "a 1.00, b 2.50, c 2.50" in str(ranks)
 
 
-def test_ranks_stand_under_the_tables_and_on_the_page(tmp_path):
+def test_ranks_are_under_the_tables_and_on_the_page(tmp_path):
     trials = [*on("one", {"<a>": 3.0, "b": 2.0, "c": 1.0}), *on("two", {"<a>": 3.0, "b": 1.0, "c": 2.0})]
     tables = make_tables(trials)
     words = "average ranks over one, two: <a> 1.00, b 2.50, c 2.50; Friedman p = "
@@ -191,7 +191,7 @@ def test_two_methods_or_one_dataset_have_no_ranks():
     assert ranks_over_datasets(make_tables(two)) == []
 
 
-def test_bars_join_what_the_test_does_not_tell_apart():
+def test_bars_join_methods_that_the_test_does_not_distinguish():
     average = {"a": 1.0, "b": 1.5, "c": 3.0, "d": 3.9}
     figure = draw_ranks(Ranks("linear-svm", ("x", "y"), average, 0.01, 1.0))
     bars = [one.get_xdata() for one in figure.axes[0].get_lines() if one.get_linewidth() == 3]

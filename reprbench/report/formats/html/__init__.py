@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: tables, charts, figures and the details of each trial."""
+"""The report as one self-contained HTML page: tables, charts, figures and the details of each trial."""
 
 from reprbench.report.formats.html.page import as_html
 

@@ -1,4 +1,4 @@
-"""The cells of a table as a page shows them: rounded for people as in all formats, whole for sorting."""
+"""The cells of a table as a page shows them: rounded as in all formats, with the full number for sorting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EMPHASIS: Mapping[Emphasis, str] = {"best": "{}", "tie": "≈ {}", "": "{}"}
 
 @dataclass(frozen=True)
 class PageColumn:
-    """A column: its key, its title, and whether numbers stand in it."""
+    """A column: its key, its title, and whether it holds numbers."""
 
     key: str
     title: str
@@ -60,7 +60,7 @@ class PageRow:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table: columns that have something in them, rows, footnotes, and the lines under them."""
+    """A table: columns that are not empty, rows, footnotes, and the lines under them."""
 
     columns: list[PageColumn]
     rows: list[PageRow]
@@ -122,7 +122,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str,
 
 
 def _result_cells(row: Row, decimals: Sequence[int]) -> dict[str, PageCell]:
-    """Return result and interval of each headline; the first of a hole says why it is one."""
+    """Return result and interval of each headline; if there is no result, the first cell is the status."""
     results = row.results or (None,)
     cells: dict[str, PageCell] = {}
     for place, (result, digits) in enumerate(zip(results, decimals or (1,), strict=True)):
@@ -145,7 +145,7 @@ def _verdict_cell(row: Row, footnotes: Footnotes) -> PageCell:
     verdict = row.verdict
     if verdict is None:
         return PageCell("")
-    # What differs in the publication stands with its source; a verdict in spite of it points there.
+    # Differences in the publication are listed with its source; a verdict reached despite them points there.
     differs = reference_notes(row) if verdict.because else []
     notes = verdict.because if verdict.word in ("not comparable", "not run") else differs
     return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"), numbers(notes, footnotes))

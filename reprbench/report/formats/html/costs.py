@@ -1,4 +1,4 @@
-"""What a row cost: columns of a table, and axes of its charts, with their texts: the page's program knows no unit."""
+"""The costs of a row: table columns and chart axes, with their texts, since the page's script knows no units."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DURATIONS = (
     ("h", 3600.0, (1, 10), (1, 2, 5, 10)),
     ("d", 86400.0, (1, 10, 100), (1, 2, 5, 10, 20, 50, 100)),
 )
-"""Units of time: name, seconds, and how many of them are ticks of a coarse and of a fine axis."""
+"""Units of time: name, seconds, and the ticks of a coarse and of a fine axis in this unit."""
 COUNTS = ((10,), (10, 15, 20, 30, 50, 70))
-"""What is a tick in each decade of a coarse and of a fine axis."""
+"""The ticks in each decade of a coarse and of a fine axis."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class CostAxis:
     Attributes
     ----------
     key : names the cost.
-    title : stands at the axis.
+    title : label of the axis.
     ticks : a coarse set and a fine one; an axis shows the first of them that has two ticks in its range.
     """
 

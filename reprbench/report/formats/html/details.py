@@ -18,18 +18,18 @@ from reprbench.report.text import count_text, memory_text, place_text, seconds_t
 from reprbench.trial import DataRecord, Evaluation, Trial
 
 MOST_POINTS = 150
-"""Steps of a history that are shown; of more, every n-th."""
+"""Steps of a history that are shown; of a longer one, every n-th."""
 MOST_MEASUREMENTS = 120
-"""Lines of measurements that are shown of a trial."""
+"""Lines of measurements that are shown per trial."""
 LONGEST_TRACEBACK = 6_000
-"""Letters of a traceback that are shown; its end says most."""
+"""Characters of a traceback that are shown, from its end, which says most."""
 LARGEST_HISTORY = 20_000_000
-"""Bytes of a history that is read at all."""
+"""Bytes of the largest history that is read."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, names with what they are, and whether they are folded away at first."""
+    """A heading, lines of (name, value), and whether they are folded at first."""
 
     heading: str
     lines: tuple[tuple[str, str], ...]
@@ -42,7 +42,7 @@ class History:
 
     columns: dict[str, list[float | None]]
     every: int
-    """Every how many lines of the file are shown."""
+    """Every n-th line of the file is shown: n."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_history(path: Path, most: int = MOST_POINTS) -> History | None:
     except (OSError, UnicodeDecodeError, csv.Error):
         return None
     every = max(1, math.ceil(len(rows) / most))
-    # The last line is where the fit ended; it is always shown.
+    # The last line, where the fit ended, is always shown.
     kept = rows[::-1][::every][::-1]
     columns = {str(name): [_number(row.get(name)) for row in kept] for name in (rows[0] if rows else {}) if name}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
@@ -118,7 +118,7 @@ def _number(text: str | None) -> float | None:
 
 
 def summaries(evaluation: Evaluation) -> dict[tuple[str, str, str], Summary]:
-    """Return what the folds say together of each (metric, place, unit)."""
+    """Return the summary over folds of each (metric, place, unit)."""
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for one in evaluation.measurements:
         place = place_text(sorted((name, value) for name, value in one.at.items() if name != FOLD))

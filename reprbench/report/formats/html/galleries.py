@@ -22,7 +22,7 @@ class Picture:
     label : the method's name; with several seeds, the trial's.
     title : says which figure it is.
     uri : a data URI; empty if the figure is only linked.
-    link : the address of the whole figure.
+    link : the address of the full-size figure.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Found:
-    """A figure before it is a picture: its table's place, its name, and its file."""
+    """A figure before it becomes a picture: its table's place, its name, its trial, and its file."""
 
     table: int
     name: str

@@ -1,4 +1,4 @@
-"""Puts the page together: which rows and figures it shows, and the template that shows them."""
+"""Assembles the page: selects rows and figures, and renders the template."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from reprbench.report.table import Table
 from reprbench.report.verdict import Word
 
 MOST_ROWS = 1_000
-"""Rows of all tables of a page together."""
+"""The most rows of all tables of a page together."""
 SCRIPTS = ("dom.js", "scales.js", "plots.js", "charts.js", "rows.js", "details.js", "page.js")
-"""In the order in which they need each other."""
+"""In the order of their dependencies."""
 STYLES = ("page.css", "print.css")
 
 
@@ -49,7 +49,7 @@ def as_html(tables: Sequence[Table], stores: Sequence[Path], beside: Path) -> st
     ----------
     tables : what is reported; histories and figures are read from where their trials were.
     stores : the folders that the page names as its sources.
-    beside : the folder in which the page will lie; whole figures are linked relative to it.
+    beside : the folder in which the page will be; full-size figures are linked relative to it.
     """
     most = fair_share([len(table.rows) for table in tables], MOST_ROWS)
     shown = [replace(table, rows=_first_rows(table.rows, most)) for table in tables]
@@ -62,7 +62,7 @@ def as_html(tables: Sequence[Table], stores: Sequence[Path], beside: Path) -> st
         for number, (whole, table, found) in enumerate(zip(tables, shown, galleries, strict=True), start=1)
     ]
     if linked := sum(not picture.uri for picture in pictures):
-        left_out.append(f"{linked} figures are linked and not shown, for want of room.")
+        left_out.append(f"{linked} figures are linked but not shown, to keep the page small.")
     return _render(
         **_overview(tables),
         groups=[(key, list(group)) for key, group in groupby(sections, lambda one: _heading(one.table))],
@@ -89,7 +89,7 @@ def _render(**content: Any) -> str:
 
 
 def _overview(tables: Sequence[Table]) -> dict[str, Any]:
-    """Return what the head of the page says of all tables together."""
+    """Return what the head of the page shows about all tables together."""
     rows = [row for table in tables for row in table.rows]
     verdicts = Counter(row.verdict.word for row in rows if row.verdict)
     return {
@@ -104,7 +104,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
 
 
 def _first_rows(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
-    """Return the best rows, and of the holes as many as there is room for in a quarter of the table."""
+    """Return the best rows; those without a result get a quarter of the table, or the room that is left."""
     if len(rows) <= most:
         return tuple(rows)
     full, holes = [row for row in rows if row.mean is not None], [row for row in rows if row.mean is None]
@@ -153,7 +153,7 @@ def _static(kind: str, names: Sequence[str]) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return a content security policy that allows the page's own program, style and figures, and nothing else."""
+    """Return a content security policy that allows the page's own script, style and figures, and nothing else."""
 
     def source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -38,7 +38,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class CurveChart:
-    """The curves of several methods that are read together."""
+    """The curves of several methods in one chart."""
 
     title: str
     x_label: str
@@ -49,14 +49,14 @@ class CurveChart:
 
 @dataclass(frozen=True)
 class RowData:
-    """The numbers of a row, unrounded, and texts where these have units; a hole has neither mean nor folds.
+    """The numbers of a row, unrounded, and texts where these have units; no mean and no folds without a result.
 
     Attributes
     ----------
     trials : the numbers of its trials.
     mark : which color and marker stand for the method, on the whole page.
     mean, std, folds : of the table's first headline.
-    text : mean and spread in words.
+    text : mean and spread as text.
     reference : the published value.
     costs : those that are known, each a number and its text, by the axis' key.
     """
@@ -79,7 +79,7 @@ class TableData:
     Attributes
     ----------
     metric, better : of the headline.
-    label : what stands at its axis: the metric with its unit.
+    label : of its axis: the metric with its unit.
     """
 
     metric: str
@@ -98,7 +98,7 @@ class TrialData:
     title : label and seed.
     folder : inside the store.
     link : the address of its ``trial.json``; empty for a trial that was not read from one.
-    detail : None for want of room. Its sections are places in `Payload.sections`: most trials share them.
+    detail : None if there is no room for it. Its sections are places in `Payload.sections`: most trials share them.
     """
 
     title: str
@@ -109,7 +109,7 @@ class TrialData:
 
 @dataclass(frozen=True)
 class Payload:
-    """All data that the page's program reads."""
+    """All data that the page's script reads."""
 
     tables: list[TableData]
     costs: list[CostAxis]
@@ -125,14 +125,14 @@ class Payload:
 def make_payload(
     tables: Sequence[Table], trials: PageTrials, pictures: Iterable[Picture], beside: Path
 ) -> tuple[Payload, list[str]]:
-    """Return the data of the tables that the page shows, and in sentences what is left out of it.
+    """Return the data of the tables that the page shows, and sentences about what is left out of it.
 
     Parameters
     ----------
     tables : with the rows that are shown, and no others.
     trials : of these rows.
     pictures : the figures that the page shows.
-    beside : the folder in which the page will lie; links are relative to it.
+    beside : the folder in which the page will be; links are relative to it.
     """
     marks: dict[str, int] = {}
     data = [_table_data(table, trials, marks) for table in tables]
@@ -141,7 +141,7 @@ def make_payload(
     without = sum(trial.detail is None for trial in described)
     left_out = [f"{dropped} curves of lower rows are left out."] if dropped else []
     if without:
-        left_out.append(f"The details of {without} of the trials are left out; they are in each one's trial.json.")
+        left_out.append(f"The details of {without} of the trials are left out; they are in each trial's trial.json.")
     return Payload(data, [kind.axis for kind in COST_KINDS.values()], described, sections), left_out
 
 
@@ -220,7 +220,7 @@ def _describe(trials: PageTrials, pictures: Iterable[Picture], beside: Path) -> 
 
 
 def _packed(detail: Detail, sections: dict[Section, int]) -> dict[str, Any]:
-    """Return a detail whose sections are places in `sections`, which gets those that are new."""
+    """Return a detail whose sections are places in `sections`, to which new ones are added."""
     places = [sections.setdefault(section, len(sections)) for section in detail.sections]
     return {**vars(detail), "sections": places}
 

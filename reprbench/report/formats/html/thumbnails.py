@@ -1,4 +1,4 @@
-"""Figures as data URIs that together stay within a budget; what does not fit whole is shown smaller."""
+"""Figures as data URIs that together stay within a budget; what does not fit is scaled down."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 BUDGET = 2_800_000
 """Bytes that all figures of a page may take, as base64."""
 SMALLEST_SHARE = 9_000
-"""Bytes below which a figure of a paper cannot be read any more; rather fewer figures are shown than smaller ones."""
+"""Bytes below which a figure cannot be read any more; fewer figures are shown rather than smaller ones."""
 SIZES = ((960, 80), (720, 80), (540, 80), (400, 75), (300, 60), (220, 40))
-"""What is tried for a thumbnail: width in pixels, and WebP's quality."""
+"""What is tried for a thumbnail: width in pixels, and WebP quality."""
 MOST_PIXELS = 40_000_000
-"""A larger picture is not one of ours, and is left alone."""
+"""A larger picture was not made by reprbench, and is not shown."""
 
 
 def embedded(paths: Sequence[Path], budget: int = BUDGET) -> list[str]:
     """Return a data URI for each figure, in order; empty where a file cannot be shown, or the budget is used up.
 
-    Each figure has the same share of the budget. One that fits its share is embedded as it is; a larger one is
-    scaled down. The first figures are shown where there are too many.
+    Each figure has the same share of the budget. One that fits its share is embedded unchanged; a larger one is
+    scaled down. If there are too many figures, the first ones are shown.
     """
     shown = paths[: budget // SMALLEST_SHARE]
     sizes = [_size(path) for path in shown]
@@ -33,7 +33,7 @@ def embedded(paths: Sequence[Path], budget: int = BUDGET) -> list[str]:
 
 
 def fair_share(sizes: Sequence[int], budget: int) -> int:
-    """Return the largest size that all may have so that together they stay within the budget; small ones stay whole."""
+    """Return the largest size that each may have so that all stay within the budget; small ones stay whole."""
     left = budget
     for rest, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         if size * rest > left:

@@ -1,4 +1,4 @@
-"""The trials behind the rows of a page: their numbers on the page, and where their files lie."""
+"""The trials behind the rows of a page: their numbers on the page, and the paths of their files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprbench.trial import Trial
 
 
 class PageTrials:
-    """The trials of all rows, each once, those of the best rows first; the parts of a page call a trial by its number.
+    """The trials of all rows, each once, those of the best rows first; a page refers to a trial by its number.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class PageTrials:
         return self._numbers[id(trial)]
 
     def numbers(self, row: Row) -> list[int]:
-        """Return the numbers of a row's trials: one, or of several seeds each, or none where nothing was run."""
+        """Return the numbers of a row's trials: one per seed, or none if nothing was run."""
         return [self.number(source.trial) for source in row.sources]
 
 
@@ -49,8 +49,8 @@ def best_first(tables: Sequence[Table]) -> Iterator[tuple[int, int, Row]]:
 def file_of(trial: Trial, name: str) -> Path | None:
     """Return the path of a file in a trial's folder.
 
-    None for a trial that was not read from a store, and for a name that leads out of the folder: the names of figures
-    are whatever a ``trial.json`` says, and stores come from anywhere.
+    None for a trial that was not read from a store, and for a name that leads out of the folder: names of figures come
+    from ``trial.json``, and stores from anywhere.
     """
     if not trial.path:
         return None
@@ -58,7 +58,7 @@ def file_of(trial: Trial, name: str) -> Path | None:
     try:
         inside = (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):
-        # No path at all: a NUL in it, or links in a circle.
+        # Not a path: it contains a NUL, or its links form a circle.
         return None
     return folder / name if inside else None
 

@@ -10,14 +10,14 @@ from reprbench.report.formats.html import as_html
 from reprbench.report.table import Settings, make_tables
 
 
-def test_cells_are_rounded_and_sorted_by_the_whole_number(page):
+def test_cells_are_rounded_and_sorted_by_the_full_number(page):
     cells = [one for one in page.all("td") if one.get("data-key") == "result-0"]
     values = [float(one["data-value"]) for one in cells if "data-value" in one]
     assert np.mean([70.25, 71.5, 72.0]) in values
     assert any("71.2 ± 0.7" in text for text in page.texts["td"])
 
 
-def test_holes_marks_and_footnotes_stand_in_the_table(text, page):
+def test_holes_marks_and_footnotes_are_in_the_table(text, page):
     assert [text.strip() for text in page.texts["td"]].count("failed") == 2
     assert {text for text in page.texts["abbr"] if text.strip()} == {"†", "‡"}
     assert any(one["title"].startswith("supervised: fitted once per fold") for one in page.all("abbr"))
@@ -27,7 +27,7 @@ def test_holes_marks_and_footnotes_stand_in_the_table(text, page):
     assert all(one["href"][1:] in targets for one in page.all("a") if one["href"].startswith("#"))
 
 
-def test_a_best_row_is_bold_and_a_verdict_stands_beside_its_reference(tmp_path):
+def test_a_best_row_is_bold_and_a_verdict_is_next_to_its_reference(tmp_path):
     rows = [
         trial("good", evaluations=[evaluation([80.0, 80.1, 80.2, 79.9])]),
         trial("bad", digest="b" * 64, evaluations=[evaluation([10.0, 10.1, 10.2, 9.9])]),

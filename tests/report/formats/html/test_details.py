@@ -10,7 +10,7 @@ from reprbench.report.formats.html.details import MOST_MEASUREMENTS, describe, r
 from reprbench.trial import Code
 
 
-def test_the_details_of_a_row_are_all_that_is_known_of_its_trial(payload):
+def test_the_details_of_a_row_are_all_that_is_known_about_its_trial(payload):
     trials = payload["trials"]
     used = {number for table in payload["tables"] for row in table["rows"] for number in row["trials"]}
     assert used == set(range(len(trials)))
@@ -42,7 +42,7 @@ def test_the_code_of_method_and_protocol_is_in_the_details():
     assert sections["Protocol linear-svm, version 7"] == {"C": "1"}
 
 
-def test_measurements_are_summarized_over_folds_alone():
+def test_measurements_are_summarized_over_folds_only():
     measurements = [
         Measurement(metric="m", value=value, unit="dB", better="higher", at={"fold": fold, "level": level})
         for level in (0.1, 0.2) for fold, value in enumerate((1.0, 3.0))
@@ -62,7 +62,7 @@ def test_a_history_is_thinned_from_its_end(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "\n", "step,loss\n", "a,b\nx,y\n", "step\nnan\n", b"\xff\xfe,1\n"])
-def test_a_history_that_says_nothing_is_left_out(tmp_path, content):
+def test_a_history_without_numbers_is_left_out(tmp_path, content):
     path = tmp_path / "history.csv"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())

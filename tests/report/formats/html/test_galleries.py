@@ -6,7 +6,7 @@ from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
 
 
-def test_figures_are_embedded_and_lead_to_the_whole_ones(tmp_path):
+def test_figures_are_embedded_and_link_to_the_full_size_ones(tmp_path):
     page = Page(write_page(tmp_path).read_text())
     assert len(page.all("img")) == 9
     assert all(one["src"].startswith("data:image/png;base64,") and one["alt"] for one in page.all("img"))
@@ -15,10 +15,10 @@ def test_figures_are_embedded_and_lead_to_the_whole_ones(tmp_path):
     assert all((tmp_path / link).is_file() for link in links)
 
 
-def test_what_no_picture_is_becomes_a_link(tmp_path):
+def test_what_is_not_a_picture_becomes_a_link(tmp_path):
     trials = write_store(tmp_path)
     for path in (tmp_path / "results").rglob("*confusion.png"):
         path.write_bytes(b"<svg onload=alert(1)>")
     text = as_html(make_tables(trials), [tmp_path / "results"], tmp_path)
     assert len(Page(text).all("img")) == 6
-    assert "3 figures are linked and not shown" in text
+    assert "3 figures are linked but not shown" in text

@@ -27,15 +27,15 @@ ONE, OTHER = "linear-svm", "linear-svm[layers=all]"
 
 def cut_short(root: Path):
     """Return the tables of a trial that did both protocols, and of one that ran out of time before the second."""
-    asked = {"protocols": [ONE, OTHER]}
+    both_protocols = {"protocols": [ONE, OTHER]}
     both = [drawing([81.0, 82.0], ONE), drawing([91.0, 92.0], OTHER)]
     first = [drawing([11.0, 12.0], ONE)]
-    whole = trial("whole", evaluations=both, **asked)
-    cut = trial("cut", digest="b" * 64, evaluations=first, status="timeout", reason="60 s", **asked)
+    whole = trial("whole", evaluations=both, **both_protocols)
+    cut = trial("cut", digest="b" * 64, evaluations=first, status="timeout", reason="60 s", **both_protocols)
     return make_tables(in_store(root, whole, cut))
 
 
-def test_a_protocol_that_did_not_run_is_a_hole_and_never_another_protocols_number(tmp_path):
+def test_a_protocol_that_did_not_run_has_no_value_and_never_another_protocols(tmp_path):
     tables = cut_short(tmp_path)
     assert [str(table.protocol) for table in tables] == [ONE, OTHER]
     text = as_html(tables, [tmp_path], tmp_path)

@@ -15,7 +15,7 @@ from reprbench.report.table import make_tables
 LARGEST_PAGE = 5_000_000
 
 
-def test_the_page_names_no_address_outside_of_itself_and_the_store(page):
+def test_the_page_links_only_to_itself_and_the_store(page):
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "action"):
             address = attributes.get(name) or ""
@@ -23,7 +23,7 @@ def test_the_page_names_no_address_outside_of_itself_and_the_store(page):
         assert not {name for name in attributes if name.startswith("on") or name == "style"}
 
 
-def test_the_policy_allows_this_program_and_this_style_alone(page, text):
+def test_the_policy_allows_only_this_script_and_this_style(page, text):
     (policy,) = [one["content"] for one in page.all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
     script = text.rpartition("<script>")[2].partition("</script>")[0]
     style = text.partition("<style>")[2].partition("</style>")[0]
@@ -41,7 +41,7 @@ def test_a_name_is_never_markup(text, page):
     assert "<b>line</b>" not in text
 
 
-def test_verdicts_are_shown_and_summed_up(page):
+def test_verdicts_are_shown_and_counted(page):
     cells = [one for one in page.all("td") if one.get("data-key") == "verdict" and "data-value" in one]
     assert [one["data-value"].partition(" ")[0] for one in cells] == ["reproduced"]
     assert "1 reproduced" in page.texts["span"]

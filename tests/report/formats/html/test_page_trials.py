@@ -13,7 +13,7 @@ from reprbench.trial import Figure
 
 
 @pytest.mark.parametrize("file", ["../secret.png", "/etc/hostname", "figures/../../secret.png", "link.png", "a\0.png"])
-def test_a_figure_outside_of_the_trials_folder_is_neither_shown_nor_linked(tmp_path, file):
+def test_a_figure_outside_the_trials_folder_is_neither_shown_nor_linked(tmp_path, file):
     (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0])]))
     folder = Path(one.path).parent
     noise(folder.parent / "secret.png", 30, 20)
@@ -25,7 +25,7 @@ def test_a_figure_outside_of_the_trials_folder_is_neither_shown_nor_linked(tmp_p
     assert [link for link in page.all("a") if "data-figure" in link] == []
 
 
-def test_a_file_inside_of_the_trials_folder_is_found_there(tmp_path):
+def test_a_file_inside_the_trials_folder_is_found(tmp_path):
     (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0])]))
     assert file_of(one, "figures/a.png") == Path(one.path).parent / "figures/a.png"
     assert file_of(trial(), "figures/a.png") is None

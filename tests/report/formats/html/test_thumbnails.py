@@ -10,7 +10,7 @@ from report_pages import noise
 from reprbench.report.formats.html.thumbnails import embedded
 
 
-def test_small_figures_stay_as_they_are_and_large_ones_shrink_into_what_is_left(tmp_path):
+def test_small_figures_stay_unchanged_and_large_ones_shrink_to_fit(tmp_path):
     small, large = noise(tmp_path / "small.png", 40, 40), noise(tmp_path / "large.png", 1200, 800)
     budget = 120_000
     first, second = embedded([small, large], budget)
@@ -22,7 +22,7 @@ def test_small_figures_stay_as_they_are_and_large_ones_shrink_into_what_is_left(
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])
-def test_figures_never_pass_their_budget(tmp_path, count):
+def test_figures_never_exceed_their_budget(tmp_path, count):
     paths = [noise(tmp_path / f"{number}.png", 300, 200, 8) for number in range(count)]
     uris = embedded(paths, 150_000)
     assert sum(map(len, uris)) <= 150_000
@@ -30,6 +30,6 @@ def test_figures_never_pass_their_budget(tmp_path, count):
     assert len(uris) == count
 
 
-def test_a_missing_file_is_no_figure(tmp_path):
+def test_a_missing_file_is_not_a_figure(tmp_path):
     assert embedded([tmp_path / "none.png"]) == [""]
     assert embedded([]) == []

@@ -2,13 +2,13 @@
 const MOST_NAMES = 40;
 const MOST_LINES = 40;
 
-// A name of at most `longest` characters; its end stays, which has the seed.
+// A name of at most `longest` characters; its end, which has the seed, is kept.
 function shortened(name, longest) {
   const end = Math.floor(longest / 2);
   return name.length > longest ? `${name.slice(0, longest - 1 - end)}…${name.slice(-end)}` : name;
 }
 
-// The points that no other is both cheaper and better than, from the cheapest to the dearest.
+// The points for which no other is both cheaper and better, from the cheapest to the most expensive.
 function frontOf(points, better) {
   const sign = better === "lower" ? -1 : 1;
   const sorted = [...points].sort((a, b) => a.cost - b.cost || sign * (b.row.mean - a.row.mean));
@@ -19,7 +19,7 @@ function frontOf(points, better) {
   return front;
 }
 
-// Puts names beside their points; a name that would cover another, or a point, is left to the tip.
+// Puts names next to their points; a name that would cover another, or a point, is shown in the tip only.
 function placeNames(plot, points, area) {
   const taken = points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6]);
   const free = ([a, b, c, d]) =>
@@ -70,7 +70,7 @@ function costChart(table, shownRows) {
     return plot;
   };
   const front = table.better === "neither" ? "" : " On the dotted line: no row shown is both cheaper and better.";
-  const chart = chartFigure("Cost beside quality", `Logarithmic cost. Bars: one standard deviation over folds.${front}`, draw);
+  const chart = chartFigure("Cost and quality", `Logarithmic cost. Bars: one standard deviation over folds.${front}`, draw);
   if (able.length > 1) {
     chart.controls.append(choice("Cost", able.map((one) => [one.key, one.title]), (value) => {
       ({ key, title, ticks } = able.find((one) => one.key === value));
@@ -113,7 +113,7 @@ function foldChart(table, shownRows) {
     return plot;
   };
   const published = table.rows.some((row) => row.reference !== null) ? " Open diamonds: published values." : "";
-  const caption = html("span", {}, `A dot for each fold; upright strokes: means.${published}`, html("span", { class: "rest" }));
+  const caption = html("span", {}, `One dot per fold; vertical strokes: means.${published}`, html("span", { class: "rest" }));
   return chartFigure("Every fold", caption, draw);
 }
 

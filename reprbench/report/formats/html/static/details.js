@@ -55,7 +55,7 @@ function measurementsTable(measurements) {
     html("table", {}, html("thead", {}, head), html("tbody", {}, ...lines)));
 }
 
-// Everything that is known of one trial; the chart among it is drawn when the dialog is open and has a width.
+// Everything that is known about one trial; its chart is drawn when the dialog is open and has a width.
 function trialContent({ detail, folder, link }) {
   if (!detail) return [html("p", {}, `The details of this trial are not on this page; they are in the store, in ${folder}/trial.json.`)];
   const content = [html("p", { class: `state ${detail.status === "done" ? "" : "bad"}` }, detail.reason ? `${detail.status}: ${detail.reason}` : detail.status)];
@@ -93,7 +93,7 @@ function openDetails(row) {
   dialog.replaceChildren(sheet);
   dialog.showModal();
   if (row.trials.length) show(row.trials[0]);
-  else body.append(html("p", { class: "state" }, "This row of the benchmark was not run: it is known from its publication alone."));
+  else body.append(html("p", { class: "state" }, "This row of the benchmark was not run; only its published value is known."));
   dialog.scrollTop = 0;
   title.focus();
   dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };

@@ -2,7 +2,7 @@
 const DATA = JSON.parse(document.getElementById("payload").textContent);
 const THEME = "reprbench-theme";
 
-// From a file, a browser may refuse to remember anything; the choice then holds for this visit.
+// A browser may store nothing for a page opened from a file; the choice then holds for this visit.
 function remember(value) {
   try {
     if (value === undefined) return localStorage.getItem(THEME);

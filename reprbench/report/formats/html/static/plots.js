@@ -72,7 +72,7 @@ function pointAt(x, y, mark, text, extra = "") {
   );
 }
 
-// One stop for the tab key a chart; the arrows, Home and End go from point to point, and a tip says what it is.
+// One tab stop per chart; the arrows, Home and End go from point to point, and a tip describes the point.
 function makePointsReachable(figure, plot) {
   const points = [...plot.querySelectorAll(".point")];
   const tip = html("div", { class: "tip", "aria-hidden": "true", hidden: true });
@@ -110,7 +110,7 @@ function makePointsReachable(figure, plot) {
   });
 }
 
-// A chart that draws itself as wide as it is, and again when that changes.
+// A chart that is drawn at its own width, and again when that changes.
 function chartFigure(title, caption, draw, heading = "h4") {
   const controls = html("div", { class: "controls" });
   const stage = html("div", { class: "stage" });

@@ -1,4 +1,4 @@
-// A table: sorting, filtering, hiding rows and columns. The event "rows" says that other rows are shown.
+// A table: sorting, filtering, hiding rows and columns. The event "rows" means that the rows shown have changed.
 const COLLATOR = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
 function sortKey(row, key, numeric) {

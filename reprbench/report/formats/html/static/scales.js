@@ -1,4 +1,4 @@
-// Numbers as people read them, and the places of numbers on an axis. Texts with units come with the page's data.
+// Numbers as text, and their places on an axis. Texts with units come with the page's data.
 function trimmed(value, digits = 4) {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -49,7 +49,7 @@ function makeAxis(values, from, to, { log = false, count = 5 } = {}) {
   return { at, ticks: from < to ? thinned(ticks, at, to - from) : ticks, low, high };
 }
 
-// Texts need room: a tick that is too close to the one before it goes.
+// Texts need room: a tick that is too close to the one before it is dropped.
 function thinned(ticks, at, width) {
   let last = -Infinity;
   return ticks.filter(([value]) => {
