@@ -60,8 +60,8 @@ def test_what_a_page_shows_works(page, session):
         ("```console\n$ false\n$ true\n```\n", "ended with 1"),
         ("```console\n$ false\n```\n", "last command ended with 1"),
         ("```console\n$ false\n$ echo $?\n2\n```\n", "the status was 1"),
-        ("```ruby\nputs 1\n```\n", "read by no test"),
-        ("```python linenums\n1\n```\n", "one is of a form that no test reads"),
+        ("```ruby\nputs 1\n```\n", "no test reads blocks"),
+        ("```python linenums\n1\n```\n", "one has a form that no test reads"),
         ('```yaml title="a.yaml"\ntitle: no methods\n```\n', "is not valid"),
     ],
 )
