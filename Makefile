@@ -1,4 +1,4 @@
-# Each target sets up what it needs in .venv; `make demo` and `make test` work on a fresh machine.
+# Each target sets up what it needs in .venv, also on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 
@@ -6,11 +6,11 @@ VENV := .venv
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	rm -rf reprbench.egg-info  # of an older checkout: it is not renewed, and would be asked for entry points first
+	rm -rf reprbench.egg-info  # one of an older checkout is not updated, and its entry points would come first
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-# A store of its own: the trials in results/ were made on another machine, and none of them would run again.
+# Its own store: with the finished trials in results/ nothing would run.
 demo: $(VENV)/.installed
 	$(VENV)/bin/reprbench run --benchmark quick --jobs 2 --store demo; status=$$?; \
 	$(VENV)/bin/reprbench report demo --benchmark quick --format html -o report.html && \

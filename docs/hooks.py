@@ -1,4 +1,4 @@
-"""What MkDocs is told before it builds."""
+"""Hooks that MkDocs calls while it builds the site."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 def on_config(config: Any) -> Any:
-    """Name the commands as users do: the command line imports them lazily, and each module calls its own `command`."""
+    """Name the commands as users do: each module calls its own `command`, and the command line imports it lazily."""
     from reprbench.cli.main import COMMANDS, cli
 
     context = click.Context(cli)

@@ -163,6 +163,7 @@ class Budget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: Count | None = None
+    """Passes over the images."""
     images: Count | None = None
     """Images seen, including repetitions."""
     seconds: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None

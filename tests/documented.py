@@ -1,19 +1,19 @@
-"""Runs what pages show: the blocks of a Markdown file, in a folder, and compares outputs with what is shown.
+"""Runs the blocks of a Markdown file in a folder, and compares outputs with what the page shows.
 
 Kinds of blocks, by the word after the fence:
 
 - ``console``: lines that begin with ``$ `` are run by bash, in order, in one folder for all pages; every other line
-  must be found in the output of the command above it, see `expected`. ``$ echo $?`` shows the status of the command
-  before; any other command must end with status 0.
+  must be found in the output of the command above it, see `expected`. ``$ echo $?`` shows the status of the previous
+  command; any other command must end with status 0.
 - ``sh``: commands that need data or hours, or that set up the environment itself. They are parsed, not run.
 - ``python title="…"``, ``yaml title="…"``, ``toml title="…"``: files. A benchmark is loaded, a ``pyproject.toml``
   installed.
-- ``python``: run here, all blocks of a page in one namespace.
-- ``text``: pictures of text.
+- ``python``: run in this process, all blocks of a page in one namespace.
+- ``text``: drawings in text.
 
-What is substituted, so that all of it takes a minute: ``reprbench run`` gets ``--epochs 1 --limit 150`` in place of
-its own epochs and limit, and a linear SVM with a single C, which then stands behind the protocol's name in outputs; and
-``pip install --editable .`` is stood in for by the metadata that it would write.
+Substitutions that make it fast: ``reprbench run`` gets ``--epochs 1 --limit 150`` in place of its own epochs and limit,
+and a linear SVM with a single C, which outputs then show after the protocol's name; and instead of
+``pip install --editable .`` the metadata is written that it would write.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ FENCE = re.compile(
 )
 KINDS = {"console", "sh", "python", "yaml", "toml", "text"}
 NOT_VALID = "# not valid"
-"""A benchmark file that begins with this shows mistakes."""
+"""How a benchmark file begins that shows mistakes."""
 QUICK = ("--epochs", "1", "--limit", "150")
 QUICK_SVM = ("--set", "linear-svm.costs=[0.1]")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its kind, the file it is, if it is one, and its text."""
+    """A fenced block: its kind, its file name if it is a file, and its text."""
 
     kind: str
     title: str | None
@@ -66,7 +66,7 @@ def blocks(page: str) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     found = [Block(m["kind"], m["title"], m["text"]) for m in FENCE.finditer(page)]
     fences = len(re.findall(r"^\s*```", page, re.MULTILINE))
-    assert 2 * len(found) == fences, f"{fences} fences make {len(found)} blocks: one is of a form that no test reads"
+    assert 2 * len(found) == fences, f"{fences} fences make {len(found)} blocks: one has a form that no test reads"
     return found
 
 
@@ -98,7 +98,7 @@ def expected(shown: str) -> re.Pattern[str]:
     """Return what a line of output must begin with.
 
     Decimals, durations, memory, digests, marks of the best and the width of columns may differ; ``…`` is anything.
-    Words and whole numbers may not.
+    Words and whole numbers must not differ.
     """
     choice = re.compile("|".join(f"({wild})" for wild, _ in WILD))
     pattern, end = "", 0
@@ -110,7 +110,7 @@ def expected(shown: str) -> re.Pattern[str]:
 
 
 class Session:
-    """A folder in which pages are run; the next page finds what one leaves there."""
+    """A folder in which pages are followed; the next page finds what a page left there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,10 +118,10 @@ class Session:
         self._status = 0
 
     def follow(self, page: str, folder: Path | None = None) -> None:
-        """Do everything that a page shows; `folder` is where commands run, if not in the session's."""
+        """Do everything that a page shows; commands run in `folder`, by default the session's."""
         namespace: dict[str, Any] = {}
         for block in blocks(page):
-            assert block.kind in KINDS, f"a block of kind {block.kind!r} is read by no test"
+            assert block.kind in KINDS, f"no test reads blocks of kind {block.kind!r}"
             if block.title:
                 self._write(block)
             elif block.kind == "python":
@@ -170,7 +170,7 @@ class Session:
                 "PATH": os.pathsep.join(path),
                 "PYTHONPATH": os.pathsep.join([str(self.installed), str(self.folder)]),
                 "OMP_NUM_THREADS": "1",
-                # Nothing of a test may be found in a folder that the repository has.
+                # No test may find data of the repository.
                 "REPRBENCH_DATA": "",
                 "COLUMNS": "200",
             },
@@ -182,7 +182,7 @@ class Session:
             assert found, f"$ {command.line}\nshows no line like\n{line}\nbut\n{done.stdout}"
 
     def ended(self) -> None:
-        """Check that the last command of a page succeeded, or that its status is shown."""
+        """Check that the last command of a page succeeded, or that the page shows its status."""
         assert self._status == 0, f"the last command ended with {self._status}, which the page does not show"
 
 
@@ -225,7 +225,7 @@ def parse_commands(text: str) -> None:
 
 
 def parse(words: list[str]) -> None:
-    """Check the arguments of ``reprbench`` with the command line's own parser."""
+    """Check the words after ``reprbench`` as the command line itself reads them."""
     context = cli.make_context("reprbench", list(words))
     group: click.Group = cli
     rest = words

@@ -1,7 +1,8 @@
-"""The pages and the README are right: every command and snippet is run, in order; the site is complete."""
+"""What the pages and the README show works: every command and snippet is run, in order; the site builds."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 README = REPOSITORY / "README.md"
 MADE_ELSEWHERE = {"ci.md"}
 """Pages whose commands run on GitHub."""
-# The tutorial first: the trials that it leaves are found by the pages that repeat them.
+# The tutorial first: later pages reuse its trials.
 FOLLOWED = [
     DOCS / "tutorial.md",
     README,
@@ -59,8 +60,8 @@ def test_what_a_page_shows_works(page, session):
         ("```console\n$ false\n$ true\n```\n", "ended with 1"),
         ("```console\n$ false\n```\n", "last command ended with 1"),
         ("```console\n$ false\n$ echo $?\n2\n```\n", "the status was 1"),
-        ("```ruby\nputs 1\n```\n", "read by no test"),
-        ("```python linenums\n1\n```\n", "one is of a form that no test reads"),
+        ("```ruby\nputs 1\n```\n", "no test reads blocks"),
+        ("```python linenums\n1\n```\n", "one has a form that no test reads"),
         ('```yaml title="a.yaml"\ntitle: no methods\n```\n', "is not valid"),
     ],
 )
@@ -119,7 +120,7 @@ def test_commands_are_read_with_what_is_shown_below_them():
     assert (first.line, first.shown, second.line, second.shown) == ("one", ["a"], "two", [])
 
 
-# -- what stands in the text ------------------------------------------------------------------------------------------
+# -- what the text says ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
@@ -163,17 +164,17 @@ def test_every_public_name_has_a_reference():
         assert f"::: reprbench.{name}\n" in text
 
 
-def test_every_field_of_a_benchmark_is_documented():
-    from reprbench.benchmark import Benchmark, Reference, Row
+def test_every_field_of_a_benchmark_is_described():
+    from reprbench.benchmark import Benchmark, BenchmarkRow, Reference
     from reprbench.spec import Budget
 
     text = (DOCS / "benchmark-files.md").read_text()
-    for form in (Benchmark, Row, Reference, Budget):
+    for form in (Benchmark, BenchmarkRow, Reference, Budget):
         for name in form.model_fields:
             assert f"`{name}`" in text, f"{form.__name__}.{name}"
 
 
-def test_every_benchmark_of_the_paper_is_documented():
+def test_every_benchmark_of_the_paper_is_described():
     from reprbench.benchmark import benchmark_files
 
     text = (DOCS / "reproducing-the-paper.md").read_text()
@@ -182,7 +183,7 @@ def test_every_benchmark_of_the_paper_is_documented():
 
 def test_every_page_is_in_the_navigation():
     class Loader(yaml.SafeLoader):
-        """MkDocs' own tags say nothing here."""
+        """MkDocs' own tags mean nothing here."""
 
     navigation = yaml.load((REPOSITORY / "mkdocs.yml").read_text(), Loader)["nav"]  # noqa: S506  (a SafeLoader)
     named = set(re.findall(r"[\w-]+\.md", str(navigation)))
@@ -252,7 +253,19 @@ def test_the_python_page_has_the_docstrings(site):
     for promise in (
         "Encode float32 images in [0, 1]",
         "Learn from one batch",
-        "The results of a protocol",
+        "What a protocol found",
         "Run the whole suite",
     ):
         assert promise in text
+
+
+def test_the_python_page_has_every_field_of_the_public_classes(site):
+    sections = re.split(r'id="reprbench\.(\w+)"', (site / "api.html").read_text())
+    shown = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for name in reprbench.__all__:
+        item = getattr(reprbench, name)
+        if isinstance(item, type) and not issubclass(item, Exception):
+            named = [one.name for one in inspect.signature(item).parameters.values() if "VAR" not in one.kind.name]
+            fields = {one for one in (*inspect.get_annotations(item), *named) if not one.startswith(("_", "model_"))}
+            text = re.sub(r"<[^>]+>", " ", shown[name])
+            assert not [field for field in fields if not re.search(rf"\b{field}\b", text)], name

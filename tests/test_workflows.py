@@ -1,4 +1,4 @@
-"""The workflow, the action and the YAML of the docs: valid, free of injection, and only with existing commands."""
+"""The workflow, the action and the YAML of the docs are valid and free of injection, and their commands exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 ACTION = REPOSITORY / "action.yml"
 PAGE = REPOSITORY / "docs" / "ci.md"
 ON = True
-"""YAML 1.1, which PyYAML reads, takes the key ``on`` for the truth."""
+"""YAML 1.1, which PyYAML reads, reads the key ``on`` as true."""
 
 
 def page_block(fence: str) -> list[str]:
@@ -95,13 +95,13 @@ def test_actions_are_github_s_own_or_this_one_and_pinned(name, number, step):
 
 
 @pytest.mark.parametrize("document", WORKFLOW_DOCUMENTS.values(), ids=list(WORKFLOW_DOCUMENTS))
-def test_a_workflow_has_no_more_rights_than_it_says(document):
+def test_a_workflow_has_only_the_rights_that_it_needs(document):
     assert document["permissions"] == {"contents": "read"}
     assert "pull_request_target" not in document[ON]
     for job in document["jobs"].values():
         rights = job.get("permissions", {})
         assert {right for right, level in rights.items() if level == "write"} <= {"pull-requests"}
-        # Who can write to pull requests writes to those of the repository alone.
+        # Jobs that may write comments do so only on pull requests from the repository itself.
         comments = [step for step in job["steps"] if step.get("uses", "").startswith("actions/github-script")]
         for step in comments:
             assert step["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
@@ -114,7 +114,7 @@ def test_the_commands_and_the_benchmark_of_the_page_are_valid(tmp_path, monkeypa
     parse_commands("".join(page_block("sh")))
 
 
-def test_the_action_uses_all_its_inputs_and_the_docs_know_no_others():
+def test_the_action_uses_all_its_inputs_and_the_docs_show_no_others():
     action = DOCUMENTS["action.yml"]
     used = set(re.findall(r"inputs\.([\w-]+)", ACTION.read_text()))
     assert used == set(action["inputs"])
@@ -206,7 +206,7 @@ def test_the_action_makes_a_table_and_compares_it(tmp_path, plugin):
 
 @pytest.mark.parametrize("text", ["$(touch x)", "`touch x`", "; touch x", "--help", '" && touch x && "', "a b*"])
 def test_inputs_are_text_whatever_they_contain(tmp_path, text):
-    # In place of the program stands one that writes down what words it was given.
+    # In place of reprbench runs a program that records its arguments.
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "reprbench").write_text('#!/bin/bash\nprintf "%s\\0" "$@" >> "$WORDS"\n')
