@@ -253,7 +253,7 @@ def test_the_python_page_has_the_docstrings(site):
     for promise in (
         "Encode float32 images in [0, 1]",
         "Learn from one batch",
-        "What a protocol found",
+        "The results of a protocol",
         "Run the whole suite",
     ):
         assert promise in text

@@ -184,7 +184,7 @@ def _check(settings: Mapping[str, Any], methods: Answered, protocols: Answered) 
     """Raise a `UserError` that lists wrong parameters, broken protocols, and settings that no method has."""
     wrong = [line for _, found in [*methods, *protocols] for line in found.mistakes]
     # A method that cannot be imported becomes a failed row; without its protocol no row means anything.
-    wrong += [f"protocol {asked.entry.name}: {found.problem}" for asked, found in protocols if found.problem]
+    wrong += [f"{asked.entry.target}: {found.problem}" for asked, found in protocols if found.problem]
     names = {asked.entry.name for asked, _ in methods}
     known = {name for _, found in methods for name in found.types}
     for key in settings:

@@ -38,13 +38,13 @@ def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
     }
     for row in rows.values():
         assert row["status"] == "done"
-        assert "limit 150" in row["deviations"]
+        assert {"kind": "limit", "text": "limit 150"} in row["deviations"]
         assert (row["dataset"]["train"], row["dataset"]["fold_size"]) == (150, 120)
         assert row["provenance"]["versions"]["torch"]
         accuracies = [m["value"] for m in row["evaluations"][0]["measurements"] if m["metric"] == "accuracy"]
         assert len(accuracies) == 10
         assert all(0 <= value <= 100 for value in accuracies)
-    assert rows["supervised[width=4]"]["method"]["supervised"]
+    assert rows["supervised[width=4]"]["method"]["kind"] == "supervised"
     header = next(tmp_path.glob("results/adhoc/ameae/*/history.csv")).read_text().splitlines()[0]
     assert "classifier_accuracy" in header
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")}
@@ -101,13 +101,13 @@ def test_figures_are_stored_and_stay_when_a_protocol_is_added(cli, tmp_path):
     done = cli(*words, "knn,code-stats")
     assert done.returncode == 0, done.stderr
     stored = trials(tmp_path)["raw-pixels"]
-    named = [name for evaluation in stored["evaluations"] for name in evaluation["figures"]]
+    named = [figure["file"] for evaluation in stored["evaluations"] for figure in evaluation["figures"]]
     assert len(named) >= 2
     assert {path.name for path in first.parent.iterdir()} == {Path(name).name for name in named}
     assert first.read_bytes() == before
     shown = cli("show", stored["hash"][:8])
     assert str(Path("results", "adhoc", "raw-pixels")) in shown.stdout
-    assert "figure: " in shown.stdout
+    assert "figure neighbors: " in shown.stdout
 
 
 def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_path):
@@ -115,7 +115,7 @@ def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_pa
     assert cli(*words, "knn").returncode == 0
     assert cli(*words, "knn[k=3]").returncode == 0
     stored = trials(tmp_path)["raw-pixels"]
-    assert {evaluation["text"] for evaluation in stored["evaluations"]} == {"knn", "knn[k=3]"}
+    assert [evaluation["call"]["parameters"] for evaluation in stored["evaluations"]] == [{}, {"k": 3}]
     assert len(list(tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png"))) == 2
 
 
@@ -130,7 +130,10 @@ def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
     done = cli("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", "--data-dir", str(tmp_path / "data"), *FAST)
     assert done.returncode == 0, done.stderr
     for row in trials(tmp_path).values():
-        assert any("train-images-idx3-ubyte: not the official file" in note for note in row["deviations"])
+        assert any(
+            one["kind"] == "data" and "train-images-idx3-ubyte: not the official file" in one["text"]
+            for one in row["deviations"]
+        )
     assert "not the official file" in done.stdout
 
 

@@ -88,5 +88,5 @@ def test_settings_that_fit_nothing_and_wrong_parameters_come_together():
         )
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
-    assert lines[1] == "protocol knn: ImportError: no"
+    assert lines[1] == "k.py: ImportError: no"
     assert "Did you mean 'width'?" in lines[2]
