@@ -40,7 +40,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of private packages as Python does, and has `_Loader` load them."""
+    """Finds the modules of private packages as Python does, and has `_PluginLoader` load them."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -49,11 +49,11 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = _Loader(fullname, spec.loader.path)
+            spec.loader = _PluginLoader(fullname, spec.loader.path)
         return spec
 
 
-class _Loader(SourceFileLoader):
+class _PluginLoader(SourceFileLoader):
     """Runs a module with an ``import`` statement that finds the files next to it."""
 
     def exec_module(self, module: ModuleType) -> None:

@@ -25,12 +25,12 @@ _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq",
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc, unused-ignore]
+class _StrictLoader(_Base):  # type: ignore[misc, unused-ignore]
     """Also reads numbers like 1e-3, which are texts in YAML 1.1."""
 
 
 _EXPONENT = re.compile(r"[-+]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)[eE][-+]?[0-9]+\Z")
-_Loader.add_implicit_resolver(_TAG + "float", _EXPONENT, list("-+.0123456789"))
+_StrictLoader.add_implicit_resolver(_TAG + "float", _EXPONENT, list("-+.0123456789"))
 
 
 def read_yaml(path: Path, what: str) -> tuple[Any, list[str]]:
@@ -47,7 +47,7 @@ def read_yaml(path: Path, what: str) -> tuple[Any, list[str]]:
     """
     text = _text(path, what)
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = yaml.compose(text, Loader=_StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
         message = " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")
         raise UserError(f"{what}: not YAML: {message[:300]}") from None
@@ -57,7 +57,7 @@ def read_yaml(path: Path, what: str) -> tuple[Any, list[str]]:
     if wrong:
         raise UserError("\n".join(f"{what}: {line}" for line in wrong))
     try:
-        content = _Loader("").construct_document(root)
+        content = _StrictLoader("").construct_document(root)
     except (yaml.YAMLError, ValueError, KeyError) as error:
         message = " ".join(str(error).split())[:200]
         raise UserError(f"{what}: a value does not fit its type, such as !!int: {message}") from None
