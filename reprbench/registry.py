@@ -18,7 +18,6 @@ from reprbench.spec import check_name
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
-    from reprbench.protocols.base import Protocol
 
 EntryKind = Literal["method", "protocol", "dataset"]
 Way = Literal["entry point", "file"]
@@ -34,7 +33,7 @@ _MARKS: dict[EntryKind, str] = {"method": "method_name", "protocol": "name", "da
 _EXPECTED = '@register("name"), @register_protocol("name") or @register_dataset("name")'
 
 LearnerClass = TypeVar("LearnerClass", bound="type[Learner]")
-ProtocolClass = TypeVar("ProtocolClass", bound="type[Protocol]")
+ProtocolClass = TypeVar("ProtocolClass", bound=type)
 DatasetFunction = TypeVar("DatasetFunction", bound=Callable[..., Any])
 
 
