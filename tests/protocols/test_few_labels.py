@@ -24,13 +24,13 @@ class Data:
     folds = (np.arange(30), np.arange(30, 60))
 
 
-CENTRES = np.random.default_rng(1).normal(size=(3, 20))
+CENTERS = np.random.default_rng(1).normal(size=(3, 20))
 
 
 def feature_matrix(split: str) -> np.ndarray:
     labels = getattr(Data, f"{split}_labels")
     noise = np.random.default_rng(len(split)).normal(size=(len(labels), 20))
-    return (CENTRES[labels] + 1.5 * noise).astype(np.float32)
+    return (CENTERS[labels] + 1.5 * noise).astype(np.float32)
 
 
 def subject(data: object = Data, supervised: bool = False) -> Subject:
