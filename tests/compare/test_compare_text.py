@@ -54,14 +54,14 @@ def test_rows_of_one_label_are_shown_with_what_sets_them_apart(tmp_path):
     report = compared(tmp_path, base, new)
     assert worse_sentences(report)[0].startswith("mine: ae (8 epochs, seed 0), linear-svm: accuracy [%] ")
     text = as_terminal(report)
-    assert "mine: ae (1 epochs, seed 0)" in text
+    assert "mine: ae (1 epoch, seed 0)" in text
     assert "only in BASE, not compared (1): mine: dae (seed 0)" in text
 
 
 @pytest.mark.parametrize(
     ("changes", "shown"),
     [
-        ({"budget": Budget(images=500)}, ("1 epochs", "500 images")),
+        ({"budget": Budget(images=500)}, ("1 epoch", "500 images")),
         ({"precision": "bf16"}, ("float32", "bf16")),
         ({"dataset": replace(STL10, digest="0123456789")}, ("data dddddddd", "data 01234567")),
     ],

@@ -90,7 +90,7 @@ def test_two_budgets_of_a_method_are_two_lines():
     longer = replace(robust("a", "e", 90.0), budget=Budget(epochs=8))
     lines = panels([*TRIALS, longer])[METRIC][0].lines
     assert {name: mean_of(lines, name, 0.2) for name in lines} == pytest.approx(
-        {"a (8 epochs)": 89.0, "b": 60.0, "a (1 epochs)": 49.0}
+        {"a (8 epochs)": 89.0, "b": 60.0, "a (1 epoch)": 49.0}
     )
 
 

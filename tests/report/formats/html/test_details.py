@@ -23,7 +23,7 @@ def test_the_details_of_a_row_are_all_that_is_known_about_its_trial(payload):
         payload["sections"][place]["heading"]: payload["sections"][place]["lines"] for place in alpha["sections"]
     }
     assert ["width", "64"] in sections["Parameters"]
-    assert sections["Fit"] == [["budget", "1 epochs"], ["precision", "float32"]]
+    assert sections["Fit"] == [["budget", "1 epoch"], ["precision", "float32"]]
     assert sections["Method"] == [["call", "ae"], ["kind", "unsupervised"], ["origin", "test"], ["code", "code s"]]
     assert "Protocol linear-svm, version 1" not in sections, "a protocol without parameters has nothing to show"
     assert ["fit", "12.5 s"] in sections["Cost"]
