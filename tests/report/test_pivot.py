@@ -76,11 +76,38 @@ def test_a_pivot_in_every_format():
         assert "timeout: too slow" in text
     assert r"59.0 $\pm$ 0.8" in FORMATS["latex"](found)
     records = list(csv.DictReader(io.StringIO(FORMATS["csv"](found))))
-    assert len(records) == 6
+    assert len(records) == 9
     assert (records[1]["label"], records[1]["value"], float(records[1]["mean"])) == ("b", "0.2", pytest.approx(59.0))
     (content,) = json.loads(FORMATS["json"](found))
     assert content["columns"] == [0, 0.2, 0.4]
     assert content["rows"][2]["cells"] == [None, None, None]
+
+
+@pytest.mark.parametrize(("unit", "bound"), [("%", 100.0), ("dB", float("inf"))])
+def test_cells_are_written_in_every_unit_with_their_interval(unit, bound):
+    found = evaluation([98.0, 99.0, 100.0], measured={"unit": unit, "better": "higher"})
+    (pivot,) = pivots("accuracy", [trial("a", evaluations=[found])])
+    (low, high) = pivot.rows[0].cells[0].interval
+    (content,) = json.loads(FORMATS["json"]([pivot]))
+    std = pytest.approx(np.std([98, 99, 100]))
+    assert content["rows"][0]["cells"] == [{"mean": 99.0, "std": std, "low": low, "high": high, "n": 3}]
+    assert high <= bound
+    (record,) = csv.DictReader(io.StringIO(FORMATS["csv"]([pivot])))
+    assert (float(record["low"]), float(record["high"]), record["n"]) == (low, high, "3")
+    assert "bounds" not in record
+
+
+def test_csv_of_a_pivot_has_a_line_for_each_hole_with_the_reason():
+    short = evaluation([50.0], text="robustness", headline="probe accuracy",
+                       measured={"metric": "probe accuracy", "at": {"corruption": "mask", "level": 0}})  # fmt: skip
+    trials = [*TRIALS, trial("d", digest="d" * 64, protocols=["robustness"], evaluations=[short])]
+    records = list(csv.DictReader(io.StringIO(FORMATS["csv"](pivots("probe accuracy@corruption=mask", trials)))))
+    holes = [(one["label"], one["value"], one["reason"], one["n"]) for one in records if not one["mean"]]
+    assert holes == [
+        ("d", "0.2", "not measured", "0"),
+        ("d", "0.4", "not measured", "0"),
+        *(("c", str(level), "timeout: too slow", "0") for level in LEVELS),
+    ]
 
 
 def test_layers_that_go_with_their_depth_are_one_coordinate():

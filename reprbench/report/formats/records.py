@@ -10,6 +10,7 @@ from typing import Any
 from reprbench.measurement import Headline
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
+from reprbench.report.statistics import Summary
 from reprbench.report.table import Table
 from reprbench.report.text import json_text
 from reprbench.trial import to_json
@@ -23,7 +24,7 @@ def as_json(shown: Sequence[Table | Pivot]) -> str:
 
 
 def as_csv(shown: Sequence[Table | Pivot]) -> str:
-    """Return one CSV: a line for each row and headline of each table, or for each cell of each pivot.
+    """Return one CSV: a line for each row and headline of each table, or for each cell of each pivot, even if empty.
 
     Lists are joined by "; ", and mappings written as ``name=value``.
     """
@@ -108,17 +109,12 @@ def _row(row: Row) -> Record:
 
 def _result(result: HeadlineResult | None, headline: Headline) -> Record:
     """Return a row's result for one headline; if there is none, only the headline."""
-    summary = result.summary if result else None
-    interval = summary.interval if summary else None
     return {
         "metric": headline.metric,
         "at": dict(headline.at),
         "unit": result.unit if result else "",
         "better": result.better if result else "neither",
-        "mean": summary and summary.mean,
-        "std": summary and summary.std,
-        "low": interval and interval[0],
-        "high": interval and interval[1],
+        **_summary(result.summary if result else None),
         "folds": len(result.by_fold) if result else 0,
         # Keys of JSON objects are strings: "" for a value that belongs to no fold.
         "by_fold": {"" if fold is None else str(fold): value for fold, value in result.by_fold.items()}
@@ -129,23 +125,49 @@ def _result(result: HeadlineResult | None, headline: Headline) -> Record:
     }
 
 
+def _summary(summary: Summary | None) -> Record:
+    """Return the numbers of a summary, each None if there is none."""
+    interval = summary.interval if summary else None
+    return {
+        "mean": summary and summary.mean,
+        "std": summary and summary.std,
+        "low": interval and interval[0],
+        "high": interval and interval[1],
+    }
+
+
+def _cell(cell: Summary | None) -> Record:
+    return {**_summary(cell), "n": cell.n if cell else 0}
+
+
 def _pivot(pivot: Pivot) -> Record:
     return {
-        **_about(pivot.table),
-        **{name: value for name, value in vars(pivot).items() if name not in ("table", "rows")},
+        **_about_pivot(pivot),
+        "columns": pivot.columns,
         "rows": [
-            {**_row(one.row), "reason": one.reason, "cells": [cell and vars(cell) for cell in one.cells]}
+            {**_row(one.row), "reason": one.reason, "cells": [cell and _cell(cell) for cell in one.cells]}
             for one in pivot.rows
         ],
     }
 
 
 def _pivot_records(pivot: Pivot) -> Iterable[Record]:
-    shared = {name: value for name, value in vars(pivot).items() if name not in ("table", "rows", "columns")}
     for one in pivot.rows:
         for column, cell in zip(pivot.columns, one.cells, strict=True):
-            if cell:
-                yield {**_about(pivot.table), **shared, **_row(one.row), "value": column, **vars(cell)}
+            reason = one.row.reason if cell else one.reason or "not measured"
+            yield {**_about_pivot(pivot), **_row(one.row), "reason": reason, "value": column, **_cell(cell)}
+
+
+def _about_pivot(pivot: Pivot) -> Record:
+    """Return what identifies the pivot."""
+    return {
+        **_about(pivot.table),
+        "metric": pivot.metric,
+        "unit": pivot.unit,
+        "better": pivot.better,
+        "at": dict(pivot.at),
+        "coordinate": pivot.coordinate,
+    }
 
 
 def _flat(value: object) -> object:
