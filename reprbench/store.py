@@ -13,13 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 from reprbench.errors import UserError
 from reprbench.files import sync, write_json
-from reprbench.trial import TRIAL, Trial, to_json
+from reprbench.trial import TRIAL, Trial, newest_of_each_row, to_json
 from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
 
 _OLD = ".old-"
+_COLUMNS = (
+    "benchmark",
+    "label",
+    "method",
+    "kind",
+    "dataset",
+    "budget",
+    "precision",
+    "seed",
+    "protocol",
+    "metric",
+    "value",
+    "unit",
+    "better",
+    "trial",
+    "ended",
+)
+"""The columns that every data frame of a store has."""
 
 
 class Store:
@@ -80,21 +98,27 @@ class Store:
             except (OSError, ValueError) as error:
                 problems.append(f"{path}: skipped: {error}")
 
-    def to_dataframe(self) -> pandas.DataFrame:
-        """Return all measurements as a tidy table, one per row; files that cannot be read are left out.
+    def to_dataframe(self, every: bool = False) -> pandas.DataFrame:
+        """Return the measurements as a tidy table, one per row; files that cannot be read are left out.
+
+        Parameters
+        ----------
+        every : whether trials that a later one of the same row supersedes are included, as by ``report --all``.
 
         Returns
         -------
         A data frame with the columns ``benchmark``, ``label``, ``method``, ``kind``, ``dataset``, ``budget``,
-        ``precision``, ``seed``, ``protocol``, ``metric``, ``value``, ``unit``, ``better`` and ``trial`` (the folder in
-        the store); then ``parameter.NAME`` for each parameter of the methods and ``at.NAME`` for each coordinate, empty
-        where a row has none of that name.
+        ``precision``, ``seed``, ``protocol``, ``metric``, ``value``, ``unit``, ``better``, ``trial`` (the folder in
+        the store) and ``ended`` (when the trial ended, in ISO 8601); also ``parameter.NAME`` for each parameter of the
+        methods and ``at.NAME`` for each coordinate, empty where a row has none of that name.
 
         See `reprbench.load` for an example.
         """
         import pandas
 
-        return pandas.DataFrame([record for trial in self.each([]) for record in _measured(trial)])
+        trials = self.each([]) if every else newest_of_each_row(self.each([]))
+        records = [record for trial in trials for record in _measured(trial)]
+        return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
 
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
@@ -156,6 +180,7 @@ def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
                 "unit": one.unit,
                 "better": one.better,
                 "trial": trial.folder,
+                "ended": trial.ended,
                 **parameters,
                 **{f"at.{name}": value for name, value in one.at.items()},
             }

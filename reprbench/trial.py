@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -244,6 +245,17 @@ class Trial(_Part, kw_only=True, dict=True):
     def folder(self) -> str:
         """The trial's folder inside the store, as ``benchmark/method/seed-hash``."""
         return f"{self.benchmark}/{self.method.name}/{self.seed}-{self.hash[:8]}"
+
+
+def newest_of_each_row(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the last trial of each row, in the order in which rows first appear: the others are superseded.
+
+    Of trials that ended at the same time, the later in order counts.
+    """
+    latest: dict[RowKey, Trial] = {}
+    for trial in trials:
+        latest[trial.row] = max(trial, latest.get(trial.row, trial), key=lambda one: one.ended)
+    return list(latest.values())
 
 
 def to_json(part: msgspec.Struct) -> Any:

@@ -200,8 +200,28 @@ def test_all_measurements_are_one_tidy_data_frame(tmp_path):
     assert frame["parameter.width"].isna().sum() == frame["at.fold"].isna().sum() == 1
 
 
-def test_a_store_without_trials_is_an_empty_data_frame(tmp_path):
-    assert Store(tmp_path / "none").to_dataframe().empty
+def test_a_store_without_measurements_is_an_empty_data_frame_with_the_columns(tmp_path):
+    empty = Store(tmp_path / "none").to_dataframe()
+    assert (len(empty), empty.metric.tolist()) == (0, [])
+    store = Store(tmp_path / "one")
+    store.write(trial(evaluations=[evaluation([1.0])]), {})
+    assert list(store.to_dataframe().columns) == [*empty.columns, "at.fold"]
+
+
+def test_a_data_frame_has_the_newest_trial_of_each_row_unless_all_are_asked_for(tmp_path):
+    store = Store(tmp_path)
+    for digest, day, value in (("a", 2, 3.0), ("b", 1, 1.0), ("c", 2, 4.0)):
+        ended = {"ended": f"2026-01-0{day}"}
+        store.write(trial(digest=digest * 64, provenance=ended, evaluations=[evaluation([value])]), {})
+    store.write(trial(seed=1, digest="d" * 64, evaluations=[evaluation([7.0])]), {})
+    # Of two trials that ended at the same time the later in order counts, as in reports.
+    assert store.to_dataframe()[["seed", "value", "ended"]].to_numpy().tolist() == [
+        [0, 4.0, "2026-01-02"],
+        [1, 7.0, ""],
+    ]
+    every = store.to_dataframe(every=True)
+    assert every.value.tolist() == [3.0, 1.0, 4.0, 7.0]
+    assert every.ended.tolist() == ["2026-01-02", "2026-01-01", "2026-01-02", ""]
 
 
 def test_trials_are_found_by_folder_and_by_hash(tmp_path):
