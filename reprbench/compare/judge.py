@@ -30,12 +30,12 @@ from reprbench.compare.match import (
     Pair,
     ProtocolResult,
     Selection,
-    Series,
     SeriesKey,
     match,
     read_rows,
 )
 from reprbench.errors import UserError, did_you_mean
+from reprbench.report.measured import shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store
 from reprbench.trial import Code, MethodRecord
@@ -225,7 +225,8 @@ def _compare_series(
     about = replace(about, metric=metric, at=dict(at), unit=was[0].unit, better=was[0].better)
     if not now:
         return _unmeasured(about, "not judged" if about.better == "neither" else "worse", "not measured in NEW")
-    folds = _shared_folds([*was, *now])
+    about = replace(about, notes=(*_seeds_without(key, before, after), *about.notes))
+    folds = shared_folds([series.values for series in (*was, *now)])
     if not folds:
         return _unmeasured(about, "not judged", "no fold is shared")
     base, new = ([[series.values[fold] for fold in folds] for series in side] for side in (was, now))
@@ -240,10 +241,12 @@ def _compare_series(
     )
 
 
-def _shared_folds(series: Sequence[Series]) -> list[int | None]:
-    """Return the folds that all have, in the order of the first."""
-    shared = set(series[0].values).intersection(*(other.values for other in series[1:]))
-    return [fold for fold in series[0].values if fold in shared]
+def _seeds_without(key: SeriesKey, before: Sequence[ProtocolResult], after: Sequence[ProtocolResult]) -> Iterator[str]:
+    """Yield a note for each side with seeds that lack this measurement, and so are not compared."""
+    for side, results in (("BASE", before), ("NEW", after)):
+        lacking = [str(result.trial.seed) for result in results if key not in result.series]
+        if lacking:
+            yield f"not measured in {side} with seed{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"
 
 
 def _mean(values: list[list[float]]) -> float:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reprbench.compare.environment import Environment, environment_of
 from reprbench.measurement import FOLD, Better, Coordinate, Measurement
-from reprbench.report.measured import fold_ratio, matching
+from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
 from reprbench.spec import Call
 from reprbench.trial import Code, Evaluation, MethodRecord, RowKey, Trial
 
@@ -46,12 +46,12 @@ class Series(Struct, frozen=True):
     Attributes
     ----------
     unit, better : as measured.
-    values : by fold; under None, a value that belongs to no fold.
+    values : by fold, the mean of those of one fold.
     """
 
     unit: str
     better: Better
-    values: dict[int | None, float]
+    values: ByFold
 
 
 class RowTrial(Struct, frozen=True):
@@ -195,12 +195,9 @@ def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
 
 def _series(measurements: Iterable[Measurement]) -> dict[SeriesKey, Series]:
     """Return measurements, grouping those that differ only in the fold."""
-    found: dict[SeriesKey, Series] = {}
+    found: dict[SeriesKey, list[Measurement]] = {}
     for m in measurements:
         elsewhere = len(m.at) > (FOLD in m.at)
         at = tuple((name, m.at[name]) for name in sorted(m.at) if name != FOLD) if elsewhere else ()
-        series = found.get((m.metric, at))
-        if series is None:
-            series = found[m.metric, at] = Series(m.unit, m.better, {})
-        series.values[m.at.get(FOLD)] = m.value
-    return found
+        found.setdefault((m.metric, at), []).append(m)
+    return {key: Series(same[0].unit, same[0].better, by_fold(same)) for key, same in found.items()}

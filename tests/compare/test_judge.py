@@ -234,3 +234,13 @@ def test_a_broken_file_is_named_and_does_not_change_the_report(tmp_path):
     problems: list[str] = []
     assert compare(Store(tmp_path / "base"), Store(tmp_path / "new"), CompareSettings(), problems) == alone
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_seeds_that_lack_the_metric_are_named(tmp_path, swapped):
+    full = [row(FOLDS, seed=seed) for seed in (0, 1, 2)]
+    lacking = [row(FOLDS, seed=0), *(row([], seed=seed, evaluations=[evaluation([])]) for seed in (1, 2))]
+    stores = (lacking, full) if swapped else (full, lacking)
+    (found,) = compared(tmp_path, *stores, ignore_seeds=True).rows
+    assert found.notes == (f"not measured in {'BASE' if swapped else 'NEW'} with seeds 1, 2",)
+    assert found.difference == pytest.approx(0)

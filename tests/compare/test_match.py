@@ -10,6 +10,7 @@ from reprbench.compare.match import Selection
 from reprbench.compare.text import as_terminal
 from reprbench.errors import UserError
 from reprbench.measurement import Headline, Measurement
+from reprbench.report.table import make_tables
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
 from reprbench.trial import Code, ProtocolRecord, to_json
@@ -145,6 +146,18 @@ def test_coordinates_of_values_without_a_fold_are_compared_one_by_one(tmp_path):
         ({"layer": 0}, 0.9, 0.1, "worse"),
         ({"layer": 1}, 0.5, 0.5, "same"),
     ]
+
+
+def test_several_values_of_one_fold_are_averaged_as_in_tables(tmp_path):
+    def store(*values):
+        measurements = [Measurement("accuracy", value, "%", "higher", {"fold": fold}) for fold, value in values]
+        return [row([], evaluations=[evaluation([], measurements=measurements)])]
+
+    base, new = store((0, 50.0), (0, 60.0), (1, 70.0)), store((0, 52.0), (0, 62.0), (1, 72.0))
+    (found,) = compared(tmp_path, base, new).rows
+    assert (found.base, found.new, found.folds) == (62.5, 64.5, 2)
+    ((table,), (other,)) = make_tables(base), make_tables(new)
+    assert (table.rows[0].mean, other.rows[0].mean) == (found.base, found.new)
 
 
 def test_every_headline_of_a_protocol_is_compared(tmp_path):
