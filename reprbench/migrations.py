@@ -34,15 +34,18 @@ def _from_1(trial: Json) -> Json:
     """Schema 1 kept calls, deviations and figures as texts, and one headline; CUDA fits chose bfloat16 themselves."""
     evaluations = [_evaluation_from_1(evaluation) for evaluation in trial.get("evaluations", [])]
     hashes = {old["text"]: new["hash"] for old, new in zip(trial.get("evaluations", []), evaluations, strict=True)}
-    device = str((trial.get("provenance") or {}).get("device", ""))
+    provenance = trial.get("provenance") or {}
+    # The process that fitted may be another than the one that evaluated.
+    device = str((provenance.get("fit") or provenance).get("device", ""))
+    deviations = [{"kind": _kind(text), "text": text} for text in trial.get("deviations", [])]
+    own = any(deviation["kind"] == "own protocol" for deviation in deviations)
     return {
         **trial,
         "method": _method_from_1(trial["method"]),
         "dataset": {**trial["dataset"], "call": _call(trial["dataset"]["call"])},
         "precision": "bf16" if device.startswith("cuda") else "float32",
-        # Without an evaluation nothing else has that hash, so any text will do.
-        "protocols": [{"call": _call(text), "hash": hashes.get(text, text)} for text in trial.get("protocols", [])],
-        "deviations": [{"kind": _kind(text), "text": text} for text in trial.get("deviations", [])],
+        "protocols": [_protocol_from_1(text, hashes, own) for text in trial.get("protocols", [])],
+        "deviations": deviations,
         "evaluations": evaluations,
     }
 
@@ -55,6 +58,18 @@ def _method_from_1(method: Json) -> Json:
         "origin": method["origin"],
         "code": {"source": method["source"]},
         "kind": kind,
+    }
+
+
+def _protocol_from_1(text: str, hashes: Mapping[str, str], own: bool) -> Json:
+    """Return the record of a protocol; a row's `own` is in the table of the benchmark's protocol of that name."""
+    call = _call(text)
+    return {
+        "call": call,
+        # Without an evaluation nothing else has that hash, so any text will do.
+        "hash": hashes.get(text, text),
+        # Of the benchmark's protocol only the name is known.
+        "table": {"name": call["name"], "parameters": {}} if own else None,
     }
 
 

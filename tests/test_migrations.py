@@ -154,6 +154,29 @@ def test_fits_on_cuda_were_bfloat16(tmp_path, provenance, precision):
 
 
 @pytest.mark.parametrize(
+    ("evaluated", "fitted", "precision"),
+    [("cpu", "cuda", "bf16"), ("cuda", "cpu", "float32"), ("cuda", None, "bf16"), ("cpu", None, "float32")],
+)
+def test_the_precision_is_that_of_the_process_that_fitted(tmp_path, evaluated, fitted, precision):
+    provenance = {"device": evaluated, "fit": fitted and {"device": fitted}}
+    assert read(tmp_path, provenance=provenance).precision == precision
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("protocol of its own: linear-svm[layers=all], embedding", ["linear-svm", "embedding"]),
+        ("protocol linear-svm[layers=all], embedding", [None, None]),
+        ("budget of its own: 30 epochs", [None, None]),
+    ],
+)
+def test_a_rows_own_protocols_are_in_the_tables_of_the_benchmarks(tmp_path, text, tables):
+    found = read(tmp_path, deviations=[text]).protocols
+    assert [one.table and str(one.table) for one in found] == tables
+    assert [str(one.call) for one in found] == ["linear-svm[layers=all]", "embedding"]
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ("dataset folder[path=cifar,title=CIFAR-10 (JPEG)]", "dataset"),
