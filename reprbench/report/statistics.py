@@ -156,7 +156,7 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBO
     elif total:
         freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
         half = _t_quantile(freedom) * math.sqrt(total)
-    return Summary(float(table.mean()), std, table.size, half, _kept(bounds, float(table.min()), float(table.max())))
+    return Summary(float(table.mean()), std, len(by_fold), half, _kept(bounds, float(table.min()), float(table.max())))
 
 
 def variance_components(values_by_seed: ArrayLike) -> Components:

@@ -220,7 +220,7 @@ def test_seeds_that_agree_leave_the_interval_of_the_folds():
     # Two seeds with the same values: no variance from the seeds, and Satterthwaite's degrees of freedom are n − 1.
     together = s.summarize_seeds([VALUES, VALUES], 0.25)
     assert together.half_width == pytest.approx(s.summarize(VALUES, 0.25).half_width)
-    assert together.n == 20
+    assert together.n == 10  # folds, not values
     assert s.summarize_seeds([VALUES], 0.25) == s.summarize(VALUES, 0.25)
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from reprbench.benchmark import Reference
-from reprbench.report.statistics import summarize
+from reprbench.report.statistics import summarize, summarize_seeds
 from reprbench.report.verdict import judge
 from reprbench.trial import Deviation, DeviationKind
 
@@ -84,3 +84,9 @@ def test_nothing_measured_is_not_run():
     verdict = judge(REFERENCE, None, "", (), 0.25, "timeout: took too long")
     assert str(verdict) == "not run"
     assert verdict.because == ("timeout: took too long",)
+
+
+def test_the_published_interval_is_over_as_many_folds_however_many_seeds_there_are():
+    merged = summarize_seeds([VALUES] * 20, 0.25)
+    # Equal seeds: the measured interval is that of the folds alone, so the margin is that of one seed.
+    assert judge(REFERENCE, merged, "%", (), 0.25).margin == pytest.approx(margin(0.6))
