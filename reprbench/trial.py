@@ -44,7 +44,9 @@ class Code(msgspec.Struct, frozen=True):
     bases: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
-        return f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
+        own = f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
+        bases = ", ".join(f"{name} {version}" for name, version in self.bases)
+        return f"{own} ({bases})" if bases else own
 
 
 class MethodRecord(_Part, kw_only=True):

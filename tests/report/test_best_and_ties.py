@@ -15,7 +15,7 @@ from reprbench.report.formats import FORMATS
 from reprbench.report.row import Row
 from reprbench.report.table import Settings, make_tables
 from reprbench.spec import Call
-from reprbench.trial import DataRecord, Deviation
+from reprbench.trial import Code, DataRecord, Deviation
 
 DATA = DataRecord(
     call=Call(name="stl10"), title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000,
@@ -127,6 +127,16 @@ def test_only_the_newest_version_of_the_protocol_competes():
     (table,) = make_tables([old, *new])
     noted = next(one for one in table.rows if one.label == "o").notes
     assert noted == ("evaluated by version 1 of the protocol, not version 2",)
+
+
+def test_versions_of_bases_are_in_the_note():
+    codes = [Code(version=1, bases=(("Probe", number),)) for number in (1, 2)]
+    trials = [trial(name, digest=name * 64, evaluations=[evaluation([1.0], code=code)],
+                    provenance={"ended": name}) for name, code in zip("ab", codes, strict=True)]  # fmt: skip
+    (table,) = make_tables(trials)
+    noted = next(row.notes for row in table.rows if row.label == "a")
+    assert noted == ("evaluated by version 1 (Probe 1) of the protocol, not version 1 (Probe 2)",)
+    assert str(Code(source="abcdef0123", bases=(("A", 1), ("B", 2)))) == "code abcdef01 (A 1, B 2)"
     assert "only rows of version 2 compete" in FORMATS["table"]([table])
 
 
