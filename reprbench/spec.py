@@ -183,9 +183,10 @@ class Budget(BaseModel):
         return min(by_epochs, by_images)
 
     def __str__(self) -> str:
-        limits = [("epochs", self.epochs), ("images", self.images), ("seconds", self.seconds)]
-        limits = [(name, value) for name, value in limits if value is not None]
-        return ", ".join(f"{value:g} {name[:-1] if value == 1 else name}" for name, value in limits)
+        # Counts in full, so that two budgets do not look alike.
+        seconds = None if self.seconds is None else f"{self.seconds:g}"
+        limits = [(self.epochs, "epoch"), (self.images, "image"), (seconds, "second")]
+        return ", ".join(f"{value} {name}{'' if str(value) == '1' else 's'}" for value, name in limits if value)
 
 
 def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> list[str]:

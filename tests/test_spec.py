@@ -150,6 +150,21 @@ def test_the_first_limit_counts(budget, count, batch, steps):
     assert budget.steps(count, batch) == steps
 
 
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        (Budget(epochs=1), "1 epoch"),
+        (Budget(epochs=2, seconds=1), "2 epochs, 1 second"),
+        (Budget(images=1), "1 image"),
+        (Budget(images=1_234_567), "1234567 images"),
+        (Budget(images=1_234_568, seconds=0.5), "1234568 images, 0.5 seconds"),
+        (Budget(seconds=3600), "3600 seconds"),
+    ],
+)
+def test_a_budget_as_text(budget, text):
+    assert str(budget) == text
+
+
 @pytest.mark.parametrize("field", ["epochs", "images"])
 @pytest.mark.parametrize("value", [True, "3", 3.0, 0, -1, 2**63, 10**400])
 def test_counts_are_whole_numbers_that_a_machine_can_count(field, value):

@@ -99,6 +99,6 @@ def test_charts_and_figures_show_the_same_points(tmp_path):
     payload = json.loads(re.search(r'id="payload">(.*?)</script>', text)[1])
     ((chart,),) = [table["curves"] for table in payload["tables"]]
     ((panel,),) = panels_of(make_tables(trials)[0]).values()
-    drawn = [[point.x, point.mean, point.std] for point in panel.lines["ae"]]
+    drawn = [[point.x, point.mean, point.std] for point in panel.lines[0].points]
     assert chart["lines"][0]["points"] == drawn
     assert (chart["y_label"], panel.unit) == ("error (dB)", "dB")

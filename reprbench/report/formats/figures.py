@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,15 @@ DASHES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
+class PanelLine:
+    """One method's line: its place in the table, which is the same in all panels, its name, and its points."""
+
+    method: int
+    name: str
+    points: Sequence[CurvePoint]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One curve of all methods that have it.
 
@@ -32,12 +41,12 @@ class Panel:
     ----------
     curve : what is drawn.
     unit : of the metric.
-    lines : points by the method's name, in the order of the table.
+    lines : one for each method, in the order of the table.
     """
 
     curve: Curve
     unit: str
-    lines: Mapping[str, Sequence[CurvePoint]]
+    lines: tuple[PanelLine, ...]
 
 
 def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> list[Path]:
@@ -67,44 +76,53 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
 
     Rows that a later trial supersedes are left out.
     """
-    found: dict[CurveKey, dict[str, RowCurve]] = {}
-    for name, sources in _methods(table).items():
+    found: dict[CurveKey, tuple[RowCurve, list[PanelLine]]] = {}
+    for method, (name, sources) in enumerate(_methods(table)):
         for one in curves_of(sources):
-            found.setdefault(curve_key(one.curve), {})[name] = one
+            _, lines = found.setdefault(curve_key(one.curve), (one, []))
+            lines.append(PanelLine(method, name, one.points))
     panels: dict[tuple[str, str], list[Panel]] = {}
-    for lines in found.values():
-        first = next(iter(lines.values()))
-        panel = Panel(first.curve, first.unit, {name: one.points for name, one in lines.items()})
+    for first, lines in found.values():
+        panel = Panel(first.curve, first.unit, tuple(lines))
         panels.setdefault((first.curve.metric, first.curve.x), []).append(panel)
     return panels
 
 
-def _methods(table: Table) -> dict[str, list[Source]]:
-    """Return the sources of each method, of all seeds that have an evaluation, in the order of the table."""
+def _methods(table: Table) -> list[tuple[str, list[Source]]]:
+    """Return each method's name and sources, of all seeds that have an evaluation, in the order of the table."""
     rows = [row for row in table.rows if any(source.evaluation for source in row.sources)]
-    return {
-        rows[places[0]].method: [source for place in places for source in rows[place].sources if source.evaluation]
+    return [
+        (rows[places[0]].method, [source for place in places for source in rows[place].sources if source.evaluation])
         for places in by_method(rows)
-    }
+    ]
 
 
 def draw_curves(panels: Sequence[Panel]) -> Figure:
     """Return a figure with a panel for each curve of one metric: mean over the folds, ± standard deviation shaded."""
-    names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
+    names = {one.method: one.name for panel in panels for one in panel.lines}
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
-    figure = new_figure(*_size(rows, columns, names))
+    figure = new_figure(*_size(rows, columns, list(names.values())))
     axes = new_axes(figure, rows, columns, sharey=True).ravel()
     for axis, panel, title in zip(axes, panels, _panel_titles(panels), strict=False):
-        _draw_panel(axis, panel, names)
+        _draw_panel(axis, panel, list(names))
         axis.set_title(title, fontsize=9)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis in axes[: len(panels) : columns]:
         axis.set_ylabel(capitalized(axis_label(panels[0].curve.metric, panels[0].unit)))
-    handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    shown = [name for name in names if name in handles]
-    figure.legend([handles[name] for name in shown], shown, loc="outside right upper", fontsize=8, frameon=False)
+    handles = {
+        one.method: drawn
+        for axis, panel in zip(axes, panels, strict=False)
+        for one, drawn in zip(panel.lines, axis.get_lines(), strict=True)
+    }
+    figure.legend(
+        [handles[method] for method in names],
+        list(names.values()),
+        loc="outside right upper",
+        fontsize=8,
+        frameon=False,
+    )
     return figure
 
 
@@ -122,17 +140,17 @@ def _panel_titles(panels: Sequence[Panel]) -> list[str]:
     return [capitalized(at_values(panel.curve)) for panel in panels]
 
 
-def _draw_panel(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
-    for name, points in panel.lines.items():
-        number = names.index(name)
+def _draw_panel(axes: Axes, panel: Panel, methods: Sequence[int]) -> None:
+    for one in panel.lines:
+        number, points = methods.index(one.method), one.points
         spread = [point.std or 0.0 for point in points] if any(point.std is not None for point in points) else None
         style = DASHES[number // len(COLORS) % len(DASHES)]
         x, mean = [point.x for point in points], [point.mean for point in points]
-        line(axes, x, mean, name, number, spread, linestyle=style)
+        line(axes, x, mean, one.name, number, spread, linestyle=style)
     curve = panel.curve
     axes.set_xlabel(curve.x_label or curve.x)
     if curve.log:
-        places = sorted({point.x for points in panel.lines.values() for point in points})
+        places = sorted({point.x for one in panel.lines for point in one.points})
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(places))
         axes.xaxis.set_minor_locator(NullLocator())

@@ -64,12 +64,17 @@ def test_curves_of_one_metric_are_the_panels_of_one_figure():
 def test_a_line_is_the_mean_over_seeds_fold_by_fold():
     lines = panels()[METRIC][0].lines
     for name, mean in (("a", 49.0), ("b", 60.0)):
-        point = next(point for point in lines[name] if point.x == 0.2)
+        point = point_of(lines, name, 0.2)
         assert (point.mean, point.std) == pytest.approx((mean, np.std([0, 1, 2])))
 
 
+def point_of(lines, name: str, x: float):
+    (found,) = [line for line in lines if line.name == name]
+    return next(point for point in found.points if point.x == x)
+
+
 def mean_of(lines, name: str, x: float) -> float:
-    return next(point.mean for point in lines[name] if point.x == x)
+    return point_of(lines, name, x).mean
 
 
 def test_a_seed_whose_protocol_did_not_run_is_not_part_of_the_line():
@@ -89,9 +94,23 @@ def test_a_superseded_trial_is_not_drawn():
 def test_two_budgets_of_a_method_are_two_lines():
     longer = replace(robust("a", "e", 90.0), budget=Budget(epochs=8))
     lines = panels([*TRIALS, longer])[METRIC][0].lines
-    assert {name: mean_of(lines, name, 0.2) for name in lines} == pytest.approx(
+    assert {one.name: mean_of(lines, one.name, 0.2) for one in lines} == pytest.approx(
         {"a (8 epochs)": 89.0, "b": 60.0, "a (1 epoch)": 49.0}
     )
+
+
+def test_two_methods_of_one_name_are_two_lines_in_every_panel():
+    # Labels that differ in what no name shows: here the second looks like the first with its budget.
+    other = replace(robust("a", "e", 90.0), budget=Budget(epochs=8))
+    trials = [*TRIALS, other, robust("a (8 epochs)", "f", 70.0)]
+    found = panels(trials)[METRIC]
+    assert [[(one.method, one.name) for one in panel.lines] for panel in found] == [
+        [(0, "a (8 epochs)"), (1, "a (8 epochs)"), (2, "b"), (3, "a (1 epoch)")]
+    ] * len(found)
+    figure = draw_curves(found)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [one.name for one in found[0].lines]
+    assert len({handle.get_color() for handle in legend.get_lines()}) == 4
 
 
 def test_a_panel_has_its_coordinates_as_title_and_a_single_one_its_own_title():
