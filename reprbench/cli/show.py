@@ -11,7 +11,7 @@ from reprbench.cli.options import STORE
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from reprbench.trial import Evaluation, Trial
+    from reprbench.trial import Cost, Evaluation, Trial
 
 
 @click.command()
@@ -38,9 +38,7 @@ def command(trial: str, store: Path, form: str) -> None:
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
-    from reprbench.report.text import count_text, memory_text, seconds_text
-
-    method, data, cost = trial.method, trial.dataset, trial.cost
+    method, data = trial.method, trial.dataset
     kind = "" if method.kind == "unsupervised" else f", {method.kind}"
     lines = [
         f"{trial.label}  ({method.call}, {method.origin}, {method.code}{kind})",
@@ -50,9 +48,7 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         f"budget      {trial.budget}; precision {trial.precision}; seed {trial.seed}",
         f"fit         {trial.hash}",
         f"parameters  {', '.join(f'{k}={v}' for k, v in method.parameters.items())}",
-        f"size        {count_text(cost.parameters)} parameters, {count_text(cost.encode_flops)} FLOPs per image",
-        f"cost        {count_text(cost.images_seen)} images seen, fit {seconds_text(cost.fit_seconds)}, evaluation "
-        f"{seconds_text(cost.evaluation_seconds)}, peak {memory_text(cost.peak_memory or 0)}",
+        *_cost_lines(trial.cost),
         *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
     ]
     for protocol in trial.protocols:
@@ -62,6 +58,24 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         lines += ["", *_evaluation_lines(evaluation, folder)]
     lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]
     return [*lines, "", *trial.traceback.rstrip().splitlines()] if trial.traceback else lines
+
+
+def _cost_lines(cost: Cost) -> list[str]:
+    """Return the lines on size and cost, without what is unknown."""
+    from reprbench.report.text import count_text, memory_text, seconds_text
+
+    size = {"{} parameters": count_text(cost.parameters), "{} FLOPs per image": count_text(cost.encode_flops)}
+    spent = {
+        "{} images seen": count_text(cost.images_seen),
+        "fit {}": seconds_text(cost.fit_seconds),
+        "evaluation {}": seconds_text(cost.evaluation_seconds),
+        "peak {}": memory_text(cost.peak_memory),
+    }
+    lines = []
+    for name, parts in (("size", size), ("cost", spent)):
+        known = [form.format(text) for form, text in parts.items() if text]
+        lines += [f"{name:<12}{', '.join(known)}"] if known else []
+    return lines
 
 
 def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:

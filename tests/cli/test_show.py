@@ -73,6 +73,21 @@ def test_it_shows_everything_about_a_trial(here, store, name):
     assert "few-labels: not evaluated" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [
+        (Cost(), []),
+        (Cost(parameters=0), ["size        0 parameters"]),
+        (Cost(encode_flops=2000, peak_memory=0), ["size        2 k FLOPs per image", "cost        peak 0 MB"]),
+        (Cost(images_seen=5, evaluation_seconds=1.0), ["cost        5 images seen, evaluation 1.0 s"]),
+    ],
+)
+def test_unknown_costs_are_left_out(here, tmp_path, cost, shown):
+    Store(tmp_path / "results").write(trial(cost=cost), {})
+    lines = here("show", "aaaa").stdout.splitlines()
+    assert [line for line in lines if line.startswith(("size", "cost"))] == shown
+
+
 @pytest.mark.parametrize(("kind", "shown"), [("supervised", ", supervised)"), ("unsupervised", "code s)")])
 def test_it_names_an_unusual_kind(here, tmp_path, kind, shown):
     Store(tmp_path / "results").write(trial(method=method(kind=kind)), {})
