@@ -110,14 +110,11 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
     published = ""
     if row.reference:
         published = f"{plus_minus(row.reference.value, row.reference.spread)} {source}"
-    because = row.verdict.because if row.verdict and row.verdict.word == "not comparable" else ()
-    # Differences in the publication are listed with its source; a verdict reached despite them points there.
-    pointer = _numbers(because, footnotes) if because else source if row.verdict and row.verdict.because else ""
     return [
         GridCell(method_name(row)),
         *_result_cells(row, decimals),
         GridCell(published),
-        GridCell(f"{row.verdict} {pointer}".rstrip() if row.verdict else ""),
+        GridCell(f"{row.verdict} {_numbers(verdict_notes(row), footnotes)}".rstrip() if row.verdict else ""),
         GridCell("" if row.dimension is None else str(row.dimension)),
         GridCell(count_text(row.parameters)),
         GridCell(seconds_text(row.fit_seconds)),
@@ -169,6 +166,13 @@ def row_notes(row: Row) -> list[str]:
 def reference_notes(row: Row) -> list[str]:
     """Return the source of the published value, and what differs there."""
     return [row.reference.text] if row.reference else []
+
+
+def verdict_notes(row: Row) -> Sequence[str]:
+    """Return the notes that a verdict points to: why there is none, or the source with what differs there."""
+    if row.verdict is None or not row.verdict.because:
+        return ()
+    return row.verdict.because if row.verdict.word in ("not comparable", "not run") else reference_notes(row)
 
 
 def numbers(notes: Iterable[str], footnotes: Footnotes) -> tuple[int, ...]:

@@ -30,6 +30,11 @@ def by_fold(measurements: Iterable[Measurement]) -> ByFold:
     return {fold: sum(numbers) / len(numbers) for fold, numbers in values.items()}
 
 
+def fold_count(values: ByFold) -> int:
+    """Return the number of folds; 0 for a value that belongs to none."""
+    return len(values) - (None in values)
+
+
 def over_seeds(seeds: Sequence[ByFold]) -> ByFold:
     """Return the mean over seeds of each fold that all seeds have, in the order of the first seed."""
     return {fold: sum(one[fold] for one in seeds) / len(seeds) for fold in shared_folds(seeds)}

@@ -10,11 +10,11 @@ from typing import Any
 from reprbench.errors import UserError, did_you_mean
 from reprbench.measurement import Measurement
 from reprbench.report.grid import Grid, GridCell, method_name
-from reprbench.report.measured import by_fold, fold_ratio, matching
+from reprbench.report.measured import by_fold, fold_count, fold_ratio, matching
 from reprbench.report.row import Row
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
-from reprbench.report.text import capitalized, decimals_for, place_text, plus_minus
+from reprbench.report.text import capitalized, decimals_for, folds_text, place_text, plus_minus
 from reprbench.report.under import UnderLine
 from reprbench.spec import parse_value
 from reprbench.trial import Evaluation
@@ -53,6 +53,8 @@ class Pivot:
     """The coordinate whose values are the columns; "" if nothing but the fold varies."""
     columns: tuple[Any, ...]
     rows: tuple[PivotRow, ...]
+    folds: frozenset[int]
+    """How many folds its values are over; 0 for those that belong to none."""
 
 
 def parse_question(text: str) -> PivotQuestion:
@@ -99,17 +101,22 @@ def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, lis
     measurements = [one for _, own in found for one in own]
     coordinate = _varying(question, measurements)
     columns = tuple(sorted({one.at.get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
-    rows = []
+    rows: list[PivotRow] = []
+    folds: set[int] = set()
     for row, own in found:
         cells = []
         for column in columns:
             values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
+            folds |= {fold_count(values)} if values else set()
             bounds = bounds_of(measurements[0].unit)
             cells.append(summarize(list(values.values()), fold_ratio(table.data), bounds) if values else None)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row, method_name(row), tuple(cells), reason))
     first = measurements[0]
-    return Pivot(table, question.metric, first.unit, first.better, dict(question.at), coordinate, columns, tuple(rows))
+    at = dict(question.at)
+    return Pivot(
+        table, question.metric, first.unit, first.better, at, coordinate, columns, tuple(rows), frozenset(folds)
+    )
 
 
 def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> str:
@@ -180,11 +187,8 @@ def pivot_grid(pivot: Pivot) -> Grid:
         (GridCell(row.name), *(GridCell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))
         for row in pivot.rows
     )
-    folds = {cell.n for row in pivot.rows for cell in row.cells if cell}
     what = f"{pivot.metric}{f' in {pivot.unit}' if pivot.unit else ''}"
     what += f" at {place_text(pivot.at.items())}" if pivot.at else ""
-    counted = f"{'/'.join(map(str, sorted(folds)))} fold{'s' if max(folds) > 1 else ''}"
-    spread = "mean ± standard deviation (ddof = 0) over" if max(folds) > 1 else "on"
     better = f"; {pivot.better} is better" if pivot.better != "neither" else ""
     return Grid(
         title=f"{table.benchmark}: {table.data.title}, {table.protocol}, {what}",
@@ -192,7 +196,7 @@ def pivot_grid(pivot: Pivot) -> Grid:
         left=(True, *(False for _ in named)),
         blocks=(("", lines),),
         under=(
-            UnderLine(f"{what}: {spread} {counted}{better}"),
+            UnderLine(f"{what}: {folds_text(pivot.folds)}{better}"),
             UnderLine(f"data {table.data.title}, digest {table.data.digest[:12]}"),
             *(UnderLine(f"{row.name}: {row.reason}") for row in pivot.rows if row.reason),
         ),

@@ -19,6 +19,8 @@ from reprbench.report.verdict import Verdict, judge
 from reprbench.trial import Code, Evaluation, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
+NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
+RowStatus = Status | Literal["not run", "not evaluated"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,7 +68,8 @@ class Row(Struct, frozen=True):
     key : identifies the row; without a seed if it is over several.
     sources : the trials behind it, one per seed, and their evaluations; none for a row that was not run.
     results : one for each headline of the table; None where nothing was measured.
-    status, reason : of the trial; "skipped" where the protocol cannot be run on the learner.
+    status, reason : of the trial; "skipped" where the protocol cannot be run on the learner, "not evaluated" where a
+        finished trial has no evaluation, "not run" where there is no trial.
     reference, verdict : the published value, and how the first result compares with it.
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
@@ -78,7 +81,7 @@ class Row(Struct, frozen=True):
     key: RowKey
     sources: tuple[Source, ...]
     results: tuple[HeadlineResult | None, ...]
-    status: Status | Literal["not run"]
+    status: RowStatus
     reason: str = ""
     reference: Reference | None = None
     verdict: Verdict | None = None
@@ -168,9 +171,7 @@ def make_row(
 ) -> Row:
     """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
-    status, reason = trial.status, trial.reason
-    if evaluation and evaluation.missing:
-        status, reason = "skipped", evaluation.missing
+    status, reason = _status(source)
     results = tuple(_result(source, own) for own in own_headlines(evaluation, headlines))
     reference = trial.reference if source.is_first else None
     why = f"{status}: {reason}" if status != "done" else ""
@@ -187,6 +188,16 @@ def make_row(
         group=group,
         superseded=superseded,
     )
+
+
+def _status(source: Source) -> tuple[RowStatus, str]:
+    """Return a row's status and reason."""
+    trial, evaluation = source.trial, source.evaluation
+    if evaluation and evaluation.missing:
+        return "skipped", evaluation.missing
+    if evaluation is None and trial.status == "done":
+        return NOT_EVALUATED, "the trial has no result of this protocol"
+    return trial.status, trial.reason
 
 
 def own_headlines(evaluation: Evaluation | None, headlines: Sequence[Headline]) -> list[Headline | None]:

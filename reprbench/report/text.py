@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -53,6 +53,16 @@ def memory_text(memory: int | None) -> str:
 def place_text(at: Iterable[tuple[str, object]]) -> str:
     """Return coordinates as text: ``corruption mask, level 0.4``."""
     return ", ".join(f"{name} {value}" for name, value in at)
+
+
+def folds_text(counts: Collection[int]) -> str:
+    """Return how often values were measured, from the number of folds of each; 0 if a value belongs to no fold."""
+    several = sorted(set(counts) - {0})
+    if not several:
+        return "measured once"
+    if several == [1]:
+        return "on 1 fold"
+    return f"mean ± standard deviation (ddof = 0) over {'/'.join(map(str, several))} folds"
 
 
 def json_text(value: object, default: Callable[[Any], object] | None = None) -> str:

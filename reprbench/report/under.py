@@ -9,8 +9,9 @@ from typing import Literal
 from reprbench.learner import Kind
 from reprbench.measurement import Headline
 from reprbench.report.best import ALPHA, Comparison
+from reprbench.report.measured import fold_count
 from reprbench.report.table import Table, unit_of
-from reprbench.report.text import decimals_for, place_text
+from reprbench.report.text import decimals_for, folds_text, place_text
 
 Emphasis = Literal["", "best", "tie"]
 
@@ -74,18 +75,16 @@ def headline_text(headline: Headline, unit: str) -> str:
 
 
 def _measured(table: Table) -> Iterator[str]:
-    folds = sorted({len(result.by_fold) for row in table.rows for result in row.results if result})
+    folds = {fold_count(result.by_fold) for row in table.rows for result in row.results if result}
     if not folds:
         return
     what = "; ".join(headline_text(one, unit_of(table.rows, place)) for place, one in enumerate(table.headlines))
-    if max(folds) == 1:
-        yield f"{what}: on 1 fold"
-        return
-    yield f"{what}: mean ± standard deviation (ddof = 0) over {'/'.join(map(str, folds))} folds"
-    yield (
-        "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap; "
-        "percentages are cut off at 0 and 100"
-    )
+    yield f"{what}: {folds_text(folds)}"
+    if max(folds) > 1:
+        yield (
+            "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap; "
+            "percentages are cut off at 0 and 100"
+        )
 
 
 def _tests(table: Table) -> Iterator[UnderLine]:

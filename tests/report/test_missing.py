@@ -5,11 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from trials import evaluation, protocol, trial
 
+from reprbench.benchmark import Reference
+from reprbench.measurement import Measurement
 from reprbench.report.formats import FORMATS
+from reprbench.report.formats.html import as_html
+from reprbench.report.formats.html.cells import page_table
+from reprbench.report.grid import table_grid
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.table import make_tables
 from reprbench.store import Store
@@ -104,3 +110,40 @@ def test_a_table_without_measurements_is_shown_in_every_format():
         text = FORMATS[form](tables)
         assert "lost" in text, form
         assert "took too long" in text, form
+
+
+def test_a_finished_trial_without_an_evaluation_says_so_in_every_format():
+    trials = [trial("whole", digest="b" * 64, evaluations=[evaluation([50.0, 51.0])]), trial("lost")]
+    (table,) = make_tables(trials)
+    row = next(row for row in table.rows if row.label == "lost")
+    assert (row.status, row.mean, bool(row.reason)) == ("not evaluated", None, True)
+    for form in FORMATS:
+        assert row.reason in FORMATS[form]([table]), form
+    assert row.reason in as_html([table], [Path()], Path())
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ([{}], "measured once"),
+        ([{"fold": 0}], "on 1 fold"),
+        ([{"fold": 0}, {"fold": 1}], "over 2 folds"),
+    ],
+)
+def test_a_value_that_belongs_to_no_fold_is_not_on_one(at, text):
+    found = evaluation([], measurements=[Measurement("accuracy", 50.0, "%", "higher", one) for one in at])
+    tables = make_tables([trial("a", evaluations=[found])])
+    for shown in (tables, make_pivots(parse_question("accuracy"), tables)):
+        lines = FORMATS["table"](shown).splitlines()
+        assert [line for line in lines if line.startswith("accuracy in %: ") and text in line]
+
+
+def test_the_verdict_of_a_row_without_a_value_points_to_the_reason_in_every_format():
+    reference = Reference(value=50.0, citation="A paper", differences=("widths",))
+    (table,) = make_tables([trial("lost", status="timeout", reason="too slow", reference=reference)])
+    (row,) = table_grid(table).lines
+    assert "not run [2]" in [cell.text for cell in row]
+    page = page_table(table)
+    (number,) = page.rows[0].cells["verdict"].notes
+    assert page.footnotes[number - 1] == "timeout: too slow"
+    assert table_grid(table).under[1].text == "[2] timeout: too slow"

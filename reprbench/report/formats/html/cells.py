@@ -16,6 +16,7 @@ from reprbench.report.grid import (
     numbers,
     reference_notes,
     row_notes,
+    verdict_notes,
 )
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
@@ -145,7 +146,5 @@ def _verdict_cell(row: Row, footnotes: Footnotes) -> PageCell:
     verdict = row.verdict
     if verdict is None:
         return PageCell("")
-    # Differences in the publication are listed with its source; a verdict reached despite them points there.
-    differs = reference_notes(row) if verdict.because else []
-    notes = verdict.because if verdict.word in ("not comparable", "not run") else differs
-    return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"), numbers(notes, footnotes))
+    notes = numbers(verdict_notes(row), footnotes)
+    return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"), notes)

@@ -20,7 +20,7 @@ from reprbench.report.formats.html.payload import make_payload
 from reprbench.report.formats.html.thumbnails import data_uri, fair_share
 from reprbench.report.formats.html.trials import PageTrials
 from reprbench.report.ranks import ranks_over_datasets
-from reprbench.report.row import Row
+from reprbench.report.row import NOT_EVALUATED, NOT_RUN, Row
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
 
@@ -97,7 +97,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
         "tables": len(tables),
         "rows": len(rows),
         "trials": len(PageTrials(tables).trials),
-        "failed": sum(row.status not in ("done", "skipped", "not run") for row in rows),
+        "failed": sum(row.status not in ("done", "skipped", NOT_RUN, NOT_EVALUATED) for row in rows),
         "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
         "ranks": _ranks(tables),
     }
