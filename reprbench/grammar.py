@@ -77,6 +77,17 @@ def read_call(text: str) -> tuple[str, dict[str, Any]]:
     return call
 
 
+def read_parameters(text: str) -> dict[str, Any]:
+    """Read ``param=value,…``, as between the brackets of a call; raise a one-line `UserError` otherwise."""
+    reader = _Reader(text)
+    parameters: dict[str, Any] = {}
+    while not reader.ended():
+        if not reader.take(","):
+            reader.parameter(parameters, "param=value")
+            reader.expect(",")
+    return parameters
+
+
 def read_value(text: str) -> Any:
     """Read a value: number, true, false, null, text or list; raise a one-line `UserError` otherwise."""
     reader = _Reader(text)
@@ -191,12 +202,13 @@ class _Reader:
         if self.take("["):
             while not self.take("]"):
                 if not self.take(","):
-                    self._parameter(parameters)
+                    self.parameter(parameters, "param=value or ']'")
+                    self._comma_before("]")
         return name, parameters
 
-    def _parameter(self, parameters: dict[str, Any]) -> None:
-        """Read ``param=value``, and the comma after it, into `parameters`."""
-        name = self._word("param=value or ']'")
+    def parameter(self, parameters: dict[str, Any], expected: str) -> None:
+        """Read ``param=value`` into `parameters`; the message says what was `expected` if it is something else."""
+        name = self._word(expected)
         if not is_parameter_name(name):
             self._fail(f"{brief(name)} cannot be a parameter")
         if name in parameters:
@@ -204,7 +216,6 @@ class _Reader:
         if not self.take("="):
             self._fail(f"expected {name}=value")
         parameters[name] = self.value()
-        self._comma_before("]")
 
     def value(self, depth: int = 0) -> Any:
         kind, content, _ = self._tokens[self._next]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reprbench.errors import UserError, did_you_mean
+from reprbench.grammar import read_parameters, show_value
 from reprbench.measurement import Measurement
 from reprbench.report.grid import Grid, GridCell, method_name
 from reprbench.report.measured import by_fold, fold_count, fold_ratio, matching
@@ -16,7 +16,6 @@ from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, folds_text, place_text, plus_minus
 from reprbench.report.under import UnderLine
-from reprbench.spec import parse_value
 from reprbench.trial import Evaluation
 
 
@@ -58,16 +57,18 @@ class Pivot:
 
 
 def parse_question(text: str) -> PivotQuestion:
-    """Read ``METRIC`` or ``METRIC@coordinate=value,…``."""
+    """Read ``METRIC`` or ``METRIC@coordinate=value,…``; see `reprbench.grammar` for the values.
+
+    Raises
+    ------
+    UserError
+        In one line, if `text` is neither.
+    """
     metric, _, rest = text.partition("@")
-    at = {}
-    for part in filter(None, re.split(r",(?=[^,=]+=)", rest)):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip():
-            raise UserError(
-                f"--pivot {text!r}: cannot read {part!r}; expected METRIC@coordinate=value,coordinate=value"
-            )
-        at[name.strip()] = parse_value(value, text)
+    try:
+        at = read_parameters(rest)
+    except UserError as error:
+        raise UserError(f"--pivot {text!r}: expected METRIC@coordinate=value,coordinate=value; {error}") from None
     if not metric.strip():
         raise UserError(f"--pivot {text!r}: no metric; expected METRIC@coordinate=value,…")
     return PivotQuestion(metric.strip(), at)
@@ -131,7 +132,7 @@ def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> st
     names = [name for name in varying if not _follows(name, varying, measurements)]
     if len(names) > 1:
         known = "; ".join(f"{name}: {', '.join(map(str, sorted(varying[name], key=_order)))}" for name in sorted(names))
-        fixed = f"{question.metric}@{names[0]}={min(varying[names[0]], key=_order)}"
+        fixed = f"{question.metric}@{names[0]}={show_value(min(varying[names[0]], key=_order))}"
         raise UserError(
             f"--pivot {question.metric!r}: {' and '.join(sorted(names))} vary; "
             f"fix all but one, as in {fixed!r} ({known})"

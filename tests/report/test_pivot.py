@@ -11,7 +11,7 @@ from trials import evaluation, trial
 from reprbench.errors import UserError
 from reprbench.measurement import Measurement
 from reprbench.report.formats import FORMATS
-from reprbench.report.pivot import make_pivots, parse_question
+from reprbench.report.pivot import PivotQuestion, make_pivots, parse_question
 from reprbench.report.table import make_tables
 
 LEVELS = (0, 0.2, 0.4)
@@ -118,6 +118,20 @@ def test_layers_that_go_with_their_depth_are_one_coordinate():
 
 
 @pytest.mark.parametrize(
+    ("text", "metric", "at"),
+    [
+        ("accuracy", "accuracy", {}),
+        ("probe accuracy@level=0.2, corruption = mask", "probe accuracy", {"level": 0.2, "corruption": "mask"}),
+        ('accuracy@name="a,b=c",level=1', "accuracy", {"name": "a,b=c", "level": 1}),
+        ('accuracy@name="1"', "accuracy", {"name": "1"}),
+        ("accuracy@widths=[1,2],level=1", "accuracy", {"widths": [1, 2], "level": 1}),
+    ],
+)
+def test_values_are_read_as_in_calls(text, metric, at):
+    assert parse_question(text) == PivotQuestion(metric, at)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("probe acuracy", ["'probe acuracy'", "Did you mean 'probe accuracy'"]),
@@ -126,6 +140,9 @@ def test_layers_that_go_with_their_depth_are_one_coordinate():
         ("probe accuracy@corupption=mask", ["'corupption'", "'corruption'"]),
         ("probe accuracy@corruption", ["expected METRIC@coordinate=value"]),
         ("@corruption=mask", ["no metric"]),
+        ('probe accuracy@corruption="mask', ["a quote is not closed"]),
+        ("probe accuracy@level=1,level=2", ["'level' is given twice"]),
+        ("probe accuracy@corruption=[mask]", ["corruption=['mask']"]),
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(text, words):
@@ -134,3 +151,16 @@ def test_a_mistake_is_one_line_with_the_remedy(text, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_proposed_question_can_be_asked():
+    measurements = [
+        Measurement("rank", 1.0, at={"name": name, "level": level}) for name in ("a,b", "c") for level in range(2)
+    ]
+    found = evaluation([], text="code-stats", headline="rank", measurements=measurements)
+    trials = [trial("a", protocols=["code-stats"], evaluations=[found])]
+    with pytest.raises(UserError) as caught:
+        pivots("rank", trials)
+    assert "'rank@name=\"a,b\"'" in str(caught.value)
+    (pivot,) = pivots('rank@name="a,b"', trials)
+    assert pivot.columns == (0, 1)
