@@ -43,16 +43,22 @@ _COLUMNS = (
 class Store:
     """A folder of finished trials.
 
+    Parameters
+    ----------
+    root : the folder.
+    shown_as : the name of `root` in lines about files that cannot be read; by default its path.
+
     Raises
     ------
     UserError
         If `root` exists and is not a folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shown_as: str | None = None) -> None:
         if root.exists() and not root.is_dir():
             raise UserError(f"store {root}: is a file; expected a folder (give another with --store)")
         self.root = root
+        self._shown_as = str(root) if shown_as is None else shown_as
 
     def check_writable(self) -> None:
         """Create the folder, and raise a `UserError` if nothing can be written there."""
@@ -96,7 +102,7 @@ class Store:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
-                problems.append(f"{path}: skipped: {error}")
+                problems.append(f"{self._shown_as}{path.removeprefix(str(self.root))}: skipped: {error}")
 
     def to_dataframe(self, every: bool = False) -> pandas.DataFrame:
         """Return the measurements as a tidy table, one per row; files that cannot be read are left out.

@@ -155,6 +155,16 @@ def test_a_file_of_the_right_form_with_wrong_content_is_named_and_skipped(tmp_pa
         store.find("mine/ae/2-deep")
 
 
+def test_a_store_is_shown_under_another_name(tmp_path):
+    bad = tmp_path / "mine/ae/1-bbbbbbbb/trial.json"
+    bad.parent.mkdir(parents=True)
+    # What is wrong may name the folder, too; it stays as it is written in the file.
+    bad.write_text(json.dumps({"schema_version": str(tmp_path)}))
+    ((own,), (other,)) = (store.read()[1] for store in (Store(tmp_path), Store(tmp_path, "results at main")))
+    assert own.startswith(f"{bad}: skipped: ")
+    assert other == f"results at main/mine/ae/1-bbbbbbbb/trial.json{own.removeprefix(str(bad))}"
+
+
 def test_what_pydantic_reads_is_named_when_it_is_wrong(tmp_path):
     folder = Store(tmp_path).write(trial(), {})
     content = json.loads((folder / "trial.json").read_text())

@@ -62,11 +62,8 @@ class ComparedStore:
             raise UserError(f"store {self.folder}: no such folder; `reprbench run` makes one, or name another")
         return nullcontext(self.folder)
 
-    def named(self, problem: str, folder: Path) -> str:
-        """Return a line about a file in `folder`, from `open`, with the store's own name."""
-        if self.revision is None:
-            return problem
-        return problem.replace(str(folder), f"{self.folder} at {self.revision}", 1)
+    def __str__(self) -> str:
+        return str(self.folder) if self.revision is None else f"{self.folder} at {self.revision}"
 
 
 @click.command()
@@ -160,8 +157,8 @@ def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings)
 
     problems: list[str] = []
     with base.open() as base_folder, new.open() as new_folder:
-        stores = compare(Store(base_folder), Store(new_folder), settings, problems)
-    return stores, [new.named(base.named(problem, base_folder), new_folder) for problem in problems]
+        stores = compare(Store(base_folder, str(base)), Store(new_folder, str(new)), settings, problems)
+    return stores, problems
 
 
 def _write(text: str, output: Path | None) -> None:
