@@ -239,6 +239,12 @@ class Trial(_Part, kw_only=True, dict=True):
         return ""
 
     @property
+    def numerics(self) -> int:
+        """The version of reprbench's own computations (`reprbench.source.NUMERICS`); 0 if it was not recorded yet."""
+        number = self.identity.get("numerics")
+        return number if isinstance(number, int) else 0
+
+    @property
     def ended(self) -> str:
         """When the trial ended, in ISO 8601; empty if it is unknown."""
         return str(self.provenance.get("ended", ""))

@@ -10,9 +10,10 @@ from reprbench.trial import Trial
 
 
 class Environment(Struct, frozen=True):
-    """What a trial ran with: the state of reprbench's code, the version of torch, and the machine with its device."""
+    """What a trial ran with: reprbench's code and numerics, the version of torch, and the machine with its device."""
 
     code: str
+    numerics: str
     torch: str
     machine: str
 
@@ -24,6 +25,7 @@ def environment_of(trial: Trial) -> Environment:
     changed = " with changes" if code.get("dirty") else ""
     return Environment(
         code=f"{str(commit)[:7]}{changed}" if commit else f"reprbench {versions.get('reprbench', 'unknown')}",
+        numerics=str(trial.numerics or "unknown"),
         torch=str(versions.get("torch", "unknown")),
         machine=f"{machine.get('processor', 'unknown')}, {trial.provenance.get('device', 'unknown')}",
     )

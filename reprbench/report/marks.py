@@ -1,4 +1,4 @@
-"""Notes on rows of a table that differ in more than the method: machine, protocol version, coordinates, deviations."""
+"""Notes on rows of a table that differ in more than the method: machine, versions, coordinates, deviations."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list
     if mixed(codes):
         explanations.append(f"mixed versions of the protocol: only rows of {current} compete; run the benchmark again")
         _note(notes, codes, current, f"evaluated by {{}} of the protocol, not {current}")
+    numerics = [source.trial.numerics if source.evaluation else None for source in sources]
+    if mixed(numerics):
+        newest = current_numerics(sources)
+        explanations.append(
+            f"mixed numerics of reprbench: only rows of version {newest} compete; run the benchmark again"
+        )
+        _note(notes, numerics, newest, f"computed with version {{}} of reprbench's numerics, not {newest}")
     if mixed(places):
         _note(notes, places, _usual(places), "measured at {}")
     if mixed([tuple(one for one in source.trial.deviations if one.from_benchmark) for source in sources]):
@@ -38,6 +45,11 @@ def current_code(sources: Sequence[Source]) -> Code | None:
     """Return the protocol's code that counts: the highest version, or without versions that of the last trial."""
     known = [(source.code.version or 0, source.trial.ended, source.code) for source in sources if source.code]
     return max(known, key=lambda one: one[:2])[2] if known else None
+
+
+def current_numerics(sources: Sequence[Source]) -> int:
+    """Return the highest version of reprbench's own computations with which anything was measured."""
+    return max((source.trial.numerics for source in sources if source.evaluation), default=0)
 
 
 def _machine(trial: Trial) -> str | None:

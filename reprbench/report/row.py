@@ -262,6 +262,7 @@ _APART: tuple[Callable[[Row], object], ...] = (
     lambda row: row.key.precision,
     lambda row: row.sources[0].protocol.call,
     lambda row: row.code,
+    lambda row: f"numerics {row.sources[0].trial.numerics}",
 )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from reprbench.benchmark import Benchmark
 from reprbench.measurement import Better, Headline
 from reprbench.report.best import Comparison, Standing, Test, compare
-from reprbench.report.marks import current_code, mark
+from reprbench.report.marks import current_code, current_numerics, mark
 from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
 from reprbench.report.row import HeadlineResult, Row, Source, distinguished, make_row, not_run
 from reprbench.report.seeds import by_method, merge_seeds
@@ -161,7 +161,8 @@ def _table(
     first = sources[0]
     data = first.trial.dataset
     rows, methods = distinguished(rows), by_method(rows)
-    rows, comparisons = _tested(rows, methods, len(headlines), code, fold_ratio(data), settings.test)
+    competing = [places for places in methods if _competes(rows[places[0]], code, current_numerics(sources))]
+    rows, comparisons = _tested(rows, competing, len(headlines), fold_ratio(data), settings.test)
     spread = _seed_spread(rows, methods)
     if settings.seeds == "together":
         rows = merge_seeds(rows)
@@ -193,11 +194,10 @@ def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, 
 
 
 def _tested(
-    rows: Sequence[Row], methods: Sequence[Sequence[int]], headlines: int, code: Code | None, ratio: float, test: Test
+    rows: Sequence[Row], competing: Sequence[Sequence[int]], headlines: int, ratio: float, test: Test
 ) -> tuple[list[Row], tuple[Comparison | None, ...]]:
-    """Return the rows with their standing under every headline, and what was tested."""
+    """Return the rows with their standing under every headline, and what was tested; by the places of each method."""
     tested, comparisons = list(rows), []
-    competing = [places for places in methods if _competes(rows[places[0]], code)]
     names = [rows[places[0]].method for places in competing]
     for headline in range(headlines):
         results = [[rows[place].results[headline] for place in places] for places in competing]
@@ -209,12 +209,12 @@ def _tested(
     return tested, tuple(comparisons)
 
 
-def _competes(row: Row, code: Code | None) -> bool:
-    """Return whether a row is from this `code` of the protocol, and not supervised.
+def _competes(row: Row, code: Code | None, numerics: int) -> bool:
+    """Return whether a row is from this `code` of the protocol and these `numerics`, and not supervised.
 
     Controls compete: a win of one is worth knowing. Supervised rows do not, since they have seen labels.
     """
-    return row.code == code and row.kind != "supervised"
+    return row.code == code and row.sources[0].trial.numerics == numerics and row.kind != "supervised"
 
 
 def _values(results: Sequence[Sequence[HeadlineResult | None]]) -> tuple[dict[int, ByFold], Better]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from pairs import FOLDS, compared, row
 
 
@@ -12,4 +13,13 @@ def test_differences_of_the_environment_are_notes(tmp_path):
         "code differs: abcdef1 in BASE, 1234567 in NEW",
         "torch differs: 2.4 in BASE, 2.5 in NEW",
     )
+    assert compared(tmp_path / "same", [base], [base]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("identity", "shown"), [({"numerics": 1}, "1"), ({}, "unknown"), ({"numerics": [1]}, "unknown")]
+)
+def test_other_numerics_are_a_note(tmp_path, identity, shown):
+    base, new = row(FOLDS, identity=identity), row(FOLDS, identity={"numerics": 2})
+    assert compared(tmp_path, [base], [new]).notes == (f"numerics differs: {shown} in BASE, 2 in NEW",)
     assert compared(tmp_path / "same", [base], [base]).notes == ()

@@ -130,6 +130,28 @@ def test_only_the_newest_version_of_the_protocol_competes():
     assert "only rows of version 2 compete" in FORMATS["table"]([table])
 
 
+def test_only_rows_of_the_newest_numerics_compete():
+    old, unknown = row("o", 70 + BASE, identity={"numerics": 1}), row("u", 80 + BASE)
+    new = [row(label, value + BASE, identity={"numerics": 2}) for label, value in (("a", 50), ("b", 55))]
+    failed = trial("f", digest="f" * 64, dataset=DATA, status="failed", identity={"numerics": 3})
+    (table,) = make_tables([old, unknown, *new, failed])
+    assert places([old, unknown, *new]) == {"u": "untested", "o": "untested", "a": "other", "b": "best"}
+    notes = {one.label: one.notes for one in table.rows}
+    assert notes["o"] == ("computed with version 1 of reprbench's numerics, not 2",)
+    assert notes["a"] == notes["b"] == notes["f"] == ()
+    (line,) = [line for line in table.explanations if "numerics" in line]
+    assert "only rows of version 2 compete" in line
+    (same,) = make_tables(new)
+    assert same.explanations == ()
+
+
+def test_seeds_of_different_numerics_are_not_one_method():
+    fits = [row("a", 50 + BASE, str(seed), seed=seed, identity={"numerics": seed}) for seed in (1, 2)]
+    (table,) = make_tables(fits, settings=Settings(seeds="together"))
+    assert {one.name for one in table.rows} == {"a (seed 1; numerics 1)", "a (seed 2; numerics 2)"}
+    assert table.seeds == ()
+
+
 def test_versions_of_bases_are_in_the_note():
     codes = [Code(version=1, bases=(("Probe", number),)) for number in (1, 2)]
     trials = [trial(name, digest=name * 64, evaluations=[evaluation([1.0], code=code)],
