@@ -140,7 +140,7 @@ def _request(
         raise UserError("\n".join(mistakes(error, f"dataset {name!r}", model.model_fields))) from None
     call = Call(name=name, parameters=_canonical(validated, parameters))
     values = {key: getattr(validated, key) for key in model.model_fields}
-    return DataRequest(name, str(call), tuple(data_dirs), cache_dir), values
+    return DataRequest(call, tuple(data_dirs), cache_dir), values
 
 
 def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:

@@ -161,7 +161,7 @@ def test_the_sample_keeps_the_shares_of_the_classes_and_is_the_same_for_everyone
     rows = Embedding(images=60, perplexity=5).sample(dataset)
     assert np.bincount(dataset.test_labels[rows]).tolist() == [30, 20, 10]
     assert len(set(rows)) == 60
-    same = Embedding(images=60, perplexity=7, layers="all", tsne=False).sample(data(600, name="toy[path=elsewhere]"))
+    same = Embedding(images=60, perplexity=7, layers="all", tsne=False).sample(data(600))
     assert np.array_equal(rows, same)
     assert not np.array_equal(rows, Embedding(images=60, perplexity=5).sample(data(600, name="other")))
 

@@ -16,7 +16,7 @@ from reprbench.spec import parse_call
 class Data:
     """Two folds of ten examples of each of three classes, and features of their classes with noise."""
 
-    name = "toy[path=somewhere]"
+    name = "toy"
     classes = ("a", "b", "c")
     train_labels = np.arange(60) % 3
     test_labels = np.arange(90) % 3

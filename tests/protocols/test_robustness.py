@@ -16,7 +16,7 @@ from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.protocols.base import Features, Measurement, Outcome, Subject, make_protocols
 from reprbench.protocols.robustness import Robustness
-from reprbench.spec import parse_call
+from reprbench.spec import Call, parse_call
 
 SIDE = 12
 
@@ -85,7 +85,7 @@ def easy(count: int = 60, n_folds: int = 2, seed: int = 0) -> Dataset:
     (train, train_labels), (test, test_labels) = split(), split()
     folds = [np.sort(np.random.default_rng(n).permutation(count)[:45]) for n in range(n_folds)]
     return assemble(
-        name="easy",
+        call=Call(name="easy"),
         title="Easy",
         train=train,
         train_labels=train_labels,
