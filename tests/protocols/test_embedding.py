@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_protocols import make_protocols
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from reprbench.errors import UserError
-from reprbench.protocols.base import Subject, make_protocols
+from reprbench.protocols.base import Subject
 from reprbench.protocols.embedding import Embedding, draw_maps
 from reprbench.spec import parse_call
 

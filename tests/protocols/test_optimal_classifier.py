@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_protocols import make_protocols
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
 from reprbench.images import Images
-from reprbench.protocols.base import Subject, make_protocols
+from reprbench.protocols.base import Subject
 from reprbench.protocols.optimal_classifier import OptimalClassifier
 from reprbench.spec import parse_call
 

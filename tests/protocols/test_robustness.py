@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from made_protocols import make_protocols
 
 from reprbench import Learner, SupervisedLearner
 from reprbench.data.corruptions import corrupted
@@ -14,7 +15,7 @@ from reprbench.data.dataset import Dataset, assemble
 from reprbench.errors import UserError
 from reprbench.features import extract
 from reprbench.images import Images
-from reprbench.protocols.base import Features, Measurement, Outcome, Subject, make_protocols
+from reprbench.protocols.base import Features, Measurement, Outcome, Subject
 from reprbench.protocols.robustness import Robustness
 from reprbench.spec import Call, parse_call
 
