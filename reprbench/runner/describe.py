@@ -61,7 +61,8 @@ class Description(msgspec.Struct, kw_only=True):
     summary : the first line of the docstring.
     code : identifies the state of its code.
     packages : the distributions that its code imports from.
-    kind, capabilities : of a method.
+    kind : of a method.
+    capabilities : those that a method has, or a protocol needs.
     """
 
     problem: str = ""
