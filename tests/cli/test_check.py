@@ -87,7 +87,7 @@ def test_a_plugin_next_to_its_own_modules(here, plugin, tmp_path):
 
 def test_a_file_that_is_also_installed(here):
     """As in a checkout of a package: the entry point and the file are the same code."""
-    path = REPOSITORY / "methods" / "random_patches.py"
+    path = REPOSITORY / "methods" / "controls.py"
     done = here("check", str(path))
     assert done.returncode == 0, done.stderr
     assert "checks passed" in done.stdout
