@@ -160,7 +160,9 @@ def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, A
     """Return the parameters that identify the call: without defaults, and without the title, which is for display."""
     shown = parameters_as_given(validated, given)
     fields = type(validated).model_fields
-    changed = (key for key in sorted(fields) if key != "title" and getattr(validated, key) != fields[key].default)
+    # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
+    named = [key for key in sorted(fields) if key in given and key != "title"]
+    changed = (key for key in named if fields[key].default not in (given[key], getattr(validated, key)))
     return {key: shown[key] for key in changed}
 
 

@@ -159,6 +159,11 @@ def from_file(path: File):
         return ImageArrays(**arrays)
 
 
+@register_dataset("default-file")
+def default_file(path: File = "some.npz"):
+    return from_file(path)
+
+
 @register_dataset("odd")
 def odd(what):
     if what == "list":
@@ -248,6 +253,7 @@ def test_a_file_is_named_as_it_was_given(plugin: Any, tmp_path: Path, monkeypatc
     relative, absolute = plugin("from-file", path="some.npz"), plugin("from-file", path=str(tmp_path / "some.npz"))
     assert str(relative.call) == "from-file[path=some.npz]"
     assert relative.digest == absolute.digest
+    assert str(plugin("default-file").call) == str(plugin("default-file", path="some.npz").call) == "default-file"
     with pytest.raises(UserError, match="dataset 'from-file': path: no such file: 'other.npz'"):
         plugin("from-file", path="other.npz")
 
