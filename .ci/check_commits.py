@@ -13,7 +13,7 @@ import sys
 
 LONGEST = 72
 IMPERATIVE = re.compile(r"(?i)(be|emb|fe|n|se|she|spe|spre|we)ed|(br|k|p|r|s|spr|str|sw|th|w|cl|fl)ing|bed|wed|shed")
-"""Words that look like a past tense or a participle and are none."""
+"""Words that look like a past tense or a participle but are not."""
 
 
 def mistakes(message: str) -> list[str]:

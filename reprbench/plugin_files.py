@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from reprbench.source import first_party, package_root
 
 _PREFIX = "reprbench_plugin_"
+_DOT = "\N{ONE DOT LEADER}"
+"""Stands in module names for the dot in a file name such as ``my.v2.py``, which would separate a package there."""
 
 
 def import_file(path: Path) -> ModuleType:
@@ -35,7 +38,7 @@ def import_file(path: Path) -> ModuleType:
         sys.modules[package].__path__ = [str(root)]
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-    parts = path.relative_to(root).with_suffix("").parts
+    parts = [part.replace(".", _DOT) for part in path.relative_to(root).with_suffix("").parts]
     return importlib.import_module(".".join([package, *parts]).removesuffix(".__init__"))
 
 
@@ -47,10 +50,17 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not fullname.startswith(_PREFIX):
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = PathFinder.find_spec(fullname, path, target) or _dotted(fullname, path or ())
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _PluginLoader(fullname, spec.loader.path)
         return spec
+
+
+def _dotted(fullname: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Find a file with a dot in its name, which Python's own finder does not."""
+    name = fullname.rpartition(".")[2].replace(_DOT, ".") + ".py"
+    found = (Path(folder, name) for folder in path)
+    return next((spec_from_file_location(fullname, file) for file in found if file.is_file()), None)
 
 
 class _PluginLoader(SourceFileLoader):

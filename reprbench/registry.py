@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.plugin_files import import_file
-from reprbench.source import digest
 from reprbench.spec import check_name
 
 if TYPE_CHECKING:
@@ -140,10 +139,6 @@ class Entry:
         except (Exception, SystemExit) as error:  # whatever a plugin raises
             reason = " ".join(str(error).split())
             raise UserError(f"{self.target}: {type(error).__name__}: {reason}") from error
-
-    def source_digest(self) -> str:
-        """Return the digest of the code it depends on, without running it."""
-        return digest([self.file()], self.root())
 
     def file(self) -> Path:
         """Return the file that defines it."""

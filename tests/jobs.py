@@ -37,7 +37,8 @@ def job(dataset: Any, cache: Path) -> Job:
 
 def protocol_job(protocol: Protocol) -> ProtocolJob:
     """Return the evaluation of a protocol, as planning would request it."""
-    spec = protocol_spec(str(protocol), protocol.version or 0)
+    call = Call(name=protocol.name, parameters=protocol.model_dump(mode="json", exclude_unset=True))
+    spec = protocol_spec(str(call), protocol.version or 0)
     return ProtocolJob(
         entry=spec.entry,
         call=spec.record.call,

@@ -121,10 +121,28 @@ def test_a_package_itself_may_be_the_plugin(tmp_path):
     assert module.NAME == module.part.NAME == 1
 
 
-@pytest.mark.parametrize("name", ["my-method.py", "2nd.py"])
+@pytest.mark.parametrize("name", ["my-method.py", "2nd.py", "my.v2.py", "my.v2.final.py"])
 def test_the_name_of_a_file_need_not_be_an_identifier(tmp_path, name):
     write(tmp_path, {name: "NAME = 1"})
     assert import_file(tmp_path / name).NAME == 1
+
+
+def test_a_dot_in_the_name_of_a_file_is_not_that_of_a_package(tmp_path):
+    tree = {
+        "my.py": "NAME = 1",
+        "my_v2.py": "NAME = 2",
+        "my.v2.py": "from my import NAME as FIRST\nfrom helper import NAME",
+        "helper.py": "NAME = 3",
+        "pkg/__init__.py": "",
+        "pkg/low.v2.py": "from . import low",
+        "pkg/low.py": "NAME = 4",
+    }
+    write(tmp_path, tree)
+    module = import_file(tmp_path / "my.v2.py")
+    assert (module.FIRST, module.NAME) == (1, 3)
+    assert import_file(tmp_path / "my.v2.py") is module
+    assert import_file(tmp_path / "my_v2.py").NAME == 2
+    assert import_file(tmp_path / "pkg" / "low.v2.py").low.NAME == 4
 
 
 def test_what_an_import_raises_is_raised(tmp_path):

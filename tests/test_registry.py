@@ -281,20 +281,20 @@ def test_the_summary_is_read_from_the_file(tmp_path, installed, kind):
 def test_the_digest_follows_an_installed_plugin_through_its_own_package(installed):
     entry = discover(folder=None).find("method", "installed")
     assert entry.root() == installed.parent
-    before = entry.source_digest()
+    before = source.digest([entry.file()], entry.root())
     write(installed / "helper.py", "", "x = 1")
-    assert entry.source_digest() == before
+    assert source.digest([entry.file()], entry.root()) == before
     plugin = installed / "plugin.py"
     plugin.write_text("from strangers_pack.helper import x\n" + plugin.read_text())
-    imported = entry.source_digest()
+    imported = source.digest([entry.file()], entry.root())
     write(installed / "helper.py", "", "x = 2")
-    assert len({before, imported, entry.source_digest()}) == 3
+    assert len({before, imported, source.digest([entry.file()], entry.root())}) == 3
 
 
 def test_the_digest_follows_a_file_to_its_siblings(tmp_path):
     path = write(tmp_path / "mine.py", "mine", "import helper\n" + LEARNER)
     write(tmp_path / "helper.py", "", "x = 1")
     entry = discover([path], None).find("method", "mine")
-    before = entry.source_digest()
+    before = source.digest([entry.file()], entry.root())
     write(tmp_path / "helper.py", "", "x = 2")
-    assert entry.source_digest() != before
+    assert source.digest([entry.file()], entry.root()) != before

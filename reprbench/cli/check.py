@@ -27,15 +27,16 @@ def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
     NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
     checked.
     """
-    from reprbench.registry import discover
+    from reprbench.registry import discover, registered
 
     path = Path(method)
     if path.suffix == ".py":
         registry = discover([*plugins, path])
-        target = str(path.resolve())
-        calls = [Call(name=name) for name, entry in registry.methods.items() if entry.target == target]
+        if problem := registry.problems.get(str(path.resolve())):
+            raise UserError(f"{path}: {problem}")
+        calls = [Call(name=name) for kind, name in registered(path.read_text(encoding="utf-8")) if kind == "method"]
         if not calls:
-            raise UserError(f"{path}: {registry.problems.get(target, 'registers no method to check')}")
+            raise UserError(f"{path}: registers no method to check")
     else:
         registry = discover(plugins)
         calls = [parse_call(method)]

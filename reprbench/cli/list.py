@@ -1,15 +1,19 @@
-"""``reprbench list``: what can be run. Answers at once; imports an installed method only to show its parameters."""
+"""``reprbench list``: what can be run. Where classes must be imported, another process does that."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reprbench.cli.options import PLUGIN
-from reprbench.errors import UserError
+
+if TYPE_CHECKING:
+    from reprbench.registry import Entry, EntryKind
+    from reprbench.runner.describe import Description
 
 FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Also show parameters and their defaults.")
@@ -26,37 +30,7 @@ def command() -> None:
 @FORMAT
 def methods(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
     """List the methods: installed ones, those of --plugin files, and those in the folders of plugins."""
-    from reprbench.registry import discover
-
-    registry = discover(plugins)
-    # Files are imported (in another process) to see whether they can be; installed methods only to show parameters.
-    asked = [entry for entry in registry.methods.values() if verbose or entry.way == "file"]
-    described: dict[str, Any] = {}
-    if asked:
-        from reprbench.runner.describe import Question, describe
-
-        answers = describe([Question(entry) for entry in asked])
-        described = {entry.name: answer for entry, answer in zip(asked, answers, strict=True)}
-    records = []
-    for name, entry in registry.methods.items():
-        record: dict[str, Any] = {"name": name, "origin": entry.origin}
-        if (description := described.get(name)) is not None:
-            record["problem"] = description.problem
-            if verbose and not description.problem:
-                record["description"] = description.summary
-                record["kind"] = _kind(description)
-                record["capabilities"] = description.capabilities
-                record["parameters"] = [
-                    {"name": parameter, "type": text, "default": description.parameters.get(parameter)}
-                    for parameter, text in description.types.items()
-                ]
-        records.append(record)
-    records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
-    _show(records, form)
-
-
-def _kind(description: Any) -> str:
-    return str(description.kind)
+    _list("method", plugins, verbose, form)
 
 
 @command.command()
@@ -65,17 +39,7 @@ def _kind(description: Any) -> str:
 @FORMAT
 def datasets(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
     """List the datasets: installed ones, those of --plugin files, and those in the folders of plugins."""
-    from reprbench.registry import discover
-
-    registry = discover(plugins)
-    records = [{"name": e.name, "description": e.summary(), "origin": e.origin} for e in registry.datasets.values()]
-    records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
-    _show(records if verbose or form == "json" else [_short(record) for record in records], form)
-
-
-def _short(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record without its origin, unless nothing else describes it."""
-    return {key: value for key, value in record.items() if key != "origin" or not record.get("description")}
+    _list("dataset", plugins, verbose, form)
 
 
 @command.command()
@@ -84,28 +48,55 @@ def _short(record: dict[str, Any]) -> dict[str, Any]:
 @FORMAT
 def protocols(plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
     """List the protocols: installed ones, those of --plugin files, and those in the folders of plugins."""
+    _list("protocol", plugins, verbose, form)
+
+
+def _list(kind: EntryKind, plugins: tuple[Path, ...], verbose: bool, form: str) -> None:
     from reprbench.registry import discover
-    from reprbench.runner.describe import type_text
 
     registry = discover(plugins)
+    entries = {"method": registry.methods, "protocol": registry.protocols, "dataset": registry.datasets}[kind]
+    described = {} if kind == "dataset" else _described(list(entries.values()), verbose)
     records: list[dict[str, Any]] = []
-    for entry in registry.protocols.values():
-        record: dict[str, Any] = {"name": entry.name, "origin": entry.target}
-        if verbose:
-            try:
-                cls = entry.load_or_refuse()
-            except UserError as error:
-                records.append({**record, "problem": str(error)})
-                continue
-            record["description"] = (cls.__doc__ or "").strip().splitlines()[0]
-            record["version"] = cls.version
-            record["parameters"] = [
-                {"name": name, "type": type_text(info), "default": info.default}
-                for name, info in cls.model_fields.items()
-            ]
+    for name, entry in entries.items():
+        record: dict[str, Any] = {"name": name, "description": entry.summary(), "origin": entry.origin}
+        if (description := described.get(name)) is not None:
+            record["problem"] = description.problem
+            if verbose and not description.problem:
+                record |= _details(kind, description)
         records.append(record)
     records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
-    _show(records, form)
+    _show(records if verbose or form == "json" else [_short(record) for record in records], form)
+
+
+def _described(entries: Sequence[Entry], verbose: bool) -> dict[str, Description]:
+    """Import files, in another process, to see whether they can be; installed classes only to show parameters."""
+    asked = [entry for entry in entries if verbose or entry.way == "file"]
+    if not asked:
+        return {}
+    from reprbench.runner.describe import Question, describe
+
+    answers = describe([Question(entry) for entry in asked])
+    return {entry.name: answer for entry, answer in zip(asked, answers, strict=True)}
+
+
+def _details(kind: EntryKind, found: Description) -> dict[str, Any]:
+    """Return what ``-v`` shows of a method or protocol besides its summary."""
+    about: dict[str, Any] = (
+        {"version": found.code.version, "needs": found.capabilities}
+        if kind == "protocol"
+        else {"kind": found.kind, "capabilities": found.capabilities}
+    )
+    parameters = [
+        {"name": name, "type": text, "required": name not in found.defaults, "default": found.defaults.get(name)}
+        for name, text in found.types.items()
+    ]
+    return {**about, "parameters": parameters}
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record without its origin, unless nothing else describes it."""
+    return {key: value for key, value in record.items() if key != "origin" or not record.get("description")}
 
 
 @command.command()
@@ -139,7 +130,7 @@ def _show(records: list[dict[str, Any]], form: str) -> None:
         text = record.get("description") or record.get("origin", "")
         click.echo(f"{record['name']:{width}}  {text}{problem}")
         for key, value in record.items():
-            if key in {"name", "description", "problem"} or (key == "origin" and "description" not in record):
+            if key in {"name", "description", "problem"} or (key == "origin" and not record.get("description")):
                 continue
             click.echo("".join(f"{'':{width}}    {line}\n" for line in _detail(key, value)), nl=False)
 
@@ -148,5 +139,10 @@ def _detail(key: str, value: Any) -> list[str]:
     from reprbench.spec import show_value
 
     if key == "parameters":
-        return [f"{p['name']} = {show_value(p['default'])}   ({p['type']})" for p in value]
+        return [
+            f"{p['name']}   ({p['type']}, required)"
+            if p["required"]
+            else f"{p['name']} = {show_value(p['default'])}   ({p['type']})"
+            for p in value
+        ]
     return [f"{key}: {', '.join(value) if isinstance(value, list) else value}"] if value else []

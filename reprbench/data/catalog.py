@@ -140,7 +140,7 @@ def _request(
         raise UserError("\n".join(mistakes(error, f"dataset {name!r}", model.model_fields))) from None
     call = Call(name=name, parameters=_canonical(validated, parameters))
     values = {key: getattr(validated, key) for key in model.model_fields}
-    return DataRequest(name, str(call), tuple(data_dirs), cache_dir), values
+    return DataRequest(call, tuple(data_dirs), cache_dir), values
 
 
 def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
@@ -160,7 +160,9 @@ def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, A
     """Return the parameters that identify the call: without defaults, and without the title, which is for display."""
     shown = parameters_as_given(validated, given)
     fields = type(validated).model_fields
-    changed = (key for key in sorted(fields) if key != "title" and getattr(validated, key) != fields[key].default)
+    # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
+    named = [key for key in sorted(fields) if key in given and key != "title"]
+    changed = (key for key in named if fields[key].default not in (given[key], getattr(validated, key)))
     return {key: shown[key] for key in changed}
 
 

@@ -67,7 +67,7 @@ def load_cifar10(request: DataRequest) -> Dataset:
     train, train_labels, train_content = _load_split(checks[:-1], digests)
     test, test_labels, test_content = _load_split(checks[-1:], digests)
     return assemble(
-        name=request.call,
+        call=request.call,
         title="CIFAR-10",
         train=train,
         train_labels=train_labels,

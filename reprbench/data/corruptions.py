@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.folds import base_name, named_generator
+from reprbench.data.folds import named_generator
 from reprbench.images import Images
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def corrupted(dataset: Dataset, kind: Kind, level: float, count: int | None = No
     images = dataset.test if count is None else dataset.test.take(np.arange(min(count, len(dataset.test))))
     if level == 0:
         return images
-    generator = named_generator(f"{base_name(dataset.name)} test {kind}")
+    generator = named_generator(f"{dataset.name} test {kind}")
     copy = np.empty((len(images), *images.shape), dtype=np.uint8)
     step = max(1, BLOCK // math.prod(images.shape))
     for start in range(0, len(images), step):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reprbench.data.folds import base_name, named_generator, random_rows, stratified_folds, stratified_rows
+from reprbench.data.folds import named_generator, random_rows, stratified_folds, stratified_rows
 from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
+from reprbench.spec import Call
 
 SMALLEST_SIDE = 8
 """Pixels; the encoders halve an image three times."""
@@ -22,8 +23,8 @@ SMALLEST_SIDE = 8
 class Dataset:
     """Named image data; read-only."""
 
-    name: str
-    """The canonical call, such as ``mnist`` or ``folder[path=cifar]``."""
+    call: Call
+    """With the parameters that identify the data, such as ``folder[path=cifar]``."""
     title: str
     """For display, such as ``CIFAR-10 (JPEG)``."""
     unlabeled: Images
@@ -40,6 +41,11 @@ class Dataset:
     """SHA-256, hexadecimal, of content and folds, independent of where the files lie and whether they are zipped."""
     notes: tuple[str, ...] = ()
     """Notes shown with every row that comes from this data."""
+
+    @property
+    def name(self) -> str:
+        """The name without parameters, which may contain a path; random draws are named after it."""
+        return self.call.name
 
     def limited(self, count: int | None) -> Dataset:
         """Return the dataset with at most `count` images in every split; ``None`` means all.
@@ -67,7 +73,7 @@ class Dataset:
             train_labels=train_labels,
             test=test,
             test_labels=test_labels,
-            folds=self.folds if train is self.train else stratified_folds(train_labels, base_name(self.name)),
+            folds=self.folds if train is self.train else stratified_folds(train_labels, self.name),
             digest=hashlib.sha256(f"{self.digest} limited to {count}".encode()).hexdigest(),
         )
 
@@ -83,12 +89,12 @@ class Dataset:
         return self.unlabeled.take(random_rows(len(self.unlabeled), count, self._generator(count, "unlabeled")))
 
     def _generator(self, count: int, split: str) -> np.random.Generator:
-        return named_generator(f"{base_name(self.name)} {split} limited to {count}")
+        return named_generator(f"{self.name} {split} limited to {count}")
 
 
 def assemble(
     *,
-    name: str,
+    call: Call,
     title: str,
     train: Images,
     train_labels: Labels,
@@ -106,7 +112,7 @@ def assemble(
     ----------
     content : the SHA-256 of every part of the content, by the part's name
     unlabeled : by default the training images
-    folds : by default `stratified_folds`, drawn by the name without parameters, as those may contain a path
+    folds : by default `stratified_folds`, drawn by the name, without parameters
 
     Raises
     ------
@@ -114,12 +120,12 @@ def assemble(
         If the parts do not fit together, or reprbench does not support the images' shape.
     """
     splits = {"train": train, "test": test, **({} if unlabeled is None else {"unlabeled": unlabeled})}
-    _check_images(name, splits)
+    _check_images(str(call), splits)
     for split, images, labels in (("train", train, train_labels), ("test", test, test_labels)):
-        _check_labels(name, split, len(images), labels, len(classes))
-    folds = tuple(stratified_folds(train_labels, base_name(name)) if folds is None else folds)
+        _check_labels(str(call), split, len(images), labels, len(classes))
+    folds = tuple(stratified_folds(train_labels, call.name) if folds is None else folds)
     return Dataset(
-        name=name,
+        call=call,
         title=title,
         unlabeled=train if unlabeled is None else unlabeled,
         train=train,
@@ -146,30 +152,30 @@ def _digest(content: Mapping[str, str], folds: Sequence[Indices]) -> str:
     return hashlib.sha256(json.dumps([sorted(content.items()), drawn]).encode()).hexdigest()
 
 
-def _check_images(name: str, splits: Mapping[str, Images]) -> None:
+def _check_images(call: str, splits: Mapping[str, Images]) -> None:
     for split, images in splits.items():
         if len(images) == 0:
-            raise UserError(f"dataset {name!r}: the {split} split has no images; expected at least one")
+            raise UserError(f"dataset {call!r}: the {split} split has no images; expected at least one")
         if images.shape != splits["train"].shape:
             raise UserError(
-                f"dataset {name!r}: {split} images are {images.shape} and train images {splits['train'].shape} "
+                f"dataset {call!r}: {split} images are {images.shape} and train images {splits['train'].shape} "
                 "(channels, height, width); expected one shape"
             )
     channels, height, width = splits["train"].shape
     if channels not in (1, 3) or min(height, width) < SMALLEST_SIDE:
         raise UserError(
-            f"dataset {name!r}: images have {channels} channels and {height}×{width} pixels; "
+            f"dataset {call!r}: images have {channels} channels and {height}×{width} pixels; "
             f"expected 1 or 3 channels and at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels"
         )
 
 
-def _check_labels(name: str, split: str, n_images: int, labels: Labels, n_classes: int) -> None:
+def _check_labels(call: str, split: str, n_images: int, labels: Labels, n_classes: int) -> None:
     if len(labels) != n_images:
-        raise UserError(f"dataset {name!r}: {split} has {n_images} images and {len(labels)} labels; expected as many")
+        raise UserError(f"dataset {call!r}: {split} has {n_images} images and {len(labels)} labels; expected as many")
     if n_classes < 2:
-        raise UserError(f"dataset {name!r}: {n_classes} class; expected at least two to tell apart")
+        raise UserError(f"dataset {call!r}: {n_classes} class; expected at least two to tell apart")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(
-            f"dataset {name!r}: {split} labels run from {labels.min()} to {labels.max()}; "
+            f"dataset {call!r}: {split} labels run from {labels.min()} to {labels.max()}; "
             f"expected the {n_classes} classes 0 to {n_classes - 1}"
         )

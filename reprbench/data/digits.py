@@ -30,7 +30,7 @@ def load_digits(request: DataRequest) -> Dataset:
     test = stratified_rows(labels, round(_TEST_SHARE * len(labels)), named_generator("digits test"))
     train = np.setdiff1d(np.arange(len(labels)), test)
     return assemble(
-        name=request.call,
+        call=request.call,
         title="Digits",
         train=Images(pixels[train]),
         train_labels=labels[train],

@@ -83,8 +83,8 @@ def load_folder(
     arrays = _decoded_splits(root, splits, image_size, gray, digests)
     labels = {"train": _labels(train), "test": _labels(test)}
     return assemble(
-        name=request.call,
-        title=title or request.call,
+        call=request.call,
+        title=title or str(request.call),
         unlabeled=Images(map_array(arrays["unlabeled"])) if "unlabeled" in arrays else None,
         train=Images(map_array(arrays["train"])),
         train_labels=labels["train"],

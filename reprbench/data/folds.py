@@ -13,11 +13,6 @@ IMAGES_A_CLASS = 100
 """Ten folds of 100 images for each of ten classes: the protocol of STL-10 (Coates, Ng, Lee 2011)."""
 
 
-def base_name(name: str) -> str:
-    """Return a dataset's name without its parameters, which may contain a path; draws are named after it."""
-    return name.partition("[")[0]
-
-
 def named_generator(name: str) -> np.random.Generator:
     """Return a generator seeded by the SHA-256 of `name`, so that everybody who uses the name draws the same."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
@@ -34,7 +29,7 @@ def stratified_folds(labels: Labels, name: str) -> tuple[Indices, ...]:
     Parameters
     ----------
     labels : int64 array of shape (N,)
-    name : the dataset's name, without its parameters
+    name : the dataset's name, without its parameters, which may contain a path
 
     Returns
     -------

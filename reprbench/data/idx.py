@@ -86,7 +86,7 @@ def _load(request: DataRequest, layout: Layout, title: str, classes: tuple[str, 
     checks = {name: digests.check(file) for name, file in files.items()}
     train, test = _read_images(content[_TRAIN_IMAGES]), _read_images(content[_TEST_IMAGES])
     return assemble(
-        name=request.call,
+        call=request.call,
         title=title,
         train=train,
         train_labels=_read_labels(content[_TRAIN_LABELS], train),

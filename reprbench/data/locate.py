@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from reprbench.errors import UserError
+from reprbench.spec import Call
 
 VARIABLE = "REPRBENCH_DATA"
 
@@ -19,16 +20,19 @@ class DataRequest:
 
     Attributes
     ----------
-    name : the dataset's name without parameters.
-    call : the canonical call, with parameters.
+    call : the dataset with the parameters that identify its data.
     data_dirs : the folders to search, in order.
     cache_dir : where decoded copies are kept; created when needed.
     """
 
-    name: str
-    call: str
+    call: Call
     data_dirs: tuple[Path, ...]
     cache_dir: Path
+
+    @property
+    def name(self) -> str:
+        """The dataset's name without parameters."""
+        return self.call.name
 
     def find(self, path: str | PathLike[str]) -> Path:
         """Return a file or folder: `path` if it is absolute, otherwise the first match below a data folder.

@@ -101,8 +101,8 @@ def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Datase
     test_labels = np.searchsorted(values, test_labels).astype(np.int64)
     content = {**pixels, "y_train": train_labels.astype("<i8"), "y_test": test_labels.astype("<i8")}
     return assemble(
-        name=request.call,
-        title=arrays.title or request.call,
+        call=request.call,
+        title=arrays.title or str(request.call),
         unlabeled=Images(pixels["x_unlabeled"]) if "x_unlabeled" in pixels else None,
         train=Images(pixels["x_train"]),
         train_labels=train_labels.astype(np.int64),

@@ -52,7 +52,7 @@ def load_stl10(request: DataRequest) -> Dataset:
     digests = Digests(request.cache_dir)
     checks = {name: digests.check(file) for name, file in files.items()}
     return assemble(
-        name=request.call,
+        call=request.call,
         title="STL-10",
         unlabeled=unlabeled,
         train=train,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.folds import base_name, named_generator, random_rows
+from reprbench.data.folds import named_generator, random_rows
 from reprbench.images import Images
 
 PCA_IMAGES = 5000
@@ -56,7 +56,7 @@ def fit_baselines(images: Images, name: str, dimension: int) -> Baselines:
 
     size = int(np.prod(images.shape))
     most = min(len(images), PCA_IMAGES, max(2, PCA_BYTES // (8 * size)))
-    rows = random_rows(len(images), most, named_generator(f"{base_name(name)} components"))
+    rows = random_rows(len(images), most, named_generator(f"{name} components"))
     pixels = images.pixels(rows).reshape(most, size) / 255.0
     # n centered images span at most n − 1 directions.
     fitted = PCA(max(1, min(dimension, size, most - 1)), svd_solver="covariance_eigh" if size <= most else "full")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from reprbench.errors import UserError
+from pydantic import BaseModel, ConfigDict
 
 # Parts of a protocol's outcome, as the store keeps them.
 from reprbench.measurement import Curve as Curve
@@ -20,8 +17,6 @@ from reprbench.measurement import Measurement as Measurement
 from reprbench.protocols.subject import Features as Features
 from reprbench.protocols.subject import Snapshots as Snapshots
 from reprbench.protocols.subject import Subject as Subject
-from reprbench.registry import Entry, Registry, discover
-from reprbench.spec import Call, mistakes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +108,7 @@ class Protocol(BaseModel):
     [0.25, 25.0]
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     name: ClassVar[str] = ""
     version: ClassVar[int | None] = None
@@ -141,48 +136,3 @@ class Protocol(BaseModel):
         Diverged
             If features or reconstructions of the learner are not finite.
         """
-
-    @property
-    def call(self) -> Call:
-        """The protocol's name with the parameters that are not the defaults."""
-        fields = type(self).model_fields
-        changed = [name for name in fields if getattr(self, name) != fields[name].get_default()]
-        values = self.model_dump(mode="json")
-        return Call(name=self.name, parameters={name: values[name] for name in changed})
-
-    def __str__(self) -> str:
-        return str(self.call)
-
-
-def make_protocols(calls: Iterable[Call], registry: Registry | None = None) -> list[Protocol]:
-    """Return the validated protocols of `registry`, by default the installed ones.
-
-    Raises
-    ------
-    UserError
-        Lists all mistakes: unknown names, protocols that cannot be imported, and wrong parameters.
-    """
-    registry = discover(folder=None) if registry is None else registry
-    made: list[Protocol] = []
-    wrong: list[str] = []
-    for call in calls:
-        try:
-            made.append(_protocol_class(registry.find("protocol", call.name)).model_validate(call.parameters))
-        except ValidationError as error:
-            known = registry.protocols[call.name].load().model_fields
-            wrong += mistakes(error, f"protocol {call.name}", known)
-        except UserError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise UserError("\n".join(dict.fromkeys(wrong)))
-    return made
-
-
-def _protocol_class(entry: Entry) -> type[Protocol]:
-    """Import a protocol; raise a `UserError` if its class and its entry point have different names."""
-    cls = entry.load_or_refuse()
-    if not (isinstance(cls, type) and issubclass(cls, Protocol)):
-        raise UserError(f"{entry.origin} gives no Protocol class for {entry.name!r}")
-    if getattr(cls, "name", None) != entry.name:
-        raise UserError(f'{entry.origin}: the class needs the same name: @register_protocol("{entry.name}")')
-    return cls

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from reprbench.data.folds import base_name, named_generator, stratified_rows
+from reprbench.data.folds import named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.probes.projections import Plane, largest_perplexity, most_neighbors, principal_components, tsne
@@ -124,7 +124,7 @@ class Embedding(Protocol):
             raise UserError(
                 f"{self.name}: {self.images} images leave out some of {len(dataset.classes)} classes; set images higher"
             )
-        name = f"{base_name(dataset.name)} embedding"
+        name = f"{dataset.name} embedding"
         return stratified_rows(dataset.test_labels, self.images, named_generator(name))
 
     def _perplexity(self, count: int, outcome: Outcome) -> float:

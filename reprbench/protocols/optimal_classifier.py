@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reprbench.capabilities import Reconstructs
-from reprbench.data.folds import base_name, named_generator, random_rows
+from reprbench.data.folds import named_generator, random_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View, checked
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
@@ -119,7 +119,7 @@ class OptimalClassifier(Protocol):
                 f"{self.name}: {total} test images cannot be divided in three; "
                 f"expected at least {FEWEST_IMAGES}, use a larger --limit or dataset"
             )
-        generator = named_generator(f"{base_name(dataset.name)} {self.name} images")
+        generator = named_generator(f"{dataset.name} {self.name} images")
         return random_rows(total, min(self.images, total), generator)
 
     def _codes(self, subject: Subject, rows: Indices) -> Codes:

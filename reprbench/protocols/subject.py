@@ -148,11 +148,11 @@ class Subject:
         """
         import numpy as np
 
-        from reprbench.data.folds import base_name, named_generator
+        from reprbench.data.folds import named_generator
         from reprbench.run import derive_seed
 
         if seed is None:
-            return named_generator(f"{base_name(self.dataset.name)} {name}")
+            return named_generator(f"{self.dataset.name} {name}")
         return np.random.default_rng(derive_seed(seed, name))
 
     def _extract(self, asked: Features) -> Matrix:

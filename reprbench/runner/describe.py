@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_as_given, parameters_by_content
@@ -24,7 +26,6 @@ from reprbench.trial import Code
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
-    from reprbench.protocols.base import Protocol
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -45,21 +46,23 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, kw_only=True):
-    """The description of a class; only `problem` and `traceback` if it could not be imported.
+    """The description of a class; only `problem` and `traceback` if it cannot be used.
 
     Attributes
     ----------
-    problem, traceback : why it could not be imported.
+    problem, traceback : why it cannot be imported or is not what it is registered as.
     mistakes : what is wrong with the parameters, one line each.
     applied : which of the offered parameters it has.
     parameters : all of them, with their defaults; files as they were named.
     identifying : the same, with files by content.
     changed : those that are not the defaults.
+    defaults : of the parameters that need not be given.
     types : of the parameters, in the notation of values.
     summary : the first line of the docstring.
     code : identifies the state of its code.
     packages : the distributions that its code imports from.
-    kind, capabilities : of a method.
+    kind : of a method.
+    capabilities : those that a method has, or a protocol needs.
     """
 
     problem: str = ""
@@ -69,6 +72,7 @@ class Description(msgspec.Struct, kw_only=True):
     parameters: dict[str, Any] = {}
     identifying: dict[str, Any] = {}
     changed: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     types: dict[str, str] = {}
     summary: str = ""
     code: Code = Code()
@@ -107,9 +111,12 @@ def answer(question: Question) -> Description:
         return Description(
             problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
         )
-    found = _protocol(cls) if question.entry.kind == "protocol" else _method(cls)
+    found = _protocol(cls, question.entry) if question.entry.kind == "protocol" else _method(cls)
+    if found.problem:
+        return found
     model = _model(cls, question.entry)
     found.types = {name: type_text(info) for name, info in model.model_fields.items()}
+    found.defaults = _defaults(model)
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
     file, root = question.entry.file(), question.entry.root()
     found.code = msgspec.convert(code_identity(cls, file, root), Code)
@@ -134,7 +141,13 @@ def _method(cls: type[Learner]) -> Description:
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
 
 
-def _protocol(cls: type[Protocol]) -> Description:
+def _protocol(cls: Any, entry: Entry) -> Description:
+    from reprbench.protocols.base import Protocol
+
+    if not (isinstance(cls, type) and issubclass(cls, Protocol)):
+        return Description(problem=f"{entry.name!r} is not a class derived from reprbench.Protocol")
+    if cls.name != entry.name:
+        return Description(problem=f'the class is not called {entry.name!r}; use @register_protocol("{entry.name}")')
     return Description(capabilities=[need.__name__ for need in cls.needs])
 
 
@@ -147,12 +160,26 @@ def _model(cls: Any, entry: Entry) -> type[BaseModel]:
     return parameters_model(cls)
 
 
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the defaults as written in the class, as JSON."""
+    values = {name: _default(field) for name, field in model.model_fields.items() if not field.is_required()}
+    return cast(dict[str, Any], to_jsonable_python(values, fallback=str))
+
+
+def _default(field: FieldInfo) -> Any:
+    """Return a field's default; None if it depends on other fields, as it can from pydantic 2.10 on."""
+    dependent = getattr(field, "default_factory_takes_validated_data", False)
+    return None if dependent else field.get_default(call_default_factory=True)
+
+
 def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) -> None:
     """Add the parameters in their three forms."""
     found.parameters = parameters_as_given(validated, given)
     found.identifying = parameters_by_content(validated)
     fields = type(validated).model_fields
-    changed = (name for name, field in fields.items() if getattr(validated, name) != field.get_default())
+    # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
+    named = [name for name in fields if name in given]
+    changed = (name for name in named if _default(fields[name]) not in (given[name], getattr(validated, name)))
     found.changed = {name: found.parameters[name] for name in changed}
 
 

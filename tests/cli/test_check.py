@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from common import REPOSITORY
 
 
 def test_a_plugin_that_conforms(cli, plugin):
@@ -82,3 +83,11 @@ def test_a_plugin_next_to_its_own_modules(here, plugin, tmp_path):
     body += '        return {"x": helper.SCALE * (x - self.mean).flatten(1)}\n'
     done = here("check", str(plugin("mine.py", body)))
     assert done.returncode == 0, done.stdout
+
+
+def test_a_file_that_is_also_installed(here):
+    """As in a checkout of a package: the entry point and the file are the same code."""
+    path = REPOSITORY / "methods" / "controls.py"
+    done = here("check", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "checks passed" in done.stdout

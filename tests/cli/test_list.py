@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+from reprbench.registry import discover
 
 
 def test_methods_are_listed_with_their_origin(here):
@@ -43,6 +46,55 @@ def test_datasets_protocols_and_benchmarks(here):
     assert "costs" in here("list", "protocols", "-v").stdout
     names = [record["name"] for record in json.loads(here("list", "benchmarks", "--format", "json").stdout)]
     assert {"quick", "mnist", "table1-stl10", "table1-cifar10"} <= set(names)
+
+
+def test_parameters_without_a_default_are_required(here, plugin):
+    body = "from reprbench import File\n"
+    body += '@register("own")\nclass A(Flat):\n    """Mine."""\n    weights: File\n    width: int = 64\n'
+    words = ("list", "methods", "-v", "--plugin", str(plugin("own.py", body)))
+    lines = [line.strip() for line in here(*words).stdout.splitlines()]
+    assert {"weights   (Path, required)", "width = 64   (int)"} <= set(lines)
+    records = {record["name"]: record for record in json.loads(here(*words, "--format", "json").stdout)}
+    parameters = {parameter["name"]: parameter for parameter in records["own"]["parameters"]}
+    assert (parameters["weights"]["required"], parameters["width"]["required"]) == (True, False)
+    assert parameters["width"]["default"] == 64
+
+
+PROTOCOL = """
+import sys
+from reprbench import Outcome, Protocol, register_protocol
+print("noise")
+sys.modules["imported_here"] = sys
+
+@register_protocol("plain")
+class Plain(Protocol):
+    def evaluate(self, subject, seed):
+        return Outcome()
+"""
+
+
+def test_protocols_of_plugins_are_imported_in_another_process(here, plugin):
+    """Also those without a docstring, and functions mistaken for protocols."""
+    path = plugin("plain.py", PROTOCOL)
+    wrong = plugin("wrong.py", 'from reprbench import register_protocol\n@register_protocol("wrong")\ndef f(): ...\n')
+    words = ("--plugin", str(path), "--plugin", str(wrong))
+    for verbose in ((), ("-v",)):
+        done = here("list", "protocols", *verbose, *words)
+        lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+        assert lines["plain"].split(maxsplit=1)[1] == f"file {path}"
+        assert "cannot be used: 'wrong' is not a class derived from reprbench.Protocol" in lines["wrong"]
+        assert "noise" not in done.stdout
+    assert "imported_here" not in sys.modules
+
+
+@pytest.mark.parametrize("kind", ["methods", "protocols", "datasets"])
+def test_everything_has_a_summary_and_with_v_an_origin(here, kind):
+    installed = discover(folder=None)
+    short, long = here("list", kind).stdout, here("list", kind, "-v").stdout
+    for name, entry in getattr(installed, kind).items():
+        assert f"{name:{max(map(len, getattr(installed, kind)))}}  {entry.summary()}\n" in short
+        assert f"origin: {entry.origin}\n" in long
+    assert "origin" not in short
 
 
 @pytest.mark.parametrize("words", [["--help"], ["compare", "--help"], ["list", "protocols", "-v"]])

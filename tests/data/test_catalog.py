@@ -159,6 +159,11 @@ def from_file(path: File):
         return ImageArrays(**arrays)
 
 
+@register_dataset("default-file")
+def default_file(path: File = "some.npz"):
+    return from_file(path)
+
+
 @register_dataset("odd")
 def odd(what):
     if what == "list":
@@ -201,8 +206,8 @@ def save_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def test_arrays_of_a_plugin_are_a_dataset(plugin: Any) -> None:
     rows, columns = plugin("stripes"), plugin("stripes", kind="columns", size=9)
-    assert (rows.name, columns.name) == ("stripes", "stripes[kind=columns,size=9]")
-    assert (rows.title, columns.title) == (rows.name, columns.name)
+    assert (str(rows.call), str(columns.call)) == ("stripes", "stripes[kind=columns,size=9]")
+    assert (rows.title, columns.title) == (str(rows.call), str(columns.call))
     assert (rows.train.shape, columns.train.shape) == ((1, 8, 8), (1, 9, 9))
     assert columns.test.pixels(slice(1, 2))[0, 0, 0].tolist() == [255, 0] * 4 + [255]
     assert plugin("stripes", title="Stripes").name == "stripes"
@@ -237,7 +242,7 @@ def test_a_folder_of_images_is_read_as_the_dataset_folder_is(plugin: Any, tmp_pa
     photos = plugin("photos", size=9)
     read = {"path": "photos", "image_size": 9, "gray": True}
     folder = load_dataset("folder", read, data_dirs=[tmp_path / "data"], cache_dir=tmp_path / "cache")
-    assert (photos.name, photos.title, photos.classes) == ("photos[size=9]", "Photos", ("one", "two"))
+    assert (str(photos.call), photos.title, photos.classes) == ("photos[size=9]", "Photos", ("one", "two"))
     assert photos.train.shape == (1, 9, 9)
     assert np.array_equal(photos.train.pixels(slice(None)), folder.train.pixels(slice(None)))
 
@@ -246,8 +251,9 @@ def test_a_file_is_named_as_it_was_given(plugin: Any, tmp_path: Path, monkeypatc
     save_arrays(tmp_path / "some.npz")
     monkeypatch.chdir(tmp_path)
     relative, absolute = plugin("from-file", path="some.npz"), plugin("from-file", path=str(tmp_path / "some.npz"))
-    assert relative.name == "from-file[path=some.npz]"
+    assert str(relative.call) == "from-file[path=some.npz]"
     assert relative.digest == absolute.digest
+    assert str(plugin("default-file").call) == str(plugin("default-file", path="some.npz").call) == "default-file"
     with pytest.raises(UserError, match="dataset 'from-file': path: no such file: 'other.npz'"):
         plugin("from-file", path="other.npz")
 

@@ -9,6 +9,7 @@ from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.folds import stratified_folds
 from reprbench.errors import UserError
 from reprbench.images import Images
+from reprbench.spec import parse_call
 
 
 def some_images(n: int, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) -> Images:
@@ -17,7 +18,7 @@ def some_images(n: int, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) -> Im
 
 def some_dataset(**changes: Any) -> Dataset:
     parts: dict[str, Any] = {
-        "name": "some[path=x]",
+        "call": parse_call("some[path=x]"),
         "title": "Some",
         "train": some_images(60),
         "train_labels": np.arange(60) % 3,
@@ -40,16 +41,23 @@ def test_without_unlabeled_images_it_is_the_training_images() -> None:
     assert some_dataset(unlabeled=other).unlabeled is other
 
 
+def test_draws_are_named_without_the_parameters_of_the_call() -> None:
+    assert some_dataset().name == "some"
+    assert str(some_dataset().call) == "some[path=x]"
+
+
 def test_folds_do_not_depend_on_parameters_of_the_name() -> None:
     expected = stratified_folds(np.arange(60) % 3, "some")
     for name in ("some", "some[path=elsewhere]"):
-        assert all(np.array_equal(a, b) for a, b in zip(some_dataset(name=name).folds, expected, strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(some_dataset(call=parse_call(name)).folds, expected, strict=True)
+        )
 
 
 def test_digest_follows_content_and_folds_and_nothing_else() -> None:
     digest = some_dataset().digest
     assert len(bytes.fromhex(digest)) == 32
-    assert some_dataset(name="some", title="Other", notes=["odd"]).digest == digest
+    assert some_dataset(call=parse_call("some"), title="Other", notes=["odd"]).digest == digest
     assert some_dataset(content={"test": "2" * 64, "train": "1" * 64}).digest == digest
     assert some_dataset(content={"test": "1" * 64, "train": "2" * 64}).digest != digest
     assert some_dataset(folds=[np.arange(9)]).digest != digest
@@ -78,9 +86,11 @@ def test_limited_keeps_images_and_labels_together() -> None:
 
 
 def test_limited_is_the_same_for_everybody_and_differs_between_datasets() -> None:
-    one, again = some_dataset().limited(12), some_dataset(name="some[path=elsewhere]").limited(12)
+    one, again = some_dataset().limited(12), some_dataset(call=parse_call("some[path=elsewhere]")).limited(12)
     assert np.array_equal(all_pixels(one.train), all_pixels(again.train))
-    assert not np.array_equal(all_pixels(one.train), all_pixels(some_dataset(name="other").limited(12).train))
+    assert not np.array_equal(
+        all_pixels(one.train), all_pixels(some_dataset(call=parse_call("other")).limited(12).train)
+    )
 
 
 def test_limited_leaves_small_splits_and_their_folds_alone() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from reprbench.data import Dataset
 from reprbench.data.folder import decode
 from reprbench.errors import UserError
+from reprbench.spec import Call
 
 Load = Callable[..., Dataset]
 
@@ -67,9 +68,11 @@ def test_unlabeled_images_may_lie_deeper(load: Load, root: Path, below: str) -> 
 
 def test_name_and_title(load: Load, root: Path) -> None:
     dataset = load("folder", path="pets", image_size=8, title="Pets (PNG)")
-    assert (dataset.name, dataset.title) == ("folder[image_size=8,path=pets]", "Pets (PNG)")
+    assert (str(dataset.call), dataset.title) == ("folder[image_size=8,path=pets]", "Pets (PNG)")
     # A default that is written out is the same call.
-    assert load("folder", path="pets", image_size=32, gray=False).name == "folder[path=pets]"
+    assert load("folder", path="pets", image_size=32, gray=False).call == Call(
+        name="folder", parameters={"path": "pets"}
+    )
 
 
 def test_digest_and_folds_are_those_of_the_content_wherever_it_lies(load: Load, root: Path, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pytest
 
 from reprbench.data.locate import DataRequest, Layout, data_dirs, locate, locate_path
 from reprbench.errors import UserError
+from reprbench.spec import Call
 
 LAYOUT = Layout(folders=("inner", "."), files={"a": "md5:1", "b": None}, zipped=True)
 
 
 def request_in(*folders: Path) -> DataRequest:
-    return DataRequest("some", "some", folders, Path("unused"))
+    return DataRequest(Call(name="some"), folders, Path("unused"))
 
 
 def test_option_then_environment_then_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def save(tmp_path: Path, name: str = "some.npz", **changes: Any) -> dict[str, An
 def test_arrays_become_a_dataset(load: Load, tmp_path: Path) -> None:
     values = save(tmp_path)
     dataset = load("npz", path="some.npz", title="Some arrays")
-    assert (dataset.name, dataset.title) == ("npz[path=some.npz]", "Some arrays")
+    assert (str(dataset.call), dataset.title) == ("npz[path=some.npz]", "Some arrays")
     assert dataset.train.shape == (3, 8, 10)
     assert np.array_equal(dataset.train.pixels(slice(0, 30)), values["x_train"].transpose(0, 3, 1, 2))
     assert np.array_equal(dataset.test_labels, values["y_test"])

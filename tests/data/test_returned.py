@@ -9,6 +9,7 @@ import pytest
 from reprbench import DataRequest, ImageArrays
 from reprbench.data.returned import as_dataset
 from reprbench.errors import UserError
+from reprbench.spec import Call
 
 RANDOM = np.random.default_rng(0)
 TRAIN, TEST = (RANDOM.integers(0, 256, (count, 8, 10, 3), dtype=np.uint8) for count in (30, 9))
@@ -17,12 +18,14 @@ UNLABELED = RANDOM.integers(0, 256, (50, 3, 8, 10), dtype=np.uint8)
 
 def dataset_of(name: str = "some", **changes: Any) -> Any:
     arrays = {"x_train": TRAIN, "y_train": np.arange(30) % 3 + 5, "x_test": TEST, "y_test": np.arange(9) % 3 + 5}
-    return as_dataset(ImageArrays(**{**arrays, **changes}), DataRequest(name, f"{name}[n=1]", (), Path("unused")))
+    return as_dataset(
+        ImageArrays(**{**arrays, **changes}), DataRequest(Call(name=name, parameters={"n": 1}), (), Path("unused"))
+    )
 
 
 def test_the_parts_are_those_of_the_arrays():
     dataset = dataset_of(x_unlabeled=UNLABELED, classes=("a", "b", "c"), title="Some")
-    assert (dataset.name, dataset.title, dataset.classes) == ("some[n=1]", "Some", ("a", "b", "c"))
+    assert (str(dataset.call), dataset.title, dataset.classes) == ("some[n=1]", "Some", ("a", "b", "c"))
     assert np.array_equal(dataset.train.pixels(slice(None)), TRAIN.transpose(0, 3, 1, 2))
     assert np.array_equal(dataset.test.pixels(slice(None)), TEST.transpose(0, 3, 1, 2))
     assert np.array_equal(dataset.unlabeled.pixels(slice(None)), UNLABELED)
@@ -113,7 +116,7 @@ def test_the_request_finds_absolute_and_relative_paths(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
     (tmp_path / "b" / "there").touch()
-    request = DataRequest("some", "some", (tmp_path / "a", tmp_path / "b"), Path("unused"))
+    request = DataRequest(Call(name="some"), (tmp_path / "a", tmp_path / "b"), Path("unused"))
     assert request.find("there") == request.find(tmp_path / "b" / "there") == tmp_path / "b" / "there"
     with pytest.raises(UserError, match=r"dataset 'some': 'no' not found; searched .*/a/no, .*/b/no; .*--data-dir"):
         request.find("no")

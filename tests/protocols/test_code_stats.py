@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from made_protocols import make_protocols
 
 from reprbench.features import View
 from reprbench.images import Images
-from reprbench.protocols.base import Subject, make_protocols
+from reprbench.protocols.base import Subject
 from reprbench.protocols.code_stats import CodeStats
 from reprbench.spec import parse_call
 

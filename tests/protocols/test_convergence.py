@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_protocols import make_protocols
 
 from reprbench.errors import UserError
-from reprbench.protocols.base import Snapshots, Subject, make_protocols
+from reprbench.protocols.base import Snapshots, Subject
 from reprbench.protocols.convergence import Convergence, density
 from reprbench.spec import parse_call
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_protocols import make_protocols
 from sklearn.svm import LinearSVC
 
 from reprbench.errors import UserError
 from reprbench.probes import linear_svm
-from reprbench.protocols.base import Outcome, Subject, make_protocols
+from reprbench.protocols.base import Outcome, Subject
 from reprbench.protocols.few_labels import FewLabels, ranks_in_class
 from reprbench.spec import parse_call
 
@@ -16,7 +17,7 @@ from reprbench.spec import parse_call
 class Data:
     """Two folds of ten examples of each of three classes, and features of their classes with noise."""
 
-    name = "toy[path=somewhere]"
+    name = "toy"
     classes = ("a", "b", "c")
     train_labels = np.arange(60) % 3
     test_labels = np.arange(90) % 3

@@ -26,7 +26,7 @@ def noise(count: int, seed: int, shape: tuple[int, int, int] = SHAPE) -> Images:
 
 
 class Data:
-    name = "noise[seed=0]"
+    name = "noise"
     unlabeled = noise(50, 0)
     test = noise(12, 1)
     test_labels = np.array([2, 0, 1, 1, 0, 2, 0, 1, 2, 0, 0, 2])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_protocols import make_protocols
 
 from reprbench.errors import UserError
 from reprbench.images import Images
-from reprbench.protocols.base import Subject, make_protocols
+from reprbench.protocols.base import Subject
 from reprbench.spec import parse_call
 
 

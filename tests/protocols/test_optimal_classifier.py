@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_protocols import make_protocols
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
 from reprbench.images import Images
-from reprbench.protocols.base import Subject, make_protocols
+from reprbench.protocols.base import Subject
 from reprbench.protocols.optimal_classifier import OptimalClassifier
 from reprbench.spec import parse_call
 
@@ -32,7 +33,7 @@ class Shifting:
 
 
 class Data:
-    def __init__(self, count=1000, name="toy[path=somewhere]"):
+    def __init__(self, count=1000, name="toy"):
         self.name = name
         self.test = Images(np.random.default_rng(0).integers(0, 256, (count, 1, 4, 4), dtype=np.uint8))
         self.folds = (np.array([3, 4]), np.array([1, 2]))
@@ -82,9 +83,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not():
     assert one == same != other
 
 
-def test_the_images_are_the_same_for_every_path_of_a_dataset_and_others_for_another_dataset():
+def test_the_images_are_the_same_for_everyone_and_others_for_another_dataset():
     protocol = OptimalClassifier(images=50)
-    one, same, other = (protocol.rows(Data(name=name)) for name in ("toy[path=a]", "toy[path=b]", "digits"))
+    one, same, other = (protocol.rows(Data(name=name)) for name in ("toy", "toy", "digits"))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
     assert len(np.unique(one)) == 50

@@ -37,7 +37,7 @@ def noise(count: int, seed: int) -> Images:
 class Data:
     """Noise of 8×8."""
 
-    name = "noise[path=here]"
+    name = "noise"
     classes = ("a", "b")
 
     def __init__(self, test: Images | None = None, count: int = 100) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from made_protocols import make_protocols
 
 from reprbench import Learner, SupervisedLearner
 from reprbench.data.corruptions import corrupted
@@ -14,9 +15,9 @@ from reprbench.data.dataset import Dataset, assemble
 from reprbench.errors import UserError
 from reprbench.features import extract
 from reprbench.images import Images
-from reprbench.protocols.base import Features, Measurement, Outcome, Subject, make_protocols
+from reprbench.protocols.base import Features, Measurement, Outcome, Subject
 from reprbench.protocols.robustness import Robustness
-from reprbench.spec import parse_call
+from reprbench.spec import Call, parse_call
 
 SIDE = 12
 
@@ -85,7 +86,7 @@ def easy(count: int = 60, n_folds: int = 2, seed: int = 0) -> Dataset:
     (train, train_labels), (test, test_labels) = split(), split()
     folds = [np.sort(np.random.default_rng(n).permutation(count)[:45]) for n in range(n_folds)]
     return assemble(
-        name="easy",
+        call=Call(name="easy"),
         title="Easy",
         train=train,
         train_labels=train_labels,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
-from reprbench.registry import discover
+from reprbench.registry import Entry, discover
 from reprbench.runner.describe import Question, answer, describe, type_text
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
@@ -80,3 +81,75 @@ def test_types_read_as_values_are_written():
         "several": "[float ≥ 0, …] length ≥ 1",
         "pairs": "[[text, bool], …]",
     }
+
+
+PROTOCOL = """
+from reprbench import File, Outcome, Protocol, register_protocol
+
+
+@register_protocol("mine")
+class Mine(Protocol):
+    ref: File = "ref.npy"
+    size: float = 3
+
+    def evaluate(self, subject, seed):
+        return Outcome()
+"""
+
+
+@pytest.fixture
+def described(tmp_path, monkeypatch):
+    """Describes the protocol "mine" of a file with this code, asked from the file's folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ref.npy").write_bytes(b"reference")
+
+    def ask(code=PROTOCOL, **parameters):
+        (tmp_path / "mine.py").write_text(code)
+        return describe([Question(Entry("mine", "file", str(tmp_path / "mine.py"), "protocol"), parameters)])[0]
+
+    return ask
+
+
+def test_a_file_that_is_the_default_of_a_protocol_is_identified_by_content(described, tmp_path):
+    sha = hashlib.sha256(b"reference").hexdigest()
+    found = described()
+    assert found.identifying == {"ref": {"file": sha}, "size": 3.0}
+    assert (found.changed, found.defaults) == ({}, {"ref": "ref.npy", "size": 3})
+    same = described(ref="ref.npy", size=3.0)
+    assert (same.identifying, same.changed) == (found.identifying, {})
+    (tmp_path / "other.npy").write_bytes(b"other")
+    other = described(size=2, ref="other.npy")
+    assert other.identifying["ref"] == {"file": hashlib.sha256(b"other").hexdigest()}
+    assert list(other.changed.items()) == [("ref", "other.npy"), ("size", 2.0)]
+
+
+def test_a_missing_default_file_of_a_protocol_is_a_mistake_unless_another_is_given(described, tmp_path):
+    (tmp_path / "ref.npy").rename(tmp_path / "moved.npy")
+    (mistake,) = described().mistakes
+    assert mistake.startswith("protocol mine: ref: no such file: 'ref.npy'")
+    assert described(ref="moved.npy").mistakes == []
+
+
+FUNCTION = """
+from reprbench import register_protocol
+
+@register_protocol("mine")
+def mine(subject, seed): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (FUNCTION, "'mine' is not a class derived from reprbench.Protocol"),
+        (FUNCTION.replace("def mine(subject, seed)", "class Mine"), "is not a class derived from reprbench.Protocol"),
+        (f"import nowhere_at_all\n{PROTOCOL}", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    ],
+)
+def test_what_is_not_a_protocol_says_so(described, code, problem):
+    assert problem in described(code).problem
+
+
+def test_a_protocol_must_have_the_name_of_its_entry_point():
+    entry = Entry("other", "entry point", "reprbench.protocols.knn:KNN", "protocol")
+    assert answer(Question(entry)).problem == "the class is not called 'other'; use @register_protocol(\"other\")"

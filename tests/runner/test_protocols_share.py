@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from jobs import job, protocol_job
+from made_protocols import make_protocols
 
 from reprbench.data import load_dataset
 from reprbench.learner import Learner, SupervisedLearner
-from reprbench.protocols.base import make_protocols
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.fitting import Fits
 from reprbench.spec import parse_call
