@@ -13,11 +13,11 @@ from reprbench.benchmark import Reference
 from reprbench.learner import Kind
 from reprbench.measurement import Curve, Headline, Measurement
 from reprbench.migrations import SCHEMA
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 
 TRIAL = "trial.json"
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
-Precision = Literal["float32", "bf16"]
 
 
 class _Part(msgspec.Struct):

@@ -41,7 +41,8 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         result.status, result.reason = "diverged", str(error)
     except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status = "out-of-memory" if _is_memory_error(error) else "failed"
-        result.reason = f"{type(error).__name__}: {' '.join(str(error).split())}".removeprefix("UserError: ")
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        result.reason = kind + " ".join(str(error).split())
         result.traceback = traceback.format_exc()
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result

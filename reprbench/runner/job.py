@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from reprbench.registry import Entry
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Code, Cost, Evaluation, Precision, Status, as_model
+from reprbench.trial import Code, Cost, Evaluation, Status, as_model
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from reprbench.benchmark import Reference
 from reprbench.registry import Entry
+from reprbench.run import Precision
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
-from reprbench.trial import Code, DataRecord, Deviation, MethodRecord, Precision, ProtocolRecord, RowKey, Trial, to_json
+from reprbench.trial import Code, DataRecord, Deviation, MethodRecord, ProtocolRecord, RowKey, Trial, to_json
 
 PREPROCESSING = "float32(x / 255)"
 """What happens to the pixels before a learner sees them."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Deviation, Precision
+from reprbench.trial import Deviation
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     Raises
     ------
     UserError
-        Lists all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing, images that a
+        Lists all mistakes: wrong parameters, settings that fit nothing, images that a
         method cannot take.
     """
     benchmark = request.benchmark
@@ -63,7 +63,6 @@ class Asked:
 def _questions(request: Request, registry: Registry, dataset: Dataset) -> list[Question]:
     """Return the question about the method of each row."""
     rows = request.benchmark.methods
-    find_entries(request.benchmark, registry)
     return [
         Question(
             registry.find("method", row.method.name),
@@ -162,7 +161,7 @@ def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequen
     return [*found, *(Deviation("data", note) for note in notes)]
 
 
-def find_entries(benchmark: Benchmark, registry: Registry) -> None:
+def check_entries(benchmark: Benchmark, registry: Registry) -> None:
     """Raise one `UserError` that names all unknown methods, protocols and datasets of a benchmark."""
     asked: list[tuple[EntryKind, str]] = [("dataset", benchmark.dataset.name)]
     asked += [("method", row.method.name) for row in benchmark.methods]

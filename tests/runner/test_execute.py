@@ -17,6 +17,7 @@ from reprbench.errors import Diverged, UserError
 from reprbench.features import View
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
+from reprbench.runner import execute
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
@@ -160,3 +161,20 @@ def test_a_trial_computes_in_float32_with_all_its_digits(monkeypatch):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     assert _prepare_torch(SimpleNamespace(threads=1, device="cpu")) == "cpu"
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UserError("no such\nlayer"), "no such layer"),
+        (ValueError("UserError: quoted"), "ValueError: UserError: quoted"),
+    ],
+)
+def test_only_the_mistakes_of_users_are_shown_without_their_type(error, reason, dataset, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(execute, "_prepare_torch", lambda job: "cpu")
+    monkeypatch.setattr(execute, "_work", fail)
+    result = execute.execute(job(dataset, tmp_path), tmp_path, lambda what, share, values: None)
+    assert (result.status, result.reason) == ("failed", reason)
