@@ -182,7 +182,7 @@ def _show_plan(work: list[Planned]) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     click.echo(tabulate(rows, headers, disable_numparse=True))
-    click.echo(f"\n{sum(p.action != 'keep' for p in work)} of {len(work)} trials to run")
+    click.echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
@@ -192,8 +192,7 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     from reprbench.report.table import make_tables
     from reprbench.runner.schedule import Schedule
 
-    to_run = [planned for planned in work if planned.action != "keep"]
-    with listener(to_run) as shown:
+    with listener([planned for planned in work if planned.runs]) as shown:
         ended = Schedule(store, folders, limits, shown).run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
     just_run = {trial.hash for trial in ended}
@@ -201,7 +200,7 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
         trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
     ]
     click.echo(as_terminal(make_tables([*trials, *ended])))
-    if len(ended) < len(to_run):
+    if len(ended) < sum(planned.action != "keep" for planned in work):
         click.echo("interrupted; run the same command again to continue", err=True)
         return 130
     return int(any(trial.status != "done" for trial in ended))
