@@ -179,6 +179,7 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         precision=spec.precision,
         seed=spec.seed,
         hash=spec.hash,
+        identity=spec.identity(),
         protocols=[
             ProtocolJob(
                 entry=one.entry,

@@ -215,6 +215,37 @@ class Good(Flat): ...
 """
 
 
+EDITED = """
+from reprbench import File
+
+@register("{name}")
+class A(Flat):
+    weights: File
+    def fit(self, images, run):
+        super().fit(images, run)
+        for name, text in {edits}:
+            with open(name, "a") as file:
+                file.write(text)
+"""
+
+
+@pytest.mark.parametrize("edited", ["second.py", "weights"])
+def test_what_changes_while_a_trial_waits_is_not_stored_under_the_planned_identity(cli, tmp_path, plugin, edited):
+    (tmp_path / "other").write_text("w")
+    (tmp_path / "weights").write_text("w")
+    first = plugin("first.py", EDITED.format(name="first", edits=[(edited, "EXTRA = 1\n")]))
+    second = plugin("second.py", EDITED.format(name="second", edits=[]))
+    words = ("run", "--plugin", str(first), "--plugin", str(second), *FAST)
+    done = cli(*words, "--methods", "first[weights=other],second[weights=weights]")
+    assert done.returncode == 1
+    stored = {name.partition("[")[0]: trial for name, trial in trials(tmp_path).items()}
+    assert stored["first"]["status"] == "done"
+    assert stored["second"]["status"] == "failed"
+    reason = "the code or a file of method second changed after the run was planned; run it again"
+    assert stored["second"]["reason"] == reason
+    assert cli(*words, "--methods", "second[weights=weights]").returncode == 0
+
+
 def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):
     path = plugin("bad.py", BAD)
     leaving = plugin("leaving.py", '@register("leaving")\nclass A(Flat): ...\nos._exit(1)\n')
