@@ -14,11 +14,11 @@ from reprbench.benchmark import Reference
 from reprbench.learner import Kind
 from reprbench.measurement import Curve, Headline, Measurement
 from reprbench.migrations import SCHEMA
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 
 TRIAL = "trial.json"
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
-Precision = Literal["float32", "bf16"]
 
 
 class _Part(msgspec.Struct):
@@ -214,6 +214,8 @@ class Trial(_Part, kw_only=True, dict=True):
     evaluations: list[Evaluation] = []
     cost: Cost = msgspec.field(default_factory=Cost)
     provenance: dict[str, Any] = {}
+    requested: str = ""
+    """When a run last asked for it, in ISO 8601; empty in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
         for name in ("code", "versions", "machine", "fit"):
@@ -248,6 +250,11 @@ class Trial(_Part, kw_only=True, dict=True):
     def ended(self) -> str:
         """When the trial ended, in ISO 8601; empty if it is unknown."""
         return str(self.provenance.get("ended", ""))
+
+    @property
+    def order(self) -> str:
+        """The time by which the trials of a row are ordered: the last one is shown."""
+        return max(self.requested, self.ended)
 
     @property
     def folder(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
 from reprbench.errors import UserError
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 @click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bf16"]),
+    type=click.Choice(get_args(Precision)),
     default="float32",
     show_default=True,
     help="Precision of the forward passes of learners that train with torch; bf16 is bfloat16 autocast.",
@@ -75,7 +76,7 @@ def command(
     timeout: float | None,
     memory: int | None,
     device: str,
-    precision: Literal["float32", "bf16"],
+    precision: Precision,
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
@@ -118,11 +119,11 @@ def make_plan(
     from reprbench.benchmark import find_benchmark
     from reprbench.runner.plan import plan
     from reprbench.runner.request import apply
-    from reprbench.runner.specs import find_entries, make_specs
+    from reprbench.runner.specs import check_entries, make_specs
 
     request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
-    find_entries(request.benchmark, registry)
+    check_entries(request.benchmark, registry)
     specs = make_specs(request, registry, _load(request, registry, data_dirs))
     trials, problems = store.read()
     for problem in problems:
@@ -136,7 +137,7 @@ def _adhoc(overrides: Overrides) -> Request:
 
     if not overrides.methods:
         raise UserError(NOTHING_TO_RUN)
-    made_up = Benchmark(
+    benchmark = Benchmark(
         name="adhoc",
         title="Methods named on the command line",
         dataset=overrides.dataset or Call(name="digits"),
@@ -146,7 +147,7 @@ def _adhoc(overrides: Overrides) -> Request:
         seeds=overrides.seeds or (0,),
     )
     rest = Overrides(limit=overrides.limit, precision=overrides.precision, settings=overrides.settings)
-    return apply(made_up, rest)
+    return apply(benchmark, rest)
 
 
 def _only(calls: tuple[Call, ...], option: str) -> Call | None:
@@ -181,7 +182,7 @@ def _show_plan(work: list[Planned]) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     click.echo(tabulate(rows, headers, disable_numparse=True))
-    click.echo(f"\n{sum(p.action != 'keep' for p in work)} of {len(work)} trials to run")
+    click.echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
@@ -191,16 +192,15 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     from reprbench.report.table import make_tables
     from reprbench.runner.schedule import Schedule
 
-    to_run = [planned for planned in work if planned.action != "keep"]
-    with listener(to_run) as shown:
+    with listener([planned for planned in work if planned.runs]) as shown:
         ended = Schedule(store, folders, limits, shown).run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
-    unstored = {trial.hash for trial in ended}
+    just_run = {trial.hash for trial in ended}
     trials = [
-        trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in unstored
+        trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
     ]
     click.echo(as_terminal(make_tables([*trials, *ended])))
-    if len(ended) < len(to_run):
+    if len(ended) < sum(planned.action != "keep" for planned in work):
         click.echo("interrupted; run the same command again to continue", err=True)
         return 130
     return int(any(trial.status != "done" for trial in ended))

@@ -142,7 +142,7 @@ def make_tables(
 def newest(trials: Iterable[Trial]) -> list[Trial]:
     """Return the last trial of each row: the others are superseded."""
     latest: dict[RowKey, Trial] = {}
-    for trial in sorted(trials, key=lambda trial: trial.ended):
+    for trial in sorted(trials, key=lambda trial: trial.order):
         latest[trial.row] = trial
     return list(latest.values())
 

@@ -118,9 +118,8 @@ def answer(question: Question) -> Description:
     found.types = {name: type_text(info) for name, info in model.model_fields.items()}
     found.defaults = _defaults(model)
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
-    file, root = question.entry.file(), question.entry.root()
-    found.code = msgspec.convert(code_identity(cls, file, root), Code)
-    found.packages = packages([file], root)
+    found.code = code_of(cls, question.entry)
+    found.packages = packages([question.entry.file()], question.entry.root())
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}
@@ -132,6 +131,11 @@ def answer(question: Question) -> Description:
     else:
         found.mistakes = _refusals(cls, given, question)
     return found
+
+
+def code_of(cls: type, entry: Entry) -> Code:
+    """Return what identifies the code of a class as it is now in its files."""
+    return msgspec.convert(code_identity(cls, entry.file(), entry.root()), Code)
 
 
 def _method(cls: type[Learner]) -> Description:

@@ -9,19 +9,22 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from reprbench.errors import Diverged, UserError
+from reprbench.file_parameter import parameters_by_content
 from reprbench.files import write_json
 from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, read_job
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
+    from reprbench.learner import Learner
+    from reprbench.protocols.base import Protocol
     from reprbench.runner.fitting import Fits
 
 
@@ -41,7 +44,8 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         result.status, result.reason = "diverged", str(error)
     except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status = "out-of-memory" if _is_memory_error(error) else "failed"
-        result.reason = f"{type(error).__name__}: {' '.join(str(error).split())}".removeprefix("UserError: ")
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        result.reason = kind + " ".join(str(error).split())
         result.traceback = traceback.format_exc()
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
@@ -60,6 +64,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
     cls = job.entry.load()
     protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
+    _check_unchanged(job, cls, protocols)
     fits = Fits(job, cls, dataset, report, result.provenance)
     try:
         if cls.kind != "supervised":
@@ -74,6 +79,24 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         result.provenance = {**result.provenance, "fit": fits.provenance()}
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
     _count(fits, dataset, job.device, result)
+
+
+def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]) -> None:
+    """Raise a `UserError` if code, or a file that a parameter names, is another than when the run was planned."""
+    from reprbench.learner import parameters_model
+    from reprbench.runner.describe import code_of
+    from reprbench.runner.plan import digest, protocol_hash
+
+    parameters = parameters_by_content(parameters_model(cls).model_validate(job.parameters))
+    now = {**job.identity, "code": to_json(code_of(cls, job.entry)), "parameters": parameters}
+    changed = [f"method {job.entry.name}"] if digest(now) != job.hash else []
+    for asked, protocol in zip(job.protocols, protocols, strict=True):
+        code = code_of(type(protocol), asked.entry)
+        if protocol_hash(asked.call.name, code, parameters_by_content(protocol)) != asked.hash:
+            changed.append(f"protocol {asked.call}")
+    if changed:
+        what = " and ".join(changed)
+        raise UserError(f"the code or a file of {what} changed after the run was planned; run it again")
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from reprbench.registry import Entry
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Code, Cost, Evaluation, Precision, Status, as_model
+from reprbench.trial import Code, Cost, Evaluation, Status, as_model
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):
@@ -42,6 +43,8 @@ class Job(msgspec.Struct, kw_only=True):
     """The distributions whose versions belong in the provenance."""
     device: str
     threads: int
+    identity: dict[str, Any] = {}
+    """Of the trial as it was planned; `hash` is its digest."""
 
 
 class TrialResult(msgspec.Struct, kw_only=True):

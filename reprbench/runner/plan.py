@@ -10,9 +10,20 @@ from typing import Any, Literal
 
 from reprbench.benchmark import Reference
 from reprbench.registry import Entry
+from reprbench.run import Precision
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
-from reprbench.trial import Code, DataRecord, Deviation, MethodRecord, Precision, ProtocolRecord, RowKey, Trial, to_json
+from reprbench.trial import (
+    Code,
+    DataRecord,
+    Deviation,
+    Evaluation,
+    MethodRecord,
+    ProtocolRecord,
+    RowKey,
+    Trial,
+    to_json,
+)
 
 PREPROCESSING = "float32(x / 255)"
 """What happens to the pixels before a learner sees them."""
@@ -98,11 +109,17 @@ class Planned:
     """What to do about one trial, and why."""
 
     spec: TrialSpec
-    action: Literal["run", "evaluate", "keep"]
+    action: Literal["run", "evaluate", "record", "keep"]
+    """"record" runs nothing: the stored trial is written again with what is requested now."""
     reason: str
     missing: tuple[ProtocolSpec, ...] = ()
     """The protocols to run; the others' results are kept."""
     stored: Trial | None = field(default=None, repr=False)
+
+    @property
+    def runs(self) -> bool:
+        """Whether a process has to run for it."""
+        return self.action in ("run", "evaluate")
 
 
 def digest(value: Any) -> str:
@@ -116,10 +133,10 @@ def protocol_hash(name: str, code: Code, identifying: Mapping[str, Any]) -> str:
 
 
 def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:
-    """Decide for each trial whether to run it, only evaluate it, or keep the stored one."""
+    """Decide for each trial whether to run it, only evaluate it, record it anew, or keep the stored one."""
     by_hash: dict[tuple[str, str], Trial] = {}
     by_row: dict[RowKey, Trial] = {}
-    for trial in sorted(stored, key=lambda trial: trial.ended):
+    for trial in sorted(stored, key=lambda trial: trial.order):
         by_hash[trial.benchmark, trial.hash] = trial
         by_row[trial.row] = trial
     return [_decide(spec, by_hash.get((spec.benchmark, spec.hash)), by_row.get(spec.row)) for spec in specs]
@@ -134,10 +151,40 @@ def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Plan
     there = {evaluation.hash for evaluation in same.evaluations}
     missing = tuple(protocol for protocol in spec.protocols if protocol.record.hash not in there)
     if not missing:
-        return Planned(spec, "keep", "already there", (), same)
+        return _record_or_keep(spec, same, same_row)
     known = {evaluation.call.name for evaluation in same.evaluations}
     reason = "protocol changed" if any(one.record.call.name in known for one in missing) else "protocol new"
     return Planned(spec, "evaluate", reason, missing, same)
+
+
+def _record_or_keep(spec: TrialSpec, same: Trial, newest: Trial | None) -> Planned:
+    """Return what to do about a trial whose results are all there."""
+    asked, there = _recorded(spec, protocol_records(spec, same, same.evaluations)), _recorded(same, same.protocols)
+    changed = [name for name in asked if asked[name] != there[name]]
+    if changed:
+        return Planned(spec, "record", f"recorded anew: {', '.join(changed)}", (), same)
+    if same is not newest:
+        return Planned(spec, "record", "recorded anew: its row has a later trial", (), same)
+    return Planned(spec, "keep", "already there", (), same)
+
+
+def _recorded(one: TrialSpec | Trial, protocols: Sequence[ProtocolRecord]) -> dict[str, Any]:
+    """Return what a trial records of its request in addition to its identity."""
+    return {
+        "label": one.label,
+        "reference": one.reference,
+        "deviations": list(one.deviations),
+        "method": (one.method.call, one.method.origin),
+        "dataset": (one.dataset.call, one.dataset.title),
+        "protocols": {record.hash: record for record in protocols},
+    }
+
+
+def protocol_records(spec: TrialSpec, stored: Trial | None, evaluations: Iterable[Evaluation]) -> list[ProtocolRecord]:
+    """Return the protocols to record: those requested, and earlier ones whose `evaluations` are kept."""
+    records = [protocol.record for protocol in spec.protocols]
+    kept = {evaluation.hash for evaluation in evaluations} - {record.hash for record in records}
+    return [*records, *(record for record in (stored.protocols if stored else []) if record.hash in kept)]
 
 
 WORDS = {"code": "method", "numerics": "reprbench"}

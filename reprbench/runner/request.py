@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.run import Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Deviation, Precision
+from reprbench.trial import Deviation
 
 
 @dataclass(frozen=True)
@@ -31,42 +32,52 @@ class Request:
     """A benchmark after the overrides, its deviations from its file, and the settings left for the methods."""
 
     benchmark: Benchmark
-    deviations: tuple[Deviation, ...]
+    deviations: tuple[tuple[Deviation, ...], ...]
+    """Of each row, in the order of the benchmark's rows."""
     settings: Mapping[str, Any]
     precision: Precision = "float32"
 
 
 def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
     """Return the benchmark with the changes of the command line."""
-    rows = _choose(benchmark.methods, overrides.methods) if overrides.methods else benchmark.methods
-    protocols, dataset = overrides.protocols or benchmark.protocols, overrides.dataset or benchmark.dataset
-    budget = Budget(epochs=overrides.epochs) if overrides.epochs else benchmark.budget
+    chosen = _choose(benchmark.methods, overrides.methods) if overrides.methods else benchmark.methods
+    overridden = [_override(row, benchmark, overrides) for row in chosen]
+    rows = tuple(row for row, _ in overridden)
+    dataset = _set(overrides.dataset or benchmark.dataset, overrides.settings)
+    protocols = tuple(_set(protocol, overrides.settings) for protocol in overrides.protocols or benchmark.protocols)
     limit = overrides.limit or benchmark.limit
-    # The command line applies to every row, also to one that has its own protocols or budget in the file.
-    rows = tuple(
-        row.model_copy(
-            update={
-                "protocols": None if overrides.protocols else row.protocols,
-                "budget": None if overrides.epochs else row.budget,
-            }
-        )
-        for row in rows
-    )
-    dataset = _set(dataset, overrides.settings)
-    protocols = tuple(_set(protocol, overrides.settings) for protocol in protocols)
-    taken = {call.name for call in (dataset, *protocols)}
+    own = [call for row in rows for call in row.protocols or ()]
+    taken = {call.name for call in (dataset, *protocols, *own)}
     settings = {key: value for key, value in overrides.settings.items() if key.rpartition(".")[0] not in taken}
+    data = [Deviation("dataset", f"dataset {dataset}")] if dataset != benchmark.dataset else []
     changes = [
-        (dataset != benchmark.dataset, Deviation("dataset", f"dataset {dataset}")),
-        (protocols != benchmark.protocols, Deviation("protocol", f"protocol {', '.join(map(str, protocols))}")),
-        (budget != benchmark.budget, Deviation("budget", f"budget {budget}")),
         (limit != benchmark.limit, Deviation("limit", f"limit {limit}")),
         (overrides.precision != "float32", Deviation("precision", f"precision {overrides.precision}")),
     ]
-    update = {"methods": rows, "protocols": protocols, "dataset": dataset, "budget": budget, "limit": limit}
+    others = [deviation for differs, deviation in changes if differs]
+    deviations = tuple((*data, *of_row, *others) for _, of_row in overridden)
+    update = {"methods": rows, "protocols": protocols, "dataset": dataset, "limit": limit}
+    update["budget"] = Budget(epochs=overrides.epochs) if overrides.epochs else benchmark.budget
     update["seeds"] = overrides.seeds or benchmark.seeds
-    deviations = tuple(deviation for differs, deviation in changes if differs)
     return Request(benchmark.model_copy(update=update), deviations, settings, overrides.precision)
+
+
+def _override(row: BenchmarkRow, benchmark: Benchmark, overrides: Overrides) -> tuple[BenchmarkRow, list[Deviation]]:
+    """Return a row with the protocols and budget of the command line, and how they differ from the file's."""
+    before, budget_before = row.protocols or benchmark.protocols, row.budget or benchmark.budget
+    protocols = tuple(_set(call, overrides.settings) for call in overrides.protocols or before)
+    budget = Budget(epochs=overrides.epochs) if overrides.epochs else budget_before
+    # The command line applies to every row, also to one that has its own protocols or budget in the file.
+    replaced = overrides.protocols and protocols != before
+    update = {
+        "protocols": protocols if row.protocols and not replaced else None,
+        "budget": row.budget if budget == budget_before else None,
+    }
+    changes = [
+        (protocols != before, Deviation("protocol", f"protocol {', '.join(map(str, protocols))}")),
+        (budget != budget_before, Deviation("budget", f"budget {budget}")),
+    ]
+    return row.model_copy(update=update), [deviation for differs, deviation in changes if differs]
 
 
 def _set(call: Call, settings: Mapping[str, Any]) -> Call:

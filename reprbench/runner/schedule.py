@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from reprbench.runner.job import HISTORY, Job, ProtocolJob, TrialResult
-from reprbench.runner.plan import Planned
+from reprbench.runner.plan import Planned, TrialSpec, protocol_records
 from reprbench.runner.process import TrialProcess
 from reprbench.store import Store
 from reprbench.trial import Evaluation, Trial, to_json
@@ -81,14 +81,14 @@ class Schedule:
         self._store, self._folders, self._limits, self._listener = store, folders, limits, listener
 
     def run(self, work: Sequence[Planned]) -> list[Trial]:
-        """Run all trials that are not kept; return them in the order in which they ended.
+        """Record and run all trials that are not kept; return them in the order in which they ended.
 
         On Ctrl-C or SIGTERM the running trials are stopped and recorded as interrupted, with their checkpoints kept;
         those that had not started are missing from the list.
         """
-        waiting = [planned for planned in work if planned.action != "keep"]
+        waiting = [planned for planned in work if planned.runs]
         running: list[Running] = []
-        ended: list[Trial] = []
+        ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
         with _interruptible() as interrupted:
             while (waiting or running) and not interrupted():
                 while waiting and len(running) < self._limits.jobs:
@@ -131,14 +131,23 @@ class Schedule:
         result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
         return self._keep(planned, _record(planned, result, None, _now()), {})
 
+    def _record_anew(self, spec: TrialSpec, stored: Trial) -> Trial:
+        """Write a stored trial again with what is requested now; the listener only hears of trials that run."""
+        trial = _requested_anew(spec, stored)
+        return self._write(trial, _kept_files(self._store, trial))
+
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
+        trial = self._write(trial, files)
+        self._listener.finished(planned, trial)
+        return trial
+
+    def _write(self, trial: Trial, files: dict[str, Path]) -> Trial:
         try:
             self._store.write(trial, files)
         except OSError as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
             trial = msgspec.structs.replace(trial, status="failed", reason=reason)
-        self._listener.finished(planned, trial)
         return trial
 
 
@@ -170,6 +179,7 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         precision=spec.precision,
         seed=spec.seed,
         hash=spec.hash,
+        identity=spec.identity(),
         protocols=[
             ProtocolJob(
                 entry=one.entry,
@@ -210,13 +220,28 @@ def _record(planned: Planned, result: TrialResult, signal_name: str | None, begu
         reason=result.reason,
         traceback=result.traceback,
         signal=signal_name,
-        protocols=[protocol.record for protocol in spec.protocols],
+        protocols=protocol_records(spec, planned.stored, kept),
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
         evaluations=kept,
         cost=cost,
         provenance={**result.provenance, "started": begun, "ended": _now(), "resumed": result.resumed},
+        requested=begun,
+    )
+
+
+def _requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
+    """Return the stored trial with everything that the request says about it, and the results that it has."""
+    return msgspec.structs.replace(
+        stored,
+        label=spec.label,
+        method=spec.method,
+        dataset=spec.dataset,
+        protocols=protocol_records(spec, stored, stored.evaluations),
+        deviations=list(spec.deviations),
+        reference=spec.reference,
+        requested=_now(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -26,7 +26,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     Raises
     ------
     UserError
-        Lists all mistakes: unknown methods and protocols, wrong parameters, settings that fit nothing, images that a
+        Lists all mistakes: wrong parameters, settings that fit nothing, images that a
         method cannot take.
     """
     benchmark = request.benchmark
@@ -41,29 +41,46 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     data = data_record(benchmark, dataset)
     specs = [
         spec
-        for row, question, description in zip(benchmark.methods, questions, descriptions, strict=True)
-        for spec in _row_specs(request, Asked(row, question, description), protocols, registry, data, dataset.notes)
+        for row in zip(benchmark.methods, questions, descriptions, request.deviations, strict=True)
+        for spec in _row_specs(request, Asked(*row), protocols, registry, data, dataset.notes)
     ]
-    # Two ways to write the same method are one trial, under the first name.
+    return _unique(specs, {row.label for row in benchmark.methods})
+
+
+def _unique(specs: Sequence[TrialSpec], labels: Container[str | None]) -> list[TrialSpec]:
+    """Return the specs without those of the same fit, which would be stored as one trial.
+
+    Two ways to write a method are one row, under the first name. If one of them has one of the `labels`, or protocols
+    of its own, they are meant to be two, and a `UserError` is raised.
+    """
     unique: dict[str, TrialSpec] = {}
+    wrong = []
     for spec in specs:
-        unique.setdefault(spec.hash, spec)
+        first = unique.setdefault(spec.hash, spec)
+        labeled = first.label in labels or spec.label in labels
+        if first.label != spec.label and (labeled or first.protocols != spec.protocols):
+            wrong.append(
+                f"the rows {first.label!r} and {spec.label!r} are the same fit of {spec.method.call}; change the "
+                "parameters or budget of one, or merge them into one row with the protocols of both"
+            )
+    if wrong:
+        raise UserError("\n".join(dict.fromkeys(wrong)))
     return list(unique.values())
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A row of the benchmark, the question about its method, and the answer."""
+    """A row of the benchmark, the question about its method, the answer, and the row's deviations from the file."""
 
     row: BenchmarkRow
     question: Question
     description: Description
+    deviations: tuple[Deviation, ...]
 
 
 def _questions(request: Request, registry: Registry, dataset: Dataset) -> list[Question]:
     """Return the question about the method of each row."""
     rows = request.benchmark.methods
-    find_entries(request.benchmark, registry)
     return [
         Question(
             registry.find("method", row.method.name),
@@ -100,6 +117,7 @@ def _row_specs(
     benchmark, row, found = request.benchmark, asked.row, asked.description
     applied = {name: asked.question.offered[name] for name in found.applied}
     method = _method_record(asked, row.method.with_parameters(**applied))
+    identifying = method.call.parameters if found.problem else found.identifying
     chosen = _row_protocols(benchmark, row, protocols)
     return [
         TrialSpec(
@@ -107,7 +125,7 @@ def _row_specs(
             label=row.label or str(method.call),
             entry=asked.question.entry,
             method=method,
-            identifying=found.identifying,
+            identifying=identifying,
             dataset=data,
             dataset_entry=registry.find("dataset", data.call.name),
             budget=row.budget or benchmark.budget,
@@ -116,7 +134,7 @@ def _row_specs(
             protocols=chosen,
             packages=tuple(dict.fromkeys([*found.packages, *(name for one in chosen for name in one.packages)])),
             reference=row.reference,
-            deviations=(*request.deviations, *_own_deviations(row, applied, notes)),
+            deviations=(*asked.deviations, *_own_deviations(row, method.call, notes)),
             problem=found.problem,
             traceback=found.traceback,
         )
@@ -141,20 +159,25 @@ def _row_protocols(
     """Return the protocols of a row; its own appear in the table of the benchmark's protocol of the same name."""
     if not row.protocols:
         return tuple(protocols[call] for call in benchmark.protocols)
-    tables: dict[str, Call] = {}
-    for call in benchmark.protocols:
-        tables.setdefault(call.name, protocols[call].record.call)
-    return tuple(
-        replace(spec, record=msgspec.structs.replace(spec.record, table=tables.get(call.name)))
-        for call, spec in ((call, protocols[call]) for call in row.protocols)
-    )
+    shared = [protocols[call].record for call in benchmark.protocols]
+    return tuple(_in_table(protocols[call], shared) for call in row.protocols)
 
 
-def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequence[str]) -> list[Deviation]:
+def _in_table(own: ProtocolSpec, shared: Sequence[ProtocolRecord]) -> ProtocolSpec:
+    """Return a row's own protocol with the table it appears in: its own if the benchmark has that very protocol."""
+    if any(record.hash == own.record.hash for record in shared):
+        return own
+    table = next((record.call for record in shared if record.call.name == own.record.call.name), None)
+    return replace(own, record=msgspec.structs.replace(own.record, table=table))
+
+
+def _own_deviations(row: BenchmarkRow, call: Call, notes: Sequence[str]) -> list[Deviation]:
     """Return how a row differs from the benchmark's others or, by ``--set``, from itself in the file."""
-    # Without a label of its own, the row is named by all its parameters already.
-    settings = [f"{name}={show_value(value)}" for name, value in applied.items()] if row.label else []
-    found = [Deviation("parameters", text) for text in settings]
+    before = row.method.parameters
+    changed = {name: value for name, value in call.parameters.items() if name not in before or before[name] != value}
+    # A row without label and reference is named by all its parameters, and compared with nothing.
+    named = row.label or row.reference
+    found = [Deviation("parameters", f"{name}={show_value(value)}") for name, value in changed.items() if named]
     if row.protocols:
         found.append(Deviation("own protocol", f"protocol of its own: {', '.join(map(str, row.protocols))}"))
     if row.budget:
@@ -162,7 +185,7 @@ def _own_deviations(row: BenchmarkRow, applied: Mapping[str, Any], notes: Sequen
     return [*found, *(Deviation("data", note) for note in notes)]
 
 
-def find_entries(benchmark: Benchmark, registry: Registry) -> None:
+def check_entries(benchmark: Benchmark, registry: Registry) -> None:
     """Raise one `UserError` that names all unknown methods, protocols and datasets of a benchmark."""
     asked: list[tuple[EntryKind, str]] = [("dataset", benchmark.dataset.name)]
     asked += [("method", row.method.name) for row in benchmark.methods]

@@ -92,6 +92,51 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
     assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 4
 
 
+BENCHMARK = """
+title: Mine
+dataset: digits
+protocols: ["linear-svm[costs=[0.1],inner_folds=2]"]
+methods: [{{method: "pca[n_components={size}]", label: mine, reference: {{value: {value}, citation: Somebody 2011}}}}]
+budget: {{epochs: 1}}
+limit: 150
+"""
+
+
+def test_what_is_asked_for_again_is_the_row_again_without_running(cli, tmp_path):
+    file, words = tmp_path / "b.yaml", ("run", "--benchmark", "b.yaml")
+    stored: dict[int, dict] = {}
+    for size in (16, 2, 16):
+        file.write_text(BENCHMARK.format(size=size, value=90))
+        plan = cli(*words, "--plan").stdout
+        done = cli(*words)
+        assert done.returncode == 0, done.stderr
+        trial = next(
+            one for path in tmp_path.glob("results/b/pca/*/trial.json")
+            if (one := json.loads(path.read_text()))["method"]["parameters"]["n_components"] == size
+        )  # fmt: skip
+        first = stored.setdefault(size, trial)
+        assert trial["evaluations"] == first["evaluations"]
+    assert "recorded anew: its row has a later trial" in plan
+    assert "0 of 1 trials to run" in plan
+    assert trial["provenance"] == first["provenance"]
+    assert trial["requested"] > stored[2]["provenance"]["ended"]
+    assert len(list(tmp_path.glob("results/b/pca/*/history.csv"))) == 2
+    (row,) = [line for line in done.stdout.splitlines() if "mine" in line]
+    assert row in cli("report").stdout
+    file.write_text(BENCHMARK.format(size=16, value=80))
+    assert "recorded anew: reference" in cli(*words, "--plan").stdout
+    assert "80" in cli(*words).stdout
+    assert "already there" in cli(*words, "--plan").stdout
+
+
+def test_protocols_of_earlier_runs_stay_in_the_tables(cli, tmp_path):
+    words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
+    for protocol in ("knn", "code-stats", "knn"):
+        assert cli(*words, protocol).returncode == 0
+    recorded = trials(tmp_path)["raw-pixels"]["protocols"]
+    assert {one["call"]["name"] for one in recorded} == {"knn", "code-stats"}
+
+
 def test_figures_are_stored_and_stay_when_a_protocol_is_added(cli, tmp_path):
     words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
     assert cli(*words, "knn").returncode == 0
@@ -168,6 +213,37 @@ class LogsNotANumber(Flat):
 @register("good")
 class Good(Flat): ...
 """
+
+
+EDITED = """
+from reprbench import File
+
+@register("{name}")
+class A(Flat):
+    weights: File
+    def fit(self, images, run):
+        super().fit(images, run)
+        for name, text in {edits}:
+            with open(name, "a") as file:
+                file.write(text)
+"""
+
+
+@pytest.mark.parametrize("edited", ["second.py", "weights"])
+def test_what_changes_while_a_trial_waits_is_not_stored_under_the_planned_identity(cli, tmp_path, plugin, edited):
+    (tmp_path / "other").write_text("w")
+    (tmp_path / "weights").write_text("w")
+    first = plugin("first.py", EDITED.format(name="first", edits=[(edited, "EXTRA = 1\n")]))
+    second = plugin("second.py", EDITED.format(name="second", edits=[]))
+    words = ("run", "--plugin", str(first), "--plugin", str(second), *FAST)
+    done = cli(*words, "--methods", "first[weights=other],second[weights=weights]")
+    assert done.returncode == 1
+    stored = {name.partition("[")[0]: trial for name, trial in trials(tmp_path).items()}
+    assert stored["first"]["status"] == "done"
+    assert stored["second"]["status"] == "failed"
+    reason = "the code or a file of method second changed after the run was planned; run it again"
+    assert stored["second"]["reason"] == reason
+    assert cli(*words, "--methods", "second[weights=weights]").returncode == 0
 
 
 def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):

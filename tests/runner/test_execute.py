@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from jobs import job, protocol_job
+from msgspec.structs import replace
 
 from reprbench.capabilities import Reconstructs
 from reprbench.data import load_dataset
@@ -17,9 +18,16 @@ from reprbench.errors import Diverged, UserError
 from reprbench.features import View
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
+from reprbench.registry import discover
+from reprbench.runner import execute
+from reprbench.runner.describe import Question, describe
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
+from reprbench.runner.job import ProtocolJob
+from reprbench.runner.plan import digest, protocol_hash
+from reprbench.spec import parse_call
+from reprbench.trial import to_json
 
 
 class Watching(Learner):
@@ -160,3 +168,61 @@ def test_a_trial_computes_in_float32_with_all_its_digits(monkeypatch):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     assert _prepare_torch(SimpleNamespace(threads=1, device="cpu")) == "cpu"
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
+PROTOCOL = """
+from reprbench import Outcome, Protocol, register_protocol
+
+@register_protocol("mine")
+class Mine(Protocol):
+    headlines = ("mean",)
+    size: int = 1
+    def evaluate(self, subject, seed):
+        return Outcome()
+"""
+
+
+def test_a_protocol_that_changed_after_planning_is_a_mistake(dataset, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PROTOCOL)
+    registry = discover([path])
+    method, entry = registry.find("method", "raw-pixels"), registry.find("protocol", "mine")
+    found = describe([Question(method), Question(entry, {"size": 2})])
+    identity = {"code": to_json(found[0].code), "parameters": found[0].identifying, "seed": 0}
+    own = ProtocolJob(
+        entry=entry,
+        call=parse_call("mine[size=2]"),
+        code=found[1].code,
+        parameters=found[1].parameters,
+        hash=protocol_hash("mine", found[1].code, found[1].identifying),
+    )
+    planned = replace(
+        job(dataset, tmp_path), entry=method, parameters=found[0].parameters, identity=identity,
+        hash=digest(identity), protocols=[own],
+    )  # fmt: skip
+    learner, protocol = method.load(), entry.load().model_validate(own.parameters)
+    execute._check_unchanged(planned, learner, [protocol])
+    path.write_text(PROTOCOL + "# a remark\n")
+    execute._check_unchanged(planned, learner, [protocol])
+    path.write_text(PROTOCOL + "EXTRA = 1\n")
+    with pytest.raises(UserError, match=r"of protocol mine\[size=2\] changed after the run was planned; run it again"):
+        execute._check_unchanged(planned, learner, [protocol])
+    with pytest.raises(UserError, match=r"of method raw-pixels and protocol mine\[size=2\] changed"):
+        execute._check_unchanged(replace(planned, hash="0" * 64), learner, [protocol])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UserError("no such\nlayer"), "no such layer"),
+        (ValueError("UserError: quoted"), "ValueError: UserError: quoted"),
+    ],
+)
+def test_only_the_mistakes_of_users_are_shown_without_their_type(error, reason, dataset, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(execute, "_prepare_torch", lambda job: "cpu")
+    monkeypatch.setattr(execute, "_work", fail)
+    result = execute.execute(job(dataset, tmp_path), tmp_path, lambda what, share, values: None)
+    assert (result.status, result.reason) == ("failed", reason)

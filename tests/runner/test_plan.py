@@ -7,13 +7,15 @@ from jobs import protocol_spec
 from msgspec.structs import replace
 
 from reprbench import source
+from reprbench.benchmark import Reference
 from reprbench.measurement import Headline
 from reprbench.registry import Entry
+from reprbench.report.table import newest
 from reprbench.runner import plan as plan_module
-from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash
+from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash, protocol_records
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
-from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, Trial
+from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial
 
 
 def spec(**changes) -> TrialSpec:
@@ -49,7 +51,8 @@ def stored(spec: TrialSpec, status: str = "done", protocols=None, ended: str = "
     return Trial(
         benchmark=spec.benchmark, label=spec.label, method=spec.method, dataset=spec.dataset, budget=spec.budget,
         precision=spec.precision, seed=spec.seed, identity=spec.identity(), hash=spec.hash, status=status,
-        evaluations=evaluations, provenance={"ended": ended},
+        evaluations=evaluations, provenance={"ended": ended}, protocols=[one.record for one in spec.protocols],
+        reference=spec.reference, deviations=list(spec.deviations),
     )  # fmt: skip
 
 
@@ -93,7 +96,8 @@ def test_what_changed_is_named(change, reason):
 def test_another_budget_precision_dataset_or_seed_is_another_row(change):
     other = spec(**change)
     assert other.row != spec().row
-    assert decide(other, stored(spec())) == (("run", "new") if other.hash != spec().hash else ("keep", "already there"))
+    expected = ("run", "new") if other.hash != spec().hash else ("record", "recorded anew: label")
+    assert decide(other, stored(spec())) == expected
 
 
 def test_what_went_through_the_store_is_compared_like_what_did_not(tmp_path):
@@ -166,4 +170,48 @@ def test_where_a_row_stands_is_not_part_of_its_identity():
     spec_ = spec()
     (protocol,) = spec_.protocols
     moved = changed(protocol, record=replace(protocol.record, table=parse_call("linear-svm")))
-    assert decide(spec(protocols=(moved,)), stored(spec_)) == ("keep", "already there")
+    assert decide(spec(protocols=(moved,)), stored(spec_)) == ("record", "recorded anew: protocols")
+
+
+REFERENCE = Reference(value=91, citation="Somebody 2011")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"label": "b"}, "label"),
+        ({"reference": REFERENCE}, "reference"),
+        ({"deviations": (Deviation("data", "other files"),)}, "deviations"),
+        ({"method": {"call": parse_call("ae[width=8]")}}, "method"),
+        ({"method": {"origin": "there"}}, "method"),
+        ({"dataset": {"title": "D"}}, "dataset"),
+        ({"label": "b", "reference": REFERENCE}, "label, reference"),
+    ],
+)
+def test_what_is_requested_differently_is_recorded_anew(change, what, tmp_path):
+    asked = spec(**change)
+    assert decide(asked, stored(spec())) == ("record", f"recorded anew: {what}")
+    assert decide(spec(), stored(asked)) == ("record", f"recorded anew: {what}")
+    Store(tmp_path).write(stored(asked), {})
+    assert decide(asked, *Store(tmp_path).read()[0]) == ("keep", "already there")
+
+
+@pytest.mark.parametrize("later", [spec(method={"parameters": {"width": 9}}), spec(method={"code": Code(version=7)})])
+def test_a_trial_that_is_not_the_last_of_its_row_is_recorded_anew(later):
+    first, second = stored(spec(), ended="1"), stored(later, "failed", ended="2")
+    assert decide(spec(), first, second) == ("record", "recorded anew: its row has a later trial")
+    again = replace(first, requested="3")
+    assert again.order == "3"
+    assert decide(spec(), again, second) == ("keep", "already there")
+    assert newest([first, second]) == [second]
+    assert newest([again, second]) == [again]
+
+
+def test_evaluations_that_are_kept_stay_recorded():
+    svm, knn = protocol_spec("linear-svm"), protocol_spec("knn")
+    both = stored(spec(protocols=(knn, svm)))
+    assert protocol_records(spec(protocols=(svm,)), both, both.evaluations) == [svm.record, knn.record]
+    assert decide(spec(protocols=(svm,)), both) == ("keep", "already there")
+    # Evaluated earlier, but lost from the record.
+    assert decide(spec(protocols=(svm, knn)), replace(both, protocols=[svm.record]))[0] == "record"
+    assert protocol_records(spec(protocols=(svm,)), both, both.evaluations[1:]) == [svm.record]
