@@ -265,11 +265,11 @@ class Trial(_Part, kw_only=True, dict=True):
 def newest_of_each_row(trials: Iterable[Trial]) -> list[Trial]:
     """Return the last trial of each row, in the order in which rows first appear: the others are superseded.
 
-    Of trials that ended at the same time, the later in order counts.
+    Of trials of the same time (`Trial.order`), the later in the sequence counts.
     """
     latest: dict[RowKey, Trial] = {}
     for trial in trials:
-        latest[trial.row] = max(trial, latest.get(trial.row, trial), key=lambda one: one.ended)
+        latest[trial.row] = max(trial, latest.get(trial.row, trial), key=lambda one: one.order)
     return list(latest.values())
 
 

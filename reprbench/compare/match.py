@@ -129,8 +129,8 @@ def read_rows(trials: Iterable[Trial], selection: Selection, ignore_seeds: bool 
     """
     newest: dict[RowKey, tuple[str, list[ProtocolResult]]] = {}
     for trial in trials:
-        if trial.row not in newest or newest[trial.row][0] <= trial.ended:
-            newest[trial.row] = trial.ended, _results(trial, selection)
+        if trial.row not in newest or newest[trial.row][0] <= trial.order:
+            newest[trial.row] = trial.order, _results(trial, selection)
     if not ignore_seeds:
         return {row: results for row, (_, results) in newest.items()}
     rows: Rows = {}

@@ -18,7 +18,7 @@ from reprbench.report.seeds import by_method, merge_seeds
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call
-from reprbench.trial import Code, DataRecord, RowKey, Trial
+from reprbench.trial import Code, DataRecord, Trial, newest_of_each_row
 
 Seeds = Literal["apart", "together"]
 
@@ -123,7 +123,7 @@ def make_tables(
     among : all trials of the stores, if `trials` is a selection: any of them may supersede a selected one.
     """
     settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
-    latest = {id(trial) for trial in newest(trials if among is None else among)}
+    latest = {id(trial) for trial in newest_of_each_row(trials if among is None else among)}
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
         for protocol in trial.protocols:
@@ -137,14 +137,6 @@ def make_tables(
             old = {id(source.trial) for source in shown} - latest
             tables.append(_table(shown, old, len(group) - len(shown), known.get(key[0]), settings))
     return tables
-
-
-def newest(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the last trial of each row: the others are superseded."""
-    latest: dict[RowKey, Trial] = {}
-    for trial in sorted(trials, key=lambda trial: trial.order):
-        latest[trial.row] = trial
-    return list(latest.values())
 
 
 def _table(

@@ -13,9 +13,9 @@ from trials import evaluation, method, protocol, trial
 from reprbench.report.formats import FORMATS
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.ranks import ranks_over_datasets
-from reprbench.report.table import Settings, make_tables, newest
+from reprbench.report.table import Settings, make_tables
 from reprbench.spec import Budget, Call
-from reprbench.trial import DataRecord
+from reprbench.trial import DataRecord, newest_of_each_row
 
 
 def mine(components: int, day: int, value: float, **changes):
@@ -110,7 +110,7 @@ def test_a_trial_that_failed_later_takes_the_place_too():
 )
 def test_every_part_of_a_rows_key_makes_another_row(changes):
     other = replace(NEW, **changes)
-    assert newest([OLD, other]) == [OLD, other]
+    assert newest_of_each_row([OLD, other]) == [OLD, other]
     rows = [row for table in make_tables([OLD, other]) for row in table.rows]
     assert sorted(row.mean for row in rows) == [50.5, 91.4]
     assert sum(table.superseded for table in make_tables([OLD, other])) == 0

@@ -10,12 +10,11 @@ from reprbench import source
 from reprbench.benchmark import Reference
 from reprbench.measurement import Headline
 from reprbench.registry import Entry
-from reprbench.report.table import newest
 from reprbench.runner import plan as plan_module
 from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash, protocol_records
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
-from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial
+from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial, newest_of_each_row
 
 
 def spec(**changes) -> TrialSpec:
@@ -203,8 +202,8 @@ def test_a_trial_that_is_not_the_last_of_its_row_is_recorded_anew(later):
     again = replace(first, requested="3")
     assert again.order == "3"
     assert decide(spec(), again, second) == ("keep", "already there")
-    assert newest([first, second]) == [second]
-    assert newest([again, second]) == [again]
+    assert newest_of_each_row([first, second]) == [second]
+    assert newest_of_each_row([again, second]) == [again]
 
 
 def test_evaluations_that_are_kept_stay_recorded():
