@@ -45,6 +45,10 @@ class TorchNetworks(Learner):
             network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         made = self.optimizers()
         self._optimizers: Optimizers = made if isinstance(made, Mapping) else {"optimizer": made}
+        for name, optimizer in self._optimizers.items():
+            if not isinstance(optimizer, torch.optim.Optimizer):
+                kind = type(optimizer).__name__
+                raise TypeError(f"{type(self).__name__}.optimizers: {name!r} is a {kind}, not an optimizer of torch")
 
     def training_state(self) -> dict[str, Any]:
         """Return the states of the networks and the optimizers."""
@@ -79,15 +83,25 @@ class TorchNetworks(Learner):
         with run.autocast():
             found = loss()
         values = found if isinstance(found, Mapping) else {"loss": found}
+        torch.autograd.backward(self._minimized(values))
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return {name: torch.as_tensor(value) for name, value in values.items()}
+
+    def _minimized(self, values: Values) -> Tensor:
+        """Return the value that is minimized; raise a `TypeError` if it is none."""
         if "loss" not in values:
             raise TypeError(
                 f"{type(self).__name__}.loss returned {', '.join(map(repr, values)) or 'nothing'}, but no 'loss': "
                 "the value under that name is minimized, all others are only logged"
             )
-        torch.autograd.backward(values["loss"])
-        for optimizer in optimizers.values():
-            optimizer.step()
-        return values
+        loss = values["loss"]
+        if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
+            what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise TypeError(
+                f"{type(self).__name__}.loss returned {what}; expected a 0-d tensor that depends on the weights"
+            )
+        return loss
 
 
 class TorchLearner(TorchNetworks):

@@ -102,6 +102,31 @@ def test_values_without_a_loss_are_reported(values):
         fitted(loss=lambda self, x, run: values)
 
 
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (None, "NoneType"),
+        (3.0, "float"),
+        (torch.ones(2, requires_grad=True), r"a tensor of shape \(2,\)"),
+        (torch.ones(()), r"a tensor of shape \(\)"),
+    ],
+)
+def test_a_loss_that_cannot_be_minimized_is_reported(value, what):
+    for returned in (value, {"loss": value}):
+        with pytest.raises(TypeError, match=f"Net.loss returned {what}; expected a 0-d tensor that depends on"):
+            fitted(loss=lambda self, x, run, returned=returned: returned)
+
+
+def test_values_that_are_only_logged_may_be_plain_numbers():
+    _, run = fitted(loss=lambda self, x, run: {"loss": Net.loss(self, x, run), "rate": 0.25})
+    assert [row["rate"] for row in run.history] == [0.25] * 3
+
+
+def test_optimizers_that_are_none_are_reported():
+    with pytest.raises(TypeError, match="'optimizer' is a NoneType, not an optimizer of torch"):
+        fitted(optimizers=lambda self: None)
+
+
 class Bare(Net):
     loss = TorchLearner.loss
 

@@ -14,7 +14,7 @@ import numpy as np
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
 from reprbench.measurement import LARGEST, Headline
-from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.base import Features, Outcome, Protocol, Subject
 from reprbench.runner.job import FIGURES
 from reprbench.spec import check_name
 from reprbench.trial import Evaluation, Figure, to_json
@@ -85,6 +85,8 @@ class Evaluator:
             self._job.device,
         )
         outcome = protocol.evaluate(subject, self._job.seed)
+        if not isinstance(outcome, Outcome):
+            raise UserError(f"{asked.call.name} returned {type(outcome).__name__}; expected an Outcome")
         evaluation.figures = self._draw(evaluation, outcome.figures)
         # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
@@ -93,6 +95,7 @@ class Evaluator:
         evaluation.missing = outcome.missing or None
         evaluation.headlines = outcome.headlines or evaluation.headlines
         evaluation.curves = outcome.curves
+        evaluation.missing = evaluation.missing or _unmeasured(evaluation)
         return _as_stored(evaluation)
 
     def _features(self, asked: Features) -> Matrix:
@@ -130,6 +133,15 @@ class Evaluator:
             save_png(drawing, self._folder / file)
             figures.append(Figure(name, file))
         return figures
+
+
+def _unmeasured(evaluation: Evaluation) -> str | None:
+    """Return that no headline was measured, if so; without a value the row would be a hole that nothing explains."""
+    measured = {one.metric for one in evaluation.measurements}
+    metrics = [headline.metric for headline in evaluation.headlines]
+    if measured.intersection(metrics):
+        return None
+    return f"{evaluation.call.name} measured no {' and no '.join(map(repr, metrics))}, which its headlines name"
 
 
 def _as_stored(evaluation: Evaluation) -> Evaluation:

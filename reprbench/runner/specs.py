@@ -157,10 +157,11 @@ def _row_protocols(
     benchmark: Benchmark, row: BenchmarkRow, protocols: Mapping[Call, ProtocolSpec]
 ) -> tuple[ProtocolSpec, ...]:
     """Return the protocols of a row; its own appear in the table of the benchmark's protocol of the same name."""
-    if not row.protocols:
-        return tuple(protocols[call] for call in benchmark.protocols)
     shared = [protocols[call].record for call in benchmark.protocols]
-    return tuple(_in_table(protocols[call], shared) for call in row.protocols)
+    own = [_in_table(protocols[call], shared) for call in row.protocols or ()]
+    chosen = own or [protocols[call] for call in benchmark.protocols]
+    # Two ways to write the same protocol are one.
+    return tuple({one.record.hash: one for one in reversed(chosen)}.values())[::-1]
 
 
 def _in_table(own: ProtocolSpec, shared: Sequence[ProtocolRecord]) -> ProtocolSpec:

@@ -140,6 +140,27 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
         evaluate(yields(Measurement("spread", float("inf"))), Watching, dataset, tmp_path)
 
 
+def test_a_headline_that_was_never_measured_is_a_hole_with_its_reason(dataset, tmp_path):
+    evaluation, _ = evaluate(yields(Measurement("mean", 2.0)), Watching, dataset, tmp_path)
+    assert evaluation.missing is None
+
+    class Forgets(TrainMean):
+        headlines = ("median", "mode")
+
+    evaluation, _ = evaluate(Forgets(), Watching, dataset, tmp_path)
+    assert evaluation.missing == "train-mean measured no 'median' and no 'mode', which its headlines name"
+    assert evaluation.measurements
+
+
+def test_a_protocol_that_returns_no_outcome_says_so(dataset, tmp_path):
+    class Silent(TrainMean):
+        def evaluate(self, subject, seed):
+            return None
+
+    with pytest.raises(UserError, match="train-mean returned NoneType; expected an Outcome"):
+        evaluate(Silent(), Watching, dataset, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
