@@ -29,6 +29,7 @@ def job(dataset: Any, cache: Path) -> Job:
         seed=0,
         hash="f" * 64,
         protocols=[],
+        identity={},
         packages=[],
         device="cpu",
         threads=1,

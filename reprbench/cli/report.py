@@ -107,7 +107,7 @@ def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[
     found = [trial for store in stores for trial in _read(store)]
     chosen = select_trials(found, wanted)
     # The newest last: rows that differ in nothing else are in the order of their trials.
-    chosen.sort(key=lambda trial: trial.ended)
+    chosen.sort(key=lambda trial: trial.order)
     tables = make_tables(chosen, known_benchmarks(chosen, wanted), settings, among=found)
     if not tables:
         raise UserError("all selected trials are superseded by later ones of the same rows; --all shows them")

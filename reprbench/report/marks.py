@@ -43,7 +43,7 @@ def mark(sources: Sequence[Source], headlines: Sequence[Headline]) -> tuple[list
 
 def current_code(sources: Sequence[Source]) -> Code | None:
     """Return the protocol's code that counts: the highest version, or without versions that of the last trial."""
-    known = [(source.code.version or 0, source.trial.ended, source.code) for source in sources if source.code]
+    known = [(source.code.version or 0, source.trial.order, source.code) for source in sources if source.code]
     return max(known, key=lambda one: one[:2])[2] if known else None
 
 

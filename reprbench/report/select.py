@@ -38,7 +38,7 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
     UserError
         If no trial has one of the names, or if no trial matches the whole selection.
     """
-    unique = {(trial.folder, trial.ended): trial for trial in trials}
+    unique = {(trial.folder, trial.order): trial for trial in trials}
     chosen = list(unique.values())
     for what, names, names_of in (
         ("benchmark", wanted.benchmarks, lambda trial: (trial.benchmark,)),

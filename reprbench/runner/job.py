@@ -43,7 +43,7 @@ class Job(msgspec.Struct, kw_only=True):
     """The distributions whose versions belong in the provenance."""
     device: str
     threads: int
-    identity: dict[str, Any] = {}
+    identity: dict[str, Any]
     """Of the trial as it was planned; `hash` is its digest."""
 
 

@@ -163,6 +163,7 @@ def fitted(cls: type[Learner], parameters: dict[str, Any], dataset: Any) -> Iter
             seed=SEED,
             hash="golden",
             protocols=[],
+            identity={},
             packages=[],
             device="cpu",
             threads=1,
