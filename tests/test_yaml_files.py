@@ -25,8 +25,8 @@ def read(folder: Path, content: str | bytes) -> tuple[object, list[str]]:
 def loader(request, monkeypatch):
     """Both of PyYAML's parsers must reject the same files."""
     base = getattr(yaml, request.param)
-    made = type("Loader", (base,), {"yaml_implicit_resolvers": yaml_files._Loader.yaml_implicit_resolvers})
-    monkeypatch.setattr(yaml_files, "_Loader", made)
+    made = type("Loader", (base,), {"yaml_implicit_resolvers": yaml_files._StrictLoader.yaml_implicit_resolvers})
+    monkeypatch.setattr(yaml_files, "_StrictLoader", made)
 
 
 def test_plain_values(tmp_path, loader):

@@ -106,10 +106,12 @@ def test_a_missing_file_is_reported_before_anything_runs(here, tmp_path, words):
 def test_a_plugin_that_fails_to_import_is_reported_for_every_kind(here, tmp_path, words):
     (path,) = tmp_path.glob("*/mine.py")
     path.write_text("import nowhere_at_all\n" + path.read_text())
-    said = f"{path}: ModuleNotFoundError: No module named 'nowhere_at_all'"
+    reason = "ModuleNotFoundError: No module named 'nowhere_at_all'"
     for option in (["--dataset", "halves"], ["--protocols", "dark"]):
         done = here("run", "--methods", "pca", *option, *words)
-        assert (done.returncode, done.stderr) == (2, f"Error: {said}\n")
+        assert (done.returncode, done.stderr) == (2, f"Error: {path}: {reason}\n")
     listed = here("list", "protocols", "-v", *words)
     assert listed.returncode == 0
-    assert f"cannot be used: {said}" in listed.stdout
+    (line,) = [line for line in listed.stdout.splitlines() if line.startswith("dark ")]
+    assert f"cannot be used: {reason}" in line
+    assert f"origin: file {path}" in listed.stdout
