@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import math
 import string
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,13 +178,13 @@ def test_depth_length_and_digits_are_bounded():
 
 
 @pytest.mark.parametrize("part", ["[", '"', "'", "\\", "a,", "=", " ", "9", '"\\', "ae[a=1],"])
-def test_reading_takes_time_in_proportion_to_the_length(part):
+def test_the_longest_texts_are_read_or_refused_in_one_short_line(part):
     text = (part * LONGEST)[:LONGEST]
-    begun = time.process_time()
     for read in (read_value, read_calls):
-        with suppress(UserError):
-            read(text)
-    assert time.process_time() - begun < 1
+        try:
+            assert read(text) is not None
+        except UserError as error:
+            assert len(str(error)) < 250 and "\n" not in str(error)
 
 
 def test_long_values_are_cut_in_messages():
