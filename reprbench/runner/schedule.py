@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import time
@@ -14,11 +13,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from reprbench.runner.job import HISTORY, Job, ProtocolJob, TrialResult
-from reprbench.runner.plan import Planned, TrialSpec, protocol_records
+from reprbench.runner.job import Job, ProtocolJob, TrialResult
+from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
+from reprbench.runner.record import kept_files, now, record, requested_anew
 from reprbench.store import Store
-from reprbench.trial import Evaluation, Trial, to_json
+from reprbench.trial import Trial
 
 POLL_SECONDS = 0.05
 
@@ -110,7 +110,7 @@ class Schedule:
     def _start(self, planned: Planned) -> Running:
         self._listener.started(planned)
         process = TrialProcess(_job(planned, self._folders, self._limits), self._limits.timeout, self._limits.memory)
-        return Running(planned, process, _now())
+        return Running(planned, process, now())
 
     def _look(self, one: Running) -> bool:
         """Pass a trial's reports on to the listener; return whether it has ended."""
@@ -120,8 +120,8 @@ class Schedule:
         return ended
 
     def _close(self, one: Running) -> Trial:
-        trial = _record(one.planned, *one.process.result(), one.begun)
-        files = {**_kept_files(self._store, trial), **one.process.files()}
+        trial = record(one.planned, *one.process.result(), one.begun)
+        files = {**kept_files(self._store, trial), **one.process.files()}
         trial = self._keep(one.planned, trial, files)
         one.process.close()
         return trial
@@ -129,12 +129,12 @@ class Schedule:
     def _refuse(self, planned: Planned) -> Trial:
         """Record a trial whose method cannot be imported."""
         result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
-        return self._keep(planned, _record(planned, result, None, _now()), {})
+        return self._keep(planned, record(planned, result, None, now()), {})
 
     def _record_anew(self, spec: TrialSpec, stored: Trial) -> Trial:
         """Write a stored trial again with what is requested now; the listener only hears of trials that run."""
-        trial = _requested_anew(spec, stored)
-        return self._write(trial, _kept_files(self._store, trial))
+        trial = requested_anew(spec, stored)
+        return self._write(trial, kept_files(self._store, trial))
 
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
         trial = self._write(trial, files)
@@ -194,73 +194,3 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         device=limits.device,
         threads=limits.threads_each,
     )
-
-
-def _record(planned: Planned, result: TrialResult, signal_name: str | None, begun: str) -> Trial:
-    """Combine the request, the result, and the stored evaluations of the same fit."""
-    spec = planned.spec
-    kept = _kept_evaluations(planned, result.evaluations)
-    cost = result.cost
-    if planned.action == "evaluate" and planned.stored is not None:
-        # A failed evaluation does not invalidate the fit and earlier evaluations.
-        newer = {name: value for name, value in to_json(result.cost).items() if value is not None}
-        cost = msgspec.structs.replace(planned.stored.cost, **newer)
-        cost.evaluation_seconds = sum(evaluation.seconds for evaluation in kept)
-    return Trial(
-        benchmark=spec.benchmark,
-        label=spec.label,
-        method=spec.method,
-        dataset=spec.dataset,
-        budget=spec.budget,
-        precision=spec.precision,
-        seed=spec.seed,
-        identity=spec.identity(),
-        hash=spec.hash,
-        status=result.status,
-        reason=result.reason,
-        traceback=result.traceback,
-        signal=signal_name,
-        protocols=protocol_records(spec, planned.stored, kept),
-        deviations=list(spec.deviations),
-        warnings=result.warnings,
-        reference=spec.reference,
-        evaluations=kept,
-        cost=cost,
-        provenance={**result.provenance, "started": begun, "ended": _now(), "resumed": result.resumed},
-        requested=begun,
-    )
-
-
-def _requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
-    """Return the stored trial with everything that the request says about it, and the results that it has."""
-    return msgspec.structs.replace(
-        stored,
-        label=spec.label,
-        method=spec.method,
-        dataset=spec.dataset,
-        protocols=protocol_records(spec, stored, stored.evaluations),
-        deviations=list(spec.deviations),
-        reference=spec.reference,
-        requested=_now(),
-    )
-
-
-def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return the new evaluations, and those stored ones that they do not replace (as older versions of the same)."""
-    stored = planned.stored.evaluations if planned.stored else []
-    return [*(one for one in stored if not any(_replaces(new, one) for new in found)), *found]
-
-
-def _replaces(new: Evaluation, old: Evaluation) -> bool:
-    return (new.call.name, new.parameters) == (old.call.name, old.parameters)
-
-
-def _kept_files(store: Store, trial: Trial) -> dict[str, Path]:
-    """Return the files of this trial in the store that still belong to it."""
-    folder = store.root / trial.folder
-    names = [HISTORY, *(figure.file for evaluation in trial.evaluations for figure in evaluation.figures)]
-    return {name: folder / name for name in names if (folder / name).is_file()}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
