@@ -88,7 +88,8 @@ def _standard_stream(path: Path) -> int | None:
         except OSError:
             continue
         if same:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
             return descriptor
     return None
 
