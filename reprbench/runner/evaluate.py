@@ -14,7 +14,8 @@ import numpy as np
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
 from reprbench.measurement import LARGEST, Headline
-from reprbench.protocols.base import Features, Outcome, Protocol, Subject
+from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.outcomes import checked_outcome
 from reprbench.runner.job import FIGURES
 from reprbench.spec import check_name
 from reprbench.trial import Evaluation, Figure, to_json
@@ -84,9 +85,7 @@ class Evaluator:
             self._fits.snapshots,
             self._job.device,
         )
-        outcome = protocol.evaluate(subject, self._job.seed)
-        if not isinstance(outcome, Outcome):
-            raise UserError(f"{asked.call.name} returned {type(outcome).__name__}; expected an Outcome")
+        outcome = checked_outcome(protocol.evaluate(subject, self._job.seed), asked.call.name)
         evaluation.figures = self._draw(evaluation, outcome.figures)
         # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
