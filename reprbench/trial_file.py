@@ -1,17 +1,28 @@
-"""Reads a ``trial.json`` of any schema."""
+"""Reads and writes a ``trial.json``: of any schema, in today's with a checksum."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import stat
 from pathlib import Path
 
 import msgspec
+import xxhash
 
+from reprbench.files import write_text
 from reprbench.migrations import SCHEMA, migrate
-from reprbench.trial import Trial, as_model
+from reprbench.trial import Trial, as_model, to_json
 
 NO_TRIAL = "not a trial of reprbench"
 
 _TRIAL = msgspec.json.Decoder(Trial, dec_hook=as_model)
+_CHECKSUM = re.compile(rb'\{\r?\n  "checksum": "xxh3-128:([0-9a-f]{32})",\r?\n')
+
+
+class NewerSchema(ValueError):
+    """A trial that a newer version wrote."""
 
 
 class _Versioned(msgspec.Struct):
@@ -21,10 +32,16 @@ class _Versioned(msgspec.Struct):
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
 
+def write_trial(path: Path, trial: Trial) -> None:
+    """Write a ``trial.json`` atomically; its checksum is that of the lines below it."""
+    content = json.dumps(to_json(trial), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    rest = content.removeprefix("{\n")
+    write_text(path, f'{{\n  "checksum": "xxh3-128:{xxhash.xxh3_128_hexdigest(rest.encode())}",\n{rest}')
+
+
 def read_trial(path: str | Path) -> Trial:
     """Read a ``trial.json`` of any schema; raise a one-line `ValueError` if this version cannot read it."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `reprbench.store.Store._trial_files`
-        content = file.read()
+    content = _content(path)
     try:
         trial = _TRIAL.decode(content)
         message = "" if trial.schema_version == SCHEMA else "another schema"
@@ -32,8 +49,34 @@ def read_trial(path: str | Path) -> Trial:
         message = str(error)
     if message:
         trial = _read_another(content, message)
+    elif not _is_as_written(content):
+        trial.changed_by_hand = True
     trial.path = str(path)
     return trial
+
+
+def _content(path: str | Path) -> bytes:
+    """Return the bytes of a regular file: opening a pipe must not wait, and a device has no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def _is_as_written(content: bytes) -> bool:
+    """Return whether the file is as reprbench wrote it; git may have changed the ends of its lines."""
+    found = _CHECKSUM.match(content)
+    if not found:
+        return False
+    rest = memoryview(content)[found.end() :]
+    given = found[1].decode()
+    return given == xxhash.xxh3_128_hexdigest(rest) or given == xxhash.xxh3_128_hexdigest(
+        bytes(rest).replace(b"\r\n", b"\n")
+    )
 
 
 def _read_another(content: bytes, message: str) -> Trial:
@@ -45,7 +88,7 @@ def _read_another(content: bytes, message: str) -> Trial:
     except (ValueError, RecursionError):
         raise ValueError(message) from None
     if version > SCHEMA:
-        raise ValueError(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
+        raise NewerSchema(f"written by a newer reprbench (schema {version}; this one reads up to {SCHEMA})")
     if version == SCHEMA:
         raise ValueError(message)
     try:
