@@ -17,7 +17,7 @@ FINISHED: tuple[Status, ...] = ("done", "skipped")
 FIGURES = "figures"
 """The folder of figures in a trial's folder."""
 
-_FIGURE_FILE = re.compile(rf"{FIGURES}/[A-Za-z0-9][A-Za-z0-9._-]*\.png")
+_FIGURE_FILE = re.compile(rf"{FIGURES}/(?!\.)[^/\\\x00-\x1f\x7f]+\.png")
 
 
 class Code(msgspec.Struct, frozen=True):

@@ -56,7 +56,7 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
     ]
     for protocol in trial.protocols:
         if trial.evaluation(protocol) is None:
-            lines += ["", f"{protocol.call}: {': '.join(trial.outcome(protocol))}"]
+            lines += ["", f"{protocol.call}: not evaluated: {trial.outcome(protocol)[1]}"]
     for evaluation in trial.evaluations:
         lines += ["", *_evaluation_lines(evaluation, folder)]
     lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]

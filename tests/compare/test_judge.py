@@ -91,7 +91,7 @@ def test_many_comparisons_are_held_to_a_stricter_standard(tmp_path):
         missing(),
         missing(status="timeout", reason="took 25 s"),
         row(FOLDS, evaluations=[], protocols=["knn"]),
-        row([], evaluations=[evaluation([], missing="needs a learner that reconstructs")]),
+        row([], evaluations=[evaluation([], status="skipped", reason="needs a learner that reconstructs")]),
         row([], evaluations=[evaluation([])]),
     ],
     ids=["failed", "timeout", "another protocol", "protocol cannot be run", "metric not measured"],

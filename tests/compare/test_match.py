@@ -112,7 +112,9 @@ def test_protocols_are_matched_by_their_call_and_not_their_hash(tmp_path):
 
 def test_an_evaluation_of_another_hash_is_not_the_protocols(tmp_path):
     stale = row([], protocols=[replace(protocol(), hash="new")], evaluations=[evaluation(list(FOLDS))])
-    assert compared(tmp_path, [row(FOLDS)], [stale]).rows[0].notes == ("not evaluated",)
+    assert compared(tmp_path, [row(FOLDS)], [stale]).rows[0].notes == (
+        "not evaluated: the trial has no result of this protocol",
+    )
 
 
 def test_a_protocol_that_is_listed_twice_is_compared_once(tmp_path):

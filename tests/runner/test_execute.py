@@ -117,7 +117,7 @@ def test_a_supervised_learner_is_fitted_once_per_fold_with_that_folds_labels_alo
 
 def test_a_learner_without_a_capability_gets_a_row_that_says_why(dataset, tmp_path):
     evaluation, _ = evaluate(Picky(), Watching, dataset, tmp_path)
-    assert evaluation.missing == "picky needs a learner that reconstructs"
+    assert evaluation.reason == "picky needs a learner that reconstructs"
     assert evaluation.measurements == []
 
 
@@ -142,13 +142,13 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
 
 def test_a_headline_that_was_never_measured_is_a_hole_with_its_reason(dataset, tmp_path):
     evaluation, _ = evaluate(yields(Measurement("mean", 2.0)), Watching, dataset, tmp_path)
-    assert evaluation.missing is None
+    assert evaluation.status == "done"
 
     class Forgets(TrainMean):
         headlines = ("median", "mode")
 
     evaluation, _ = evaluate(Forgets(), Watching, dataset, tmp_path)
-    assert evaluation.missing == "train-mean measured no 'median' and no 'mode', which its headlines name"
+    assert evaluation.reason == "train-mean measured no 'median' and no 'mode', which its headlines name"
     assert evaluation.measurements
 
 
