@@ -11,7 +11,7 @@ from reprbench.evaluation import FIGURES
 from reprbench.files import replacing, write_text
 from reprbench.merge import fit_of, merged
 from reprbench.trial import HISTORY, TRIAL, Trial
-from reprbench.trial_file import NewerSchema, read_trial, write_trial
+from reprbench.trial_file import NewerSchema, read_trial, trial_text
 
 OLD = ".old-"
 """How the name of a trial's folder began while a former version replaced it."""
@@ -32,8 +32,8 @@ def locked(root: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
         write_text(folder / ".gitignore", "*\n")
-    for kind in (FileLock, SoftFileLock):
-        lock = kind(folder / f"{kind.__name__}.lock", timeout=LOCK_SECONDS)
+    for kind, name in ((FileLock, "writer.lock"), (SoftFileLock, "writer.soft-lock")):
+        lock = kind(folder / name, timeout=LOCK_SECONDS)
         try:
             lock.acquire()
             break
@@ -62,7 +62,7 @@ def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
         if name in files:
             with replacing(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
-    write_trial(folder / TRIAL, written)
+    write_text(folder / TRIAL, trial_text(written))
     _remove_figures(folder, written)
     return folder
 

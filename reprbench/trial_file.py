@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import xxhash
 
-from reprbench.files import write_text
 from reprbench.migrations import SCHEMA, migrate
 from reprbench.trial import Trial, as_model, to_json
 
@@ -32,11 +31,11 @@ class _Versioned(msgspec.Struct):
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
 
-def write_trial(path: Path, trial: Trial) -> None:
-    """Write a ``trial.json`` atomically; its checksum is that of the lines below it."""
+def trial_text(trial: Trial) -> str:
+    """Return the content of a ``trial.json``; its checksum is that of the lines below it."""
     content = json.dumps(to_json(trial), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     rest = content.removeprefix("{\n")
-    write_text(path, f'{{\n  "checksum": "xxh3-128:{xxhash.xxh3_128_hexdigest(rest.encode())}",\n{rest}')
+    return f'{{\n  "checksum": "xxh3-128:{xxhash.xxh3_128_hexdigest(rest.encode())}",\n{rest}'
 
 
 def read_trial(path: str | Path) -> Trial:
