@@ -53,8 +53,7 @@ def merged_evaluations(stored: Sequence[Evaluation], new: Sequence[Evaluation]) 
     other code gives way to a later one, too, unless it is finished and the later one is not.
     """
     by_hash = {one.hash: one for one in sorted([*stored, *new], key=lambda one: (one.finished, one.ended))}
-    known = [one for one in [*stored, *new] if by_hash[one.hash] is one]
-    ordered = sorted(known, key=lambda one: one.ended)
+    ordered = sorted(by_hash.values(), key=lambda one: one.ended)
     later = {one.hash: ordered[place + 1 :] for place, one in enumerate(ordered)}
     return [one for one in ordered if not any(_replaces(other, one) for other in later[one.hash])]
 
