@@ -152,6 +152,31 @@ def test_a_headline_that_was_never_measured_is_a_hole_with_its_reason(dataset, t
     assert evaluation.measurements
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("no\nluck"), "failed", "ValueError: no luck"),
+        (UserError("no such layer"), "failed", "no such layer"),
+        (Diverged("loss = nan"), "diverged", "loss = nan"),
+        (MemoryError("all gone"), "out-of-memory", "MemoryError: all gone"),
+        (SystemExit(3), "failed", "SystemExit: 3"),
+    ],
+)
+def test_a_failure_of_one_protocol_is_recorded_in_its_evaluation(dataset, tmp_path, error, status, reason):
+    class Raises(TrainMean):
+        def evaluate(self, subject, seed):
+            raise error
+
+    asked, report = job(dataset, tmp_path), lambda what, share, values: None
+    evaluator = Evaluator(asked, Watching, dataset, [], Fits(asked, Watching, dataset, report, {}), tmp_path, report)
+    found = evaluator.attempt(protocol_job(Raises()), Raises())
+    assert (found.status, found.reason, found.finished) == (status, reason, False)
+    assert bool(found.traceback) == (status != "diverged")
+    assert found.ended
+    fine = evaluator.attempt(protocol_job(TrainMean()), TrainMean())
+    assert (fine.status, len(fine.measurements)) == ("done", 10)
+
+
 def test_a_protocol_that_returns_no_outcome_says_so(dataset, tmp_path):
     class Silent(TrainMean):
         def evaluate(self, subject, seed):
