@@ -123,8 +123,11 @@ def command(
     seed on each side the spread of the seeds is unknown, and is assumed to be that of the folds; two single values of
     different seeds are judged only if a tolerance is given.
 
+    A trial of BASE or NEW that cannot be read, or was changed by hand, is named, and the comparison does not pass.
+
     \b
-    Exit status: 0 no worse, 1 worse, 2 a mistake in the command line, 3 nothing to compare.
+    Exit status: 0 no worse; 1 worse, or a trial that is damaged or changed by hand; 2 a mistake in the command line;
+    3 nothing to compare.
     """  # noqa: D301 - click reads \b, not backslash-b
     from reprbench.compare.judge import CompareSettings
     from reprbench.compare.match import Selection
@@ -151,7 +154,7 @@ def command(
 
 
 def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings) -> tuple[StoreComparison, list[str]]:
-    """Return the comparison, and a line for each file that could not be read."""
+    """Return the comparison, and a line for each trial that cannot be relied upon."""
     from reprbench.compare.judge import compare
     from reprbench.store import Store
 
@@ -181,4 +184,5 @@ def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
         return
     github.append_summary(as_markdown(stores))
     github.annotate("error", "reprbench: worse", worse_sentences(stores))
-    github.annotate("warning", "reprbench", [*problems, *([summary(stores)] if stores.status == 3 else [])])
+    github.annotate("error", "reprbench: not to be relied upon", problems)
+    github.annotate("warning", "reprbench", [summary(stores)] if stores.status == 3 else [])

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.schedule import Listener
-from reprbench.trial import Trial
+from reprbench.trial import Evaluation, Trial
 
 PLAIN_SECONDS = 10.0
 """How often a plain line shows the progress of a trial."""
@@ -38,10 +38,11 @@ def name_of(planned: Planned) -> str:
     return f"{planned.spec.label} (seed {planned.spec.seed})"
 
 
-def ending(trial: Trial) -> str:
-    """Return in a few words how a trial ended."""
-    if trial.status != "done":
-        return f"{trial.status}: {trial.reason}"
+def ending(planned: Planned, trial: Trial) -> str:
+    """Return in a few words how a trial ended, as far as this run asked for it."""
+    if failed := trial.failure(planned.hashes):
+        where = f"{failed.call}: " if isinstance(failed, Evaluation) else ""
+        return f"{where}{failed.status}: {failed.reason}"
     fit, evaluation = trial.cost.fit_seconds, trial.cost.evaluation_seconds
     resumed = ", resumed from its checkpoint" if trial.provenance.get("resumed") else ""
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
@@ -74,7 +75,7 @@ class PlainListener:
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Say how it ended."""
         self._number += 1
-        self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(trial)}")
+        self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}")
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -102,4 +103,4 @@ class LiveListener:
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
         self._progress.advance(self._all)
-        self._progress.console.print(escape(f"{name_of(planned)}: {ending(trial)}"), highlight=False)
+        self._progress.console.print(escape(f"{name_of(planned)}: {ending(planned, trial)}"), highlight=False)

@@ -203,4 +203,5 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     if len(ended) < sum(planned.action != "keep" for planned in work):
         click.echo("interrupted; run the same command again to continue", err=True)
         return 130
-    return int(any(trial.status != "done" for trial in ended))
+    hashes = {name for planned in work for name in planned.hashes}
+    return int(any(trial.failure(hashes) for trial in ended))

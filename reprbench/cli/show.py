@@ -38,12 +38,15 @@ def command(trial: str, store: Path, form: str) -> None:
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
+    from reprbench.report.row import CHANGED_BY_HAND
+
     method, data = trial.method, trial.dataset
     kind = "" if method.kind == "unsupervised" else f", {method.kind}"
     lines = [
         f"{trial.label}  ({method.call}, {method.origin}, {method.code}{kind})",
         f"folder      {folder}",
         f"status      {trial.status}{f': {trial.reason}' if trial.reason else ''}",
+        *([f"note        {CHANGED_BY_HAND}"] if trial.changed_by_hand else []),
         f"data        {data.title}, digest {data.digest[:12]}, limit {data.limit or 'none'}",
         f"budget      {trial.budget}; precision {trial.precision}; seed {trial.seed}",
         f"fit         {trial.hash}",
@@ -53,11 +56,12 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
     ]
     for protocol in trial.protocols:
         if trial.evaluation(protocol) is None:
-            lines += ["", f"{protocol.call}: not evaluated"]
+            lines += ["", f"{protocol.call}: not evaluated: {trial.outcome(protocol)[1]}"]
     for evaluation in trial.evaluations:
         lines += ["", *_evaluation_lines(evaluation, folder)]
     lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]
-    return [*lines, "", *trial.traceback.rstrip().splitlines()] if trial.traceback else lines
+    failed = trial.failure()
+    return [*lines, "", *failed.traceback.rstrip().splitlines()] if failed and failed.traceback else lines
 
 
 def _cost_lines(cost: Cost) -> list[str]:
@@ -82,8 +86,8 @@ def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:
     from reprbench.report.text import place_text
 
     lines = [f"{evaluation.call} {evaluation.code}, {evaluation.seconds:.1f} s"]
-    if evaluation.missing:
-        lines.append(f"  {evaluation.missing}")
+    if evaluation.status != "done":
+        lines.append(f"  {evaluation.status}: {evaluation.reason}")
     for m in evaluation.measurements:
         place = place_text(m.at.items())
         lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())

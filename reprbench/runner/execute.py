@@ -8,17 +8,27 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from reprbench.errors import Diverged, UserError
+from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_by_content
 from reprbench.files import write_json
-from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, read_job
+from reprbench.runner.failure import failure_of
+from reprbench.runner.job import (
+    FIT,
+    HISTORY,
+    JOB,
+    PROVENANCE,
+    RESULT,
+    Job,
+    TrialResult,
+    evaluation_path,
+    read_job,
+)
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
@@ -40,20 +50,14 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
         result.status = "done"
-    except Diverged as error:
-        result.status, result.reason = "diverged", str(error)
     except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
-        result.status = "out-of-memory" if _is_memory_error(error) else "failed"
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        result.reason = kind + " ".join(str(error).split())
-        result.traceback = traceback.format_exc()
+        result.status, result.reason, result.traceback = failure_of(error)
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
 
 def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None:
     from reprbench.data.catalog import load_dataset
-    from reprbench.run import write_history
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
 
@@ -70,15 +74,28 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
-        for asked, protocol in zip(job.protocols, protocols, strict=True):
-            result.evaluations.append(evaluator.evaluate(asked, protocol))
+        for number, (asked, protocol) in enumerate(zip(job.protocols, protocols, strict=True)):
+            _note(fits, folder, result)
+            # Says to the parent that the fit is done; those of a supervised learner are made by its evaluations.
+            write_json(folder / FIT, to_json(msgspec.structs.replace(result, status="done")))
+            write_json(evaluation_path(folder, number), to_json(evaluator.attempt(asked, protocol)))
     finally:
-        write_history(folder / HISTORY, fits.history())
-        result.resumed = fits.resumed
+        _note(fits, folder, result)
+    _count(fits, dataset, job.device, result)
+
+
+def _note(fits: Fits, folder: Path, result: TrialResult) -> None:
+    """Fill in what is known of the fits, and write their history."""
+    from reprbench.run import write_history
+
+    write_history(folder / HISTORY, fits.history())
+    result.resumed = fits.resumed
     if fits.provenance() != result.provenance:
         result.provenance = {**result.provenance, "fit": fits.provenance()}
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
-    _count(fits, dataset, job.device, result)
+    if fits.notes:
+        result.cost.images_seen = int(fits.total("images_seen"))
+        result.cost.fit_seconds = fits.total("seconds")
 
 
 def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]) -> None:
@@ -100,7 +117,7 @@ def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:
-    """Fill in the size and cost of the fitted learner."""
+    """Fill in the size of the fitted learner."""
     from reprbench.state import encode_flops, parameter_count
 
     if not fits.notes:
@@ -108,9 +125,6 @@ def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> No
     learner = fits.last()
     result.cost.parameters = parameter_count(learner)
     result.cost.encode_flops = encode_flops(learner, dataset.train.batch(slice(0, 1), device))
-    result.cost.images_seen = int(fits.total("images_seen"))
-    result.cost.fit_seconds = fits.total("seconds")
-    result.cost.evaluation_seconds = sum(evaluation.seconds for evaluation in result.evaluations)
 
 
 def _prepare_torch(job: Job) -> str:
@@ -127,12 +141,6 @@ def _prepare_torch(job: Job) -> str:
     if job.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(torch.device(job.device))
-
-
-def _is_memory_error(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 class Reporter:

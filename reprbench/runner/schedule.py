@@ -6,19 +6,20 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from reprbench.runner.job import Job, ProtocolJob, TrialResult
+from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, now
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
-from reprbench.runner.record import kept_files, now, record, requested_anew
+from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
 from reprbench.store import Store
-from reprbench.trial import Trial
+from reprbench.trial import TRIAL, Trial
+from reprbench.trial_file import read_trial
 
 POLL_SECONDS = 0.05
 
@@ -65,13 +66,16 @@ class Listener(Protocol):
         """Called when a trial has ended."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
     """A trial that is running."""
 
     planned: Planned
     process: TrialProcess
     begun: str
+    asked: list[ProtocolJob]
+    stored: int = 0
+    """How many of its evaluations are in the store."""
 
 
 class Schedule:
@@ -109,32 +113,38 @@ class Schedule:
 
     def _start(self, planned: Planned) -> Running:
         self._listener.started(planned)
-        process = TrialProcess(_job(planned, self._folders, self._limits), self._limits.timeout, self._limits.memory)
-        return Running(planned, process, now())
+        job = _job(planned, self._folders, self._limits)
+        return Running(planned, TrialProcess(job, self._limits.timeout, self._limits.memory), now(), job.protocols)
 
     def _look(self, one: Running) -> bool:
-        """Pass a trial's reports on to the listener; return whether it has ended."""
+        """Pass a trial's reports on to the listener, store what it has finished; return whether it has ended."""
         ended = one.process.ended()
         for message in one.process.messages():
             self._listener.progressed(one.planned, message)
+        if not ended and evaluation_path(one.process.path, one.stored).exists():
+            finished = read_finished(one.process.path, one.asked)
+            one.stored = len(finished.evaluations)
+            # What cannot be written now is written again, or reported, when the trial has ended.
+            with suppress(OSError):
+                self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
         return ended
 
     def _close(self, one: Running) -> Trial:
-        trial = record(one.planned, *one.process.result(), one.begun)
-        files = {**kept_files(self._store, trial), **one.process.files()}
-        trial = self._keep(one.planned, trial, files)
+        result, signal_name = one.process.result()
+        finished = read_finished(one.process.path, one.asked)
+        trial = record(one.planned, result, signal_name, finished, one.begun)
+        trial = self._keep(one.planned, trial, one.process.files())
         one.process.close()
         return trial
 
     def _refuse(self, planned: Planned) -> Trial:
         """Record a trial whose method cannot be imported."""
         result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
-        return self._keep(planned, record(planned, result, None, now()), {})
+        return self._keep(planned, record(planned, result, None, Finished(), now()), {})
 
     def _record_anew(self, spec: TrialSpec, stored: Trial) -> Trial:
         """Write a stored trial again with what is requested now; the listener only hears of trials that run."""
-        trial = requested_anew(spec, stored)
-        return self._write(trial, kept_files(self._store, trial))
+        return self._write(requested_anew(spec, stored), {})
 
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
         trial = self._write(trial, files)
@@ -142,13 +152,13 @@ class Schedule:
         return trial
 
     def _write(self, trial: Trial, files: dict[str, Path]) -> Trial:
+        """Store a trial; return what the store has of it now, which may be more: others write there, too."""
         try:
-            self._store.write(trial, files)
+            return read_trial(self._store.write(trial, files) / TRIAL)
         except OSError as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
-            trial = msgspec.structs.replace(trial, status="failed", reason=reason)
-        return trial
+            return msgspec.structs.replace(trial, status="failed", reason=reason)
 
 
 @contextmanager
@@ -180,16 +190,7 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         seed=spec.seed,
         hash=spec.hash,
         identity=spec.identity(),
-        protocols=[
-            ProtocolJob(
-                entry=one.entry,
-                call=one.record.call,
-                code=one.code,
-                parameters=dict(one.parameters),
-                hash=one.record.hash,
-            )
-            for one in planned.missing
-        ],
+        protocols=protocol_jobs(planned),
         packages=list(spec.packages),
         device=limits.device,
         threads=limits.threads_each,

@@ -20,9 +20,10 @@ from reprbench.report.formats.html.payload import make_payload
 from reprbench.report.formats.html.thumbnails import data_uri, fair_share
 from reprbench.report.formats.html.trials import PageTrials
 from reprbench.report.ranks import ranks_over_datasets
-from reprbench.report.row import NOT_EVALUATED, NOT_RUN, Row
+from reprbench.report.row import NOT_RUN, Row
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
+from reprbench.trial import NOT_EVALUATED
 
 MOST_ROWS = 1_000
 """The most rows of all tables of a page together."""

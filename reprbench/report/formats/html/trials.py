@@ -49,14 +49,14 @@ def best_first(tables: Sequence[Table]) -> Iterator[tuple[int, int, Row]]:
 def file_of(trial: Trial, name: str) -> Path | None:
     """Return the path of a file in a trial's folder.
 
-    None for a trial that was not read from a store, and for a name that leads out of the folder: names of figures come
-    from ``trial.json``, and stores from anywhere.
+    None for a trial that was not read from a store, for what is not a regular file, and for what lies outside the
+    folder, by its name or by a link: stores come from anywhere.
     """
     if not trial.path:
         return None
     folder = Path(trial.path).parent
     try:
-        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+        inside = (folder / name).resolve().is_relative_to(folder.resolve()) and (folder / name).is_file()
     except (OSError, ValueError, RuntimeError):
         # Not a path: it contains a NUL, or its links form a circle.
         return None
