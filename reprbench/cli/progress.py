@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from reprbench.owner import Owner
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.schedule import Listener
@@ -43,6 +44,9 @@ def ending(planned: Planned, trial: Trial) -> str:
     if failed := trial.failure(planned.hashes):
         where = f"{failed.call}: " if isinstance(failed, Evaluation) else ""
         return f"{where}{failed.status}: {failed.reason}"
+    if not planned.runs:
+        # Another run has finished it meanwhile.
+        return f"done ({planned.reason})"
     fit, evaluation = trial.cost.fit_seconds, trial.cost.evaluation_seconds
     resumed = ", resumed from its checkpoint" if trial.provenance.get("resumed") else ""
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
@@ -52,6 +56,11 @@ def state_text(message: Mapping[str, Any]) -> str:
     """Return what a trial reports about itself in one line."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in message["values"].items())
     return f"{message['what']} {message['share']:.0%}{f' ({values})' if values else ''}"
+
+
+def waiting_text(planned: Planned, owner: Owner) -> str:
+    """Return the line about a trial that waits for another run."""
+    return f"{name_of(planned)}: running on {owner}; waiting"
 
 
 class PlainListener:
@@ -76,6 +85,14 @@ class PlainListener:
         """Say how it ended."""
         self._number += 1
         self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}")
+
+    def waits(self, planned: Planned, owner: Owner) -> None:
+        """Say who is running it."""
+        self._say(waiting_text(planned, owner))
+
+    def warned(self, line: str) -> None:
+        """Show the warning."""
+        self._say(line)
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -103,4 +120,15 @@ class LiveListener:
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
         self._progress.advance(self._all)
-        self._progress.console.print(escape(f"{name_of(planned)}: {ending(planned, trial)}"), highlight=False)
+        self._print(f"{name_of(planned)}: {ending(planned, trial)}")
+
+    def waits(self, planned: Planned, owner: Owner) -> None:
+        """Print who is running it."""
+        self._print(waiting_text(planned, owner))
+
+    def warned(self, line: str) -> None:
+        """Print the warning."""
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._progress.console.print(escape(line), highlight=False)

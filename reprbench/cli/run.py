@@ -101,7 +101,7 @@ def command(
     trials, data = Store(store), data_dirs(data_dir)
     work = make_plan(benchmark, overrides, discover(plugins), trials, data)
     if only_plan:
-        _show_plan(work)
+        _show_plan(work, trials)
         return 0
     trials.check_writable()
     return _carry_out(work, trials, Folders(data, CACHE.resolve()), Limits(jobs, timeout, memory, device))
@@ -165,20 +165,23 @@ def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Datase
     return dataset.limited(request.benchmark.limit)
 
 
-def _show_plan(work: list[Planned]) -> None:
+def _show_plan(work: list[Planned], store: Store) -> None:
     from tabulate import tabulate
 
+    from reprbench.runner.waiting import held_by_others
+
+    owners = [held_by_others(planned, store, CACHE.resolve()) if planned.runs else None for planned in work]
     rows = [
         [
             p.spec.label,
             p.spec.seed,
             str(p.spec.budget),
-            p.action,
-            p.reason,
+            "wait" if owner else p.action,
+            f"running on {owner}" if owner else p.reason,
             p.spec.hash[:8],
             ", ".join(str(protocol.record.call) for protocol in p.missing),
         ]
-        for p in work
+        for p, owner in zip(work, owners, strict=True)
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     click.echo(tabulate(rows, headers, disable_numparse=True))
@@ -199,7 +202,9 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     trials = [
         trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
     ]
-    click.echo(as_terminal(make_tables([*trials, *ended])))
+    # In the order of the store: which trials another run has run makes no difference.
+    shown_trials = sorted([*trials, *ended], key=lambda trial: trial.folder.split("/"))
+    click.echo(as_terminal(make_tables(shown_trials)))
     if len(ended) < sum(planned.action != "keep" for planned in work):
         click.echo("interrupted; run the same command again to continue", err=True)
         return 130

@@ -13,10 +13,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from reprbench.claims import Claims
+from reprbench.owner import Owner
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, now
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
 from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
+from reprbench.runner.waiting import Waiting
 from reprbench.store import Store
 from reprbench.trial import TRIAL, Trial
 from reprbench.trial_file import read_trial
@@ -65,6 +68,12 @@ class Listener(Protocol):
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Called when a trial has ended."""
 
+    def waits(self, planned: Planned, owner: Owner) -> None:
+        """Called once when a trial waits because another process is running it or making its fit."""
+
+    def warned(self, line: str) -> None:
+        """Called with a warning that concerns the run; also from another thread."""
+
 
 @dataclass
 class Running:
@@ -88,23 +97,25 @@ class Schedule:
         """Record and run all trials that are not kept; return them in the order in which they ended.
 
         On Ctrl-C or SIGTERM the running trials are stopped and recorded as interrupted, with their checkpoints kept;
-        those that had not started are missing from the list.
+        those that had not started are missing from the list. Trials that another run has finished meanwhile are in it.
         """
-        waiting = [planned for planned in work if planned.runs]
         running: list[Running] = []
         ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
-        with _interruptible() as interrupted:
+        with _interruptible() as interrupted, Claims(self._listener.warned) as claims:
+            to_run = [planned for planned in work if planned.runs]
+            waiting = Waiting(to_run, self._store, self._folders.cache, claims, self._listener.waits)
             while (waiting or running) and not interrupted():
-                while waiting and len(running) < self._limits.jobs:
-                    planned = waiting.pop(0)
-                    if planned.spec.problem:
-                        ended.append(self._refuse(planned))
-                    else:
+                while len(running) < self._limits.jobs and not interrupted() and (planned := waiting.next()):
+                    if planned.runs and not planned.spec.problem:
                         running.append(self._start(planned))
+                    else:
+                        ended.append(self._settle(planned))
+                        waiting.release(planned)
                 for one in [one for one in running if self._look(one)]:
                     running.remove(one)
                     ended.append(self._close(one))
-                if running:
+                    waiting.release(one.planned)
+                if running or waiting:
                     time.sleep(POLL_SECONDS)
             for one in running:
                 one.process.end("interrupted", "the run was interrupted; the same command goes on from the checkpoint")
@@ -135,6 +146,15 @@ class Schedule:
         trial = record(one.planned, result, signal_name, finished, one.begun)
         trial = self._keep(one.planned, trial, one.process.files())
         one.process.close()
+        return trial
+
+    def _settle(self, planned: Planned) -> Trial:
+        """Deal with a trial for which nothing has to run: it cannot, or another run has finished it meanwhile."""
+        if planned.stored is None or planned.spec.problem:
+            return self._refuse(planned)
+        again = planned.action == "record"
+        trial = self._record_anew(planned.spec, planned.stored) if again else planned.stored
+        self._listener.finished(planned, trial)
         return trial
 
     def _refuse(self, planned: Planned) -> Trial:
