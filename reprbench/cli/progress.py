@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Display
 
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
+from reprbench.runner.received import Progress, one_line
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Trial
 
 PLAIN_SECONDS = 10.0
 """How often a plain line shows the progress of a trial."""
+
+SHOWN_REASON = 200
+"""Characters of the reason for a failure that are shown while a run goes on."""
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
         yield PlainListener(len(work))
         return
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn()]
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with Display(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
 
 
@@ -41,16 +45,17 @@ def name_of(planned: Planned) -> str:
 def ending(trial: Trial) -> str:
     """Return in a few words how a trial ended."""
     if trial.status != "done":
-        return f"{trial.status}: {trial.reason}"
+        # In full it stands in the table.
+        return f"{trial.status}: {one_line(trial.reason, SHOWN_REASON)}"
     fit, evaluation = trial.cost.fit_seconds, trial.cost.evaluation_seconds
     resumed = ", resumed from its checkpoint" if trial.provenance.get("resumed") else ""
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
 
 
-def state_text(message: Mapping[str, Any]) -> str:
+def state_text(message: Progress) -> str:
     """Return what a trial reports about itself in one line."""
-    values = ", ".join(f"{name} {value:.4g}" for name, value in message["values"].items())
-    return f"{message['what']} {message['share']:.0%}{f' ({values})' if values else ''}"
+    values = ", ".join(f"{name} {value:.4g}" for name, value in message.values.items())
+    return f"{message.what} {message.share:.0%}{f' ({values})' if values else ''}"
 
 
 class PlainListener:
@@ -65,7 +70,7 @@ class PlainListener:
         self._said[id(planned)] = time.monotonic()
         self._say(f"{name_of(planned)}: started ({planned.reason})")
 
-    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+    def progressed(self, planned: Planned, message: Progress) -> None:
         """Say how far it is, if the last line was long ago."""
         if time.monotonic() - self._said[id(planned)] >= PLAIN_SECONDS:
             self._said[id(planned)] = time.monotonic()
@@ -83,7 +88,7 @@ class PlainListener:
 class LiveListener:
     """A bar for each running trial, and one for all."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Display, total: int) -> None:
         self._progress = progress
         self._tasks: dict[int, TaskID] = {}
         self._all = progress.add_task("all trials", total=total, text="")
@@ -92,10 +97,10 @@ class LiveListener:
         """Add the trial's bar."""
         self._tasks[id(planned)] = self._progress.add_task(escape(name_of(planned)), total=1.0, text="starting")
 
-    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+    def progressed(self, planned: Planned, message: Progress) -> None:
         """Move the trial's bar."""
         text = escape(state_text(message))
-        self._progress.update(self._tasks[id(planned)], completed=message["share"], text=text)
+        self._progress.update(self._tasks[id(planned)], completed=message.share, text=text)
 
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Replace the trial's bar with a line."""

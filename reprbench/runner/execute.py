@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import signal
+import select
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -19,7 +17,8 @@ from reprbench.errors import Diverged, UserError
 from reprbench.file_parameter import parameters_by_content
 from reprbench.files import write_json
 from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, read_job
-from reprbench.trial import to_json
+from reprbench.runner.received import Progress, described, number, one_line, safe_text, traceback_of
+from reprbench.trial import Status, to_json
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -40,13 +39,8 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
         result.status = "done"
-    except Diverged as error:
-        result.status, result.reason = "diverged", str(error)
-    except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
-        result.status = "out-of-memory" if _is_memory_error(error) else "failed"
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        result.reason = kind + " ".join(str(error).split())
-        result.traceback = traceback.format_exc()
+    except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
+        result.status, result.reason, result.traceback = failure(error)
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
@@ -129,47 +123,82 @@ def _prepare_torch(job: Job) -> str:
     return str(torch.device(job.device))
 
 
-def _is_memory_error(error: BaseException) -> bool:
-    import torch
+def failure(error: BaseException) -> tuple[Status, str, str]:
+    """Return what is recorded of an exception: the status, the reason and the traceback.
 
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+    The exception may be one of a plugin, and so may be its methods.
+    """
+    if isinstance(error, Diverged):
+        return "diverged", safe_text(error), ""
+    status: Status = "out-of-memory" if _is_memory_error(error) else "failed"
+    reason = safe_text(error) if isinstance(error, UserError) else described(error)
+    return status, reason, traceback_of(error)
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")  # its import may be what failed
+    of_device = isinstance(error, torch.cuda.OutOfMemoryError) if torch else False
+    return of_device or isinstance(error, MemoryError) or "can't allocate memory" in safe_text(error)
 
 
 class Reporter:
-    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second."""
+    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second.
+
+    A report is only shown: whatever is wrong with it, or with the pipe, it never ends the trial.
+
+    Attributes
+    ----------
+    evaluation : the hash of the evaluation that is being made, part of every message; empty while there is none.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._file = os.fdopen(descriptor, "w", buffering=1)
-        self._last = ("", 0.0)
+        self._descriptor = descriptor
+        # If the parent does not read, reports are lost instead of waiting for it.
+        os.set_blocking(descriptor, False)
+        self._last = ("", "", 0.0)
+        self.evaluation = ""
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
-        """Report the current task, the share of it that is done, and the latest values."""
-        now = time.monotonic()
-        if what == self._last[0] and now - self._last[1] < 0.2 and share < 1:
+        """Report the current task, the share of it that is done, and the latest values; no number, no value."""
+        now, done = time.monotonic(), number(share) or 0.0
+        what = what if isinstance(what, str) else type(what).__name__
+        if (what, self.evaluation) == self._last[:2] and now - self._last[2] < 0.2 and done < 1:
             return
-        self._last = (what, now)
-        self._file.write(json.dumps({"what": what, "share": share, "values": dict(values)}) + "\n")
+        self._last = (what, self.evaluation, now)
+        numbers = {one_line(name, 40): number(value) for name, value in list(values.items())[:20]}
+        known = {name: value for name, value in numbers.items() if value is not None}
+        self._send(Progress(one_line(what, 80), done, known, self.evaluation))
+
+    def unwritten(self, error: OSError) -> None:
+        """Say why there will be no result."""
+        self._send(Progress("", 1.0, problem=f"its result could not be written: {described(error)}"))
+
+    def _send(self, message: Progress) -> None:
+        line = msgspec.json.encode(message)
+        # Writing at most PIPE_BUF bytes is atomic: a line is there as a whole or not at all.
+        if len(line) < select.PIPE_BUF:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, line + b"\n")
 
 
-def _die_with_parent() -> None:
-    """End this process when the parent's end of standard input closes, however the parent ended."""
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _leave() -> NoReturn:
+    """End the process at once: the result stands, and threads or exit handlers of a plugin cannot keep it waiting."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a plugin may have closed or replaced it
+            stream.flush()
+    os._exit(0)
 
 
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means for this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    result = execute(read_job(folder / JOB), folder, Reporter(descriptor))
-    write_json(folder / RESULT, to_json(result))
+    report = Reporter(descriptor)
+    result = execute(read_job(folder / JOB), folder, report)
+    try:
+        write_json(folder / RESULT, to_json(result))
+    except OSError as error:
+        report.unwritten(error)
+    _leave()
 
 
 if __name__ == "__main__":

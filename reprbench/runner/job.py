@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from reprbench.files import write_text
 from reprbench.registry import Entry
-from reprbench.run import Precision
+from reprbench.run import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Code, Cost, Evaluation, Status, as_model
+from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):
@@ -65,15 +67,21 @@ PROVENANCE, FIGURES = "provenance.json", "figures"
 """The files, and the folder of figures, in the working folder of a trial's process."""
 
 
+def has_checkpoint(cache: Path, fit: str) -> bool:
+    """Return whether a fit, identified by its hash, would go on from a checkpoint."""
+    return any(Path(cache, "fits", fit).glob(f"*/{CHECKPOINT}"))
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write the job; in ASCII, since names of files need not be UTF-8."""
+    write_text(path, json.dumps(to_json(job), allow_nan=False))
+
+
 def read_job(path: Path) -> Job:
     """Read the job that the parent wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Job, dec_hook=_decode)
+    return msgspec.convert(json.loads(path.read_bytes()), Job, dec_hook=converted)
 
 
-def read_result(path: Path) -> TrialResult:
-    """Read the result that the trial's process wrote; raise an `OSError` or a `ValueError` if there is none."""
-    return msgspec.json.decode(path.read_bytes(), type=TrialResult, dec_hook=_decode)
-
-
-def _decode(kind: Any, value: Any) -> Any:
+def converted(kind: Any, value: Any) -> Any:
+    """Make what msgspec does not know from its JSON: paths and models of pydantic."""
     return Path(value) if issubclass(kind, Path) else as_model(kind, value)
