@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+try:
+    import click
 
-from reprbench import __version__
-from reprbench.cli.streams import forgiving
-from reprbench.errors import UserError, did_you_mean
+    from reprbench import __version__
+    from reprbench.cli.streams import forgiving
+    from reprbench.errors import UserError, did_you_mean
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
 
 COMMANDS = {
     "run": "reprbench.cli.run",
@@ -69,11 +73,11 @@ def main() -> None:
     If standard output or standard error cannot be written, that costs what would have stood there: commands whose
     status is their result keep it, and the others end with 2.
     """
-    with _one_interruption(), forgiving() as lost:
+    with _one_interruption(), forgiving() as failure:
         status = _status()
-    if lost and status is None:
-        _say(f"Error: standard output: {lost[0].strerror}; what is there is incomplete")
-    sys.exit(2 if lost and status is None else status or 0)
+        if status is None and (lost := failure()):
+            status = _fail(f"standard output: {lost.strerror}; what is there is incomplete")
+    sys.exit(status or 0)
 
 
 def _status() -> int | None:

@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 
 class Forgiving:
@@ -51,25 +51,29 @@ class Forgiving:
 
 
 @contextmanager
-def forgiving() -> Iterator[list[OSError]]:
-    """Make both streams forgiving for the block; yield a list, which then has the failure of standard output, if any.
+def forgiving() -> Iterator[Callable[[], OSError | None]]:
+    """Make both streams forgiving for the block; yield a function that returns the failure of standard output, if any.
 
-    Without a reader, as after ``| head -1``, nothing is missing, and the list stays empty.
+    Without a reader, as after ``| head -1``, nothing is missing, which is no failure.
     """
     _occupy()
-    lost: list[OSError] = []
     before = sys.stdout, sys.stderr
-    made = [stream and Forgiving(stream) for stream in before]
-    sys.stdout, sys.stderr = made
+    # A stream that the user closed is None.
+    made = [None if stream is None else Forgiving(stream) for stream in before]
+    sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in made)
     try:
-        yield lost
+        yield lambda: _failure(made[0])
     finally:
         for stream in filter(None, made):
             stream.flush()
         sys.stdout, sys.stderr = before
-        failure = made[0].failure if made[0] else None
-        if failure is not None and failure.errno != errno.EPIPE:
-            lost.append(failure)
+
+
+def _failure(stream: Forgiving | None) -> OSError | None:
+    if stream is None:
+        return None
+    stream.flush()
+    return None if stream.failure is None or stream.failure.errno == errno.EPIPE else stream.failure
 
 
 def _occupy() -> None:

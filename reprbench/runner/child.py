@@ -77,10 +77,13 @@ class Child:
         try:
             return self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:  # a plugin stopped its supervisor
-            for process in [*self._family(), psutil.Process(self._process.pid)]:
+            family = [*self._family(), psutil.Process(self._process.pid)]
+            for process in family:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-            return self._process.wait()
+            code = self._process.wait()
+            psutil.wait_procs(family, timeout=1)
+            return code
 
     def close(self) -> None:
         """End it, and close what is open for it."""
