@@ -124,7 +124,7 @@ def make_plan(
     limits : of the trials, whose methods may take as much to import and build, and always a minute.
     """
     from reprbench.benchmark import find_benchmark
-    from reprbench.runner.describe import SECONDS_EACH
+    from reprbench.runner.descriptions import SECONDS_EACH
     from reprbench.runner.plan import plan
     from reprbench.runner.request import apply
     from reprbench.runner.specs import check_entries, make_specs

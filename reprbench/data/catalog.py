@@ -87,7 +87,7 @@ def load_dataset(
         raise _inaccessible(entry.name, error) from error
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # whatever the function of a plugin raises
+    except (Exception, SystemExit) as error:  # whatever the function of a plugin raises
         reason = " ".join(str(error).split())
         raise UserError(f"dataset {entry.name!r}: {type(error).__name__}: {reason}") from error
 

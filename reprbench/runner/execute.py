@@ -41,6 +41,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         result.status = "done"
     except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status, result.reason, result.traceback = failure(error)
+    result.warnings = [one_line(str(warning)) for warning in result.warnings]
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
@@ -169,7 +170,7 @@ class Reporter:
         known = {name: value for name, value in numbers.items() if value is not None}
         self._send(Progress(one_line(what, 80), done, known, self.evaluation))
 
-    def unwritten(self, error: OSError) -> None:
+    def unwritten(self, error: Exception) -> None:
         """Say why there will be no result."""
         self._send(Progress("", 1.0, problem=f"its result could not be written: {described(error)}"))
 
@@ -196,7 +197,7 @@ def main() -> None:
     result = execute(read_job(folder / JOB), folder, report)
     try:
         write_json(folder / RESULT, to_json(result))
-    except OSError as error:
+    except Exception as error:
         report.unwritten(error)
     _leave()
 

@@ -13,7 +13,8 @@ from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError, did_you_mean
 from reprbench.registry import EntryKind, Registry
-from reprbench.runner.describe import SECONDS_EACH, Description, Question, describe
+from reprbench.runner.describe import Description, Question
+from reprbench.runner.descriptions import SECONDS_EACH, describe
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
 from reprbench.runner.request import Request, settings_for
 from reprbench.spec import Call, show_value

@@ -8,9 +8,10 @@ import msgspec
 import psutil
 import pytest
 
-from reprbench.registry import discover
-from reprbench.runner import describe as describe_module
-from reprbench.runner.describe import Description, Question, _Answer, _collect, _line, answer, describe
+from reprbench.registry import Entry, discover
+from reprbench.runner import descriptions
+from reprbench.runner.describe import Answer, Description, Question, _line, answer
+from reprbench.runner.descriptions import _collect, describe
 from reprbench.runner.received import REASON
 
 
@@ -39,7 +40,7 @@ class FakeChild:
 
 
 def line(number: int, **fields) -> bytes:
-    return msgspec.json.encode(_Answer(number, Description(**fields)))
+    return msgspec.json.encode(Answer(number, Description(**fields)))
 
 
 def problems(child: FakeChild, count: int, seconds: float = 60, memory: int | None = None) -> list[str]:
@@ -91,12 +92,12 @@ def test_what_ends_or_exceeds_its_process_costs_the_class_that_is_being_asked(ch
 def test_every_class_has_the_whole_time():
     seconds = iter(range(0, 1000, 40))
     child = FakeChild(*([[line(n)] for n in range(5)]))
-    original = describe_module.time.monotonic
+    original = descriptions.time.monotonic
     try:
-        describe_module.time.monotonic = lambda: next(seconds)
+        descriptions.time.monotonic = lambda: next(seconds)
         assert problems(child, 5, seconds=60) == [""] * 5
     finally:
-        describe_module.time.monotonic = original
+        descriptions.time.monotonic = original
 
 
 def test_what_an_answer_says_is_bounded_and_cleaned():
@@ -122,7 +123,7 @@ def test_what_an_answer_says_is_bounded_and_cleaned():
 )
 def test_whatever_an_import_raises_is_its_problem(code, problem, tmp_path):
     (tmp_path / "mine.py").write_text(code)
-    found = answer(Question(describe_module.Entry("mine", "file", str(tmp_path / "mine.py"))))
+    found = answer(Question(Entry("mine", "file", str(tmp_path / "mine.py"))))
     assert found.problem.startswith(problem)
     assert len(found.problem) <= REASON
     msgspec.json.encode(found)
@@ -130,7 +131,7 @@ def test_whatever_an_import_raises_is_its_problem(code, problem, tmp_path):
 
 def test_a_description_that_cannot_be_written_is_a_problem():
     for value in ("\udc80", object(), {(1, 2): 3}):
-        found = msgspec.json.decode(_line(4, Description(defaults={"width": value})), type=_Answer)
+        found = msgspec.json.decode(_line(4, Description(defaults={"width": value})), type=Answer)
         assert found.number == 4
         assert found.description.problem
 

@@ -6,14 +6,18 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from jobs import job
 
 from reprbench import Budget, Run
 from reprbench.errors import UserError
+from reprbench.files import write_json
+from reprbench.runner import execute
 from reprbench.runner.execute import Reporter, failure
 from reprbench.runner.job import TrialResult
 from reprbench.runner.received import (
@@ -31,6 +35,7 @@ from reprbench.runner.received import (
     safe_text,
     traceback_of,
 )
+from reprbench.trial import to_json
 
 
 @pytest.mark.parametrize(
@@ -297,6 +302,29 @@ def test_no_report_of_a_learner_ends_its_fit(share, values, expected, pipe):
     reader, writing = pipe
     Run(0, Budget(epochs=1), progress=Reporter(os.dup(writing))).progress(share, **values)
     assert progress(reader.read()) == [expected]
+
+
+def test_a_result_that_could_not_be_written_is_named_as_that(pipe):
+    reader, writing = pipe
+    Reporter(os.dup(writing)).unwritten(OSError(28, "No space left on device", "result.json"))
+    (found,) = progress(reader.read())
+    reason = "OSError: [Errno 28] No space left on device: 'result.json'"
+    assert found.problem == f"its result could not be written: {reason}"
+
+
+@pytest.mark.parametrize("unprintable", ["\udc80", "\x1b[2J" + "x" * 1000])
+def test_what_a_trial_ends_with_can_be_written(tmp_path, monkeypatch, unprintable):
+    def work(job, folder, report, result):
+        result.warnings = [unprintable]
+        raise ValueError(unprintable)
+
+    monkeypatch.setattr(execute, "_prepare_torch", lambda job: "cpu")
+    monkeypatch.setattr(execute, "_work", work)
+    result = execute.execute(job(SimpleNamespace(digest="d"), tmp_path), tmp_path, None)
+    write_json(tmp_path / "result.json", to_json(result))
+    assert read_part(tmp_path / "result.json", TrialResult) == result
+    assert result.reason.startswith("ValueError: ")
+    assert len(result.warnings[0]) <= REASON
 
 
 def test_a_parent_that_does_not_read_keeps_no_trial_waiting(pipe):

@@ -23,7 +23,8 @@ from reprbench.cli.progress import ending
 from reprbench.cli.streams import Forgiving, forgiving
 from reprbench.registry import Entry
 from reprbench.runner import schedule
-from reprbench.runner.describe import Question, describe
+from reprbench.runner.describe import Question
+from reprbench.runner.descriptions import describe
 from reprbench.runner.job import TrialResult, read_job, write_job
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.received import Progress
@@ -62,7 +63,7 @@ class FakeProcess:
 
     def __post_init__(self) -> None:
         if self.label == "no space":
-            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/reprbench-trial-x/job.json")
+            raise OSError(errno.ENOSPC, "No space left on device", "somewhere/job.json")
         if self.label == "no start":
             raise ValueError("Out of range float values are not JSON compliant")
 
@@ -161,7 +162,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 @pytest.mark.parametrize(
     ("label", "reason"),
     [
-        ("no space", "could not be started: No space left on device: /tmp/reprbench-trial-x/job.json; free space"),
+        ("no space", "could not be started: No space left on device: somewhere/job.json; free space"),
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
         ("bad result", "reprbench could not handle this trial: RuntimeError: no result"),
