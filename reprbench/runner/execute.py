@@ -146,29 +146,24 @@ class Reporter:
     """Sends the trial's progress to the parent, as lines of JSON, at most a few per second.
 
     A report is only shown: whatever is wrong with it, or with the pipe, it never ends the trial.
-
-    Attributes
-    ----------
-    evaluation : the hash of the evaluation that is being made, part of every message; empty while there is none.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         # If the parent does not read, reports are lost instead of waiting for it.
         os.set_blocking(descriptor, False)
-        self._last = ("", "", 0.0)
-        self.evaluation = ""
+        self._last = ("", 0.0)
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
         """Report the current task, the share of it that is done, and the latest values; no number, no value."""
         now, done = time.monotonic(), number(share) or 0.0
         what = what if isinstance(what, str) else type(what).__name__
-        if (what, self.evaluation) == self._last[:2] and now - self._last[2] < 0.2 and done < 1:
+        if what == self._last[0] and now - self._last[1] < 0.2 and done < 1:
             return
-        self._last = (what, self.evaluation, now)
+        self._last = (what, now)
         numbers = {one_line(name, 40): number(value) for name, value in list(values.items())[:20]}
         known = {name: value for name, value in numbers.items() if value is not None}
-        self._send(Progress(one_line(what, 80), done, known, self.evaluation))
+        self._send(Progress(one_line(what, 80), done, known))
 
     def unwritten(self, error: Exception) -> None:
         """Say why there will be no result."""

@@ -196,14 +196,12 @@ class Progress(msgspec.Struct):
     what : the current task.
     share : of it that is done, 0 to 1.
     values : the latest of what is logged.
-    evaluation : the hash of the evaluation that is being made; empty while there is none.
     problem : why there will be no result; empty as long as one can be expected.
     """
 
     what: str
     share: float
     values: dict[str, float] = {}
-    evaluation: str = ""
     problem: str = ""
 
 
@@ -218,7 +216,7 @@ def _progress(line: bytes) -> Progress | None:
     except ValueError:
         return None
     message.what = one_line(message.what, 80)
-    message.evaluation, message.problem = one_line(message.evaluation, 80), one_line(message.problem)
+    message.problem = one_line(message.problem)
     message.share = min(max(message.share, 0.0), 1.0)
     message.values = {one_line(name, 40): value for name, value in list(message.values.items())[:20]}
     return message
