@@ -23,8 +23,8 @@ import time
 import psutil
 
 GRACE_SECONDS = 0.5
-"""How long the processes that a finished command leaves behind may take to end by themselves, as helpers that remove
-shared memory do."""
+"""How long the processes that a command leaves behind may take to end by themselves, as helpers that remove shared
+memory do."""
 
 _KILL_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -44,8 +44,7 @@ def main() -> None:
     if status is None:
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
-    else:
-        _wait_for_others()
+    _wait_for_others()
     _kill_all(child)
     _exit(os.waitstatus_to_exitcode(status))
 
