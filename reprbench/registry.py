@@ -113,8 +113,8 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for messages."""
-        return f"{self.way} {self.target}"
+        """Where it comes from, for messages; bytes of a path that are not UTF-8 are escaped."""
+        return f"{self.way} {os.fsencode(self.target).decode(errors='backslashreplace')}"
 
     def load(self) -> Any:
         """Import and return the class or function; exceptions of the import propagate.

@@ -151,15 +151,22 @@ class Run:
         ------
         Diverged
             If a value is not finite.
+        TypeError
+            If a value, or `step`, is not a number.
         """
-        row = {name: float(value) for name, value in values.items()}
+        row = {name: _number(name, value) for name, value in values.items()}
+        _number("step", step)
         bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
         if bad:
             raise Diverged(f"at step {step}: {', '.join(bad)}")
         self.history.append({"step": step, "seconds": round(self.elapsed, 3), **row})
 
     def progress(self, share: float, **values: float) -> None:
-        """Report that `share` (0 to 1) of the fit is done, with the latest `values`."""
+        """Report that `share` (0 to 1) of the fit is done, with the latest `values`.
+
+        A report is only shown and never ends a fit: values that are no finite numbers are left out, and a share that
+        is none counts as 0. `log`, whose rows are stored, refuses them.
+        """
         self._progress("fit", share, values)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -216,6 +223,15 @@ class Run:
             torch.cuda.set_rng_state(own["global_cuda"], self.device)
         state: dict[str, Any] = saved["state"]
         return state
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, str | bytes | bytearray):
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):  # as torch raises for several elements
+        pass
+    raise TypeError(f"run.log takes numbers; {name} is of type {type(value).__name__}")
 
 
 def _possible(precision: Precision, device: torch.device) -> Precision:

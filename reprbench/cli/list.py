@@ -74,7 +74,8 @@ def _described(entries: Sequence[Entry], verbose: bool) -> dict[str, Description
     asked = [entry for entry in entries if verbose or entry.way == "file"]
     if not asked:
         return {}
-    from reprbench.runner.describe import Question, describe
+    from reprbench.runner.describe import Question
+    from reprbench.runner.descriptions import describe
 
     answers = describe([Question(entry) for entry in asked])
     return {entry.name: answer for entry, answer in zip(asked, answers, strict=True)}

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import click
+try:
+    import click
 
-from reprbench import __version__
-from reprbench.errors import UserError, did_you_mean
+    from reprbench import __version__
+    from reprbench.cli.streams import forgiving
+    from reprbench.errors import UserError, did_you_mean
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
 
 COMMANDS = {
     "run": "reprbench.cli.run",
@@ -59,27 +68,67 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line."""
+    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line, 130 interrupted.
+
+    If standard output or standard error cannot be written, that costs what would have stood there: commands whose
+    status is their result keep it, and the others end with 2.
+    """
+    with _one_interruption(), forgiving() as failure:
+        status = _status()
+        if status is None and (lost := failure()):
+            status = _fail(f"standard output: {lost.strerror}; what is there is incomplete")
+    sys.exit(status or 0)
+
+
+def _status() -> int | None:
+    """Run the command line; return its exit status, and None for a command that only prints something."""
     try:
         status = cli(standalone_mode=False)
     except UserError as error:
-        _fail(str(error))
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        return _fail(str(error))
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _say("interrupted")
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
+        return 2
     except OSError as error:
-        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
-    sys.exit(status if isinstance(status, int) else 0)
+        return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    return status if isinstance(status, int) else None
 
 
-def _fail(message: str) -> None:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(2)
+@contextmanager
+def _one_interruption() -> Iterator[None]:
+    """Let the first Ctrl-C in the block raise `KeyboardInterrupt`, and a second one end the process at once.
+
+    What is imported or called may catch the first one.
+    """
+
+    def at_once(number: int, frame: object) -> None:
+        os._exit(130)
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, at_once)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, as in the background of a script
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _fail(message: str) -> int:
+    _say(f"Error: {message}")
+    return 2
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
 
 
 if __name__ == "__main__":

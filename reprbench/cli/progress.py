@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Display
 
 from reprbench.owner import Owner
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
+from reprbench.runner.received import Progress, one_line
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Evaluation, Trial
 
 PLAIN_SECONDS = 10.0
 """How often a plain line shows the progress of a trial."""
+
+SHOWN_REASON = 200
+"""Characters of the reason for a failure that are shown while a run goes on."""
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
         yield PlainListener(len(work))
         return
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn()]
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with Display(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
 
 
@@ -43,7 +47,8 @@ def ending(planned: Planned, trial: Trial) -> str:
     """Return in a few words how a trial ended, as far as this run asked for it."""
     if failed := trial.failure(planned.hashes):
         where = f"{failed.call}: " if isinstance(failed, Evaluation) else ""
-        return f"{where}{failed.status}: {failed.reason}"
+        # In full it stands in the table.
+        return f"{where}{failed.status}: {one_line(failed.reason, SHOWN_REASON)}"
     if not planned.runs:
         # Another run has finished it meanwhile.
         return f"done ({planned.reason})"
@@ -52,10 +57,10 @@ def ending(planned: Planned, trial: Trial) -> str:
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
 
 
-def state_text(message: Mapping[str, Any]) -> str:
+def state_text(message: Progress) -> str:
     """Return what a trial reports about itself in one line."""
-    values = ", ".join(f"{name} {value:.4g}" for name, value in message["values"].items())
-    return f"{message['what']} {message['share']:.0%}{f' ({values})' if values else ''}"
+    values = ", ".join(f"{name} {value:.4g}" for name, value in message.values.items())
+    return f"{message.what} {message.share:.0%}{f' ({values})' if values else ''}"
 
 
 def waiting_text(planned: Planned, owner: Owner) -> str:
@@ -75,7 +80,7 @@ class PlainListener:
         self._said[id(planned)] = time.monotonic()
         self._say(f"{name_of(planned)}: started ({planned.reason})")
 
-    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+    def progressed(self, planned: Planned, message: Progress) -> None:
         """Say how far it is, if the last line was long ago."""
         if time.monotonic() - self._said[id(planned)] >= PLAIN_SECONDS:
             self._said[id(planned)] = time.monotonic()
@@ -101,7 +106,7 @@ class PlainListener:
 class LiveListener:
     """A bar for each running trial, and one for all."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Display, total: int) -> None:
         self._progress = progress
         self._tasks: dict[int, TaskID] = {}
         self._all = progress.add_task("all trials", total=total, text="")
@@ -110,10 +115,10 @@ class LiveListener:
         """Add the trial's bar."""
         self._tasks[id(planned)] = self._progress.add_task(escape(name_of(planned)), total=1.0, text="starting")
 
-    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+    def progressed(self, planned: Planned, message: Progress) -> None:
         """Move the trial's bar."""
         text = escape(state_text(message))
-        self._progress.update(self._tasks[id(planned)], completed=message["share"], text=text)
+        self._progress.update(self._tasks[id(planned)], completed=message.share, text=text)
 
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Replace the trial's bar with a line."""

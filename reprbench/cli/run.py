@@ -99,24 +99,32 @@ def command(
         settings=parse_settings(settings),
     )
     trials, data = Store(store), data_dirs(data_dir)
-    work = make_plan(benchmark, overrides, discover(plugins), trials, data)
+    limits = Limits(jobs, timeout, memory, device)
+    work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
         _show_plan(work, trials)
         return 0
     trials.check_writable()
-    return _carry_out(work, trials, Folders(data, CACHE.resolve()), Limits(jobs, timeout, memory, device))
+    return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
 
 
 def make_plan(
-    name: str | None, overrides: Overrides, registry: Registry, store: Store, data_dirs: list[Path]
+    name: str | None,
+    overrides: Overrides,
+    registry: Registry,
+    store: Store,
+    data_dirs: list[Path],
+    limits: Limits,
 ) -> list[Planned]:
     """Return what is to be done for every trial of the request.
 
     Parameters
     ----------
     name : of the benchmark, or its file; None for an ad hoc one of the methods in `overrides`.
+    limits : of the trials, whose methods may take as much to import and build, and always a minute.
     """
     from reprbench.benchmark import find_benchmark
+    from reprbench.runner.descriptions import SECONDS_EACH
     from reprbench.runner.plan import plan
     from reprbench.runner.request import apply
     from reprbench.runner.specs import check_entries, make_specs
@@ -124,7 +132,8 @@ def make_plan(
     request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
-    specs = make_specs(request, registry, _load(request, registry, data_dirs))
+    seconds = max(limits.timeout or 0, SECONDS_EACH)
+    specs = make_specs(request, registry, _load(request, registry, data_dirs), seconds, limits.memory)
     trials, problems = store.read()
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
@@ -196,7 +205,8 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     from reprbench.runner.schedule import Schedule
 
     with listener([planned for planned in work if planned.runs]) as shown:
-        ended = Schedule(store, folders, limits, shown).run(work)
+        schedule = Schedule(store, folders, limits, shown)
+        ended = schedule.run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
     just_run = {trial.hash for trial in ended}
     trials = [
@@ -205,7 +215,7 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     # In the order of the store: which trials another run has run makes no difference.
     shown_trials = sorted([*trials, *ended], key=lambda trial: trial.folder.split("/"))
     click.echo(as_terminal(make_tables(shown_trials)))
-    if len(ended) < sum(planned.action != "keep" for planned in work):
+    if schedule.interrupted:
         click.echo("interrupted; run the same command again to continue", err=True)
         return 130
     hashes = {name for planned in work for name in planned.hashes}

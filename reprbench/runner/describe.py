@@ -1,11 +1,10 @@
-"""Describes the classes of methods and protocols, in another process, so that no plugin is imported here."""
+"""Describes the classes of methods and protocols: the process in which they are imported, see `descriptions`."""
 
 from __future__ import annotations
 
-import subprocess
+import json
+import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -20,6 +19,7 @@ from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
 from reprbench.registry import Entry
+from reprbench.runner.received import described, traceback_of
 from reprbench.source import code_identity, packages
 from reprbench.spec import mistakes, show_value
 from reprbench.trial import Code
@@ -81,36 +81,22 @@ class Description(msgspec.Struct, kw_only=True):
     capabilities: list[str] = []
 
 
-def describe(questions: Sequence[Question]) -> list[Description]:
-    """Answer all questions; if one ends the process, another process answers the rest."""
-    answers: list[Description] = []
-    while len(answers) < len(questions):
-        answers += _ask(questions[len(answers) :])
-    return answers
+class Answer(msgspec.Struct):
+    """The answer to the question with this number."""
 
-
-def _ask(questions: Sequence[Question]) -> list[Description]:
-    with tempfile.TemporaryDirectory(prefix="reprbench-") as folder:
-        output = Path(folder, "answers")
-        output.touch()
-        command = [sys.executable, "-m", "reprbench.runner.describe", str(output)]
-        asked = msgspec.json.encode(questions)
-        done = subprocess.run(command, input=asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        answers = [msgspec.json.decode(line, type=Description) for line in output.read_bytes().splitlines()]
-        if len(answers) < len(questions):
-            reason = f"importing it ended the process with status {done.returncode}"
-            answers.append(Description(problem=reason, traceback=done.stderr.decode(errors="replace")[-4000:]))
-        return answers
+    number: int
+    description: Description
 
 
 def answer(question: Question) -> Description:
-    """Import the class of one question here and describe it."""
+    """Import the class of one question here and describe it; whatever a plugin raises is shown in its row."""
     try:
-        cls = question.entry.load()
-    except Exception as error:  # whatever a plugin raises is shown in its row
-        return Description(
-            problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
-        )
+        return _describe(question.entry.load(), question)
+    except BaseException as error:
+        return Description(problem=described(error), traceback=traceback_of(error))
+
+
+def _describe(cls: Any, question: Question) -> Description:
     found = _protocol(cls, question.entry) if question.entry.kind == "protocol" else _method(cls)
     if found.problem:
         return found
@@ -230,12 +216,21 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def main() -> None:
-    """Read questions from standard input; append one JSON line per answer to the file named by the only argument."""
-    questions = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Question])
-    with Path(sys.argv[1]).open("ab") as output:
-        for question in questions:
-            output.write(msgspec.json.encode(answer(question)) + b"\n")
+    """Answer the questions in the file named first; write one line of JSON each to the descriptor named second."""
+    questions = msgspec.convert(json.loads(Path(sys.argv[1]).read_bytes()), list[Question])
+    with os.fdopen(int(sys.argv[2]), "wb") as output:
+        for number, question in enumerate(questions):
+            output.write(_line(number, answer(question)))
             output.flush()
+    # Threads and exit handlers of a plugin cannot keep it waiting.
+    os._exit(0)
+
+
+def _line(number: int, found: Description) -> bytes:
+    try:
+        return msgspec.json.encode(Answer(number, found)) + b"\n"
+    except Exception as error:  # what a plugin gave cannot be written
+        return msgspec.json.encode(Answer(number, Description(problem=described(error)))) + b"\n"
 
 
 if __name__ == "__main__":

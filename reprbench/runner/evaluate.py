@@ -66,7 +66,7 @@ class Evaluator:
         """Run one protocol; its failure is recorded, not raised: the others are run, too."""
         try:
             evaluation = self.evaluate(asked, protocol)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever a plugin raises
             evaluation = unfinished(asked, *failure_of(error))
         evaluation.ended = now()
         return evaluation

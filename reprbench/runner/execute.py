@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import signal
+import select
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -29,6 +28,7 @@ from reprbench.runner.job import (
     evaluation_path,
     read_job,
 )
+from reprbench.runner.received import Progress, described, number, one_line
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         write_json(folder / PROVENANCE, result.provenance)
         _work(job, folder, report, result)
         result.status = "done"
-    except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
+    except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status, result.reason, result.traceback = failure_of(error)
+    result.warnings = [one_line(str(warning)) for warning in result.warnings]
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
@@ -144,40 +145,58 @@ def _prepare_torch(job: Job) -> str:
 
 
 class Reporter:
-    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second."""
+    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second.
+
+    A report is only shown: whatever is wrong with it, or with the pipe, it never ends the trial.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._file = os.fdopen(descriptor, "w", buffering=1)
+        self._descriptor = descriptor
+        # If the parent does not read, reports are lost instead of waiting for it.
+        os.set_blocking(descriptor, False)
         self._last = ("", 0.0)
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
-        """Report the current task, the share of it that is done, and the latest values."""
-        now = time.monotonic()
-        if what == self._last[0] and now - self._last[1] < 0.2 and share < 1:
+        """Report the current task, the share of it that is done, and the latest values; no number, no value."""
+        now, done = time.monotonic(), number(share) or 0.0
+        what = what if isinstance(what, str) else type(what).__name__
+        if what == self._last[0] and now - self._last[1] < 0.2 and done < 1:
             return
         self._last = (what, now)
-        self._file.write(json.dumps({"what": what, "share": share, "values": dict(values)}) + "\n")
+        numbers = {one_line(name, 40): number(value) for name, value in list(values.items())[:20]}
+        known = {name: value for name, value in numbers.items() if value is not None}
+        self._send(Progress(one_line(what, 80), done, known))
+
+    def unwritten(self, error: Exception) -> None:
+        """Say why there will be no result."""
+        self._send(Progress("", 1.0, problem=f"its result could not be written: {described(error)}"))
+
+    def _send(self, message: Progress) -> None:
+        line = msgspec.json.encode(message)
+        # Writing at most PIPE_BUF bytes is atomic: a line is there as a whole or not at all.
+        if len(line) < select.PIPE_BUF:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, line + b"\n")
 
 
-def _die_with_parent() -> None:
-    """End this process when the parent's end of standard input closes, however the parent ended."""
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _leave() -> NoReturn:
+    """End the process at once: the result stands, and threads or exit handlers of a plugin cannot keep it waiting."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a plugin may have closed or replaced it
+            stream.flush()
+    os._exit(0)
 
 
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means for this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    result = execute(read_job(folder / JOB), folder, Reporter(descriptor))
-    write_json(folder / RESULT, to_json(result))
+    report = Reporter(descriptor)
+    result = execute(read_job(folder / JOB), folder, report)
+    try:
+        write_json(folder / RESULT, to_json(result))
+    except Exception as error:
+        report.unwritten(error)
+    _leave()
 
 
 if __name__ == "__main__":

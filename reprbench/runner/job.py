@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from reprbench.evaluation import FIGURES as FIGURES
+from reprbench.files import write_text
 from reprbench.registry import Entry
-from reprbench.run import Precision
+from reprbench.run import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import HISTORY as HISTORY
-from reprbench.trial import Code, Cost, Evaluation, Status, as_model
+from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):
@@ -70,19 +72,19 @@ PROVENANCE, EVALUATIONS = "provenance.json", "evaluations"
 """The files, and the folder of evaluations, in the working folder of a trial's process."""
 
 
+def has_checkpoint(cache: Path, fit: str) -> bool:
+    """Return whether a fit, identified by its hash, would go on from a checkpoint."""
+    return any(Path(cache, "fits", fit).glob(f"*/{CHECKPOINT}"))
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write the job; in ASCII, since names of files need not be UTF-8."""
+    write_text(path, json.dumps(to_json(job), allow_nan=False))
+
+
 def read_job(path: Path) -> Job:
     """Read the job that the parent wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Job, dec_hook=_decode)
-
-
-def read_result(path: Path) -> TrialResult:
-    """Read the result that the trial's process wrote; raise an `OSError` or a `ValueError` if there is none."""
-    return msgspec.json.decode(path.read_bytes(), type=TrialResult, dec_hook=_decode)
-
-
-def read_evaluation(path: Path) -> Evaluation:
-    """Read an evaluation that the trial's process finished; raise an `OSError` or a `ValueError` if there is none."""
-    return msgspec.json.decode(path.read_bytes(), type=Evaluation, dec_hook=_decode)
+    return msgspec.convert(json.loads(path.read_bytes()), Job, dec_hook=converted)
 
 
 def evaluation_path(folder: Path, number: int) -> Path:
@@ -111,5 +113,6 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _decode(kind: Any, value: Any) -> Any:
+def converted(kind: Any, value: Any) -> Any:
+    """Make what msgspec does not know from its JSON: paths and models of pydantic."""
     return Path(value) if issubclass(kind, Path) else as_model(kind, value)

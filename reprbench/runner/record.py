@@ -9,17 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from reprbench.runner.job import (
-    FIT,
-    ProtocolJob,
-    TrialResult,
-    evaluation_path,
-    now,
-    read_evaluation,
-    read_result,
-    unfinished,
-)
+from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
+from reprbench.runner.received import TRACEBACK, clean, one_line, read_part
 from reprbench.trial import Cost, Evaluation, Trial
 
 
@@ -55,7 +47,7 @@ def read_finished(folder: Path, asked: Sequence[ProtocolJob]) -> Finished:
     """Return what the process with that working folder has finished."""
     fit = None
     with suppress(OSError, ValueError):
-        fit = read_result(folder / FIT)
+        fit = read_part(folder / FIT, TrialResult)
     evaluations: list[Evaluation] = []
     for number, one in enumerate(asked):
         if not evaluation_path(folder, number).exists():
@@ -66,11 +58,20 @@ def read_finished(folder: Path, asked: Sequence[ProtocolJob]) -> Finished:
 
 def _read(path: Path, asked: ProtocolJob) -> Evaluation:
     try:
-        found = read_evaluation(path)
+        found = read_part(path, Evaluation)
     except (OSError, ValueError) as error:
-        return replace(unfinished(asked, "failed", f"its result cannot be read: {error}"), ended=now())
+        return replace(unfinished(asked, "failed", f"its result cannot be read: {one_line(str(error))}"), ended=now())
     # Which protocol it was is known from the request, whatever the process wrote.
-    return replace(found, call=asked.call, code=asked.code, parameters=asked.parameters, hash=asked.hash)
+    return replace(
+        found,
+        call=asked.call,
+        code=asked.code,
+        parameters=asked.parameters,
+        hash=asked.hash,
+        reason=one_line(found.reason),
+        traceback=clean(found.traceback, TRACEBACK),
+        warnings=[one_line(warning) for warning in found.warnings[:100]],
+    )
 
 
 def so_far(planned: Planned, finished: Finished, begun: str) -> Trial:

@@ -172,6 +172,8 @@ def odd(what):
         raise UserError("dataset 'odd': buy more birds")
     if what == "os":
         open("/nowhere/at/all")
+    if what == "exit":
+        raise SystemExit(0)
     if what == "memory":
         raise MemoryError
     raise ValueError("two\\nlines")
@@ -268,6 +270,7 @@ def test_a_file_is_named_as_it_was_given(plugin: Any, tmp_path: Path, monkeypatc
         ("odd", {"what": "list"}, "dataset 'odd': its function returned list; expected ImageArrays or ImageFolder"),
         ("odd", {"what": "user"}, "^dataset 'odd': buy more birds$"),
         ("odd", {"what": "os"}, "dataset 'odd': cannot read or write /nowhere/at/all: no such file"),
+        ("odd", {"what": "exit"}, "^dataset 'odd': SystemExit: 0$"),
         ("odd", {"what": 3}, "^dataset 'odd': ValueError: two lines$"),
         ("stripes", {"size": 4}, r"dataset 'stripes\[size=4\]': images have 1 channels and 4×4 pixels"),
         ("mistyped", {}, "dataset 'mistyped': NameError: name 'Nowhere' is not defined"),

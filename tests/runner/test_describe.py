@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
 from reprbench.registry import Entry, discover
-from reprbench.runner.describe import Question, answer, describe, type_text
+from reprbench.runner.describe import Question, answer, type_text
+from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
 PLUGIN = """

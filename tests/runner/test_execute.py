@@ -20,7 +20,8 @@ from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
 from reprbench.registry import discover
 from reprbench.runner import execute
-from reprbench.runner.describe import Question, describe
+from reprbench.runner.describe import Question
+from reprbench.runner.descriptions import describe
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
