@@ -82,8 +82,10 @@ def command(
 
     Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
+    from reprbench.cache import prepare
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
+    from reprbench.run import checkpoint_seconds
     from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
@@ -98,7 +100,10 @@ def command(
         precision=precision,
         settings=parse_settings(settings),
     )
+    checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
+    if not only_plan:
+        prepare(CACHE.resolve())
     work = make_plan(benchmark, overrides, discover(plugins), trials, data)
     if only_plan:
         _show_plan(work)

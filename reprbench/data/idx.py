@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reprbench.cache import content_size
 from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
@@ -115,10 +116,10 @@ def read_idx(path: Path, n_dimensions: int) -> NDArray[np.uint8]:
     UserError
         If the file does not start like a uint8 array of `n_dimensions`, or its size does not match its header.
     """
-    size = path.stat().st_size
+    size = content_size(path)
     header_size = 4 + 4 * n_dimensions
     with path.open("rb") as file:
-        header = file.read(header_size)
+        header = file.read(min(header_size, size))
     magic = bytes([0, 0, 8, n_dimensions])
     if header[:4] != magic:
         raise UserError(
