@@ -102,12 +102,11 @@ def command(
     )
     checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
-    if not only_plan:
-        prepare(CACHE.resolve())
     work = make_plan(benchmark, overrides, discover(plugins), trials, data)
     if only_plan:
         _show_plan(work)
         return 0
+    prepare(CACHE.resolve())
     trials.check_writable()
     return _carry_out(work, trials, Folders(data, CACHE.resolve()), Limits(jobs, timeout, memory, device))
 
