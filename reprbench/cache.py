@@ -7,8 +7,6 @@ import logging
 import os
 import shutil
 import stat
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError
-from reprbench.files import replacing, write_text
+from reprbench.files import replacing
 
 Content = NDArray[np.uint8]
 """The content of a file without its checksum, memory-mapped and read-only."""
@@ -28,14 +26,8 @@ Content = NDArray[np.uint8]
 Identity = tuple[int, int, int]
 """Inode, size and modification time of a file."""
 
-FOLDERS = ("fits", "features", "decoded", "unzipped")
-"""The folders of a cache that hold checked files."""
-
 DAMAGED = ".damaged"
 """Added to the name of a file that is set aside; an older one of that name is removed."""
-
-STALE_SECONDS = 24 * 3600
-"""A temporary file that nobody wrote to for this long was left by a process that was killed."""
 
 _CHUNK = 2**20
 _log = logging.getLogger(__name__)
@@ -197,27 +189,6 @@ class Writer:
         return _trailer(self._size, self._hash.hexdigest())
 
 
-def prepare(root: Path) -> None:
-    """Make the folder of a cache, which git ignores; raise a `UserError` if nothing can be written there."""
-    for folder in (root, *(root / name for name in FOLDERS if (root / name).exists())):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"cache {folder}: is a file; expected a folder; remove it")
-        try:
-            ignore(root)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise _cannot_write(folder, error) from None
-    _remove_stale(root)
-
-
-def ignore(root: Path) -> None:
-    """Make the folder of a cache, if it is not there, and let git ignore it."""
-    root.mkdir(parents=True, exist_ok=True)
-    if not (root / ".gitignore").exists():
-        write_text(root / ".gitignore", "*\n")
-
-
 def content_size(path: Path) -> int:
     """Return the size of a file without its checksum, if it has one."""
     with path.open("rb") as file:
@@ -254,10 +225,11 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """Return the mistake that nothing can be written at `path`, in the cache."""
     why = (error.strerror or str(error)).lower()
     return UserError(f"cache {path}: cannot be written ({why}); free it, or work in another folder")
 
@@ -298,13 +270,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _remove_stale(root: Path) -> None:
-    """Remove temporary files (`replacing`) that killed processes left."""
-    old = time.time() - STALE_SECONDS
-    for folder in FOLDERS:
-        for path in (root / folder).rglob(".*.*"):
-            with contextlib.suppress(OSError):
-                if path.lstat().st_mtime < old:
-                    path.unlink()

@@ -82,7 +82,7 @@ def command(
 
     Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
-    from reprbench.cache import prepare
+    from reprbench.cache_folder import prepare
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
     from reprbench.run import checkpoint_seconds

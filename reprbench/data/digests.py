@@ -13,7 +13,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-from reprbench.cache import CacheFile, Content, ignore
+from reprbench.cache import CacheFile, Content
+from reprbench.cache_folder import ignore
 from reprbench.data.locate import DataFile
 from reprbench.errors import UserError
 

@@ -125,14 +125,11 @@ class Fits:
         images = self._dataset.unlabeled if rows is None else self._dataset.train.take(rows)
         run = self._run(images, state.path.parent)
         learner = self._make()
-        with seeded(self._job.seed, "fit"):
-            if isinstance(learner, SupervisedLearner):
-                if rows is None:
-                    raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
-                learner.fit_labeled(images, self._dataset.train_labels[rows], run)
-            else:
-                learner.fit(images, run)
-        self.resumed = self.resumed or run.resumed
+        try:
+            with seeded(self._job.seed, "fit"):
+                self._learn(learner, images, rows, run)
+        finally:
+            self.resumed = self.resumed or run.resumed
         note = {
             "history": run.history,
             "seconds": run.elapsed,
@@ -149,6 +146,14 @@ class Fits:
         save_arrays(state, learner_state(learner), note)
         run.discard_checkpoint()
         self.seconds_here += time.monotonic() - started
+
+    def _learn(self, learner: Learner, images: Images, rows: Indices | None, run: Run) -> None:
+        if not isinstance(learner, SupervisedLearner):
+            learner.fit(images, run)
+            return
+        if rows is None:
+            raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
+        learner.fit_labeled(images, self._dataset.train_labels[rows], run)
 
     def _run(self, images: Images, folder: Path) -> Run:
         watched = np.unique(np.linspace(0, len(images) - 1, WATCHED_IMAGES).round().astype(np.int64))
