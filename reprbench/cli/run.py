@@ -82,8 +82,10 @@ def command(
 
     Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
+    from reprbench.cache_folder import prepare
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
+    from reprbench.run import checkpoint_seconds
     from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
@@ -98,12 +100,14 @@ def command(
         precision=precision,
         settings=parse_settings(settings),
     )
+    checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
     limits = Limits(jobs, timeout, memory, device)
     work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
         _show_plan(work, trials)
         return 0
+    prepare(CACHE.resolve())
     trials.check_writable()
     return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
 

@@ -40,19 +40,22 @@ if TYPE_CHECKING:
 
 def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     """Run one trial in this process; failures become the result's status and reason."""
+    from reprbench.cache import collected_warnings
     from reprbench.runner.provenance import peak_memory, provenance
 
     result = TrialResult(status="failed")
+    about_cache: list[str] = []
     try:
         job = msgspec.structs.replace(job, device=_prepare_torch(job))
         result.provenance = provenance(job.device, job.packages)
         # Written at once, in case the process is killed.
         write_json(folder / PROVENANCE, result.provenance)
-        _work(job, folder, report, result)
+        with collected_warnings(about_cache):
+            _work(job, folder, report, result)
         result.status = "done"
     except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status, result.reason, result.traceback = failure_of(error)
-    result.warnings = [one_line(str(warning)) for warning in result.warnings]
+    result.warnings = [one_line(str(warning)) for warning in [*result.warnings, *about_cache]]
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
