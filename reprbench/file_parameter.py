@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 def parameters_by_content(validated: BaseModel) -> dict[str, Any]:
     """Return validated parameters for an identity, as JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
-    return validated.model_dump(mode="json", context=_BY_CONTENT)
+    return _as_json(validated, _BY_CONTENT)
 
 
 def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,13 @@ def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[
     validated : the parameters after validation, with absolute paths.
     given : the parameters before validation.
     """
-    record = validated.model_dump(mode="json")
+    record = _as_json(validated)
     by_content = parameters_by_content(validated)
     with_files = [name for name in record if name in given and record[name] != by_content[name]]
     return {**record, **{name: TypeAdapter(Any).dump_python(given[name], mode="json") for name in with_files}}
+
+
+def _as_json(validated: BaseModel, context: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the parameters as JSON holds them: infinity, where a type allows it, is a text."""
+    content: dict[str, Any] = json.loads(validated.model_dump_json(context=context))
+    return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 
 import click
@@ -19,6 +20,12 @@ COMMANDS = {
     "data": "reprbench.cli.data",
     "check": "reprbench.cli.check",
 }
+
+
+_NO_COMMAND: tuple[type[Exception], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])  # from click 8.2 on
+)
+"""What a group of commands raises to show its help when it is called without any."""
 
 
 class LazyGroup(click.Group):
@@ -68,13 +75,22 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        if isinstance(error, _NO_COMMAND):
+            error.show()
+            sys.exit(2)
+        _fail(_in_one_line(error))
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Return the message of click, with long words cut, and the command that shows what can be given."""
+    context = getattr(error, "ctx", None)
+    message = re.sub(r"(\S{80})\S+", r"\1…", " ".join(error.format_message().split()))
+    return message if context is None else f"{message} `{context.command_path} --help` shows what can be given."
 
 
 def _fail(message: str) -> None:
