@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.errors import Diverged, UserError
-from reprbench.features import Matrix, View, checked
+from reprbench.features import Matrix, View
 from reprbench.images import Images
+from reprbench.outputs import CheckedBatches
 from reprbench.state import device_of, evaluating
 from reprbench.store import Store
 
@@ -102,21 +103,23 @@ def encode(
     maps_of_batches = _encoded(learner, _batches(images, learner.encode_batch_size, device_of(learner)))
     if view is not None:
         return np.concatenate([_array(view.matrix(maps)) for maps in maps_of_batches])
-    batches = [{name: _array(layer) for name, layer in maps.items()} for maps in maps_of_batches]
+    batches = [{name: _array(layer, f" of layer {name!r}") for name, layer in maps.items()} for maps in maps_of_batches]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _encoded(learner: Learner, batches: Iterator[Tensor]) -> Iterator[FeatureMaps]:
+    checks = CheckedBatches()
     for x in batches:
         with evaluating(learner):
-            maps = checked(learner.encode(x), len(x))
+            maps = checks.add(learner.encode(x), len(x))
         yield maps
 
 
-def _array(features: Tensor) -> NDArray[np.float32]:
+def _array(features: Tensor, where: str = "") -> NDArray[np.float32]:
+    features = features.float()  # in which large numbers of float64 are infinite
     if not bool(features.isfinite().all()):
-        raise Diverged("the features are not finite")
-    array: NDArray[np.float32] = features.float().cpu().numpy()
+        raise Diverged(f"the features{where} are not finite")
+    array: NDArray[np.float32] = features.cpu().numpy()
     return array
 
 

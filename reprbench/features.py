@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from reprbench.errors import Diverged, UserError, did_you_mean
+from reprbench.errors import UserError, did_you_mean
 from reprbench.files import replacing
+from reprbench.outputs import CheckedBatches, not_finite
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from reprbench.errors import Diverged
     from reprbench.images import Images, Indices
     from reprbench.learner import FeatureMaps, Learner
 
@@ -134,19 +136,6 @@ def _pooled(block: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
     return sums.sqrt() if pooling == "l2" else sums
 
 
-def checked(maps: FeatureMaps, count: int) -> FeatureMaps:
-    """Return `maps` if they are what `encode` promises for `count` images; raise a `TypeError` otherwise."""
-    import torch
-
-    if not isinstance(maps, Mapping) or not maps:
-        raise TypeError(f"encode must return a non-empty mapping of layer names to tensors, not {type(maps).__name__}")
-    for name, layer in maps.items():
-        if not isinstance(layer, torch.Tensor) or layer.ndim not in (2, 4) or len(layer) != count or 0 in layer.shape:
-            shape = tuple(getattr(layer, "shape", ()))
-            raise TypeError(f"layer {name!r} must be a tensor ({count}, C, H, W) or ({count}, D), not {shape}")
-    return maps
-
-
 def extract(
     learner: Learner,
     images: Images,
@@ -160,23 +149,39 @@ def extract(
 
     Raises
     ------
+    TypeError
+        If layers, shapes or types differ between batches.
     Diverged
         If a feature is not finite.
     """
     import torch
 
-    done = 0
+    done, checks = 0, CheckedBatches()
     for x in images.batches(learner.encode_batch_size, device):
         # Entered once per batch: between two of them the caller's code runs.
         with evaluating(learner):
-            maps = checked(learner.encode(x), len(x))
+            maps = checks.add(learner.encode(x), len(x))
             matrices = [view.matrix(maps) for view in views]
             finite = all(bool(torch.isfinite(matrix).all()) for matrix in matrices)
-        if not finite:
-            raise Diverged(f"the features of images {done} … {done + len(x) - 1} are not finite")
+            if not finite:
+                raise next(_not_finite(maps, views, done))
         done += len(x)
         advance(done / len(images))
         yield [matrix.cpu().numpy() for matrix in matrices]
+
+
+def _not_finite(maps: FeatureMaps, views: Sequence[View], first: int) -> Iterator[Diverged]:
+    """Yield an error for each layer whose features are not finite in a view."""
+    import torch
+
+    for view in views:
+        chosen = view.select(maps)
+        for name, layer in maps.items():
+            if any(layer is one for one in chosen):
+                alone = view.model_copy(update={"layers": (name,)})
+                finite = torch.isfinite(alone.matrix(maps)).all(dim=1)
+                if not bool(finite.all()):
+                    yield not_finite(name, layer, finite, first)
 
 
 class FeatureCache:

@@ -11,12 +11,21 @@ from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, PlainSerializer, SerializationInfo, TypeAdapter
 
+from reprbench.errors import reason
+from reprbench.files import kind_of_special
+
 _BY_CONTENT = {"files": "by content"}
 
 
 def _existing(path: Path) -> Path:
-    found = path.expanduser().absolute()
-    if found.is_dir():
+    try:
+        found = path.expanduser().absolute()
+        special = kind_of_special(found) if found.exists() else ""
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"cannot read {str(path)!r}: {reason(error)}") from None
+    if special and special != "a folder":
+        raise ValueError(f"expected a file, but {str(path)!r} is {special}")
+    if special:
         raise ValueError(f"expected a file, but {str(path)!r} is a folder")
     if not found.is_file():
         raise ValueError(f"no such file: {str(path)!r}" + ("" if path.is_absolute() else f" in {Path.cwd()}"))

@@ -1,14 +1,101 @@
-"""Atomic writing of files: a reader, also after a crash, sees the old content or the new."""
+"""Files of the harness, written atomically, and files that others name: read if regular, written through links."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
+
+from reprbench.errors import UserError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotRegularError(OSError, ValueError):
+    """Something that is not a regular file: reading it could block, never end or have side effects."""
+
+    def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
+        super().__init__(f"is {kind}; expected a regular file")
+        self.path = os.fspath(path)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a regular file, or a link to one, for reading bytes.
+
+    Raises
+    ------
+    NotRegularError
+        If it is anything else; a FIFO or device is not opened.
+    OSError
+        If it cannot be opened.
+    """
+    if kind := kind_of_special(path):
+        raise NotRegularError(path, kind)
+    return open(path, "rb")  # noqa: PTH123 - strings are faster
+
+
+def kind_of_special(path: str | os.PathLike[str]) -> str:
+    """Return what a path is, such as "a FIFO", if it is not a regular file, and an empty string if it is one."""
+    mode = os.stat(path).st_mode  # noqa: PTH116 - strings are faster
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write `text` to a file that the user named; a regular file changes all at once.
+
+    What lies behind a link is written and the link stays; a device or FIFO is written to, not replaced. ``/dev/stdout``
+    and ``/dev/stderr`` are the program's own, with what was written to them before.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    if (descriptor := _standard_stream(path)) is not None:
+        _append(descriptor, content)
+        return
+    try:
+        if path.exists() and kind_of_special(path):
+            with path.open("wb", buffering=0) as special:
+                _append(special.fileno(), content)
+        else:
+            with replacing(Path(os.path.realpath(path))) as temporary:
+                temporary.write_bytes(content)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{path}: cannot be written: {reason}; choose another file") from None
+
+
+def _standard_stream(path: Path) -> int | None:
+    """Return the descriptor of the standard stream that `path` is; opening a file again would truncate it."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            same = os.path.samestat(path.stat(), os.fstat(descriptor))
+        except OSError:
+            continue
+        if same:
+            stream.flush()
+            return descriptor
+    return None
+
+
+def _append(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
 
 
 @contextmanager

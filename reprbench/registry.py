@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from reprbench.errors import UserError, did_you_mean
+from reprbench.errors import UserError, did_you_mean, reason
+from reprbench.files import NotRegularError, open_regular
 from reprbench.plugin_files import import_file
 from reprbench.spec import check_name
 
@@ -215,10 +217,11 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
         If two entries of a kind have the same name, or a plugin file is missing.
     """
     for path in plugins:
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - of a path that is too long `Path.is_file` raises an error
             raise UserError(f"--plugin {path}: no such file; expected a Python file with {_EXPECTED}")
     in_folders = [] if folder is None else _files_in(folder)
-    files = list(dict.fromkeys(path.resolve() for path in [*plugins, *in_folders]))
+    # Of a loop of links `Path.resolve` raises an error.
+    files = list(dict.fromkeys(Path(os.path.realpath(path)) for path in [*plugins, *in_folders]))
     problems: dict[str, str] = {}
     found: dict[EntryKind, dict[str, Entry]] = {kind: {} for kind in _MARKS}
     for entry in [*_installed(), *_scan(files, {path.resolve() for path in plugins}, problems)]:
@@ -253,9 +256,13 @@ def _same_file(one: Entry, other: Entry) -> bool:
 def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> Iterator[Entry]:
     for path in files:
         try:
-            found = registered(path.read_text(encoding="utf-8"))
-        except (SyntaxError, OSError, ValueError) as error:
-            problems[str(path)] = f"{type(error).__name__}: {error}"
+            with open_regular(path) as file:
+                found = registered(file.read().decode("utf-8"))
+        except NotRegularError as error:
+            problems[str(path)] = str(error)
+            continue
+        except (SyntaxError, OSError, ValueError, RecursionError, MemoryError) as error:
+            problems[str(path)] = f"{type(error).__name__}: {reason(error)}"
             continue
         if twice := {one for one in found if found.count(one) > 1}:
             names = ", ".join(f"the {kind} {name!r}" for kind, name in sorted(twice))

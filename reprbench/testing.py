@@ -15,9 +15,9 @@ from torch import Tensor
 
 from reprbench.arrays import load_arrays, save_arrays
 from reprbench.errors import Diverged
-from reprbench.features import checked
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
+from reprbench.outputs import checked
 from reprbench.run import Run, seeded
 from reprbench.spec import Budget
 from reprbench.state import evaluating, learner_state, load_learner_state, to_device

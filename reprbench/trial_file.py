@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from reprbench.files import open_regular
 from reprbench.migrations import SCHEMA, migrate
 from reprbench.trial import Trial, as_model
 
@@ -23,7 +24,7 @@ _VERSIONED = msgspec.json.Decoder(_Versioned)
 
 def read_trial(path: str | Path) -> Trial:
     """Read a ``trial.json`` of any schema; raise a one-line `ValueError` if this version cannot read it."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `reprbench.store.Store._trial_files`
+    with open_regular(path) as file:
         content = file.read()
     try:
         trial = _TRIAL.decode(content)

@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional
 
 from reprbench.errors import Diverged, UserError
-from reprbench.features import FeatureCache, View, checked, extract
+from reprbench.features import FeatureCache, View, extract
 from reprbench.images import Images
 from reprbench.learner import Learner
+from reprbench.outputs import checked
 
 
 class Net(Learner):

@@ -163,12 +163,12 @@ def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings)
 
 def _write(text: str, output: Path | None) -> None:
     """Write the comparison to a file, or to the screen."""
-    from reprbench.files import write_text
+    from reprbench.files import write_output
 
     if output is None:
         click.echo(text.rstrip("\n"))
         return
-    write_text(output, text if text.endswith("\n") else text + "\n")
+    write_output(output, text if text.endswith("\n") else text + "\n")
     click.echo(f"wrote {output}", err=True)
 
 

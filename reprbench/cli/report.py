@@ -140,12 +140,12 @@ def _text(tables: list[Table], form: str, pivot: str | None, stores: tuple[Path,
 
 
 def _write(text: str, output: Path | None) -> None:
-    from reprbench.files import write_text
+    from reprbench.files import write_output
 
     if output is None:
         click.echo(text.rstrip("\n"))
     else:
-        write_text(output, text if text.endswith("\n") else text + "\n")
+        write_output(output, text if text.endswith("\n") else text + "\n")
         click.echo(f"wrote {output}", err=True)
 
 

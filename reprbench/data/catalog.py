@@ -15,8 +15,9 @@ from reprbench.data.dataset import Dataset
 from reprbench.data.digests import FileCheck, fresh_check
 from reprbench.data.locate import DataFile, DataRequest
 from reprbench.data.returned import as_dataset
-from reprbench.errors import UserError
+from reprbench.errors import UserError, reason
 from reprbench.file_parameter import names_files, parameters_as_given
+from reprbench.files import NotRegularError
 from reprbench.registry import Entry, discover
 from reprbench.spec import Call, mistakes
 from reprbench.strict import StrictNumbers
@@ -88,9 +89,8 @@ def load_dataset(
         raise _inaccessible(entry.name, error) from error
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # whatever the function of a plugin raises
-        reason = " ".join(str(error).split())
-        raise UserError(f"dataset {entry.name!r}: {type(error).__name__}: {reason}") from error
+    except (Exception, SystemExit) as error:  # whatever the function of a plugin raises
+        raise UserError(f"dataset {entry.name!r}: {type(error).__name__}: {reason(error)}") from error
 
 
 def dataset_files(
@@ -168,6 +168,8 @@ def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, A
 
 
 def _inaccessible(name: str, error: OSError) -> UserError:
-    reason = (error.strerror or str(error)).lower()
+    if isinstance(error, NotRegularError):
+        return UserError(f"dataset {name!r}: {error.path} {error}")
+    why = error.strerror.lower() if error.strerror else reason(error)
     place = f" {error.filename}" if error.filename else ""
-    return UserError(f"dataset {name!r}: cannot read or write{place}: {reason}; free it or choose another place")
+    return UserError(f"dataset {name!r}: cannot read or write{place}: {why}; free it or choose another place")

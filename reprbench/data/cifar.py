@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickletools
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,9 @@ from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests, FileCheck
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
-from reprbench.errors import UserError
+from reprbench.data.room import check_memory
+from reprbench.errors import UserError, reason
+from reprbench.files import open_regular
 from reprbench.images import Images, Labels
 
 _SHAPE = (3, 32, 32)
@@ -63,7 +66,11 @@ def load_cifar10(request: DataRequest) -> Dataset:
     Both versions give the same pixels in the same order, and therefore the same digest.
     """
     digests = Digests(request.cache_dir)
-    checks = [digests.check(file) for file in cifar10_files(request)]
+    files = cifar10_files(request)
+    for file in files:
+        # Before it is digested, which takes long for a large file.
+        check_memory(f"{file.path}: reading it takes", 3 * file.path.stat().st_size)
+    checks = [digests.check(file) for file in files]
     train, train_labels, train_content = _load_split(checks[:-1], digests)
     test, test_labels, test_content = _load_split(checks[-1:], digests)
     return assemble(
@@ -117,7 +124,8 @@ def read_pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     Unpickling can run any code, so the opcodes are only listed (`pickletools.genops` executes nothing). A batch is a
     dict. Its pixels are by far the longest string of the file: a Python 2 ``str`` in the official files (BINSTRING,
     decoded as Latin-1 by pickletools), ``bytes`` or a Latin-1 encoded ``str`` in files written by Python 3.
-    Its labels are the integers between the key ``labels`` and the next string.
+    Its labels are the integers between the key ``labels`` and the next string. Where the pixels are an array rather
+    than plain bytes, it must be one of bytes, of shape (N, 3072) and in C order.
 
     Returns
     -------
@@ -130,28 +138,64 @@ def read_pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         If the file is not a pickle, is truncated, or does not hold 3072 bytes per label.
     """
     try:
-        with path.open("rb") as file:
-            data, found = _list_opcodes(file)
-        labels = np.array(found, dtype=np.uint8)
-    except (ValueError, OverflowError, IndexError) as error:
-        raise UserError(f"{path}: not a pickled batch of CIFAR-10 ({error}); fetch it again") from None
+        with open_regular(path) as file:
+            batch = _list_opcodes(file)
+        data = batch.data.encode("latin-1") if isinstance(batch.data, str) else bytes(batch.data)
+        labels = np.frombuffer(bytes(batch.labels), dtype=np.uint8)
+    except OSError:
+        raise
+    except Exception as error:  # `pickletools` raises errors of many types on corrupt files
+        raise UserError(f"{path}: not a pickled batch of CIFAR-10 ({reason(error)}); fetch it again") from None
     if len(labels) == 0 or len(data) != len(labels) * _IMAGE_BYTES:
         raise UserError(
             f"{path}: has {len(labels)} labels and {len(data)} bytes of pixels; "
             f"expected {_IMAGE_BYTES} bytes per label (10000 labels officially); fetch it again"
         )
+    if batch.is_array and not batch.is_plain():
+        raise UserError(
+            f"{path}: its pixels are not an array of bytes of shape ({len(labels)}, {_IMAGE_BYTES}) in C order; "
+            "save it with numpy.ascontiguousarray, or fetch it again"
+        )
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, _IMAGE_BYTES), labels
 
 
-def _list_opcodes(file: IO[bytes]) -> tuple[bytes, list[int]]:
-    """Return the longest string of a pickle, and the integers after the key ``labels``."""
-    longest: str | bytes = b""
-    labels: list[int] = []
-    among_labels = False
+@dataclass
+class _Batch:
+    """What the opcodes of a pickled batch say."""
+
+    data: str | bytes | bytearray = b""
+    """The longest string."""
+    labels: list[int] = field(default_factory=list)
+    """The integers after the key ``labels``."""
+    sizes: list[int] = field(default_factory=list)
+    """The other integers."""
+    texts: set[str] = field(default_factory=set)
+    """The short strings that describe arrays: their type and, in newer pickles, their order."""
+    is_array: bool = False
+    """Whether NumPy is named."""
+    flag: bool = False
+    """The last truth value before `data`; before the bytes of an array it says whether they are in Fortran order."""
+
+    def is_plain(self) -> bool:
+        """Return whether the array has the type, shape and order of the official files."""
+        shape = [len(self.labels), _IMAGE_BYTES]
+        shaped = any(self.sizes[place : place + 2] == shape for place in range(len(self.sizes)))
+        return shaped and "u1" in self.texts and "F" not in self.texts and not self.flag
+
+
+def _list_opcodes(file: IO[bytes]) -> _Batch:
+    """Return what the opcodes of a pickle say about a batch."""
+    batch, among_labels, flag = _Batch(), False, False
     for opcode, argument, _ in pickletools.genops(file):
-        if isinstance(argument, str | bytes | bytearray):
+        if opcode.name in ("NEWTRUE", "NEWFALSE") or isinstance(argument, bool):
+            flag = bool(argument) or opcode.name == "NEWTRUE"
+        elif isinstance(argument, str | bytes | bytearray):
             among_labels = argument in ("labels", b"labels")
-            longest = max(longest, bytes(argument) if isinstance(argument, bytearray) else argument, key=len)
-        elif among_labels and opcode.name in _INTEGERS and isinstance(argument, int):
-            labels.append(argument)
-    return longest.encode("latin-1") if isinstance(longest, str) else longest, labels
+            batch.is_array |= isinstance(argument, str) and argument.startswith("numpy")
+            if len(argument) > len(batch.data):
+                batch.data, batch.flag = argument, flag
+            if len(argument) < 3:
+                batch.texts.add(argument if isinstance(argument, str) else argument.decode("latin-1"))
+        elif opcode.name in _INTEGERS and isinstance(argument, int):
+            (batch.labels if among_labels else batch.sizes).append(argument)
+    return batch

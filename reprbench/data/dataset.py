@@ -124,6 +124,7 @@ def assemble(
     for split, images, labels in (("train", train, train_labels), ("test", test, test_labels)):
         _check_labels(str(call), split, len(images), labels, len(classes))
     folds = tuple(stratified_folds(train_labels, call.name) if folds is None else folds)
+    _check_folds(str(call), folds, train_labels)
     return Dataset(
         call=call,
         title=title,
@@ -179,3 +180,12 @@ def _check_labels(call: str, split: str, n_images: int, labels: Labels, n_classe
             f"dataset {call!r}: {split} labels run from {labels.min()} to {labels.max()}; "
             f"expected the {n_classes} classes 0 to {n_classes - 1}"
         )
+
+
+def _check_folds(call: str, folds: Sequence[Indices], labels: Labels) -> None:
+    for number, rows in enumerate(folds):
+        if len(found := np.unique(labels[rows])) < 2:
+            raise UserError(
+                f"dataset {call!r}: fold {number} has {len(rows)} images of {len(found)} class; "
+                "expected at least two classes to tell apart in every fold"
+            )

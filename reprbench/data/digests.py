@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from reprbench.data.locate import DataFile
+from reprbench.data.room import check_disk
 from reprbench.errors import UserError
-from reprbench.files import replacing, write_json
+from reprbench.files import open_regular, replacing, write_json
 
 _CHUNK = 2**20
 
@@ -58,7 +60,7 @@ class Digests:
         algorithms = _algorithms(file)
         status = file.path.stat()
         stamp = f"{status.st_size} {status.st_mtime_ns}"
-        digests = self._remembered(file.path, stamp, algorithms, lambda: hash_file(file.path, algorithms))
+        digests = self._remembered(file.path, stamp, algorithms, lambda: hash_file(file.path, algorithms, file.size))
         return _checked(file, digests)
 
     def sha256(self, path: Path) -> str:
@@ -70,7 +72,7 @@ class Digests:
         listing = hashlib.sha256()
         for path in files:
             status = path.stat()
-            listing.update(f"{path.relative_to(root)}\0{status.st_size} {status.st_mtime_ns}\0".encode())
+            listing.update(os.fsencode(f"{path.relative_to(root)}\0{status.st_size} {status.st_mtime_ns}\0"))
         stamp = listing.hexdigest()
         return self._remembered(root, stamp, ["sha256"], lambda: {"sha256": hash_tree(root, files)})["sha256"]
 
@@ -81,6 +83,7 @@ class Digests:
         # The copy is named after the content's digest: a stale one is never used, and equal files share one.
         copy = self.cache_dir / "unzipped" / self.check(file).sha256[:16] / file.path.stem
         if not copy.exists():
+            check_disk(f"{file.path}: its content takes", file.size or 0, self.cache_dir)
             with open_content(file.path) as source, replacing(copy) as temporary, temporary.open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
         return copy
@@ -88,7 +91,7 @@ class Digests:
     def _remembered(
         self, path: Path, stamp: str, algorithms: Sequence[str], compute: Callable[[], dict[str, str]]
     ) -> dict[str, str]:
-        key = str(path.resolve())
+        key = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
         known = self._read().get(key)
         if isinstance(known, dict) and known.get("stamp") == stamp and all(known.get(name) for name in algorithms):
             return {name: str(known[name]) for name in algorithms}
@@ -112,13 +115,23 @@ def fresh_check(file: DataFile) -> FileCheck:
     return _checked(file, hash_file(file.path, _algorithms(file)))
 
 
-def hash_file(path: Path, algorithms: Sequence[str]) -> dict[str, str]:
-    """Return the digests of a file's unzipped content by algorithm; the file is read once for all of them."""
-    hashes = {name: hashlib.new(name) for name in algorithms}
+def hash_file(path: Path, algorithms: Sequence[str], size: int | None = None) -> dict[str, str]:
+    """Return the digests of a file's unzipped content by algorithm; the file is read once for all of them.
+
+    Raises
+    ------
+    UserError
+        If there is another number of bytes than `size`; no more than one chunk beyond that is unzipped.
+    """
+    hashes, count = {name: hashlib.new(name) for name in algorithms}, 0
     with open_content(path) as stream:
-        while chunk := stream.read(_CHUNK):
+        while (size is None or count <= size) and (chunk := stream.read(_CHUNK)):
+            count += len(chunk)
             for digest in hashes.values():
                 digest.update(chunk)
+    if size is not None and count != size:
+        found = count if count < size else f"more than {size}"
+        raise UserError(f"{path}: has {found} bytes; expected {size}, as its header says; fetch it again")
     return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 
@@ -126,8 +139,9 @@ def hash_tree(root: Path, files: Sequence[Path]) -> str:
     """Return the SHA-256 of the contents of `files`, in order, and of their paths relative to `root`."""
     digest = hashlib.sha256()
     for path in files:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{content}\0".encode())
+        with open_regular(path) as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(os.fsencode(f"{path.relative_to(root).as_posix()}\0{content}\0"))
     return digest.hexdigest()
 
 
@@ -135,7 +149,7 @@ def hash_tree(root: Path, files: Sequence[Path]) -> str:
 def open_content(path: Path) -> Iterator[BufferedIOBase]:
     """Open a file's content, unzipped if its name ends in ``.gz``; corrupt data raises a `UserError` on any read."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with open_regular(path) as file, gzip.open(file) if path.suffix == ".gz" else file as stream:
             yield stream
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(

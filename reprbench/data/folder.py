@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import os
-import struct
-import zlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +21,9 @@ from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
 from reprbench.data.decoded import map_array, new_array
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, DataRequest, locate_path
-from reprbench.errors import UserError
+from reprbench.data.room import check_disk
+from reprbench.errors import UserError, reason
+from reprbench.files import open_regular
 from reprbench.images import Images, Labels
 
 if TYPE_CHECKING:
@@ -116,6 +120,8 @@ def _classes(root: Path) -> list[str]:
     if train != test:
         only = [f"{split} alone has {', '.join(sorted(names))}" for split, names in _differences(train, test) if names]
         raise UserError(f"{root}: the class folders of train and test differ: {'; '.join(only)}; expected the same")
+    if unreadable := [name for name in sorted(train) if os.fsencode(name) != name.encode(errors="replace")]:
+        raise UserError(f"{root}: the name of the class folder {unreadable[0]!a} is not UTF-8; rename it")
     return sorted(train)
 
 
@@ -160,7 +166,9 @@ def _decoded_splits(
 
 
 def _decode_all(files: Sequence[Path], target: Path, image_size: int, gray: bool) -> None:
-    with new_array(target, (len(files), 1 if gray else 3, image_size, image_size)) as pixels:
+    shape = (len(files), 1 if gray else 3, image_size, image_size)
+    check_disk(f"image_size={image_size}: {len(files)} decoded images take", math.prod(shape), target.parent)
+    with _quiet(), new_array(target, shape) as pixels:
 
         def decode_block(start: int) -> None:
             for row in range(start, min(start + _BLOCK, len(files))):
@@ -176,6 +184,16 @@ def _decode_all(files: Sequence[Path], target: Path, image_size: int, gray: bool
                 pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings about odd files, which are read or refused all the same, off the terminal."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    # Entered before and left after the threads, which share the filters.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def decode(path: Path, image_size: int, gray: bool) -> NDArray[np.uint8]:
     """Decode an image file as a uint8 array of shape (C, image_size, image_size); see `load_folder`.
 
@@ -187,18 +205,10 @@ def decode(path: Path, image_size: int, gray: bool) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        with open_regular(path), Image.open(path) as opened:
             image = _crop_and_resize(_eight_bits(ImageOps.exif_transpose(opened), gray), image_size)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise UserError(f"{path}: not readable as an image ({error}); expected one that Pillow reads") from None
+    except Exception as error:  # Pillow's plugins raise whatever they like
+        raise UserError(f"{path}: not readable as an image ({reason(error)}); expected one that Pillow reads") from None
     pixels = np.asarray(image)
     return pixels[np.newaxis] if gray else pixels.transpose(2, 0, 1)
 

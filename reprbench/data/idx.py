@@ -7,13 +7,14 @@ in C order (http://yann.lecun.com/exdb/mnist).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reprbench.data.dataset import Dataset, assemble, match_labels
-from reprbench.data.digests import Digests
+from reprbench.data.digests import Digests, open_content
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.errors import UserError
 from reprbench.images import Images, Labels
@@ -80,7 +81,9 @@ def load_fashion_mnist(request: DataRequest) -> Dataset:
 
 
 def _load(request: DataRequest, layout: Layout, title: str, classes: tuple[str, ...]) -> Dataset:
-    files = locate(request, layout)
+    files = {
+        name: replace(file, size=_expected_size(name, file.path)) for name, file in locate(request, layout).items()
+    }
     digests = Digests(request.cache_dir)
     content = {name: digests.unzipped(file) for name, file in files.items()}
     checks = {name: digests.check(file) for name, file in files.items()}
@@ -115,20 +118,37 @@ def read_idx(path: Path, n_dimensions: int) -> NDArray[np.uint8]:
     UserError
         If the file does not start like a uint8 array of `n_dimensions`, or its size does not match its header.
     """
-    size = path.stat().st_size
-    header_size = 4 + 4 * n_dimensions
-    with path.open("rb") as file:
-        header = file.read(header_size)
+    shape = _read_shape(path, n_dimensions)
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=_header_size(n_dimensions), shape=shape)
+
+
+def _expected_size(name: str, path: Path) -> int:
+    """Return the bytes that a file has, unzipped, by its header; a small gzip file can hold any number of them."""
+    n_dimensions = 1 if name in (_TRAIN_LABELS, _TEST_LABELS) else 3
+    return _header_size(n_dimensions) + math.prod(_read_shape(path, n_dimensions))
+
+
+def _header_size(n_dimensions: int) -> int:
+    return 4 + 4 * n_dimensions
+
+
+def _read_shape(path: Path, n_dimensions: int) -> tuple[int, ...]:
+    """Check the header of an IDX file, and its size unless it is zipped; return the shape that the header says."""
+    header_size = _header_size(n_dimensions)
+    with open_content(path) as stream:
+        header = stream.read(header_size)
     magic = bytes([0, 0, 8, n_dimensions])
     if header[:4] != magic:
         raise UserError(
             f"{path}: starts with {header[:4].hex() or 'nothing'}; "
             f"expected {magic.hex()}, an IDX file of bytes in {n_dimensions} dimensions; fetch it again"
         )
-    shape = tuple(int(n) for n in np.frombuffer(header[4:], ">u4")) if len(header) == header_size else ()
-    expected = header_size + math.prod(shape) if shape else header_size
+    complete = len(header) == header_size
+    shape = tuple(int(n) for n in np.frombuffer(header[4:], ">u4")) if complete else ()
+    expected = header_size + math.prod(shape) if complete else header_size
+    size = len(header) if not complete else expected if path.suffix == ".gz" else path.stat().st_size
     if size != expected:
         raise UserError(f"{path}: has {size} bytes; expected {expected}, as its header says; fetch it again")
     if 0 in shape:
         raise UserError(f"{path}: its header says shape {shape}; expected at least one image; fetch it again")
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=header_size, shape=shape)
+    return shape

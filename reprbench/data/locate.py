@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from reprbench.errors import UserError
+from reprbench.files import kind_of_special
 from reprbench.spec import Call
 
 VARIABLE = "REPRBENCH_DATA"
@@ -59,6 +60,8 @@ class DataFile:
     path: Path
     official: str | None = None
     """Such as ``md5:918c…``, of the unzipped content."""
+    size: int | None = None
+    """The bytes of its unzipped content, as its header says, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,14 @@ def data_dirs(option: Path | None) -> list[Path]:
     """
     named = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     folders = [*([] if option is None else [option]), *map(Path, named), Path("data")]
-    return list(dict.fromkeys(folder.expanduser() for folder in folders))
+    return list(dict.fromkeys(map(_expanded, folders)))
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise UserError(f"data folder {folder}: there is no such user; give the folder's path") from None
 
 
 def locate(request: DataRequest, *layouts: Layout) -> dict[str, DataFile]:
@@ -127,7 +137,8 @@ def _look(folder: Path, layout: Layout) -> tuple[dict[str, DataFile], list[str]]
         candidates = [folder / name, *([folder / f"{name}.gz"] if layout.zipped else [])]
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
-            missing.append(name)
+            special = [f" ({kind_of_special(candidate)}, not a file)" for candidate in candidates if candidate.exists()]
+            missing.append(name + "".join(special[:1]))
         else:
             found[name] = DataFile(path, official)
     return found, missing

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reprbench.data.dataset import Dataset, assemble
+from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
 from reprbench.data.folder import load_folder
 from reprbench.data.locate import DataRequest
-from reprbench.errors import UserError
+from reprbench.errors import UserError, reason
 from reprbench.images import Images, Indices, Labels
 
 _BLOCK = 4096
@@ -82,11 +82,27 @@ def as_dataset(returned: Any, request: DataRequest) -> Dataset:
     if isinstance(returned, ImageArrays):
         return from_arrays(request, returned, what)
     if isinstance(returned, ImageFolder):
+        _check_folder(returned, what)
         size, gray, title = returned.image_size, returned.gray, returned.title
         return load_folder(request, path=Path(returned.path), image_size=size, gray=gray, title=title)
     if not isinstance(returned, Dataset):
         raise UserError(f"{what}: its function returned {type(returned).__name__}; expected ImageArrays or ImageFolder")
     return returned
+
+
+def _check_folder(folder: ImageFolder, what: str) -> None:
+    """Check what the parameters of the dataset `folder` are checked for when a user writes them."""
+    size = folder.image_size
+    if isinstance(size, bool) or not isinstance(size, int) or size < SMALLEST_SIDE:
+        raise UserError(f"{what}: image_size is {size!r}; expected a whole number of at least {SMALLEST_SIDE}")
+    if not isinstance(folder.path, str | PathLike):
+        raise UserError(f"{what}: path is of type {type(folder.path).__name__}; expected the path of a folder")
+    _check_title(folder.title, what)
+
+
+def _check_title(title: Any, what: str) -> None:
+    if title is not None and not isinstance(title, str):
+        raise UserError(f"{what}: title is of type {type(title).__name__}; expected a text")
 
 
 def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Dataset:
@@ -97,7 +113,10 @@ def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Datase
     test_labels = _integers(arrays.y_test, f"{where}: y_test")
     unknown = np.setdiff1d(test_labels, values)
     if len(unknown):
-        raise UserError(f"{where}: y_test has the classes {unknown.tolist()}, which y_train lacks; expected the same")
+        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        shown = f"{unknown[:10].tolist()}{more}"
+        raise UserError(f"{where}: y_test has the classes {shown}, which y_train lacks; expected the same")
+    _check_title(arrays.title, where)
     test_labels = np.searchsorted(values, test_labels).astype(np.int64)
     content = {**pixels, "y_train": train_labels.astype("<i8"), "y_test": test_labels.astype("<i8")}
     return assemble(
@@ -116,8 +135,9 @@ def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Datase
 
 def _images(array: Any, what: str) -> NDArray[np.uint8]:
     """Return images with shape (N, C, H, W), contiguous unless they are memory-mapped."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray) or array.dtype != np.uint8:
+        plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+        found = array.dtype if plain else type(array).__name__
         raise UserError(f"{what} has type {found}; expected uint8, values 0 to 255")
     shape, mapped = array.shape, isinstance(array, np.memmap)
     if array.ndim == 3:
@@ -130,22 +150,33 @@ def _images(array: Any, what: str) -> NDArray[np.uint8]:
 
 
 def _integers(array: ArrayLike, what: str) -> Labels:
-    array = np.asarray(array)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+    try:
+        array = np.asarray(array)
+    except Exception as error:  # of lists whose parts differ, and of whatever has an ``__array__``
+        raise UserError(f"{what} is not an array ({reason(error)}); expected integers of shape (N,)") from None
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UserError(f"{what} has type {array.dtype} and shape {array.shape}; expected integers of shape (N,)")
+    if len(array) and int(array.max()) > np.iinfo(np.int64).max:
+        raise UserError(f"{what} has the value {array.max()}; expected integers below 2^63")
     return array.astype(np.int64)
 
 
 def _classes(names: Sequence[str] | None, values: Labels, where: str) -> list[str]:
-    if names is not None and len(names) != len(values):
+    if names is None:
+        return [str(value) for value in values]
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise UserError(f"{where}: classes is of type {type(names).__name__}; expected a list of names")
+    if len(names) != len(values):
         raise UserError(
             f"{where}: {len(names)} classes for {len(values)} different labels in y_train; expected as many"
         )
-    return [str(name) for name in (values if names is None else names)]
+    return [str(name) for name in names]
 
 
 def _folds(folds: Sequence[ArrayLike], count: int, where: str) -> list[Indices]:
     """Return the rows of each fold in order."""
+    if not isinstance(folds, Sequence | np.ndarray):
+        raise UserError(f"{where}: folds is of type {type(folds).__name__}; expected a list of rows for each fold")
     if not len(folds):
         raise UserError(f"{where}: no folds; expected at least one, or None to have them drawn")
     checked = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.errors import UserError
+from reprbench.files import open_regular
 from reprbench.images import Images, Indices, Labels
 
 _SIDE = 96
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
+_LONGEST_FOLDS = 2**24
+"""Bytes of the largest file of folds that is read; the official one has 50 kB."""
+_ROW = re.compile(r"-?[0-9]{1,18}")
 
 # The digests of torchvision.datasets.STL10; that of the folds is from the official archive.
 _LAYOUT = Layout(
@@ -85,7 +90,12 @@ def map_images(path: Path) -> Images:
 
 
 def _read_labels(path: Path, images: Images) -> Labels:
-    in_file = np.fromfile(path, dtype=np.uint8).astype(np.int64)  # 1 … 10
+    # One more than there should be: a file of any size is refused without being read.
+    in_file = np.fromfile(path, dtype=np.uint8, count=len(images) + 1).astype(np.int64)  # 1 … 10
+    if len(in_file) > len(images):
+        raise UserError(
+            f"{path}: has {path.stat().st_size} labels; expected {len(images)}, one per image; fetch it again"
+        )
     return match_labels(in_file - 1, images, path)
 
 
@@ -95,21 +105,27 @@ def read_folds(path: Path, n_images: int) -> tuple[Indices, ...]:
     Raises
     ------
     UserError
-        If there is no fold, or a row is not a number from 0 to `n_images` - 1.
+        If there is no fold, a line has no row or one row twice, or a row is not a number from 0 to `n_images` - 1.
     """
-    folds = []
-    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), start=1):
-        try:
-            rows = np.array(line.split(), dtype=np.int64)
-        except (ValueError, OverflowError):
-            raise UserError(f"{path}: line {number} is not a list of row numbers; fetch it again") from None
-        if len(rows) and (rows.min() < 0 or rows.max() >= n_images):
-            raise UserError(
-                f"{path}: line {number} has rows from {rows.min()} to {rows.max()}; "
-                f"expected 0 to {n_images - 1}, the training images; fetch it again"
-            )
-        if len(rows):
-            folds.append(np.sort(rows))
-    if not folds:
-        raise UserError(f"{path}: no folds; expected one per line; fetch it again")
-    return tuple(folds)
+    with open_regular(path) as file:
+        content = file.read(_LONGEST_FOLDS + 1)
+    lines = content.decode("ascii", errors="replace").rstrip().splitlines()
+    if not lines or len(content) > _LONGEST_FOLDS:
+        found = "no folds" if not lines else f"more than {_LONGEST_FOLDS} bytes"
+        raise UserError(f"{path}: {found}; expected one fold per line; fetch it again")
+    return tuple(_fold(line, f"{path}: line {number}", n_images) for number, line in enumerate(lines, start=1))
+
+
+def _fold(line: str, where: str, n_images: int) -> Indices:
+    words = line.split()
+    if not words or not all(_ROW.fullmatch(word) for word in words):
+        raise UserError(f"{where} is not a list of row numbers; fetch it again")
+    rows = np.array([int(word) for word in words], dtype=np.int64)
+    if rows.min() < 0 or rows.max() >= n_images:
+        raise UserError(
+            f"{where} has rows from {rows.min()} to {rows.max()}; "
+            f"expected 0 to {n_images - 1}, the training images; fetch it again"
+        )
+    if len(np.unique(rows)) != len(rows):
+        raise UserError(f"{where} has a row more than once; expected each once; fetch it again")
+    return np.sort(rows)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
+from reprbench.outputs import checked_images
 from reprbench.probes.mirror_decoder import MirrorDecoder, encoded
 from reprbench.state import evaluating
 
@@ -67,4 +68,9 @@ def _reconstructed(learner: Learner, x: Tensor, layer: str) -> Tensor:
     if not isinstance(learner, Reconstructs):
         raise TypeError(f"{type(learner).__name__} does not reconstruct")
     with evaluating(learner):
-        return torch.cat([learner.reconstruct(part, layer) for part in torch.split(x, learner.encode_batch_size)])
+        return torch.cat(
+            [
+                checked_images(learner.reconstruct(part, layer), part.shape, f"reconstruct (layer {layer!r})")
+                for part in torch.split(x, learner.encode_batch_size)
+            ]
+        )

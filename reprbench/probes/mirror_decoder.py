@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reprbench.errors import Diverged
-from reprbench.features import checked
+from reprbench.outputs import CheckedBatches
 from reprbench.run import derive_seed, seeded
 from reprbench.state import evaluating
 
@@ -113,8 +113,9 @@ class MirrorDecoder(nn.Module):
 
 def encoded(learner: Learner, x: Tensor) -> FeatureMaps:
     """Return the features of `x`, in evaluation mode, without gradients, in batches of the learner's size."""
+    checks = CheckedBatches()
     with evaluating(learner):
-        parts = [checked(learner.encode(part), len(part)) for part in torch.split(x, learner.encode_batch_size)]
+        parts = [checks.add(learner.encode(part), len(part)) for part in torch.split(x, learner.encode_batch_size)]
         if len(parts) == 1:
             return parts[0]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

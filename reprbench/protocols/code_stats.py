@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reprbench.features import View, checked
+from reprbench.features import View
+from reprbench.outputs import checked
 from reprbench.probes.layer_stats import LayerStats, layer_stats
 from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
 

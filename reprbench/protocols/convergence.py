@@ -98,6 +98,8 @@ class Convergence(Protocol):
 
 def by_channel(originals: NDArray[np.float32], reconstructions: NDArray[np.float32]) -> dict[str, Differences]:
     """Return the differences x − x̂ of images (N, C, H, W) as vectors: of each channel, by name, and of all."""
+    if reconstructions.shape != originals.shape:
+        raise TypeError(f"reconstruct returned {reconstructions.shape} for images of shape {originals.shape}")
     differences = originals.astype(np.float64) - reconstructions
     found = {name: differences[:, place].ravel() for place, name in enumerate(CHANNELS[originals.shape[1]])}
     return {**found, ALL: differences.ravel()}

@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from reprbench.capabilities import Decodes
 from reprbench.data.folds import random_rows
 from reprbench.errors import UserError
+from reprbench.outputs import checked_images
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 
@@ -189,7 +190,12 @@ def paths(learner: Learner, a: Tensor, b: Tensor, steps: int) -> dict[str, Tenso
     start, end = (list(encoded(learner, x).values())[-1] for x in (a, b))
     codes = straight(start, end, steps).flatten(0, 1)
     with evaluating(learner):
-        decoded = torch.cat([learner.decode(part) for part in torch.split(codes, learner.encode_batch_size)]).float()
+        decoded = torch.cat(
+            [
+                checked_images(learner.decode(part), (len(part), *a.shape[1:]), "decode").float()
+                for part in torch.split(codes, learner.encode_batch_size)
+            ]
+        )
     images = decoded.reshape(len(a), steps, *a.shape[1:])
     return {
         CODE: images,

@@ -11,7 +11,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from reprbench.capabilities import Reconstructs
 from reprbench.data.folds import named_generator, random_rows
 from reprbench.errors import UserError
-from reprbench.features import Pooling, View, checked
+from reprbench.features import Pooling, View
+from reprbench.outputs import CheckedBatches, checked_images
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
 from reprbench.run import derive_seed
 
@@ -133,9 +134,14 @@ class OptimalClassifier(Protocol):
             raise TypeError(f"{type(learner).__name__} does not reconstruct")
         view = View(pooling=self.pooling, grid=self.grid)
         codes, done = np.empty((2, 0, 0), dtype=np.float32), 0
+        checks = CheckedBatches(), CheckedBatches()
         for x in subject.dataset.test.take(rows).batches(learner.encode_batch_size, subject.device):
             with evaluating(learner):
-                both = [view.matrix(checked(learner.encode(of), len(x))) for of in (x, learner.reconstruct(x))]
+                made = checked_images(learner.reconstruct(x), x.shape, "reconstruct")
+                both = [
+                    view.matrix(check.add(learner.encode(of), len(x)))
+                    for check, of in zip(checks, (x, made), strict=True)
+                ]
                 batch = torch.stack(both).cpu().numpy()
             if done == 0:
                 codes = _mapped((2, len(rows), batch.shape[2]))

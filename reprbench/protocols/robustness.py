@@ -16,6 +16,7 @@ from reprbench.data.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.learner import Learner
+from reprbench.outputs import checked_images
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.folds import over_folds
 from reprbench.protocols.linear_svm import SVMProtocol, edge_warnings
@@ -247,7 +248,7 @@ def _qualities(subject: Subject, trained: Indices | None, images: Images, advanc
 def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
     # Entered once per batch, as in `extract`.
     with evaluating(learner):
-        return learner.reconstruct(x)
+        return checked_images(learner.reconstruct(x), x.shape, "reconstruct")
 
 
 def _curves_figure(

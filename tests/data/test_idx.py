@@ -88,7 +88,7 @@ def damaged(content: bytes, how: str) -> bytes:
         ("empty", "starts with nothing; expected 00000803"),
         ("header only", "has 10 bytes; expected 16"),
         ("cut", "has 3975 bytes; expected 3976"),
-        ("long", "has 3977 bytes; expected 3976"),
+        ("long", "has (3977|more than 3976) bytes; expected 3976"),
         ("magic", "starts with 00000d03; expected 00000803"),
         ("labels", "starts with 00000801; expected 00000803"),
         ("none", "at least one image"),
@@ -102,7 +102,7 @@ def test_damaged_files_are_named(
     content = damaged((folder / TRAIN_IMAGES).read_bytes(), how)
     (folder / TRAIN_IMAGES).unlink()
     (folder / (TRAIN_IMAGES + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
-    with pytest.raises(UserError, match=f"{TRAIN_IMAGES}: .*{message}"):
+    with pytest.raises(UserError, match=rf"{TRAIN_IMAGES}(\.gz)?: .*{message}"):
         load("mnist")
 
 

@@ -64,9 +64,9 @@ def test_limited_draws_other_folds(load: Load, folder: Path) -> None:
 def test_every_file_is_read_at_most_once(load: Load, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def spy(path: Path, algorithms: Any) -> dict[str, str]:
+    def spy(path: Path, algorithms: Any, size: int | None) -> dict[str, str]:
         read.append(path.name)
-        return hash_file(path, algorithms)
+        return hash_file(path, algorithms, size)
 
     monkeypatch.setattr("reprbench.data.digests.hash_file", spy)
     digest = load("stl10").digest

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reprbench.files import kind_of_special
 from reprbench.measurement import FOLD, Measurement
 from reprbench.report.formats.html.trials import file_of
 from reprbench.report.measured import by_fold
@@ -94,7 +95,7 @@ def counts_text(data: DataRecord) -> str:
 def read_history(path: Path, most: int = MOST_POINTS) -> History | None:
     """Return the numeric columns of a history, thinned to about `most` lines; None where there is nothing to show."""
     try:
-        if path.stat().st_size > LARGEST_HISTORY:
+        if kind_of_special(path) or path.stat().st_size > LARGEST_HISTORY:
             return None
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
+from reprbench.files import open_regular
+
 BUDGET = 2_800_000
 """Bytes that all figures of a page may take, as base64."""
 SMALLEST_SHARE = 9_000
@@ -52,7 +54,8 @@ def _size(path: Path) -> int:
 
 def _embedded(path: Path, share: int) -> str:
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError:
         return ""
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
