@@ -102,9 +102,11 @@ def load_benchmark(path: Path) -> Benchmark:
         )
     try:
         benchmark = Benchmark.model_validate({"name": path.stem, **content})
+        names = [row.name for row in benchmark.methods]
     except ValidationError as error:
         wrong += mistakes(error, f"benchmark {path}", Benchmark.model_fields)
-    wrong += [f"benchmark {path}: {line}" for line in repeated_names(_names(content.get("methods")))]
+        names = list(_names(content.get("methods")))
+    wrong += [f"benchmark {path}: {line}" for line in repeated_names(names)]
     if wrong:
         raise UserError("\n".join(wrong))
     return benchmark

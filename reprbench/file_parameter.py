@@ -59,7 +59,12 @@ Examples
 
 def names_files(annotation: Any) -> bool:
     """Return whether a type is or contains `File`; a model of such parameters must validate its defaults too."""
-    return annotation is _SERIALIZER or any(map(names_files, get_args(annotation)))
+    return is_file(annotation) or any(map(names_files, get_args(annotation)))
+
+
+def is_file(mark: Any) -> bool:
+    """Return whether a mark in the metadata of a type is that of `File`."""
+    return mark is _SERIALIZER
 
 
 def content_digest(path: Path) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import hashlib
 import importlib
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -42,6 +44,19 @@ def import_file(path: Path) -> ModuleType:
     return importlib.import_module(".".join([package, *parts]).removesuffix(".__init__"))
 
 
+_PRIVATE = re.compile(rf"\b(?:{_PREFIX}|{re.escape(__name__)}\.)[0-9a-f]{{12}}\.?")
+
+
+@contextmanager
+def public_names() -> Iterator[None]:
+    """Make the messages of failing imports name modules as the plugin does, without the private package."""
+    try:
+        yield
+    except ImportError as error:
+        error.msg = _PRIVATE.sub("", error.msg or "").replace(_DOT, ".")
+        raise
+
+
 class _Finder(MetaPathFinder):
     """Finds the modules of private packages as Python does, and has `_PluginLoader` load them."""
 
@@ -70,6 +85,7 @@ class _PluginLoader(SourceFileLoader):
         package = module.__name__.partition(".")[0]
         (root,) = sys.modules[package].__path__
 
+        @public_names()
         def import_(
             name: str,
             globals: Mapping[str, object] | None = None,  # noqa: A002  (as __import__ calls them)

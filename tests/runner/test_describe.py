@@ -89,6 +89,7 @@ from reprbench import File, Outcome, Protocol, register_protocol
 
 @register_protocol("mine")
 class Mine(Protocol):
+    headlines = ("metric",)
     ref: File = "ref.npy"
     size: float = 3
 
