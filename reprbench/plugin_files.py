@@ -53,7 +53,8 @@ def public_names() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        error.msg = _PRIVATE.sub("", error.msg or "").replace(_DOT, ".")
+        named = _PRIVATE.sub(lambda found: "" if found[0].endswith(".") else ".", error.msg or "")
+        error.msg = named.replace(_DOT, ".")
         raise
 
 

@@ -41,6 +41,8 @@ def _registration(decorator: ast.expr) -> tuple[EntryKind, str] | None:
 
 def what_is_wrong(error: Exception) -> str:
     """Return why a Python file cannot be read, and in which line if that is known, in one line."""
+    if isinstance(error, RecursionError | MemoryError):
+        return "its code is nested too deep"
     known = isinstance(error, SyntaxError) and error.lineno
     text = f"line {error.lineno}: {error.msg}" if known else reason(error)  # type: ignore[attr-defined]
     return f"{type(error).__name__}: {text}"

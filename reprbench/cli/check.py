@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,10 @@ from reprbench.spec import Call, parse_call
 if TYPE_CHECKING:
     from reprbench.learner import Learner
     from reprbench.registry import Entry
+
+
+IMPORT_SECONDS = 60.0
+"""How long the import of a method may take."""
 
 
 @click.command()
@@ -50,7 +57,8 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
     from reprbench.signatures import class_problem
 
     try:
-        cls: type[Learner] = entry.load_or_refuse()
+        with _at_most(IMPORT_SECONDS):
+            cls: type[Learner] = entry.load_or_refuse()
     except UserError as error:
         if verbose:
             click.echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
@@ -58,6 +66,22 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
     if problem := class_problem(cls):
         raise UserError(f"{entry.target}: {problem}")
     return cls
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise a `TimeoutError` in the code inside when the time is up."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"importing it took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
