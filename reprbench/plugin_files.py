@@ -6,8 +6,10 @@ import builtins
 import hashlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -44,6 +46,20 @@ def import_file(path: Path) -> ModuleType:
     package = f"{__name__}.{digest}"
     parts = [part.replace(".", _DOT) for part in path.relative_to(root).with_suffix("").parts]
     return importlib.import_module(".".join([package, *parts]).removesuffix(".__init__"))
+
+
+_PRIVATE = re.compile(rf"\b{re.escape(__name__)}\.[0-9a-f]{{12}}\.?")
+
+
+@contextmanager
+def public_names() -> Iterator[None]:
+    """Make the messages of failing imports name modules as the plugin does, without the private package."""
+    try:
+        yield
+    except ImportError as error:
+        named = _PRIVATE.sub(lambda found: "" if found[0].endswith(".") else ".", error.msg or "")
+        error.msg = named.replace(_DOT, ".")
+        raise
 
 
 class _Finder(MetaPathFinder):
@@ -86,6 +102,7 @@ class _PluginLoader(SourceFileLoader):
         package = f"{__name__}.{module.__name__.removeprefix(f'{__name__}.').partition('.')[0]}"
         (root,) = sys.modules[package].__path__
 
+        @public_names()
         def import_(
             name: str,
             globals: Mapping[str, object] | None = None,  # noqa: A002  (as __import__ calls them)

@@ -101,16 +101,17 @@ def _short(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @command.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @VERBOSE
 @FORMAT
-def benchmarks(verbose: bool, form: str) -> None:
-    """List the benchmarks that come with reprbench."""
+def benchmarks(files: tuple[Path, ...], verbose: bool, form: str) -> None:
+    """List the benchmarks in each FILE, by default those that come with reprbench."""
     from reprbench.benchmark import benchmark_files, load_benchmark
 
     records: list[dict[str, Any]] = []
-    for name, path in benchmark_files().items():
+    for path in files or benchmark_files().values():
         benchmark = load_benchmark(path)
-        record: dict[str, Any] = {"name": name, "description": benchmark.title}
+        record: dict[str, Any] = {"name": benchmark.name, "description": benchmark.title}
         if verbose:
             record["dataset"] = str(benchmark.dataset)
             record["budget"] = str(benchmark.budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ COMMANDS = {
     "data": "reprbench.cli.data",
     "check": "reprbench.cli.check",
 }
+
+
+_NO_COMMAND: tuple[type[Exception], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])  # from click 8.2 on
+)
+"""What a group of commands raises to show its help when it is called without any."""
 
 
 class LazyGroup(click.Group):
@@ -90,11 +97,20 @@ def _status() -> int | None:
         _say("interrupted")
         return 130
     except click.ClickException as error:
-        error.show()
-        return 2
+        if isinstance(error, _NO_COMMAND):
+            error.show()
+            return 2
+        return _fail(_in_one_line(error))
     except OSError as error:
         return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
     return status if isinstance(status, int) else None
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Return the message of click, with long words cut, and the command that shows what can be given."""
+    context = getattr(error, "ctx", None)
+    message = re.sub(r"(\S{80})\S+", r"\1…", " ".join(error.format_message().split()))
+    return message if context is None else f"{message} `{context.command_path} --help` shows what can be given."
 
 
 @contextmanager

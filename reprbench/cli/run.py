@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
-from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
+from reprbench.cli.options import (
+    CACHE,
+    COUNT,
+    DATA_DIR,
+    JOBS,
+    PLUGIN,
+    STORE,
+    Calls,
+    Device,
+    Memory,
+    Seconds,
+    Seeds,
+    parse_settings,
+)
 from reprbench.errors import UserError
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
@@ -30,12 +43,12 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 
 
 @click.command()
-@click.option("--methods", type=Calls(), default="", help="The methods to compare: ae,dae[noise=0.3],…")
+@click.option("--methods", type=Calls(), default=(), help="The methods to compare: ae,dae[noise=0.3],…")
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
-@click.option("--dataset", type=Calls(), default="", help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), default="", help="The protocols; linear-svm by default.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs of fitting.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many images per split.")
+@click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
+@click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
+@click.option("--epochs", type=COUNT, help="Epochs of fitting.")
+@click.option("--limit", type=COUNT, help="At most this many images per split.")
 @click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
@@ -48,8 +61,8 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 @DATA_DIR
 @STORE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials to run at the same time.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Trials to run at the same time.")
+@click.option("--timeout", type=Seconds(), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
 @click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 @click.option(
@@ -133,7 +146,7 @@ def make_plan(
     from reprbench.runner.request import apply
     from reprbench.runner.specs import check_entries, make_specs
 
-    request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
+    request = apply(find_benchmark(name), overrides) if name is not None else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
@@ -155,7 +168,7 @@ def _adhoc(overrides: Overrides) -> Request:
         title="Methods named on the command line",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
-        methods=tuple(BenchmarkRow(method=call) for call in overrides.methods),
+        methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),
         budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
         seeds=overrides.seeds or (0,),
     )

@@ -197,7 +197,7 @@ def check_entries(benchmark: Benchmark, registry: Registry) -> None:
     asked += [("method", row.method.name) for row in benchmark.methods]
     asked += [("protocol", call.name) for call in _protocol_calls(benchmark)]
     wrong = []
-    for kind, name in asked:
+    for kind, name in dict.fromkeys(asked):
         try:
             registry.find(kind, name)
         except UserError as error:
