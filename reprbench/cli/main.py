@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
 
 from reprbench import __version__
+from reprbench.cli.echo import echo
 from reprbench.errors import UserError, did_you_mean
+from reprbench.printable import printable_lines
 
 COMMANDS = {
     "run": "reprbench.cli.run",
@@ -60,12 +63,15 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character shows another; standard error does so anyway.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = cli(standalone_mode=False)
     except UserError as error:
         _fail(str(error))
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -78,7 +84,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"Error: {message}", err=True)
+    echo(f"Error: {printable_lines(message)}", err=True)
     sys.exit(2)
 
 

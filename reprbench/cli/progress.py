@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from reprbench.cli.echo import echo
+from reprbench.printable import cell, printable
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.schedule import Listener
@@ -28,14 +28,15 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
     if not console.is_terminal:
         yield PlainListener(len(work))
         return
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn()]
+    description, text = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[text]}"))
+    columns = [description, BarColumn(), text, TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
 
 
 def name_of(planned: Planned) -> str:
     """Return the name of a trial while it runs."""
-    return f"{planned.spec.label} (seed {planned.spec.seed})"
+    return f"{cell(planned.spec.label)} (seed {planned.spec.seed})"
 
 
 def ending(trial: Trial) -> str:
@@ -77,7 +78,7 @@ class PlainListener:
         self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(trial)}")
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        echo(printable(line), err=True)
 
 
 class LiveListener:
@@ -90,11 +91,11 @@ class LiveListener:
 
     def started(self, planned: Planned) -> None:
         """Add the trial's bar."""
-        self._tasks[id(planned)] = self._progress.add_task(escape(name_of(planned)), total=1.0, text="starting")
+        self._tasks[id(planned)] = self._progress.add_task(name_of(planned), total=1.0, text="starting")
 
     def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
         """Move the trial's bar."""
-        text = escape(state_text(message))
+        text = cell(state_text(message))
         self._progress.update(self._tasks[id(planned)], completed=message["share"], text=text)
 
     def finished(self, planned: Planned, trial: Trial) -> None:
@@ -102,4 +103,5 @@ class LiveListener:
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
         self._progress.advance(self._all)
-        self._progress.console.print(escape(f"{name_of(planned)}: {ending(trial)}"), highlight=False)
+        line = printable(f"{name_of(planned)}: {ending(trial)}")
+        self._progress.console.print(line, highlight=False, markup=False, emoji=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
 from reprbench.errors import UserError
 from reprbench.run import Precision
@@ -127,7 +128,7 @@ def make_plan(
     specs = make_specs(request, registry, _load(request, registry, data_dirs))
     trials, problems = store.read()
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     return plan(specs, trials)
 
 
@@ -181,8 +182,8 @@ def _show_plan(work: list[Planned]) -> None:
         for p in work
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
-    click.echo(tabulate(rows, headers, disable_numparse=True))
-    click.echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
+    echo(tabulate(rows, headers, disable_numparse=True))
+    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
@@ -199,8 +200,8 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     trials = [
         trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
     ]
-    click.echo(as_terminal(make_tables([*trials, *ended])))
+    echo(as_terminal(make_tables([*trials, *ended])))
     if len(ended) < sum(planned.action != "keep" for planned in work):
-        click.echo("interrupted; run the same command again to continue", err=True)
+        echo("interrupted; run the same command again to continue", err=True)
         return 130
     return int(any(trial.status != "done" for trial in ended))
