@@ -65,4 +65,5 @@ def file_of(trial: Trial, name: str) -> Path | None:
 
 def link_to(path: Path, beside: Path) -> str:
     """Return the relative address of a file, as a page in the folder `beside` links to it."""
-    return quote(Path(os.path.relpath(path, beside)).as_posix())
+    # As bytes, since a name may not be Unicode.
+    return quote(os.fsencode(Path(os.path.relpath(path, beside)).as_posix()))
