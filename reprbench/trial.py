@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,12 @@ from reprbench.spec import Budget, Call
 
 TRIAL = "trial.json"
 Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
+
+
+# Others come from no run, and reports could not compute with them.
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, msgspec.Meta(ge=-1, le=1e12)]
+"""Differences of times, which rounding may take a little below 0."""
 
 
 class _Part(msgspec.Struct):
@@ -39,7 +45,7 @@ class Code(msgspec.Struct, frozen=True):
     bases : the versioned classes it derives from, and their versions.
     """
 
-    version: int | None = None
+    version: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     source: str = ""
     bases: tuple[tuple[str, int], ...] = ()
 
@@ -70,14 +76,14 @@ class DataRecord(_Part, kw_only=True):
     call: Call
     title: str
     digest: str
-    limit: int | None = None
-    shape: tuple[int, int, int]
-    unlabeled: int
-    train: int
-    test: int
-    classes: int
-    folds: int
-    fold_size: int | None = None
+    limit: Size | None = None
+    shape: tuple[Size, Size, Size]
+    unlabeled: Size
+    train: Size
+    test: Size
+    classes: Size
+    folds: Size
+    fold_size: Size | None = None
     """Images per fold, on average; unknown in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
@@ -142,7 +148,7 @@ class Evaluation(_Part, kw_only=True):
     code: Code
     parameters: dict[str, Any]
     hash: str
-    seconds: float
+    seconds: Seconds
     headlines: list[Headline]
     """The metrics shown in a table; published values are those of the first."""
     measurements: list[Measurement]
@@ -160,14 +166,14 @@ class Evaluation(_Part, kw_only=True):
 class Cost(_Part):
     """The cost of the trial; unknown if it did not get that far."""
 
-    parameters: int | None = None
-    encode_flops: int | None = None
-    images_seen: int | None = None
-    fit_seconds: float | None = None
-    evaluation_seconds: float | None = None
-    peak_memory: int | None = None
+    parameters: Size | None = None
+    encode_flops: Size | None = None
+    images_seen: Size | None = None
+    fit_seconds: Seconds | None = None
+    evaluation_seconds: Seconds | None = None
+    peak_memory: Size | None = None
     """The most bytes that the trial's process used; on CUDA, `peak_device_memory` is that of the device."""
-    peak_device_memory: int | None = None
+    peak_device_memory: Size | None = None
 
 
 class RowKey(msgspec.Struct, frozen=True):
@@ -199,7 +205,7 @@ class Trial(_Part, kw_only=True, dict=True):
     dataset: DataRecord
     budget: Budget
     precision: Precision = "float32"
-    seed: int
+    seed: Size
     identity: dict[str, Any]
     hash: str
     status: Status
