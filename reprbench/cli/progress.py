@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from reprbench.cli.echo import echo
 from reprbench.printable import cell, printable
@@ -28,10 +36,14 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
     if not console.is_terminal:
         yield PlainListener(len(work))
         return
-    description, text = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[text]}"))
-    columns = [description, BarColumn(), text, TimeElapsedColumn()]
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with Progress(*columns(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
+
+
+def columns() -> list[ProgressColumn]:
+    """Return the columns of the live display; names and values appear literally."""
+    description, text = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[text]}"))
+    return [description, BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn()]
 
 
 def name_of(planned: Planned) -> str:
