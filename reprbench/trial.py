@@ -227,6 +227,9 @@ class Trial(_Part, kw_only=True, dict=True):
         for name in ("code", "versions", "machine", "fit"):
             if not isinstance(self.known(name), dict):
                 raise ValueError(f"provenance: expected {name} to be an object")
+        if not 0 <= self.numerics < 2**31:
+            # The highest version counts in a table, and makes all others outdated.
+            raise ValueError("identity: numerics is not a version number")
 
     def known(self, part: str) -> dict[str, Any]:
         """Return a part of the provenance, such as ``machine``; empty if it is unknown."""
