@@ -5,15 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
+from PIL import Image
 from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
 from reprbench.measurement import Curve, Headline, Measurement
-from reprbench.trial import Cost, Figure, to_json
+from reprbench.report.formats.figures import draw_all
+from reprbench.report.formats.html.trials import file_of
+from reprbench.report.statistics import corrected_resampled_t_test, seeds_t_test, summarize, summarize_seeds
+from reprbench.report.table import make_tables
+from reprbench.report.text import fixed, plus_minus
+from reprbench.trial import Cost, to_json
 
 DIGITS = int("9" * 400)
 LEVELS = [
@@ -177,11 +187,48 @@ def test_each_trial_that_cannot_be_read_is_named(here, stores):
         assert f"{number}-{number:08}/trial.json: cannot be read: " in line
 
 
-def test_a_figure_that_is_no_file_is_not_read(here, tmp_path):
-    one = to_json(trial("ae", evaluations=[evaluation([1.0, 2.0], figures=[Figure("map", "map.png")])]))
-    write(tmp_path / "results", [one])
-    folder = tmp_path / "results/mine/ae/0-00000000"
-    (folder / "map.png").symlink_to("/dev/zero")
-    (folder / "history.csv").symlink_to("/dev/zero")
-    done = here("report", "--format", "html", "-o", "page.html")
-    assert done.returncode == 0, done.stderr
+def test_a_figure_that_is_no_file_is_not_read(tmp_path):
+    one = trial("ae")
+    one.path = str(tmp_path / "trial.json")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "map.png").write_bytes(b"")
+    assert file_of(one, "pipe") is None
+    assert file_of(one, "map.png") == tmp_path / "map.png"
+    assert file_of(one, "missing.png") == tmp_path / "missing.png"
+
+
+def test_names_in_figures_are_literal_short_and_files_unique(tmp_path):
+    metrics = ["$\\frac{$ a", "frac-A", "日", "本", "x" * 300, "../" * 200]
+    found = [replace(one, metric=metric) for metric in metrics for one in LEVELS]
+    curves = [Curve(metric, "level", title="$x^$" * 9, x_label="$\\nothing$") for metric in metrics]
+    one = trial("$\\frac{$\ud800" + "m" * 10_000, evaluations=[evaluation([], measurements=found, curves=curves)])
+    paths = draw_all(make_tables([one]), [], tmp_path / "drawn")
+    assert len(paths) == len(metrics)
+    assert sorted(paths) == sorted((tmp_path / "drawn").iterdir())
+    assert len({path.name.casefold() for path in paths}) == len(metrics)
+    assert max(Image.open(path).width for path in paths) < 2_500
+
+
+@pytest.mark.parametrize("exponent", [-500, -200, 200, 480])
+def test_intervals_do_not_depend_on_the_scale(exponent):
+    table = np.array([[1.0, 2.5, 2.0], [3.0, 2.0, 4.5]])
+    scale = 2.0**exponent
+    one, scaled = summarize_seeds(table, 0.3), summarize_seeds(table * scale, 0.3)
+    assert scaled.half_width == one.half_width * scale
+    assert seeds_t_test(table, table[::-1] + 1, 0.3).p == seeds_t_test(table * scale, (table[::-1] + 1) * scale, 0.3).p
+
+
+def test_there_is_no_interval_where_it_is_not_finite():
+    assert summarize_seeds([[1.0, 1.0], [1.0, 1.0]], math.inf).half_width is None
+    assert summarize_seeds([[1.0, 1.0], [2.0, 2.0]], math.inf).half_width is None
+    assert summarize([1e150, -1e150], 1e12).half_width is None
+    assert corrected_resampled_t_test([1e-200, 2e-200], math.inf).p == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e150, "1.00e+150"), (-1e12, "-1.00e+12"), (999_999_999_999.0, "999999999999.0"), (1e-300, "0.0"), (2.25, "2.2")],
+)
+def test_a_huge_number_is_short(value, text):
+    assert fixed(value) == text
+    assert plus_minus(value, value) == f"{text} ± {text}"

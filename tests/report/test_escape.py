@@ -56,6 +56,7 @@ def test_a_cell_of_a_table_stays_one_cell(text):
         ("1. a", "1\\. a"),
         ("- a", "\\- a"),
         ("# a", "\\# a"),
+        ("C ##", "C \\#\\#"),
         ("![a](b)", "!\\[a\\](b)"),
         ("a | b\nc", "a \\| b c"),
     ],
