@@ -49,11 +49,11 @@ def hostile(text: str) -> list[Trial]:
     """Return trials with `text` wherever a text of others can be."""
     found = evaluation(
         [-1.5, -2.5],
-        measured={"metric": f"m{text}", "unit": text},
+        measured={"metric": f"m{text}", "unit": f"u{text}"},
         headline=f"m{text}",
         warnings=[text],
     )
-    at = {"metric": f"m{text}", "unit": text, "at": {"level": text, "fold": 0}}
+    at = {"metric": f"m{text}", "unit": f"u{text}", "at": {"level": text, "fold": 0}}
     other = evaluation([-3.5], measured=at, headline=f"m{text}")
     whole: dict[str, Any] = {
         "benchmark": f"b{text}",

@@ -197,6 +197,7 @@ def test_a_figure_that_is_no_file_is_not_read(tmp_path):
     assert file_of(one, "missing.png") == tmp_path / "missing.png"
 
 
+@pytest.mark.filterwarnings("ignore:constrained_layout", "ignore:Glyph")
 def test_names_in_figures_are_literal_short_and_files_unique(tmp_path):
     metrics = ["$\\frac{$ a", "frac-A", "日", "本", "x" * 300, "../" * 200]
     found = [replace(one, metric=metric) for metric in metrics for one in LEVELS]
