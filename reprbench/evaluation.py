@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ FINISHED: tuple[Status, ...] = ("done", "skipped")
 
 FIGURES = "figures"
 """The folder of figures in a trial's folder."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=-1, le=1e12)]
+"""Differences of times, which rounding may take a little below 0; others come from no run."""
 
 _FIGURE_FILE = re.compile(rf"{FIGURES}/(?!\.)[^/\\\x00-\x1f\x7f]+\.png")
 
@@ -30,7 +33,7 @@ class Code(msgspec.Struct, frozen=True):
     bases : the versioned classes it derives from, and their versions.
     """
 
-    version: int | None = None
+    version: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     source: str = ""
     bases: tuple[tuple[str, int], ...] = ()
 
@@ -60,7 +63,7 @@ class Evaluation(msgspec.Struct, kw_only=True):
     code: Code
     parameters: dict[str, Any]
     hash: str
-    seconds: float
+    seconds: Seconds
     headlines: list[Headline]
     """The metrics shown in a table; published values are those of the first."""
     measurements: list[Measurement]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
 from reprbench.errors import UserError
-from reprbench.evaluation import FINISHED
+from reprbench.evaluation import FINISHED, Seconds
 from reprbench.evaluation import Code as Code
 from reprbench.evaluation import Evaluation as Evaluation
 from reprbench.evaluation import Figure as Figure
@@ -29,6 +29,10 @@ from reprbench.spec import Budget, Call, check_name
 TRIAL, HISTORY = "trial.json", "history.csv"
 """The files in a trial's folder, besides figures."""
 NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
+
+
+# Others come from no run, and reports could not compute with them.
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class MethodRecord(msgspec.Struct, kw_only=True):
@@ -52,14 +56,14 @@ class DataRecord(msgspec.Struct, kw_only=True):
     call: Call
     title: str
     digest: str
-    limit: int | None = None
-    shape: tuple[int, int, int]
-    unlabeled: int
-    train: int
-    test: int
-    classes: int
-    folds: int
-    fold_size: int | None = None
+    limit: Size | None = None
+    shape: tuple[Size, Size, Size]
+    unlabeled: Size
+    train: Size
+    test: Size
+    classes: Size
+    folds: Size
+    fold_size: Size | None = None
     """Images per fold, on average; unknown in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
@@ -112,14 +116,14 @@ class ProtocolRecord(msgspec.Struct, frozen=True):
 class Cost(msgspec.Struct):
     """The cost of the trial; unknown if it did not get that far."""
 
-    parameters: int | None = None
-    encode_flops: int | None = None
-    images_seen: int | None = None
-    fit_seconds: float | None = None
-    evaluation_seconds: float | None = None
-    peak_memory: int | None = None
+    parameters: Size | None = None
+    encode_flops: Size | None = None
+    images_seen: Size | None = None
+    fit_seconds: Seconds | None = None
+    evaluation_seconds: Seconds | None = None
+    peak_memory: Size | None = None
     """The most bytes that the trial's process used; on CUDA, `peak_device_memory` is that of the device."""
-    peak_device_memory: int | None = None
+    peak_device_memory: Size | None = None
 
 
 class RowKey(msgspec.Struct, frozen=True):
@@ -151,7 +155,7 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
     dataset: DataRecord
     budget: Budget
     precision: Precision = "float32"
-    seed: int
+    seed: Size
     identity: dict[str, Any]
     hash: str
     status: Status
@@ -177,6 +181,9 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
         for name in ("code", "versions", "machine", "fit"):
             if not isinstance(self.known(name), dict):
                 raise ValueError(f"provenance: expected {name} to be an object")
+        if not 0 <= self.numerics < 2**31:
+            # The highest version counts in a table, and makes all others outdated.
+            raise ValueError("identity: numerics is not a version number")
 
     def known(self, part: str) -> dict[str, Any]:
         """Return a part of the provenance, such as ``machine``; empty if it is unknown."""

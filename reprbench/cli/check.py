@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 from reprbench.errors import UserError, reason
 from reprbench.spec import Call, parse_call
@@ -61,7 +62,7 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
             cls: type[Learner] = entry.load_or_refuse()
     except UserError as error:
         if verbose:
-            click.echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
+            echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
         raise
     if problem := class_problem(cls):
         raise UserError(f"{entry.target}: {problem}")
@@ -99,16 +100,16 @@ def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
         raise UserError("\n".join(mistakes(error, f"method {call.name}", model.model_fields))) from None
     except Exception as error:  # a type that pydantic cannot read, or a validator of the plugin
         raise UserError(f"method {call.name}: its parameters: {type(error).__name__}: {reason(error)}") from error
-    click.echo(str(call))
+    echo(str(call))
     findings = check_learner(cls, call.parameters)
     for finding in findings:
         channels, height, width = finding.shape
         mark = "FAILED" if finding.problem else "ok"
-        click.echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
+        echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
         if finding.problem:
-            click.echo(f"          {finding.promise}\n          {finding.problem}")
+            echo(f"          {finding.promise}\n          {finding.problem}")
         if finding.traceback and verbose:
-            click.echo(finding.traceback)
+            echo(finding.traceback)
     failed = sum(bool(finding.problem) for finding in findings)
-    click.echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
+    echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
     return not failed

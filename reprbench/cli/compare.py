@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from reprbench.cli import github
+from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def command(
         stores, problems = _compare(ComparedStore(base, base_rev), ComparedStore(new or base, new_rev), settings)
         text = FORMATS[form](stores)
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     _write(text, output)
     if on_github:
         _report_on_github(stores, problems)
@@ -169,10 +170,10 @@ def _write(text: str, output: Path | None) -> None:
     from reprbench.files import write_output
 
     if output is None:
-        click.echo(text.rstrip("\n"))
+        echo(text.rstrip("\n"))
         return
     write_output(output, text if text.endswith("\n") else text + "\n")
-    click.echo(f"wrote {output}", err=True)
+    echo(f"wrote {output}", err=True)
 
 
 def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
@@ -180,7 +181,7 @@ def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
     from reprbench.compare.text import as_markdown, summary, worse_sentences
 
     if not github.running():
-        click.echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)
+        echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)
         return
     github.append_summary(as_markdown(stores))
     github.annotate("error", "reprbench: worse", worse_sentences(stores))

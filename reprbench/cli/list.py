@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 
 if TYPE_CHECKING:
@@ -124,17 +124,19 @@ def benchmarks(files: tuple[Path, ...], verbose: bool, form: str) -> None:
 def _show(records: list[dict[str, Any]], form: str) -> None:
     """Print the records: as JSON, or one line each with their lists below."""
     if form == "json":
-        click.echo(json.dumps(records, indent=2, ensure_ascii=False, default=str))
+        from reprbench.report.text import json_text
+
+        echo(json_text(records, default=str).rstrip("\n"))
         return
     width = max((len(record["name"]) for record in records), default=0)
     for record in records:
         problem = f"  cannot be used: {record['problem']}" if record.get("problem") else ""
         text = record.get("description") or record.get("origin", "")
-        click.echo(f"{record['name']:{width}}  {text}{problem}")
+        echo(f"{record['name']:{width}}  {text}{problem}")
         for key, value in record.items():
             if key in {"name", "description", "problem"} or (key == "origin" and not record.get("description")):
                 continue
-            click.echo("".join(f"{'':{width}}    {line}\n" for line in _detail(key, value)), nl=False)
+            echo("".join(f"{'':{width}}    {line}\n" for line in _detail(key, value)), nl=False)
 
 
 def _detail(key: str, value: Any) -> list[str]:

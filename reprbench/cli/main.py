@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 import signal
@@ -14,8 +15,10 @@ try:
     import click
 
     from reprbench import __version__
+    from reprbench.cli.echo import echo
     from reprbench.cli.streams import forgiving
     from reprbench.errors import UserError, did_you_mean
+    from reprbench.printable import printable_lines
 except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
     sys.exit(130)
@@ -80,6 +83,9 @@ def main() -> None:
     If standard output or standard error cannot be written, that costs what would have stood there: commands whose
     status is their result keep it, and the others end with 2.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character shows another; standard error does so anyway.
+        sys.stdout.reconfigure(errors="replace")
     with _one_interruption(), forgiving() as failure:
         status = _status()
         if status is None and (lost := failure()):
@@ -94,7 +100,7 @@ def _status() -> int | None:
     except UserError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, click.exceptions.Abort):
-        _say("interrupted")
+        echo("interrupted", err=True)
         return 130
     except click.ClickException as error:
         if isinstance(error, _NO_COMMAND):
@@ -139,12 +145,8 @@ def _one_interruption() -> Iterator[None]:
 
 
 def _fail(message: str) -> int:
-    _say(f"Error: {message}")
+    echo(f"Error: {printable_lines(message)}", err=True)
     return 2
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Display
 
+from reprbench.cli.echo import echo
 from reprbench.owner import Owner
+from reprbench.printable import cell, printable
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
 from reprbench.runner.received import Progress, one_line
@@ -33,14 +33,19 @@ def listener(work: Sequence[Planned]) -> Iterator[Listener]:
     if not console.is_terminal:
         yield PlainListener(len(work))
         return
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn()]
-    with Display(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with Display(*columns(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
+
+
+def columns() -> list[ProgressColumn]:
+    """Return the columns of the live display; names and values appear literally."""
+    description, text = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[text]}"))
+    return [description, BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn()]
 
 
 def name_of(planned: Planned) -> str:
     """Return the name of a trial while it runs."""
-    return f"{planned.spec.label} (seed {planned.spec.seed})"
+    return f"{cell(planned.spec.label)} (seed {planned.spec.seed})"
 
 
 def ending(planned: Planned, trial: Trial) -> str:
@@ -100,7 +105,7 @@ class PlainListener:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        echo(printable(line), err=True)
 
 
 class LiveListener:
@@ -113,11 +118,11 @@ class LiveListener:
 
     def started(self, planned: Planned) -> None:
         """Add the trial's bar."""
-        self._tasks[id(planned)] = self._progress.add_task(escape(name_of(planned)), total=1.0, text="starting")
+        self._tasks[id(planned)] = self._progress.add_task(name_of(planned), total=1.0, text="starting")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
         """Move the trial's bar."""
-        text = escape(state_text(message))
+        text = cell(state_text(message))
         self._progress.update(self._tasks[id(planned)], completed=message.share, text=text)
 
     def finished(self, planned: Planned, trial: Trial) -> None:
@@ -136,4 +141,4 @@ class LiveListener:
         self._print(line)
 
     def _print(self, line: str) -> None:
-        self._progress.console.print(escape(line), highlight=False)
+        self._progress.console.print(printable(line), highlight=False, markup=False, emoji=False)

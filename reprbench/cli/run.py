@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import (
     CACHE,
     COUNT,
@@ -153,7 +154,7 @@ def make_plan(
     specs = make_specs(request, registry, _load(request, registry, data_dirs), seconds, limits.memory)
     trials, problems = store.read()
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     return plan(specs, trials)
 
 
@@ -210,8 +211,8 @@ def _show_plan(work: list[Planned], store: Store) -> None:
         for p, owner in zip(work, owners, strict=True)
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
-    click.echo(tabulate(rows, headers, disable_numparse=True))
-    click.echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
+    echo(tabulate(rows, headers, disable_numparse=True))
+    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
@@ -231,9 +232,9 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     ]
     # In the order of the store: which trials another run has run makes no difference.
     shown_trials = sorted([*trials, *ended], key=lambda trial: trial.folder.split("/"))
-    click.echo(as_terminal(make_tables(shown_trials)))
+    echo(as_terminal(make_tables(shown_trials)))
     if schedule.interrupted:
-        click.echo("interrupted; run the same command again to continue", err=True)
+        echo("interrupted; run the same command again to continue", err=True)
         return 130
     hashes = {name for planned in work for name in planned.hashes}
     return int(any(trial.failure(hashes) for trial in ended))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import STORE
 from reprbench.errors import UserError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
-    from reprbench.report.escape import terminal
+    from reprbench.printable import printable
     from reprbench.report.text import json_text
     from reprbench.store import Store
     from reprbench.trial import to_json
@@ -33,8 +34,8 @@ def command(trial: str, store: Path, form: str) -> None:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
         raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
     folder, content = found[0]
-    text = json_text(to_json(content)) if form == "json" else "\n".join(map(terminal, _lines(folder, content)))
-    click.echo(text.rstrip("\n"))
+    text = json_text(to_json(content)) if form == "json" else "\n".join(map(printable, _lines(folder, content)))
+    echo(text.rstrip("\n"))
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:

@@ -9,7 +9,8 @@ from msgspec.structs import asdict
 
 from reprbench.compare.comparison import ORDER, RowComparison, StoreComparison
 from reprbench.compare.judge import ALPHA
-from reprbench.report.escape import markdown, terminal
+from reprbench.printable import cell, printable
+from reprbench.report.escape import markdown
 from reprbench.report.text import json_text, place_text
 from reprbench.trial import RowKey
 
@@ -28,7 +29,7 @@ Apart = Mapping[RowKey, Sequence[str]]
 
 def as_terminal(stores: StoreComparison) -> str:
     """Return the comparison for a terminal."""
-    return _text(stores, "simple", terminal, "", "\n")
+    return _text(stores, "simple", printable, "", "\n")
 
 
 def as_markdown(stores: StoreComparison) -> str:
@@ -138,7 +139,7 @@ def _text(stores: StoreComparison, style: str, shown: Callable[[str], str], head
 
     lines, apart = [f"{heading}{summary(stores)}"], _apart(stores)
     if stores.rows:
-        body = [[shown(cell) for cell in _cells(row, apart)] for row in stores.rows[:ROWS]]
+        body = [[shown(cell(text)) for text in _cells(row, apart)] for row in stores.rows[:ROWS]]
         used = [column for column in range(len(HEADERS)) if any(cells[column] for cells in body)]
         grid = tabulate(
             [[cells[column] for column in used] for cells in body],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from reprbench import __version__
+from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
 from reprbench.report.formats.html.details import counts_text
 from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
@@ -84,9 +85,10 @@ def _render(**content: Any) -> str:
         lstrip_blocks=True,
     )
     style, script = _static("css", STYLES), _static("js", SCRIPTS)
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         **content, version=__version__, style=style, script=script, policy=_policy(style, script)
     )
+    return printable_lines(page, None)
 
 
 def _overview(tables: Sequence[Table]) -> dict[str, Any]:
