@@ -274,7 +274,12 @@ def test_a_failure_after_the_fit_becomes_that_of_the_first_protocol_without_an_e
     assert (found.status, found.reason, found.traceback, found.signal) == ("done", "", "", None)
     done, failed = found.evaluations
     assert (done.hash, done.status, done.reason) == ("h-knn", "done", "")
-    assert (failed.hash, str(failed.call), failed.status, failed.reason) == ("h-embedding", "embedding", "timeout", "why")
+    assert (failed.hash, str(failed.call), failed.status, failed.reason) == (
+        "h-embedding",
+        "embedding",
+        "timeout",
+        "why",
+    )
     assert (failed.traceback, failed.signal, failed.headlines) == ("Traceback", "SIGKILL", [])
     assert found.failure() is failed
     assert found.outcome(found.protocols[2]) == ("not evaluated", "the trial ended in embedding: timeout")
