@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ DAMAGED = ".damaged"
 """Added to the name of a file that is set aside; an older one of that name is removed."""
 
 _CHUNK = 2**20
+_LONG_HASH = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b")
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
@@ -165,7 +167,7 @@ class CacheFile:
                 return  # another process was faster
         _log.warning(
             "cache file %s was damaged (%s): it is made anew, and the damaged one kept as %s",
-            f"{self.root.name}/{self.name}",
+            _LONG_HASH.sub(r"\1…", f"{self.root.name}/{self.name}"),
             why,
             aside.name,
         )

@@ -66,13 +66,14 @@ def test_every_byte_is_checked(tmp_path, caplog):
 
 
 def test_content_belongs_to_its_name(tmp_path, caplog):
-    one, other = CacheFile(tmp_path, "fit/one"), CacheFile(tmp_path, "fit/other")
+    one, other = CacheFile(tmp_path, "fit/one"), CacheFile(tmp_path, f"{'0123456789abcdef' * 4}/other")
     write(one, b"whole")
+    other.path.parent.mkdir()
     one.path.rename(other.path)
     assert read(other) is None
     (line,) = caplog.messages
     assert line == (
-        f"cache file {tmp_path.name}/fit/other was damaged (its checksum is not that of its name and content): "
+        f"cache file {tmp_path.name}/01234567…/other was damaged (its checksum is not that of its name and content): "
         "it is made anew, and the damaged one kept as other.damaged"
     )
 
