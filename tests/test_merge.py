@@ -11,7 +11,7 @@ from trials import evaluation, protocol, trial
 from reprbench.benchmark import Reference
 from reprbench.evaluation import Evaluation
 from reprbench.merge import merged, merged_evaluations
-from reprbench.trial import Code, Cost, Deviation, Trial
+from reprbench.trial import Cost, Deviation, Trial
 
 CALLS = ("knn", "linear-svm", "embedding")
 
