@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -206,10 +207,8 @@ def test_a_crash_between_any_two_operations_leaves_the_older_or_the_newer_trial(
         given = files(tmp_path / "files", newer)
         with monkeypatch.context() as patch:
             called = crash_at(patch, number)
-            try:
+            with contextlib.suppress(Crash):
                 Store(root).write(newer, given)
-            except Crash:
-                pass
         if first and not Store(root).read()[0]:
             assert Store(root).read() == ([], [])
         else:
@@ -340,7 +339,7 @@ def test_a_figure_that_is_not_in_the_folder_of_figures_makes_the_trial_invalid(t
         Figure("a", file)
 
 
-@pytest.mark.parametrize("name", ["../evil", "/tmp/x", "", ".", "..", "a/b", "a\\b", "a\nb", "-x", "x" * 65])
+@pytest.mark.parametrize("name", ["../evil", "/x", "", ".", "..", "a/b", "a\\b", "a\nb", "-x", "x" * 65])
 @pytest.mark.parametrize("place", ["benchmark", "method"])
 def test_a_name_that_cannot_be_a_folders_makes_the_trial_invalid(tmp_path, name, place):
     folder = Store(tmp_path).write(trial(), {})
