@@ -164,19 +164,18 @@ def test_each_plugin_costs_only_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     codes = {
         "noisy": (NOISE, "pass"),
-        "hangs": ("time.sleep(600)", "pass"),
+        "hangs": ("", "time.sleep(600)"),
         "junk": ("os.write(int(sys.argv[-1]), b'junk\\n')", "time.sleep(600)"),
         "good": ("", "pass"),
-        "builds": ("", "time.sleep(600)"),
     }
     for name, (code, build) in codes.items():
         (tmp_path / f"{name}.py").write_text(PLUGIN.format(name=name, code=code, build=build))
     registry = discover([tmp_path / f"{name}.py" for name in codes], folder=Path("none"))
     asked = [Question(registry.find("method", name), {}, {}, (1, 8, 8)) for name in codes]
-    found = dict(zip(codes, describe(asked, seconds=20), strict=True))
-    late = "importing and building it took longer than 20 s"
+    found = dict(zip(codes, describe(asked, seconds=30), strict=True))
+    late = "importing and building it took longer than 30 s"
     assert {name: one.problem.partition(": ")[0] for name, one in found.items()} == {
-        "noisy": "", "hangs": late, "junk": "its description cannot be read", "good": "", "builds": late,
+        "noisy": "", "hangs": late, "junk": "its description cannot be read", "good": "",
     }  # fmt: skip
     assert found["noisy"].types == found["good"].types == {"width": "int"}
     assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
