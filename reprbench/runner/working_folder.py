@@ -9,7 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_PREFIX = "reprbench-trial-"
+_PREFIX = "reprbench-work-"
+"""Not that of versions that locked nothing: their folders would be taken for abandoned."""
 
 
 class WorkingFolder:

@@ -317,7 +317,7 @@ def test_folders_of_dead_runs_are_removed_and_those_of_the_living_are_not(tempor
     assert other.parent == temporary
     (other / "job.json").write_text("{}")
     own = WorkingFolder()
-    kept = temporary / "reprbench-trial-file"
+    kept = temporary / "reprbench-work-file"
     kept.write_text("a file, not a folder")
     remove_abandoned()
     assert (other / "job.json").exists() and own.path.exists()
@@ -331,10 +331,10 @@ def test_folders_of_dead_runs_are_removed_and_those_of_the_living_are_not(tempor
 
 
 def test_folders_of_other_users_and_without_locks_are_left_alone(temporary, monkeypatch):
-    (temporary / "reprbench-trial-x").mkdir()
+    (temporary / "reprbench-work-x").mkdir()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     remove_abandoned()
-    assert (temporary / "reprbench-trial-x").exists()
+    assert (temporary / "reprbench-work-x").exists()
     monkeypatch.undo()
     monkeypatch.setenv("TMPDIR", str(temporary))
 
