@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reprbench.arrays import pack, unpack
-from reprbench.errors import Diverged
+from reprbench.errors import Diverged, reason
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
 from reprbench.outputs import checked
@@ -279,7 +279,7 @@ def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequenc
             except (Broken, Diverged) as broken:
                 yield Finding(name, promise, shape, str(broken))
             except Exception as error:  # whatever the learner raises is to be reported
-                problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                problem = f"{type(error).__name__}: {reason(error)}"
                 yield Finding(name, promise, shape, problem, traceback.format_exc())
             else:
                 yield Finding(name, promise, shape)

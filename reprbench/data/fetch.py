@@ -6,7 +6,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from reprbench.data.catalog import BUILT_IN, BuiltIn, installed_dataset
-from reprbench.errors import UserError
+from reprbench.errors import UserError, reason
 
 
 def fetch(name: str, target: Path) -> None:
@@ -29,8 +29,7 @@ def fetch(name: str, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         getattr(datasets, known.torchvision)(root=str(target), download=True)
     except (OSError, HTTPException, RuntimeError) as error:  # torchvision: failed downloads, and digests that differ
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"dataset {name!r} could not be fetched to {target}: {reason}; "
+            f"dataset {name!r} could not be fetched to {target}: {reason(error)}; "
             "check the network and the folder, delete what is incomplete, and try again"
         ) from None

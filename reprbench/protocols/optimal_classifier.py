@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +156,9 @@ class OptimalClassifier(Protocol):
 def _mapped(shape: tuple[int, int, int]) -> Codes:
     """Return an array in a temporary file, which vanishes with the array: raw pixels of STL-10, twice, take 1.8 GB."""
     with tempfile.TemporaryFile(prefix="reprbench-") as file:
+        if hasattr(os, "posix_fallocate"):
+            # On a full disk that is an error; writing to a mapped hole would end the process.
+            os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
