@@ -125,7 +125,7 @@ class Schedule:
             finished = read_finished(one.process.path, one.asked)
             one.stored = len(finished.evaluations)
             # What cannot be written now is written again, or reported, when the trial has ended.
-            with suppress(OSError):
+            with suppress(OSError, ValueError, TypeError):
                 self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
         return ended
 
@@ -155,10 +155,14 @@ class Schedule:
         """Store a trial; return what the store has of it now, which may be more: others write there, too."""
         try:
             return read_trial(self._store.write(trial, files) / TRIAL)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
-            reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
+            reason = f"could not be written to {self._store.root}: {_text(error)}; run the same command again"
             return msgspec.structs.replace(trial, status="failed", reason=reason)
+
+
+def _text(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 @contextmanager
