@@ -178,7 +178,7 @@ class Schedule:
         finished = read_finished(one.process.path, one.asked)
         one.stored = len(finished.evaluations)
         # What cannot be written now is written again, or reported, when the trial has ended.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
 
     def _close(self, one: Running) -> Trial:
