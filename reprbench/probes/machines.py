@@ -160,12 +160,26 @@ def _solve_dual(matrices: Sequence[Tensor], signs: Tensor, costs: Sequence[float
     for target, matrix in zip(padded, matrices, strict=True):
         target[: len(matrix), : len(matrix)] = _gram(matrix)
     vectors, gaps = _solve(Dual, padded, signs, costs)
-    for matrix, amounts, bounds in zip(matrices, vectors, gaps, strict=True):
+    for number, (matrix, amounts, bounds) in enumerate(zip(matrices, vectors, gaps, strict=True)):
+        if bounds.max() > TOLERANCE:
+            amounts, bounds = _solve_rotated(padded[number], signs[number], costs)
         kept = amounts[..., : len(matrix)]
-        yield (
-            torch.cat([kept @ columns.double() for columns in _columns(matrix)] + [kept.sum(2, keepdim=True)], 2),
-            bounds,
-        )
+        parts = [kept @ columns.double() for columns in _columns(matrix)]
+        yield torch.cat([*parts, kept.sum(2, keepdim=True)], 2), bounds
+
+
+def _solve_rotated(gram: Tensor, signs: Tensor, costs: Sequence[float]) -> Found:
+    """Return the amounts (K, costs, n) of one set's examples, and gaps, solved in the directions that the set spans.
+
+    In many more examples than directions a large C makes amounts so large, and their sums so small, that rounding
+    errors of the dual matter.
+    """
+    values, vectors = torch.linalg.eigh(gram)
+    # The loss is below the rounding errors of the Gram matrix.
+    spanned = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
+    values, vectors = values[spanned], vectors[:, spanned]
+    found, gaps = _solve(Primal, (vectors * values.sqrt())[None], signs[None], costs)
+    return found[0] @ (vectors / values.sqrt()).T, gaps[0]
 
 
 def _solve(

@@ -75,23 +75,26 @@ class Problem:
         direction = self.coordinates.direction(slope, point.slack > 0, self.cost, self.machines)
         # Where float64 is too coarse to solve the equations, the steepest descent is left.
         direction = torch.where(direction.isfinite().all(1, keepdim=True), direction, -slope.gradient)
-        change = self.coordinates.scores(direction, self.machines)
         fall = (slope.image * direction).sum(1)
-        following = self.at(point.vectors + direction, point.scores + change)
+        following = self._reached(point.vectors + direction)
         short = (following.value > point.value + _SUFFICIENT * fall).nonzero().squeeze(1)
         if len(short):
-            following.put(
-                short, self.part(short)._search(point.part(short), direction[short], change[short], fall[short])
-            )
+            change = following.scores[short] - point.scores[short]
+            searched = self.part(short)._search(point.part(short), direction[short], change, fall[short])
+            following.put(short, searched)
         return following
+
+    def _reached(self, vectors: Tensor) -> Point:
+        # Scores are always those of the weights, not sums of changes: the gap is proven whatever was rounded before.
+        return self.at(vectors, self.coordinates.scores(vectors, self.machines))
 
     def _search(self, point: Point, direction: Tensor, change: Tensor, fall: Tensor) -> Point:
         """Minimize P along the direction, whose scores are `change` (B, n), with the slope `fall` (B,) at its start."""
         image = self.coordinates.image(direction, self.machines, change)
         linear, square = (point.vectors * image).sum(1), (direction * image).sum(1)
         margin = self.signs * (self.signs - point.scores)
-        length = step_length(margin, self.signs * change, linear, square, fall, self.cost)[:, None]
-        following = self.at(point.vectors + length * direction, point.scores + length * change)
+        length = step_length(margin, self.signs * change, linear, square, fall, self.cost)
+        following = self._reached(point.vectors + length[:, None] * direction)
         higher = (following.value >= point.value).nonzero().squeeze(1)
         following.put(higher, point.part(higher))
         return following
@@ -143,7 +146,7 @@ def _minimum(problem: Problem, start: Point, tolerance: float) -> tuple[Point, T
     precision = torch.finfo(start.value.dtype).eps / 100
     left = torch.arange(len(start.value), device=start.value.device)
     found, gaps, point = start.part(left), torch.zeros_like(start.value), start
-    stuck = torch.zeros_like(gaps, dtype=torch.bool)
+    stuck = torch.zeros_like(left, dtype=torch.bool)
     for step in range(_MAX_STEPS + 1):
         slope = problem.slope(point, tolerance)
         live = ((slope.square > slope.enough) & ~stuck & (step < _MAX_STEPS)).nonzero().squeeze(1)
