@@ -31,6 +31,16 @@ def test_the_difference_and_its_p_value_are_those_of_the_formula(tmp_path):
     assert (found.verdict, report.status) == ("worse", 1)
 
 
+@pytest.mark.parametrize(("p", "verdict"), [(0.0499, "worse"), (0.0501, "same")])
+def test_five_percent_decide_between_worse_and_same(tmp_path, p, verdict):
+    noise = NOISE - NOISE.mean()
+    loss = stats.t.isf(p / 2, 9) * np.sqrt(noise.var(ddof=1) * (1 / 10 + 1000 / 4000))
+    report = compared(tmp_path, [row(FOLDS)], [row(FOLDS + noise - loss)])
+    assert report.rows[0].adjusted == pytest.approx(p)
+    assert verdicts(report) == [verdict]
+    assert "significant below 0.05" in as_terminal(report)
+
+
 def test_noise_is_not_worse_although_every_mean_is_lower(tmp_path):
     report = compared(tmp_path, [row(FOLDS)], [row(FOLDS - 0.05 + NOISE - NOISE.mean())])
     assert report.rows[0].difference < 0
