@@ -1,38 +1,78 @@
-"""Arrays on disk: safetensors files with a JSON note. No pickle is written or read."""
+"""Arrays in files: tensors and a JSON note as safetensors, matrices as .npy. No pickle is written or read."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reprbench.files import replacing
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from reprbench.cache import CacheFile, Content
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _TENSOR = "__tensor__"
+_LONGEST_HEADER = 2**16
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Tensor], note: Any = None) -> None:
-    """Write a flat dict of tensors and a JSON-serializable `note` to `path` atomically."""
-    from safetensors.torch import save_file
+def save_arrays(file: CacheFile, arrays: Mapping[str, Tensor], note: Any = None) -> None:
+    """Write a flat dict of tensors and a JSON-serializable `note`."""
+    content = pack(arrays, note)
+    with file.write() as writer:
+        writer.write(content)
+
+
+def pack(arrays: Mapping[str, Tensor], note: Any = None) -> bytes:
+    """Return a flat dict of tensors and a JSON-serializable `note` as the content of a safetensors file."""
+    from safetensors.torch import save
 
     # Tensors that share storage, or are strided views, cannot be saved directly.
     separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in arrays.items()}
-    with replacing(path) as temporary:
-        save_file(separate, temporary, metadata={"note": json.dumps(note)})
+    return save(separate, metadata={"note": json.dumps(note)})
 
 
-def load_arrays(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Read what `save_arrays` wrote: the tensors, on the CPU, and the note."""
-    from safetensors import safe_open
+def unpack(content: bytes | Content) -> tuple[dict[str, Tensor], Any]:
+    """Return what was given to `pack`: the tensors, on the CPU, and the note; raise a `ValueError` if it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    with safe_open(path, framework="pt") as file:
-        note = json.loads((file.metadata() or {}).get("note", "null"))
-        # Tensors in the mapped file may be unaligned, and kernels round differently on unaligned memory.
-        return {name: file.get_tensor(name).clone() for name in file.keys()}, note  # noqa: SIM118  (not a mapping)
+    data = bytes(content)
+    try:
+        loaded = load(data)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    note = json.loads(header.get("__metadata__", {}).get("note", "null"))
+    # Loaded tensors may be unaligned, and kernels round differently on unaligned memory.
+    return {name: loaded.pop(name).clone() for name in sorted(loaded)}, note
+
+
+def npy_header(shape: Sequence[int], dtype: DTypeLike) -> bytes:
+    """Return the beginning of the .npy file of an array in C order; its values follow."""
+    head = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": tuple(shape)})
+    return head.getvalue()
+
+
+def as_array(content: Content) -> NDArray[Any]:
+    """Return the array in the content of a .npy file in C order, without copying it.
+
+    Raises
+    ------
+    ValueError
+        If it is no such array, or has not as many values as its header says.
+    """
+    head = io.BytesIO(content[:_LONGEST_HEADER].tobytes())
+    version = np.lib.format.read_magic(head)
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(head)
+    if version != (1, 0) or fortran_order or dtype.hasobject:
+        raise ValueError("not an array in C order without objects")
+    return content[head.tell() :].view(dtype).reshape(shape)
 
 
 def flatten(value: Any) -> tuple[dict[str, Tensor], Any]:

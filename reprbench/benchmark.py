@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from reprbench.errors import UserError, did_you_mean
-from reprbench.grammar import brief
-from reprbench.spec import Budget, Call, CallField, Count, Name, mistakes
+from reprbench.grammar import LARGEST_INTEGER, brief
+from reprbench.spec import Budget, Call, CallField, Count, Line, Name, check_line, mistakes
 from reprbench.yaml_files import read_yaml
 
 PACKAGE = "reprbench.benchmarks"
@@ -26,7 +26,7 @@ class _Form(BaseModel):
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e150, le=1e150)]
 """A published number; the squares of larger ones are not finite."""
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_INTEGER)]
 
 Protocols = Annotated[tuple[CallField, ...], Field(min_length=1)]
 
@@ -51,14 +51,20 @@ class Reference(_Form):
         return f"{self.citation} ({'; '.join(self.differences)})" if self.differences else self.citation
 
 
+def _in_lines(reference: Reference) -> Reference:
+    """Check the texts of a benchmark's file; those of a stored trial are shown as they are."""
+    lines = {"citation": check_line(reference.citation), "differences": tuple(map(check_line, reference.differences))}
+    return reference.model_copy(update=lines)
+
+
 class BenchmarkRow(_Form):
     """One row of a benchmark: a method, its published value, and its own protocols and budget if it has any."""
 
     method: CallField
-    label: str | None = None
-    group: str = ""
+    label: Line | None = None
+    group: Line | Literal[""] = ""
     """The heading under which the row appears in a report that has headings."""
-    reference: Reference | None = None
+    reference: Annotated[Reference, AfterValidator(_in_lines)] | None = None
     budget: Budget | None = None
     protocols: Protocols | None = None
 
@@ -72,7 +78,7 @@ class Benchmark(_Form):
     """Dataset, methods, protocols, seeds, budget and the published values."""
 
     name: Name
-    title: str
+    title: Line
     dataset: CallField
     protocols: Protocols = (Call(name="linear-svm"),)
     methods: Annotated[tuple[BenchmarkRow, ...], Field(min_length=1)]
@@ -96,22 +102,29 @@ def load_benchmark(path: Path) -> Benchmark:
         )
     try:
         benchmark = Benchmark.model_validate({"name": path.stem, **content})
+        names = [row.name for row in benchmark.methods]
     except ValidationError as error:
         wrong += mistakes(error, f"benchmark {path}", Benchmark.model_fields)
-    for label, count in Counter(_labels(content.get("methods"))).items():
-        if count > 1:
-            wrong.append(f"benchmark {path}: {count} rows are called {brief(label)}; give each a label of its own")
+        names = list(_names(content.get("methods")))
+    wrong += [f"benchmark {path}: {line}" for line in repeated_names(names)]
     if wrong:
         raise UserError("\n".join(wrong))
     return benchmark
 
 
-def _labels(rows: Any) -> Iterator[str]:
+def repeated_names(names: Iterable[str]) -> list[str]:
+    """Return a message for each name that several rows have."""
+    counts = Counter(names).items()
+    return [
+        f"{count} rows are called {brief(name)}; give each a label of its own" for name, count in counts if count > 1
+    ]
+
+
+def _names(rows: Any) -> Iterator[str]:
     """Yield the names of the rows, as far as they can be read."""
     for row in rows if isinstance(rows, list) else ():
         with suppress(ValidationError):
-            read = BenchmarkRow.model_validate(row)
-            yield read.label or str(read.method)
+            yield BenchmarkRow.model_validate(row).name
 
 
 def benchmark_files() -> dict[str, Path]:
@@ -128,5 +141,5 @@ def find_benchmark(name: str) -> Benchmark:
     known = benchmark_files()
     if name not in known:
         near = did_you_mean(name, known)
-        raise UserError(f"unknown benchmark {name!r}.{near} Known: {', '.join(known)}; or the path of a YAML file")
+        raise UserError(f"unknown benchmark {brief(name)}.{near} Known: {', '.join(known)}; or the path of a YAML file")
     return load_benchmark(known[name])

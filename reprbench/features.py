@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from reprbench.arrays import as_array, npy_header
+from reprbench.cache import CacheFile, Identity
 from reprbench.errors import UserError, did_you_mean
-from reprbench.files import replacing
 from reprbench.outputs import CheckedBatches, not_finite
 from reprbench.state import evaluating
 
@@ -189,6 +190,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._verified: set[Identity] = set()
 
     def matrices(
         self,
@@ -209,27 +211,32 @@ class FeatureCache:
         key : identifies the learner's fit and the images (JSON-serializable).
         learner : called only if features are missing.
         """
-        paths = {view: self._path(key, rows, view) for view in views}
-        missing = {view: path for view, path in paths.items() if not path.exists()}
-        if missing:
-            batches = extract(learner(), images.take(rows), list(missing), device, advance)
-            _write_matrices(list(missing.values()), batches, len(rows))
-        return [np.load(paths[view], mmap_mode="r", allow_pickle=False) for view in views]
+        files = {view: self._file(key, rows, view) for view in views}
+        found = {view: file.read(as_array, self._verified) for view, file in files.items()}
+        missing = [view for view in files if found[view] is None]
 
-    def _path(self, key: Mapping[str, Any], rows: Indices, view: View) -> Path:
+        def extract_missing() -> None:
+            batches = extract(learner(), images.take(rows), missing, device, advance)
+            _write_matrices([files[view] for view in missing], batches, len(rows))
+
+        return [
+            files[view].get(as_array, extract_missing, self._verified) if matrix is None else matrix
+            for view, matrix in ((view, found[view]) for view in views)
+        ]
+
+    def _file(self, key: Mapping[str, Any], rows: Indices, view: View) -> CacheFile:
         # Nested, so that no name in the key can hide the rows or the view.
         content = [dict(key), view.model_dump(mode="json"), hashlib.sha256(rows.tobytes()).hexdigest()]
-        return self.folder / f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.npy"
+        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return CacheFile(self.folder, f"{name}.npy")
 
 
-def _write_matrices(paths: Sequence[Path], batches: Iterator[list[Matrix]], count: int) -> None:
-    """Write batches of rows as one .npy file per path, each atomically, holding one batch in memory."""
+def _write_matrices(targets: Sequence[CacheFile], batches: Iterator[list[Matrix]], count: int) -> None:
+    """Write batches of rows as one .npy file per target, each atomically, holding one batch in memory."""
     with ExitStack() as stack:
-        temporaries = [stack.enter_context(replacing(path)) for path in paths]
-        files = [stack.enter_context(temporary.open("wb")) for temporary in temporaries]
+        writers = [stack.enter_context(target.write()) for target in targets]
         for number, matrices in enumerate(batches):
-            for file, matrix in zip(files, matrices, strict=True):
+            for writer, matrix in zip(writers, matrices, strict=True):
                 if number == 0:
-                    header = {"descr": np.lib.format.dtype_to_descr(matrix.dtype), "fortran_order": False}
-                    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, matrix.shape[1])})
-                file.write(np.ascontiguousarray(matrix).data)
+                    writer.write(npy_header((count, matrix.shape[1]), matrix.dtype))
+                writer.write(np.ascontiguousarray(matrix).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -58,7 +59,12 @@ Examples
 
 def names_files(annotation: Any) -> bool:
     """Return whether a type is or contains `File`; a model of such parameters must validate its defaults too."""
-    return annotation is _SERIALIZER or any(map(names_files, get_args(annotation)))
+    return is_file(annotation) or any(map(names_files, get_args(annotation)))
+
+
+def is_file(mark: Any) -> bool:
+    """Return whether a mark in the metadata of a type is that of `File`."""
+    return mark is _SERIALIZER
 
 
 def content_digest(path: Path) -> str:
@@ -75,7 +81,7 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 def parameters_by_content(validated: BaseModel) -> dict[str, Any]:
     """Return validated parameters for an identity, as JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
-    return validated.model_dump(mode="json", context=_BY_CONTENT)
+    return _as_json(validated, _BY_CONTENT)
 
 
 def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +92,13 @@ def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[
     validated : the parameters after validation, with absolute paths.
     given : the parameters before validation.
     """
-    record = validated.model_dump(mode="json")
+    record = _as_json(validated)
     by_content = parameters_by_content(validated)
     with_files = [name for name in record if name in given and record[name] != by_content[name]]
     return {**record, **{name: TypeAdapter(Any).dump_python(given[name], mode="json") for name in with_files}}
+
+
+def _as_json(validated: BaseModel, context: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the parameters as JSON holds them: infinity, where a type allows it, is a text."""
+    content: dict[str, Any] = json.loads(validated.model_dump_json(context=context))
+    return content

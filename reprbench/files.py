@@ -119,6 +119,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        # Writing to an open file, as when the disk is full, names none.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

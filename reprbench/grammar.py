@@ -28,6 +28,8 @@ DEEPEST = 32
 """Nested brackets."""
 LONGEST_NUMBER = 300
 """Characters of a number; a float needs no more, and Python converts no integer of more than 4,300 digits."""
+LARGEST_INTEGER = 2**63 - 1
+"""Beyond it and its negative a whole number fits neither into a tensor nor into a stored trial."""
 
 _SIGNS = ",[]=\"'"
 _REMEDY = "put quotes around a text that holds , [ ] = or a quote"
@@ -149,7 +151,11 @@ def _scalar(text: str) -> Any:
         return text
     if len(text) > LONGEST_NUMBER or math.isinf(float(text)):
         raise UserError(f"cannot read {brief(text)}: the number is too large or too long; quote it if it is a text")
-    return int(text) if _INTEGER.fullmatch(text) else float(text)
+    if not _INTEGER.fullmatch(text):
+        return float(text)
+    if abs(int(text)) > LARGEST_INTEGER:
+        raise UserError(f"cannot read {brief(text)}: larger than 2^63 - 1; write it like 1e20, or quote a text")
+    return int(text)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:

@@ -10,9 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, create_model
 
 from reprbench.file_parameter import names_files
+from reprbench.strict import StrictNumbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -203,9 +204,9 @@ def parameters_model(cls: type[Learner]) -> type[BaseModel]:
         fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config = {"extra": "forbid", "arbitrary_types_allowed": True}
     config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
-    return create_model(cls.__name__, __config__=config, **fields)
+    return create_model(cls.__name__, __base__=StrictNumbers, __cls_kwargs__=config, **fields)
 
 
 def _hints(base: type) -> dict[str, Any]:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     # The reader of a coordinate knows which of these it is.
     Coordinate = Any
 else:
-    Coordinate = str | int | float | bool | None
+    Coordinate = (
+        str
+        | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+        | Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+        | bool
+        | None
+    )
 
 Better = Literal["higher", "lower", "neither"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from reprbench.errors import UserError
 from reprbench.spec import parse_call
 
-SCHEMA = 2
+SCHEMA = 3
 """The schema of the trials that this version writes."""
 
 Json = dict[str, Any]
@@ -111,5 +111,44 @@ def _figure_name(file: str, evaluation: Json) -> str:
     return PurePosixPath(file).stem.removeprefix(f"{evaluation['name']}-{evaluation['hash'][:8]}-")
 
 
-STEPS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}
+def _from_2(trial: Json) -> Json:
+    """Schema 2 had one status for the whole trial; an evaluation that could not be made was `missing`."""
+    evaluations = [_evaluation_from_2(evaluation) for evaluation in trial.get("evaluations", [])]
+    there = {evaluation["hash"] for evaluation in evaluations}
+    rest = [protocol for protocol in trial.get("protocols", []) if protocol["hash"] not in there]
+    # The fits of a supervised learner happen in its evaluations.
+    fitted = trial["method"].get("kind") == "supervised" or (trial.get("cost") or {}).get("fit_seconds") is not None
+    if trial["status"] == "done" or not rest or not (evaluations or fitted):
+        return {**trial, "evaluations": evaluations}
+    failure: Json = {name: trial[name] for name in ("status", "reason", "traceback", "signal") if name in trial}
+    return {
+        **trial,
+        **dict.fromkeys(("reason", "traceback"), ""),
+        "status": "done",
+        "signal": None,
+        "evaluations": [*evaluations, _failed_evaluation(rest[0], failure)],
+    }
+
+
+def _evaluation_from_2(old: Json) -> Json:
+    missing = old.get("missing")
+    return {**old, "status": "skipped", "reason": missing} if missing else old
+
+
+def _failed_evaluation(protocol: Json, failure: Json) -> Json:
+    """Return the record of an evaluation that failed; of the protocol's code nothing was recorded."""
+    call = protocol["call"]
+    return {
+        "call": call,
+        "code": {},
+        "parameters": dict(call.get("parameters", {})),
+        "hash": protocol["hash"],
+        "seconds": 0.0,
+        "headlines": [],
+        "measurements": [],
+        **failure,
+    }
+
+
+STEPS: Mapping[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2}
 """By schema, the function that converts it to the next one."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import builtins
 import hashlib
 import importlib
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -17,7 +20,13 @@ from typing import Any
 
 from reprbench.source import first_party, package_root
 
-_PREFIX = "reprbench_plugin_"
+__path__: list[str] = []
+"""Makes this module a package, that of the private packages. A process that only knows the name of a class, as one that
+multiprocessing spawns, thus imports this module first, which finds the rest."""
+
+_ROOT = "REPRBENCH_PLUGIN_"
+"""With the digest that names a private package, the environment variable that holds its folder, for other processes."""
+
 _DOT = "\N{ONE DOT LEADER}"
 """Stands in module names for the dot in a file name such as ``my.v2.py``, which would separate a package there."""
 
@@ -32,14 +41,25 @@ def import_file(path: Path) -> ModuleType:
     """
     path = path.resolve()
     root = package_root(path)
-    package = _PREFIX + hashlib.sha256(str(root).encode()).hexdigest()[:12]
-    if package not in sys.modules:
-        sys.modules[package] = ModuleType(package)
-        sys.modules[package].__path__ = [str(root)]
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    os.environ[_ROOT + digest] = str(root)
+    package = f"{__name__}.{digest}"
     parts = [part.replace(".", _DOT) for part in path.relative_to(root).with_suffix("").parts]
     return importlib.import_module(".".join([package, *parts]).removesuffix(".__init__"))
+
+
+_PRIVATE = re.compile(rf"\b{re.escape(__name__)}\.[0-9a-f]{{12}}\.?")
+
+
+@contextmanager
+def public_names() -> Iterator[None]:
+    """Make the messages of failing imports name modules as the plugin does, without the private package."""
+    try:
+        yield
+    except ImportError as error:
+        named = _PRIVATE.sub(lambda found: "" if found[0].endswith(".") else ".", error.msg or "")
+        error.msg = named.replace(_DOT, ".")
+        raise
 
 
 class _Finder(MetaPathFinder):
@@ -48,12 +68,24 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith(_PREFIX):
+        if not fullname.startswith(f"{__name__}."):
             return None
+        digest, _, rest = fullname.removeprefix(f"{__name__}.").partition(".")
+        if not rest:
+            return _package(fullname, os.environ.get(_ROOT + digest))
         spec = PathFinder.find_spec(fullname, path, target) or _dotted(fullname, path or ())
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _PluginLoader(fullname, spec.loader.path)
         return spec
+
+
+def _package(fullname: str, root: str | None) -> ModuleSpec | None:
+    """Return the private package of a folder, which has no code of its own."""
+    if root is None:
+        return None
+    spec = ModuleSpec(fullname, None, is_package=True)
+    spec.submodule_search_locations = [root]
+    return spec
 
 
 def _dotted(fullname: str, path: Sequence[str]) -> ModuleSpec | None:
@@ -67,9 +99,10 @@ class _PluginLoader(SourceFileLoader):
     """Runs a module with an ``import`` statement that finds the files next to it."""
 
     def exec_module(self, module: ModuleType) -> None:
-        package = module.__name__.partition(".")[0]
+        package = f"{__name__}.{module.__name__.removeprefix(f'{__name__}.').partition('.')[0]}"
         (root,) = sys.modules[package].__path__
 
+        @public_names()
         def import_(
             name: str,
             globals: Mapping[str, object] | None = None,  # noqa: A002  (as __import__ calls them)
@@ -90,3 +123,6 @@ class _PluginLoader(SourceFileLoader):
 @lru_cache(maxsize=4096)
 def _is_first_party(root: str, path: str, module: str, names: tuple[str, ...]) -> bool:
     return bool(first_party(Path(root), Path(path), module, names))
+
+
+sys.meta_path.insert(0, _Finder())

@@ -13,21 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reprbench.errors import UserError, did_you_mean, reason
-from reprbench.files import NotRegularError, open_regular
-from reprbench.plugin_files import import_file
+from reprbench.files import NotRegularError, kind_of_special, open_regular
+from reprbench.plugin_files import import_file, public_names
+from reprbench.registrations import EntryKind as EntryKind
+from reprbench.registrations import definitions, registered, what_is_wrong
 from reprbench.spec import check_name
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
 
-EntryKind = Literal["method", "protocol", "dataset"]
 Way = Literal["entry point", "file"]
 
-_DECORATORS: dict[str, EntryKind] = {
-    "register": "method",
-    "register_protocol": "protocol",
-    "register_dataset": "dataset",
-}
 _MARKS: dict[EntryKind, str] = {"method": "method_name", "protocol": "name", "dataset": "dataset_name"}
 """The attributes in which the decorators store the names."""
 
@@ -113,8 +109,8 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for messages."""
-        return f"{self.way} {self.target}"
+        """Where it comes from, for messages; bytes of a path that are not UTF-8 are escaped."""
+        return f"{self.way} {os.fsencode(self.target).decode(errors='backslashreplace')}"
 
     def load(self) -> Any:
         """Import and return the class or function; exceptions of the import propagate.
@@ -128,7 +124,8 @@ class Entry:
             module, _, attribute = self.target.partition(":")
             found: Any = getattr(importlib.import_module(module), attribute)
         else:
-            offered = [item for item in vars(import_file(Path(self.target))).values() if callable(item)]
+            with public_names():
+                offered = [item for item in vars(import_file(Path(self.target))).values() if callable(item)]
             mark = _MARKS[self.kind]
             found = next((item for item in offered if getattr(item, "__dict__", {}).get(mark) == self.name), None)
         self._check(found)
@@ -138,9 +135,10 @@ class Entry:
         """Return what `load` does; a failing import raises a one-line `UserError`, with the original as its cause."""
         try:
             return self.load()
-        except (Exception, SystemExit) as error:  # whatever a plugin raises
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.target}: {type(error).__name__}: {reason}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin raises
+            raise UserError(f"{self.target}: {type(error).__name__}: {reason(error)}") from error
 
     def file(self) -> Path:
         """Return the file that defines it."""
@@ -166,7 +164,7 @@ class Entry:
             tree = ast.parse(self.file().read_bytes())
         except (ImportError, OSError, SyntaxError, UserError):
             return ""
-        for node, kind, name in _definitions(tree):
+        for node, kind, name in definitions(tree):
             if node.name == attribute or (attribute is None and (kind, name) == (self.kind, self.name)):
                 return (ast.get_docstring(node) or "").partition("\n")[0]
         return ""
@@ -218,7 +216,7 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
     """
     for path in plugins:
         if not os.path.isfile(path):  # noqa: PTH113 - of a path that is too long `Path.is_file` raises an error
-            raise UserError(f"--plugin {path}: no such file; expected a Python file with {_EXPECTED}")
+            raise UserError(f"{path}: {_kind(path)}; expected a Python file with {_EXPECTED}")
     in_folders = [] if folder is None else _files_in(folder)
     # Of a loop of links `Path.resolve` raises an error.
     files = list(dict.fromkeys(Path(os.path.realpath(path)) for path in [*plugins, *in_folders]))
@@ -257,12 +255,12 @@ def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> 
     for path in files:
         try:
             with open_regular(path) as file:
-                found = registered(file.read().decode("utf-8"))
+                found = registered(file.read())
         except NotRegularError as error:
             problems[str(path)] = str(error)
             continue
         except (SyntaxError, OSError, ValueError, RecursionError, MemoryError) as error:
-            problems[str(path)] = f"{type(error).__name__}: {reason(error)}"
+            problems[str(path)] = what_is_wrong(error)
             continue
         if twice := {one for one in found if found.count(one) > 1}:
             names = ", ".join(f"the {kind} {name!r}" for kind, name in sorted(twice))
@@ -273,23 +271,9 @@ def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> 
         yield from (Entry(name, "file", str(path), kind) for kind, name in found)
 
 
-def registered(source: str) -> list[tuple[EntryKind, str]]:
-    """Return the kinds and names that Python source code registers, read from the syntax tree alone."""
-    return [(kind, name) for _, kind, name in _definitions(ast.parse(source)) if kind is not None]
-
-
-def _definitions(tree: ast.AST) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, EntryKind | None, str]]:
-    """Yield all classes and functions with the kind and name they are registered under; the others with kind None."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found = [_registration(decorator) for decorator in node.decorator_list]
-            yield from ((node, kind, name) for kind, name in filter(None, found))
-            if not any(found):
-                yield node, None, ""
-
-
-def _registration(decorator: ast.expr) -> tuple[EntryKind, str] | None:
-    match decorator:
-        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]):
-            return (_DECORATORS[called], name) if called in _DECORATORS else None
-    return None
+def _kind(path: Path) -> str:
+    """Return what is at the path of a plugin that is no regular file."""
+    try:
+        return kind_of_special(path)
+    except (OSError, ValueError):
+        return "no such file"

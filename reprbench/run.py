@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from reprbench.arrays import flatten, load_arrays, save_arrays, unflatten
+from reprbench.arrays import flatten, save_arrays, unflatten, unpack
+from reprbench.cache import CacheFile
 from reprbench.errors import Diverged, UserError
 from reprbench.files import write_text
 from reprbench.spec import Budget
@@ -62,6 +63,7 @@ class Run:
     device : torch.device
     history : the logged rows, each with ``step``, ``seconds`` and the logged values.
     images_seen : how many images were drawn so far, repetitions included; the learner counts them.
+    resumed : whether the fit goes on from a checkpoint.
 
     Raises
     ------
@@ -99,10 +101,11 @@ class Run:
         self.precision = _possible(precision, self.device)
         self.history: list[dict[str, float]] = []
         self.images_seen = 0
+        self.resumed = False
         self.watched = watched
         self.snapshots: list[tuple[float, Tensor]] = []
         """Numbers of epochs, possibly fractional, and the reconstructions of the watched images then, on the CPU."""
-        self._folder = folder
+        self._checkpoint = None if folder is None else _checkpoint_in(folder)
         self._progress = progress or (lambda what, share, values: None)
         self._generators: dict[str, torch.Generator] = {}
         self._started = time.monotonic()
@@ -151,31 +154,39 @@ class Run:
         ------
         Diverged
             If a value is not finite.
+        TypeError
+            If a value, or `step`, is not a number.
         """
-        row = {name: float(value) for name, value in values.items()}
+        row = {name: _number(name, value) for name, value in values.items()}
+        _number("step", step)
         bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
         if bad:
             raise Diverged(f"at step {step}: {', '.join(bad)}")
         self.history.append({"step": step, "seconds": round(self.elapsed, 3), **row})
 
     def progress(self, share: float, **values: float) -> None:
-        """Report that `share` (0 to 1) of the fit is done, with the latest `values`."""
+        """Report that `share` (0 to 1) of the fit is done, with the latest `values`.
+
+        A report is only shown and never ends a fit: values that are no finite numbers are left out, and a share that
+        is none counts as 0. `log`, whose rows are stored, refuses them.
+        """
         self._progress("fit", share, values)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def checkpoint_due(self) -> bool:
         """Return whether it is time for `save_checkpoint`."""
-        return self._folder is not None and time.monotonic() >= self._next_checkpoint
+        return self._checkpoint is not None and time.monotonic() >= self._next_checkpoint
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` (nested dicts and lists of tensors and plain values), with all generators and the history."""
         import torch
 
-        if self._folder is None:
+        if self._checkpoint is None:
             return
         before = time.monotonic()
         own = {
+            "device": self.device.type,
             "elapsed": self.elapsed,
             "images_seen": self.images_seen,
             "history": self.history,
@@ -185,26 +196,23 @@ class Run:
         }
         if self.device.type == "cuda":
             own["global_cuda"] = torch.cuda.get_rng_state(self.device)
-        save_arrays(self._folder / CHECKPOINT, *flatten({"run": own, "state": state}))
+        save_arrays(self._checkpoint, *flatten({"run": own, "state": state}))
         after = time.monotonic()
         self._next_checkpoint = after + max(checkpoint_seconds(), (after - before) * CHECKPOINT_SHARE)
 
     def restore_checkpoint(self) -> dict[str, Any] | None:
         """Return the state of the last checkpoint, if any, and restore generators, clock and history from it.
 
-        A checkpoint that cannot be read is ignored: the fit starts from the beginning.
+        Without a checkpoint, with a damaged one or with one of another device, the fit starts from the beginning.
         """
         import torch
-        from safetensors import SafetensorError
 
-        path = self._folder / CHECKPOINT if self._folder else None
-        if path is None or not path.exists():
-            return None
-        try:
-            saved = unflatten(*load_arrays(path))
-        except (SafetensorError, OSError, ValueError):
+        found = None if self._checkpoint is None else self._checkpoint.read(unpack)
+        saved = None if found is None else unflatten(*found)
+        if saved is None or saved["run"]["device"] != self.device.type:
             return None
         own = saved["run"]
+        self.resumed = True
         self._started = time.monotonic() - own["elapsed"]
         self.images_seen = own["images_seen"]
         self.history = own["history"]
@@ -216,6 +224,26 @@ class Run:
             torch.cuda.set_rng_state(own["global_cuda"], self.device)
         state: dict[str, Any] = saved["state"]
         return state
+
+    def discard_checkpoint(self) -> None:
+        """Remove the checkpoint, if there is one."""
+        if self._checkpoint is not None:
+            self._checkpoint.discard()
+
+
+def _checkpoint_in(folder: Path) -> CacheFile:
+    """Return the checkpoint of a fit, bound to the last two folders, which name the fit."""
+    fit = folder.absolute()
+    return CacheFile(fit.parent.parent, f"{fit.parent.name}/{fit.name}/{CHECKPOINT}")
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, str | bytes | bytearray):
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):  # as torch raises for several elements
+        pass
+    raise TypeError(f"run.log takes numbers; {name} is of type {type(value).__name__}")
 
 
 def _possible(precision: Precision, device: torch.device) -> Precision:
@@ -241,8 +269,17 @@ def seeded(seed: int, name: str) -> Iterator[None]:
 
 
 def checkpoint_seconds() -> float:
-    """Return the shortest time between two checkpoints."""
-    return float(os.environ.get("REPRBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+    """Return the shortest time between two checkpoints; raise a `UserError` if the environment has no such number."""
+    given = os.environ.get("REPRBENCH_CHECKPOINT_SECONDS")
+    if given is None:
+        return CHECKPOINT_SECONDS
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise UserError(f"REPRBENCH_CHECKPOINT_SECONDS={given!r}: expected a number of seconds from 0, like 10")
+    return seconds
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import packages_distributions
 from itertools import takewhile
@@ -205,6 +205,7 @@ def _distributions(package: str) -> list[str]:
     return _installed().get(package, [])
 
 
+@lru_cache(maxsize=1024)
 def _read(content: bytes) -> _Code:
     """Return the digest and imports of a file, Python or not."""
     try:

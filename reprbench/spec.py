@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import (
     DEEPEST,
+    LARGEST_INTEGER,
     LONGEST_PARAMETERS,
     brief,
     is_parameter_name,
@@ -27,17 +29,43 @@ from reprbench.grammar import show_value as show_value
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?<!\.)")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""What no file can be called on Windows, whatever its suffix."""
+_LONGEST_LINE = 1000
 
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{brief(name)} is not a valid name; use letters, digits, '.', '_' and '-' (at most 64)")
+        raise ValueError(
+            f"{brief(name)} is not a valid name; use letters A-Z, digits, '.', '_' and '-' (at most 64), "
+            "with a letter or digit first and no '.' last"
+        )
+    if _DEVICE.fullmatch(name):
+        raise ValueError(f"{brief(name)} is not a valid name: Windows has a device of that name; use another")
     return name
 
 
 Name = Annotated[str, AfterValidator(_checked_name)]
-"""A text that can be a folder's name, see `check_name`."""
+"""A text that can be a folder's name on every system, see `check_name`."""
+
+
+def check_line(text: str) -> str:
+    """Return `text` without outer spaces if it can be shown on one line; raise a `ValueError` otherwise."""
+    text = text.strip()
+    if not 1 <= len(text) <= _LONGEST_LINE:
+        raise ValueError(f"expected 1 to {_LONGEST_LINE} characters, not {len(text)}")
+    wrong = next((character for character in text if unicodedata.category(character) in _NOT_IN_LINES), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r} is a control character; expected one line of text")
+    return text
+
+
+_NOT_IN_LINES = ("Cc", "Cs", "Zl", "Zp")
+"""The Unicode categories of control characters, halves of characters, and separators of lines and paragraphs."""
+
+Line = Annotated[str, AfterValidator(check_line)]
+"""A text that is shown on one line, such as a label: not empty, bounded, without control characters."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -70,6 +98,8 @@ def _problem(value: Any, depth: int = 1) -> str:
         return too_deep if depth > DEEPEST else next(filter(None, (_problem(item, depth + 1) for item in items)), "")
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, not {value}"
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return f"{brief(value)} is larger than 2^63 - 1; write it like 1e20"
     if isinstance(value, str) and not is_unicode(value):
         return f"{brief(value)} is not Unicode"
     known = value is None or isinstance(value, bool | int | float | str)
@@ -153,7 +183,7 @@ def _as_call(value: Any) -> Any:
 
 CallField = Annotated[Call, BeforeValidator(_as_call)]
 
-Count = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+Count = Annotated[int, Field(strict=True, gt=0, le=LARGEST_INTEGER)]
 """A whole number from 1; true, 1.0 and "1" are not accepted."""
 
 
@@ -210,7 +240,7 @@ def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
         near = did_you_mean(str(mistake["loc"][-1])[:80], names)
         return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
     message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
-    message = message.replace("a valid tuple", "a list")
+    message = message.replace("a valid tuple", "a list").removesuffix(" for <class 'pathlib.Path'>")
     # A list or mapping is not shown itself, as what is wrong is inside it, unless it should not be one.
     is_inside = isinstance(given, list | tuple | dict) and not kind.endswith("_type")
     if kind != "missing" and not is_inside and brief(given) not in message:

@@ -1,10 +1,9 @@
-"""Trials on disk: one folder each, small and readable, written atomically."""
+"""Trials on disk: one folder each, small and readable; see `reprbench.store_writer` for how they are written."""
 
 from __future__ import annotations
 
 import gc
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprbench.errors import UserError
-from reprbench.files import sync, write_json
-from reprbench.trial import TRIAL, Trial, newest_of_each_row, to_json
+from reprbench.store_writer import OLD, locked, write_merged
+from reprbench.trial import TRIAL, Trial, newest_of_each_row
 from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
 
-_OLD = ".old-"
 _COLUMNS = (
     "benchmark",
     "label",
@@ -72,21 +70,22 @@ class Store:
             ) from None
 
     def write(self, trial: Trial, files: Mapping[str, Path]) -> Path:
-        """Write a trial with its `files` (name in the folder → file to copy), replacing an older one atomically."""
-        final = self.root / trial.folder
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
-        try:
-            temporary.chmod(0o755)
-            for name, source in files.items():
-                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, temporary / name)
-                sync(temporary / name)
-            write_json(temporary / TRIAL, to_json(trial))
-            _swap(temporary, final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return final
+        """Merge a trial with what the store has of it (see `reprbench.merge`), and return its folder.
+
+        Others may read meanwhile, and a crash at any moment leaves the older record or the newer one: figures and
+        history are replaced first, each at once, then ``trial.json``.
+
+        Parameters
+        ----------
+        files : by name in the folder, the file to copy: the history, and figures that the evaluations name.
+
+        Raises
+        ------
+        OSError
+            If something cannot be written.
+        """
+        with locked(self.root):
+            return write_merged(self.root, trial, files)
 
     def read(self) -> tuple[list[Trial], list[str]]:
         """Return all trials, and a line for each file that is not one: broken, foreign, or of a newer schema."""
@@ -98,11 +97,15 @@ class Store:
         """Yield all trials, one at a time; add a line to `problems` for each file that is not a valid one."""
         for path in self._trial_files():
             try:
-                yield read_trial(path)
+                yield _read(path)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
-                problems.append(f"{self._shown_as}{path.removeprefix(str(self.root))}: skipped: {error}")
+                problems.append(f"{self.shown(path)}: skipped: {error}")
+
+    def shown(self, path: str) -> str:
+        """Return what a file of the store is called in messages."""
+        return f"{self._shown_as}{path.removeprefix(str(self.root))}"
 
     def to_dataframe(self, every: bool = False) -> pandas.DataFrame:
         """Return the measurements as a tidy table, one per row; files that cannot be read are left out.
@@ -140,15 +143,15 @@ class Store:
             names = (str(folder), folder.name, folder.name.partition("-")[2])
             if any(name.startswith(prefix.rstrip("/")) for name in names):
                 try:
-                    found.append((path.parent, read_trial(path)))
+                    found.append((path.parent, _read(str(path))))
                 except FileNotFoundError:
                     continue
-                except ValueError as error:
+                except (OSError, ValueError) as error:
                     raise UserError(f"{path}: cannot be read: {error}") from None
         return found
 
     def _trial_files(self) -> Iterator[str]:
-        """Yield the path of every ``trial.json``; the older one after a crash between two renames.
+        """Yield the path of every ``trial.json``; the older one after a former version crashed between two renames.
 
         Strings, not `Path` objects: making those takes as long as reading the files.
         """
@@ -158,8 +161,7 @@ class Store:
                 folder = f"{root}/{benchmark}/{method}"
                 names = _folders(folder)
                 for name in names:
-                    lost = name.startswith(_OLD) and name.removeprefix(_OLD) not in names
-                    if lost or not name.startswith("."):
+                    if not name.startswith(OLD) or name.removeprefix(OLD) not in names:
                         yield f"{folder}/{name}/{TRIAL}"
 
 
@@ -192,13 +194,22 @@ def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
             }
 
 
+def _read(path: str) -> Trial:
+    try:
+        return read_trial(path)
+    except FileNotFoundError:
+        # Since the folder was listed, a writer may have given a trial that a crash had left aside its name back.
+        return read_trial(path.replace(f"/{OLD}", "/"))
+
+
 def _folders(folder: str) -> list[str]:
-    """Return the names of the folders in `folder`, in order."""
+    """Return the names of the folders in `folder`, in order; of hidden ones only those of lost trials."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+            names = [entry.name for entry in entries if entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return sorted(name for name in names if not name.startswith(".") or name.startswith(OLD))
 
 
 @contextmanager
@@ -213,15 +224,3 @@ def collector_paused() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
-
-
-def _swap(new: Path, final: Path) -> None:
-    """Replace `final` by `new`; the old one stays readable under another name until `new` is in place."""
-    sync(new)
-    old = final.with_name(_OLD + final.name)
-    if final.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)
-    new.rename(final)
-    sync(final.parent)
-    shutil.rmtree(old, ignore_errors=True)

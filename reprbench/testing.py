@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reprbench.arrays import load_arrays, save_arrays
+from reprbench.arrays import pack, unpack
 from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
@@ -135,9 +133,7 @@ def check_state_round_trip(case: Case) -> None:
     """A fresh learner that loads the saved state encodes the same bits."""
     learner, _ = case.fit()
     state = learner_state(learner)
-    with tempfile.TemporaryDirectory() as folder:
-        save_arrays(Path(folder, "state"), state)
-        loaded, _ = load_arrays(Path(folder, "state"))
+    loaded, _ = unpack(pack(state))
     fresh = case.make()
     load_learner_state(fresh, loaded)
     # As the harness does with every learner it loads; the memory layout decides which kernels run.

@@ -1,55 +1,41 @@
-"""The schema of a trial: the content of ``trial.json``."""
+"""The schema of a trial: the content of ``trial.json``. Fields that a later version adds are ignored.
+
+User input is read by pydantic, for its messages. Trials are written by reprbench itself, and a store may hold ten
+thousand: msgspec takes half the time.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
 from reprbench.benchmark import Reference
+from reprbench.errors import UserError
+from reprbench.evaluation import FINISHED, Seconds
+from reprbench.evaluation import Code as Code
+from reprbench.evaluation import Evaluation as Evaluation
+from reprbench.evaluation import Figure as Figure
+from reprbench.evaluation import Status as Status
 from reprbench.learner import Kind
-from reprbench.measurement import Curve, Headline, Measurement
 from reprbench.migrations import SCHEMA
 from reprbench.run import Precision
-from reprbench.spec import Budget, Call
+from reprbench.spec import Budget, Call, check_name
 
-TRIAL = "trial.json"
-Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "interrupted", "skipped"]
-
-
-class _Part(msgspec.Struct):
-    """A part of ``trial.json``; fields added by a later version are ignored.
-
-    User input is read by pydantic, for its messages. Trials are written by reprbench itself, and a store may hold ten
-    thousand: msgspec takes half the time.
-    """
+TRIAL, HISTORY = "trial.json", "history.csv"
+"""The files in a trial's folder, besides figures."""
+NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
 
 
-class Code(msgspec.Struct, frozen=True):
-    """Identifies a state of the code of a method or protocol.
-
-    Attributes
-    ----------
-    version : its own version number; None if it has none.
-    source : the digest of its code; empty if it has a version.
-    bases : the versioned classes it derives from, and their versions.
-    """
-
-    version: int | None = None
-    source: str = ""
-    bases: tuple[tuple[str, int], ...] = ()
-
-    def __str__(self) -> str:
-        own = f"code {self.source[:8]}" if self.version is None else f"version {self.version}"
-        bases = ", ".join(f"{name} {version}" for name, version in self.bases)
-        return f"{own} ({bases})" if bases else own
+# Others come from no run, and reports could not compute with them.
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class MethodRecord(_Part, kw_only=True):
+class MethodRecord(msgspec.Struct, kw_only=True):
     """The method that ran: its call, all its parameters, and its code."""
 
     call: Call
@@ -64,20 +50,20 @@ class MethodRecord(_Part, kw_only=True):
         return self.call.name
 
 
-class DataRecord(_Part, kw_only=True):
+class DataRecord(msgspec.Struct, kw_only=True):
     """The dataset."""
 
     call: Call
     title: str
     digest: str
-    limit: int | None = None
-    shape: tuple[int, int, int]
-    unlabeled: int
-    train: int
-    test: int
-    classes: int
-    folds: int
-    fold_size: int | None = None
+    limit: Size | None = None
+    shape: tuple[Size, Size, Size]
+    unlabeled: Size
+    train: Size
+    test: Size
+    classes: Size
+    folds: Size
+    fold_size: Size | None = None
     """Images per fold, on average; unknown in trials from before it was recorded."""
 
     def __post_init__(self) -> None:
@@ -127,47 +113,17 @@ class ProtocolRecord(msgspec.Struct, frozen=True):
     table: Call | None = None
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """A figure that a protocol drew: its name, such as ``grid``, and its file in the trial's folder."""
-
-    name: str
-    file: str
-
-
-class Evaluation(_Part, kw_only=True):
-    """The results of one protocol."""
-
-    call: Call
-    """The protocol's name, and the parameters that are not the defaults."""
-    code: Code
-    parameters: dict[str, Any]
-    hash: str
-    seconds: float
-    headlines: list[Headline]
-    """The metrics shown in a table; published values are those of the first."""
-    measurements: list[Measurement]
-    warnings: list[str] = []
-    missing: str | None = None
-    """Why the protocol could not be run on this learner."""
-    curves: list[Curve] = []
-    figures: list[Figure] = []
-
-    def __post_init__(self) -> None:
-        if not self.headlines:
-            raise ValueError("an evaluation without a headline metric")
-
-
-class Cost(_Part):
+class Cost(msgspec.Struct):
     """The cost of the trial; unknown if it did not get that far."""
 
-    parameters: int | None = None
-    encode_flops: int | None = None
-    images_seen: int | None = None
-    fit_seconds: float | None = None
-    evaluation_seconds: float | None = None
-    peak_memory: int | None = None
+    parameters: Size | None = None
+    encode_flops: Size | None = None
+    images_seen: Size | None = None
+    fit_seconds: Seconds | None = None
+    evaluation_seconds: Seconds | None = None
+    peak_memory: Size | None = None
     """The most bytes that the trial's process used; on CUDA, `peak_device_memory` is that of the device."""
-    peak_device_memory: int | None = None
+    peak_device_memory: Size | None = None
 
 
 class RowKey(msgspec.Struct, frozen=True):
@@ -189,7 +145,7 @@ class RowKey(msgspec.Struct, frozen=True):
     seed: int | None
 
 
-class Trial(_Part, kw_only=True, dict=True):
+class Trial(msgspec.Struct, kw_only=True, dict=True):
     """Everything known about one trial: the content of ``trial.json``."""
 
     schema_version: int = SCHEMA
@@ -199,10 +155,11 @@ class Trial(_Part, kw_only=True, dict=True):
     dataset: DataRecord
     budget: Budget
     precision: Precision = "float32"
-    seed: int
+    seed: Size
     identity: dict[str, Any]
     hash: str
     status: Status
+    """Of what all protocols share: the import, the fit. Each evaluation has its own."""
     reason: str = ""
     traceback: str = ""
     signal: str | None = None
@@ -216,19 +173,56 @@ class Trial(_Part, kw_only=True, dict=True):
     provenance: dict[str, Any] = {}
     requested: str = ""
     """When a run last asked for it, in ISO 8601; empty in trials from before it was recorded."""
+    changed_by_hand: bool = False
+    """Whether ``trial.json`` was once not as reprbench had written it."""
 
     def __post_init__(self) -> None:
+        _check_folder(self)
         for name in ("code", "versions", "machine", "fit"):
             if not isinstance(self.known(name), dict):
                 raise ValueError(f"provenance: expected {name} to be an object")
+        if not 0 <= self.numerics < 2**31:
+            # The highest version counts in a table, and makes all others outdated.
+            raise ValueError("identity: numerics is not a version number")
 
     def known(self, part: str) -> dict[str, Any]:
         """Return a part of the provenance, such as ``machine``; empty if it is unknown."""
         return self.provenance.get(part) or {}
 
     def evaluation(self, protocol: ProtocolRecord) -> Evaluation | None:
-        """Return the results of that protocol; None if the trial did not get that far."""
+        """Return the record of that protocol; None if the trial did not get that far."""
         return next((found for found in reversed(self.evaluations) if found.hash == protocol.hash), None)
+
+    def results(self, protocol: ProtocolRecord) -> Evaluation | None:
+        """Return the finished evaluation under that protocol; None if there is none."""
+        found = self.evaluation(protocol)
+        return found if found and found.finished else None
+
+    def failure(self, asked: Container[str] | None = None) -> Trial | Evaluation | None:
+        """Return what is wrong with the trial as a whole: the part of it that failed first, or None.
+
+        That is the trial itself if what its protocols share failed, else the evaluation of a requested protocol.
+
+        Parameters
+        ----------
+        asked : only the protocols with these hashes count; by default all that were ever requested.
+        """
+        if self.status not in FINISHED:
+            return self
+        found = (self.evaluation(one) for one in self.protocols if asked is None or one.hash in asked)
+        return next((one for one in found if one and not one.finished), None)
+
+    def outcome(self, protocol: ProtocolRecord) -> tuple[Status | Literal["not evaluated"], str]:
+        """Return the status of the trial under that protocol, and the reason for it."""
+        if (found := self.evaluation(protocol)) is not None:
+            return found.status, found.reason
+        if self.status not in FINISHED:
+            return self.status, self.reason
+        failed = [one for one in self.evaluations if not one.finished]
+        if not failed:
+            return NOT_EVALUATED, "the trial has no result of this protocol"
+        last = max(failed, key=lambda one: one.ended)
+        return NOT_EVALUATED, f"the trial ended in {last.call}: {last.status}"
 
     @cached_property
     def row(self) -> RowKey:
@@ -260,6 +254,17 @@ class Trial(_Part, kw_only=True, dict=True):
     def folder(self) -> str:
         """The trial's folder inside the store, as ``benchmark/method/seed-hash``."""
         return f"{self.benchmark}/{self.method.name}/{self.seed}-{self.hash[:8]}"
+
+
+def _check_folder(trial: Trial) -> None:
+    """Raise a `ValueError` unless the parts of the trial's folder are names: stores come from anywhere."""
+    try:
+        check_name(trial.benchmark, "benchmark")
+        check_name(trial.method.name, "method")
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if not (trial.hash.isascii() and trial.hash.isalnum()):
+        raise ValueError(f"{trial.hash[:80]!r} is not a hash")
 
 
 def newest_of_each_row(trials: Iterable[Trial]) -> list[Trial]:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from reprbench.errors import UserError
+from reprbench.files import open_regular
 from reprbench.grammar import LONGEST_NUMBER, brief
 
 LARGEST = 2**24
@@ -66,10 +67,11 @@ def read_yaml(path: Path, what: str) -> tuple[Any, list[str]]:
 
 def _text(path: Path, what: str) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise UserError(f"{what}: {error.strerror}; expected a readable YAML file") from None
+    except (OSError, ValueError) as error:  # a ValueError if the path holds a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{what}: {reason}; expected a readable YAML file") from None
     if len(content) > LARGEST:
         raise UserError(f"{what}: larger than {LARGEST >> 20} MB; expected a YAML file")
     try:

@@ -28,7 +28,11 @@ TEXTS = st.one_of(
     st.sampled_from(["true", "false", "null", "True", "yes", "no", "007", "1_0", "inf", "nan", "~", ".5", "1e-3", ""]),
 )
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False, width=64), TEXTS
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False, width=64),
+    TEXTS,
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4), max_leaves=12)
 
@@ -169,9 +173,15 @@ def test_any_text_is_read_or_a_mistake_in_one_line(text):
 
 def test_depth_length_and_digits_are_bounded():
     assert read_value("[" * DEEPEST + "]" * DEEPEST)
-    assert read_value("9" * LONGEST_NUMBER) == 10**LONGEST_NUMBER - 1
+    assert read_value(str(2**63 - 1)) == 2**63 - 1
+    assert read_value("." + "9" * (LONGEST_NUMBER - 1)) == 1.0
     assert len(read_value("x" * LONGEST)) == LONGEST
-    for text in ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "9" * (LONGEST_NUMBER + 1), "x" * (LONGEST + 1)):
+    for text in (
+        "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1),
+        "." + "9" * LONGEST_NUMBER,
+        str(2**63),
+        "x" * (LONGEST + 1),
+    ):
         with pytest.raises(UserError, match="cannot read") as caught:
             read_value(text)
         assert len(str(caught.value)) < 250

@@ -42,8 +42,11 @@ def test_a_subclass_adds_parameters_and_changes_defaults_with_their_types():
         Child(rate=-1)
 
 
-def test_words_of_a_command_line_become_values():
-    assert Mine(width="16", rate="1e-3").parameters() == {"width": 16, "rate": 0.001, "mode": "a"}
+def test_numbers_are_no_texts_and_may_be_whole():
+    assert Mine(width=16, rate=1).parameters() == {"width": 16, "rate": 1.0, "mode": "a"}
+    with pytest.raises(ValidationError) as caught:
+        Mine(width="16", rate="1e-3")
+    assert [error["loc"][0] for error in caught.value.errors()] == ["width", "rate"]
 
 
 def test_all_mistakes_are_found_at_once():
@@ -111,7 +114,7 @@ def test_a_parameter_may_have_a_name_that_meant_something_once():
         control: bool = False
         version: ClassVar[int] = 4
 
-    assert Named(control="yes").parameters()["control"] is True
+    assert Named(control=True).parameters()["control"] is True
     assert Named.version == 4
 
 

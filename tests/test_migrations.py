@@ -245,6 +245,82 @@ def test_two_protocols_that_cannot_be_read_stay_two(tmp_path):
     assert first.hash != second.hash
 
 
+def of_schema_2(status: str, protocols: str, *evaluated: str, **changes: Any) -> dict[str, Any]:
+    """Return the content of a trial of schema 2 with these evaluations of its protocols."""
+    calls = {name: {"name": name, "parameters": {}} for name in protocols.split()}
+    example = STEPS[1](copy.deepcopy(OLD))["evaluations"][0]
+    return {
+        **STEPS[1](copy.deepcopy(OLD)),
+        "schema_version": 2,
+        "status": status,
+        "reason": "why",
+        "traceback": "Traceback",
+        "signal": "SIGKILL",
+        "cost": {"fit_seconds": None},
+        "protocols": [{"call": call, "hash": f"h-{name}", "table": None} for name, call in calls.items()],
+        "evaluations": [{**example, "call": calls[name], "hash": f"h-{name}"} for name in evaluated],
+        **changes,
+    }
+
+
+def from_schema_2(tmp_path: Path, *words: Any, **changes: Any) -> Trial:
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps(of_schema_2(*words, **changes)))
+    return read_trial(path)
+
+
+def test_a_failure_after_the_fit_becomes_that_of_the_first_protocol_without_an_evaluation(tmp_path):
+    found = from_schema_2(tmp_path, "timeout", "knn embedding robustness", "knn")
+    assert (found.status, found.reason, found.traceback, found.signal) == ("done", "", "", None)
+    done, failed = found.evaluations
+    assert (done.hash, done.status, done.reason) == ("h-knn", "done", "")
+    assert (failed.hash, str(failed.call), failed.status, failed.reason) == (
+        "h-embedding",
+        "embedding",
+        "timeout",
+        "why",
+    )
+    assert (failed.traceback, failed.signal, failed.headlines) == ("Traceback", "SIGKILL", [])
+    assert found.failure() is failed
+    assert found.outcome(found.protocols[2]) == ("not evaluated", "the trial ended in embedding: timeout")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "timeout"),
+        ({"cost": {"fit_seconds": 1.5}}, "done"),
+        ({"cost": None}, "timeout"),
+        ({"method": {**STEPS[1](copy.deepcopy(OLD))["method"], "kind": "supervised"}}, "done"),
+    ],
+)
+def test_a_failure_is_the_fits_unless_that_was_done_or_is_part_of_evaluations(tmp_path, changes, status):
+    if changes.get("cost", {}) is None:
+        content = of_schema_2("timeout", "knn")
+        del content["cost"]
+        (tmp_path / "trial.json").write_text(json.dumps(content))
+        found = read_trial(tmp_path / "trial.json")
+    else:
+        found = from_schema_2(tmp_path, "timeout", "knn", **changes)
+    assert found.status == status
+    assert [one.status for one in found.evaluations] == ([] if status == "timeout" else ["timeout"])
+    assert found.failure().reason == "why"
+
+
+def test_a_trial_of_schema_2_that_is_done_stays_as_it_was(tmp_path):
+    found = from_schema_2(tmp_path, "done", "knn embedding", "knn", reason="", traceback="", signal=None)
+    assert [(one.hash, one.status) for one in found.evaluations] == [("h-knn", "done")]
+    assert (found.status, found.failure(), found.changed_by_hand) == ("done", None, False)
+
+
+def test_what_was_missing_was_skipped(tmp_path):
+    content = of_schema_2("done", "knn", "knn")
+    content["evaluations"][0]["missing"] = "knn needs two classes"
+    (tmp_path / "trial.json").write_text(json.dumps(content))
+    (found,) = read_trial(tmp_path / "trial.json").evaluations
+    assert (found.status, found.reason, found.finished) == ("skipped", "knn needs two classes", True)
+
+
 def test_what_was_migrated_is_written_as_todays_schema(tmp_path):
     found = read(tmp_path, deviations=["limit 1000"], method={"control": True})
     again = Store(tmp_path / "store").write(found, {}) / "trial.json"

@@ -167,7 +167,7 @@ def test_a_broken_file_harms_nothing_else(tmp_path):
     assert "good" in registry.methods
     assert "SyntaxError" in registry.problems[str(broken)]
     assert "@register_dataset" in registry.problems[str(empty)]
-    assert "UnicodeDecodeError" in registry.problems[str(binary)]
+    assert "can't decode byte" in registry.problems[str(binary)]
     with pytest.raises(UserError, match="unknown method 'x'.*SyntaxError"):
         registry.find("method", "x")
 

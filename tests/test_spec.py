@@ -15,7 +15,11 @@ from reprbench.spec import Budget, Call, CallField, check_name, mistakes, parse_
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
 )
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
 CALL = TypeAdapter(CallField)
@@ -74,6 +78,7 @@ def test_a_parameter_may_have_any_name():
         ({"name": "ae", "parameters": {"day": datetime.date(2026, 1, 2)}}, "day: expected a number, .* not datetime"),
         ({"name": "ae", "parameters": {"x": [{"y": {1}}]}}, "x: expected a number"),
         ({"name": "ae", "parameters": {"x": b"a"}}, "x: expected a number"),
+        ({"name": "ae", "parameters": {"x": [2**63]}}, "x: 9223372036854775808 is larger than"),
         ({"name": "ae", "parameters": {"x": "\ud800"}}, "not Unicode"),
         ({"name": "ae", "parameters": {"x": "y" * LONGEST}}, "characters; expected at most"),
         (3, "expected name, name"),

@@ -153,6 +153,7 @@ def test_a_checkpoint_that_cannot_be_read_is_ignored(tmp_path):
     run = Run(0, Budget(epochs=1), folder=tmp_path)
     fit(learner(), run)
     assert run.images_seen == 40
+    assert not run.resumed
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -102,11 +103,18 @@ def test_a_key_that_is_given_twice_is_reported_with_the_content(tmp_path, loader
 def test_a_file_that_is_missing_a_folder_or_endless(tmp_path):
     with pytest.raises(UserError, match="file: No such file"):
         read_yaml(tmp_path / "no.yaml", "file")
-    with pytest.raises(UserError, match="file: Is a directory"):
+    with pytest.raises(UserError, match="file: is a folder"):
         read_yaml(tmp_path, "file")
     (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo.yaml")
+    for name in ("zero.yaml", "fifo.yaml"):
+        with pytest.raises(UserError, match="file: is a (device|FIFO); expected a regular file"):
+            read_yaml(tmp_path / name, "file")
+    (tmp_path / "long.yaml").write_bytes(b" " * (yaml_files.LARGEST + 1))
     with pytest.raises(UserError, match="file: larger than 16 MB"):
-        read_yaml(tmp_path / "zero.yaml", "file")
+        read_yaml(tmp_path / "long.yaml", "file")
+    with pytest.raises(UserError, match="file: embedded null byte"):
+        read_yaml(tmp_path / "a\0b", "file")
 
 
 @given(st.one_of(st.text(), st.text(alphabet="ab:-[]{}&*!?|>'\"# \n012.e<", max_size=60)))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
-from reprbench.errors import UserError
+from reprbench.errors import UserError, reason
 from reprbench.spec import Call, parse_call
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
     from reprbench.registry import Entry
+
+
+IMPORT_SECONDS = 60.0
+"""How long the import of a method may take."""
 
 
 @click.command()
@@ -27,14 +35,15 @@ def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
     NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
     checked.
     """
-    from reprbench.registry import discover, registered
+    from reprbench.registrations import registered
+    from reprbench.registry import discover
 
     path = Path(method)
     if path.suffix == ".py":
         registry = discover([*plugins, path])
         if problem := registry.problems.get(str(path.resolve())):
             raise UserError(f"{path}: {problem}")
-        calls = [Call(name=name) for kind, name in registered(path.read_text(encoding="utf-8")) if kind == "method"]
+        calls = [Call(name=name) for kind, name in registered(path.read_bytes()) if kind == "method"]
         if not calls:
             raise UserError(f"{path}: registers no method to check")
     else:
@@ -46,13 +55,34 @@ def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
 
 def _load(entry: Entry, verbose: bool) -> type[Learner]:
     """Import a method; a failing import ends the command, after its traceback if `verbose`."""
+    from reprbench.signatures import class_problem
+
     try:
-        cls: type[Learner] = entry.load_or_refuse()
+        with _at_most(IMPORT_SECONDS):
+            cls: type[Learner] = entry.load_or_refuse()
     except UserError as error:
         if verbose:
-            click.echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
+            echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
         raise
+    if problem := class_problem(cls):
+        raise UserError(f"{entry.target}: {problem}")
     return cls
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise a `TimeoutError` in the code inside when the time is up."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"importing it took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
@@ -63,21 +93,23 @@ def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
     from reprbench.spec import mistakes
     from reprbench.testing import check_learner
 
-    model = parameters_model(cls)
     try:
+        model = parameters_model(cls)
         model.model_validate(call.parameters)
     except ValidationError as error:
         raise UserError("\n".join(mistakes(error, f"method {call.name}", model.model_fields))) from None
-    click.echo(str(call))
+    except Exception as error:  # a type that pydantic cannot read, or a validator of the plugin
+        raise UserError(f"method {call.name}: its parameters: {type(error).__name__}: {reason(error)}") from error
+    echo(str(call))
     findings = check_learner(cls, call.parameters)
     for finding in findings:
         channels, height, width = finding.shape
         mark = "FAILED" if finding.problem else "ok"
-        click.echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
+        echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
         if finding.problem:
-            click.echo(f"          {finding.promise}\n          {finding.problem}")
+            echo(f"          {finding.promise}\n          {finding.problem}")
         if finding.traceback and verbose:
-            click.echo(finding.traceback)
+            echo(finding.traceback)
     failed = sum(bool(finding.problem) for finding in findings)
-    click.echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
+    echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
     return not failed

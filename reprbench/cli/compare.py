@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from reprbench.cli import github
+from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -123,8 +124,11 @@ def command(
     seed on each side the spread of the seeds is unknown, and is assumed to be that of the folds; two single values of
     different seeds are judged only if a tolerance is given.
 
+    A trial of BASE or NEW that cannot be read, or was changed by hand, is named, and the comparison does not pass.
+
     \b
-    Exit status: 0 no worse, 1 worse, 2 a mistake in the command line, 3 nothing to compare.
+    Exit status: 0 no worse; 1 worse, or a trial that is damaged or changed by hand; 2 a mistake in the command line;
+    3 nothing to compare.
     """  # noqa: D301 - click reads \b, not backslash-b
     from reprbench.compare.judge import CompareSettings
     from reprbench.compare.match import Selection
@@ -143,7 +147,7 @@ def command(
         stores, problems = _compare(ComparedStore(base, base_rev), ComparedStore(new or base, new_rev), settings)
         text = FORMATS[form](stores)
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     _write(text, output)
     if on_github:
         _report_on_github(stores, problems)
@@ -151,7 +155,7 @@ def command(
 
 
 def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings) -> tuple[StoreComparison, list[str]]:
-    """Return the comparison, and a line for each file that could not be read."""
+    """Return the comparison, and a line for each trial that cannot be relied upon."""
     from reprbench.compare.judge import compare
     from reprbench.store import Store
 
@@ -166,10 +170,10 @@ def _write(text: str, output: Path | None) -> None:
     from reprbench.files import write_output
 
     if output is None:
-        click.echo(text.rstrip("\n"))
+        echo(text.rstrip("\n"))
         return
     write_output(output, text if text.endswith("\n") else text + "\n")
-    click.echo(f"wrote {output}", err=True)
+    echo(f"wrote {output}", err=True)
 
 
 def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
@@ -177,8 +181,9 @@ def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
     from reprbench.compare.text import as_markdown, summary, worse_sentences
 
     if not github.running():
-        click.echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)
+        echo(f"not running in GitHub Actions ({github.SUMMARY} is not set): no summary, no annotations", err=True)
         return
     github.append_summary(as_markdown(stores))
     github.annotate("error", "reprbench: worse", worse_sentences(stores))
-    github.annotate("warning", "reprbench", [*problems, *([summary(stores)] if stores.status == 3 else [])])
+    github.annotate("error", "reprbench: not to be relied upon", problems)
+    github.annotate("warning", "reprbench", [summary(stores)] if stores.status == 3 else [])

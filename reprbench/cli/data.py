@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import CACHE, DATA_DIR, Calls
 from reprbench.errors import UserError
 from reprbench.spec import Call
@@ -32,8 +33,8 @@ def list_(data_dir: Path | None) -> None:
             there = "there" if name in BUILT_IN else "unknown"
         except UserError:
             there = "not found"
-        click.echo(f"{name:{max(map(len, names))}}  {there:9}  {text}")
-    click.echo(f"\nsearched: {', '.join(map(str, folders))}")
+        echo(f"{name:{max(map(len, names))}}  {there:9}  {text}")
+    echo(f"\nsearched: {', '.join(map(str, folders))}")
 
 
 @command.command()
@@ -46,7 +47,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
     target = data_dirs(data_dir)[0]
     fetch_dataset(name, target)
-    click.echo(f"{name} is in {target}")
+    echo(f"{name} is in {target}")
 
 
 @command.command()
@@ -66,5 +67,5 @@ def verify(dataset: tuple[Call, ...], data_dir: Path | None) -> int:
             against = (
                 "official" if check.ok and check.official else "no official digest" if check.ok else "NOT OFFICIAL"
             )
-            click.echo(f"{against:18}  {check.found}  {check.path}")
+            echo(f"{against:18}  {check.found}  {check.path}")
     return 0 if good else 1

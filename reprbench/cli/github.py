@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from reprbench.printable import printable_lines
+
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
 SHOWN = 10
 """The most annotations of one level that GitHub shows per step."""
+
+
+_COMMAND = re.compile(r"^(\s*:)(?=:)|(##)(?=\[)", re.MULTILINE)
+"""How a line begins that the runner takes for a command (`::error::`), and what it takes for one anywhere in a line."""
 
 
 def running() -> bool:
@@ -35,7 +42,12 @@ def annotate(level: Literal["error", "warning"], title: str, messages: Sequence[
     if len(messages) > SHOWN:
         shown[-1] = f"{len(messages) - SHOWN + 1} more; the job's summary has them"
     for message in shown:
-        click.echo(f"::{level} title={_property(title)}::{_data(message)}", err=True)
+        click.echo(f"::{level} title={_property(title)}::{_data(printable_lines(message))}", err=True)
+
+
+def inert(text: str) -> str:
+    """Return what is printed in a job so that no part of it is a command: a space keeps the signs apart."""
+    return _COMMAND.sub(r"\1\2 ", text)
 
 
 def _data(text: str) -> str:

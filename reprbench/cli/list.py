@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def _described(entries: Sequence[Entry], verbose: bool) -> dict[str, Description
     asked = [entry for entry in entries if verbose or entry.way == "file"]
     if not asked:
         return {}
-    from reprbench.runner.describe import Question, describe
+    from reprbench.runner.describe import Question
+    from reprbench.runner.descriptions import describe
 
     answers = describe([Question(entry) for entry in asked])
     return {entry.name: answer for entry, answer in zip(asked, answers, strict=True)}
@@ -100,16 +101,17 @@ def _short(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @command.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @VERBOSE
 @FORMAT
-def benchmarks(verbose: bool, form: str) -> None:
-    """List the benchmarks that come with reprbench."""
+def benchmarks(files: tuple[Path, ...], verbose: bool, form: str) -> None:
+    """List the benchmarks in each FILE, by default those that come with reprbench."""
     from reprbench.benchmark import benchmark_files, load_benchmark
 
     records: list[dict[str, Any]] = []
-    for name, path in benchmark_files().items():
+    for path in files or benchmark_files().values():
         benchmark = load_benchmark(path)
-        record: dict[str, Any] = {"name": name, "description": benchmark.title}
+        record: dict[str, Any] = {"name": benchmark.name, "description": benchmark.title}
         if verbose:
             record["dataset"] = str(benchmark.dataset)
             record["budget"] = str(benchmark.budget)
@@ -122,17 +124,19 @@ def benchmarks(verbose: bool, form: str) -> None:
 def _show(records: list[dict[str, Any]], form: str) -> None:
     """Print the records: as JSON, or one line each with their lists below."""
     if form == "json":
-        click.echo(json.dumps(records, indent=2, ensure_ascii=False, default=str))
+        from reprbench.report.text import json_text
+
+        echo(json_text(records, default=str).rstrip("\n"))
         return
     width = max((len(record["name"]) for record in records), default=0)
     for record in records:
         problem = f"  cannot be used: {record['problem']}" if record.get("problem") else ""
         text = record.get("description") or record.get("origin", "")
-        click.echo(f"{record['name']:{width}}  {text}{problem}")
+        echo(f"{record['name']:{width}}  {text}{problem}")
         for key, value in record.items():
             if key in {"name", "description", "problem"} or (key == "origin" and not record.get("description")):
                 continue
-            click.echo("".join(f"{'':{width}}    {line}\n" for line in _detail(key, value)), nl=False)
+            echo("".join(f"{'':{width}}    {line}\n" for line in _detail(key, value)), nl=False)
 
 
 def _detail(key: str, value: Any) -> list[str]:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
+import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import click
+try:
+    import click
 
-from reprbench import __version__
-from reprbench.errors import UserError, did_you_mean
+    from reprbench import __version__
+    from reprbench.cli.echo import echo
+    from reprbench.cli.streams import forgiving
+    from reprbench.errors import UserError, did_you_mean
+    from reprbench.printable import printable_lines
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
 
 COMMANDS = {
     "run": "reprbench.cli.run",
@@ -19,6 +32,12 @@ COMMANDS = {
     "data": "reprbench.cli.data",
     "check": "reprbench.cli.check",
 }
+
+
+_NO_COMMAND: tuple[type[Exception], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])  # from click 8.2 on
+)
+"""What a group of commands raises to show its help when it is called without any."""
 
 
 class LazyGroup(click.Group):
@@ -59,27 +78,75 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line."""
+    """Run the command line and exit: 0 good, 1 a trial failed, 2 a mistake in the command line, 130 interrupted.
+
+    If standard output or standard error cannot be written, that costs what would have stood there: commands whose
+    status is their result keep it, and the others end with 2.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character shows another; standard error does so anyway.
+        sys.stdout.reconfigure(errors="replace")
+    with _one_interruption(), forgiving() as failure:
+        status = _status()
+        if status is None and (lost := failure()):
+            status = _fail(f"standard output: {lost.strerror}; what is there is incomplete")
+    sys.exit(status or 0)
+
+
+def _status() -> int | None:
+    """Run the command line; return its exit status, and None for a command that only prints something."""
     try:
         status = cli(standalone_mode=False)
     except UserError as error:
-        _fail(str(error))
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        return _fail(str(error))
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        echo("interrupted", err=True)
+        return 130
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
+        if isinstance(error, _NO_COMMAND):
+            error.show()
+            return 2
+        return _fail(_in_one_line(error))
     except OSError as error:
-        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
-    sys.exit(status if isinstance(status, int) else 0)
+        return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    return status if isinstance(status, int) else None
 
 
-def _fail(message: str) -> None:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(2)
+def _in_one_line(error: click.ClickException) -> str:
+    """Return the message of click, with long words cut, and the command that shows what can be given."""
+    context = getattr(error, "ctx", None)
+    message = re.sub(r"(\S{80})\S+", r"\1…", " ".join(error.format_message().split()))
+    return message if context is None else f"{message} `{context.command_path} --help` shows what can be given."
+
+
+@contextmanager
+def _one_interruption() -> Iterator[None]:
+    """Let the first Ctrl-C in the block raise `KeyboardInterrupt`, and a second one end the process at once.
+
+    What is imported or called may catch the first one.
+    """
+
+    def at_once(number: int, frame: object) -> None:
+        os._exit(130)
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, at_once)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, as in the background of a script
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _fail(message: str) -> int:
+    echo(f"Error: {printable_lines(message)}", err=True)
+    return 2
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import click
 
 from reprbench.errors import UserError
-from reprbench.spec import Call, parse_calls, parse_value
+from reprbench.grammar import LARGEST_INTEGER, brief, is_parameter_name
+from reprbench.spec import Call, check_name, parse_calls, parse_value
 
 CACHE = Path(".reprbench")
 """Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
@@ -45,8 +47,33 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "NAME[param=value],…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call, ...]:
-        """Parse the calls; raise a `UserError` that says what cannot be read."""
-        return value if isinstance(value, tuple) else tuple(parse_calls(value))
+        """Parse the calls; raise a `UserError` that says what cannot be read, or that there are none."""
+        calls = value if isinstance(value, tuple) else tuple(parse_calls(value))
+        if not calls and not isinstance(value, tuple):
+            raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
+        return calls
+
+
+COUNT = click.IntRange(1, LARGEST_INTEGER)
+"""A whole number of epochs or images."""
+JOBS = click.IntRange(1, 1024)
+"""Trials at the same time: each is a process."""
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A duration; the longest is some thirty years, so that it can be added to any clock."""
+
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the seconds."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= 1e9:
+            raise UserError(f"--timeout {brief(value)}: expected a number of seconds, above 0 and at most 1e9")
+        return seconds
 
 
 class Seeds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -58,9 +85,12 @@ class Seeds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Parse the seeds."""
         if isinstance(value, tuple):
             return value
-        if not re.fullmatch(r"\d+(,\d+)*", value):
-            raise UserError(f"--seeds {value!r}: expected whole numbers from 0 separated by commas, like 0,1,2")
-        return tuple(dict.fromkeys(int(part) for part in value.split(",")))
+        if not re.fullmatch(r"[0-9]{1,19}(,[0-9]{1,19})*", value):
+            raise UserError(f"--seeds {brief(value)}: expected whole numbers from 0 separated by commas, like 0,1,2")
+        seeds = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+        if max(seeds) > LARGEST_INTEGER:
+            raise UserError(f"--seeds {brief(value)}: expected seeds of at most 2^63 - 1")
+        return seeds
 
 
 class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -72,10 +102,11 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Return the bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", value, re.IGNORECASE)
-        if match is None:
-            raise UserError(f"--memory {value!r}: expected an amount like 4GB or 500MB")
-        return int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1))
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", value, re.IGNORECASE)
+        amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
+        if not 1 <= amount <= LARGEST_INTEGER:
+            raise UserError(f"--memory {brief(value)}: expected an amount like 4GB or 500MB")
+        return amount
 
 
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -85,8 +116,8 @@ class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """Check the form; only the trial's process knows whether there is such a device."""
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            raise UserError(f"--device {value!r}: expected auto, cpu, cuda or cuda:N")
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value):
+            raise UserError(f"--device {brief(value)}: expected auto, cpu, cuda or cuda:N")
         return str(value)
 
 
@@ -95,7 +126,13 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set {pair!r}: expected key=value, like width=32 or linear-svm.layers=all")
-        settings[key.strip()] = parse_value(value, pair)
+        key = key.strip()
+        owner, dot, parameter = key.rpartition(".")
+        if not equals or not is_parameter_name(parameter) or (dot and not owner):
+            raise UserError(f"--set {brief(pair)}: expected key=value, like width=32 or linear-svm.layers=all")
+        if owner:
+            check_name(owner, f"--set {brief(pair)}")
+        if key in settings:
+            raise UserError(f"--set {brief(pair)}: {key} is given twice")
+        settings[key] = parse_value(value, pair)
     return settings

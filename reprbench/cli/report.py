@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _read(store: Path) -> list[Trial]:
         raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
     trials, problems = Store(store).read()
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     if not trials:
         raise UserError(f"store {store}: no trials in it; expected <benchmark>/<method>/<seed>-<hash>/trial.json")
     return trials
@@ -143,10 +144,10 @@ def _write(text: str, output: Path | None) -> None:
     from reprbench.files import write_output
 
     if output is None:
-        click.echo(text.rstrip("\n"))
+        echo(text.rstrip("\n"))
     else:
         write_output(output, text if text.endswith("\n") else text + "\n")
-        click.echo(f"wrote {output}", err=True)
+        echo(f"wrote {output}", err=True)
 
 
 def _draw(folder: Path, tables: list[Table]) -> None:
@@ -155,6 +156,6 @@ def _draw(folder: Path, tables: list[Table]) -> None:
 
     written = draw_all(tables, ranks_over_datasets(tables), folder)
     for path in written:
-        click.echo(f"wrote {path}", err=True)
+        echo(f"wrote {path}", err=True)
     if not written:
-        click.echo("no figures: no row has curves, and no three methods share two datasets", err=True)
+        echo("no figures: no row has curves, and no three methods share two datasets", err=True)

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
-from reprbench.cli.options import CACHE, DATA_DIR, PLUGIN, STORE, Calls, Device, Memory, Seeds, parse_settings
+from reprbench.cli.echo import echo, warn
+from reprbench.cli.options import (
+    CACHE,
+    COUNT,
+    DATA_DIR,
+    JOBS,
+    PLUGIN,
+    STORE,
+    Calls,
+    Device,
+    Memory,
+    Seconds,
+    Seeds,
+    parse_settings,
+)
 from reprbench.errors import UserError
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
@@ -30,12 +44,12 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 
 
 @click.command()
-@click.option("--methods", type=Calls(), default="", help="The methods to compare: ae,dae[noise=0.3],…")
+@click.option("--methods", type=Calls(), default=(), help="The methods to compare: ae,dae[noise=0.3],…")
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
-@click.option("--dataset", type=Calls(), default="", help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), default="", help="The protocols; linear-svm by default.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs of fitting.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many images per split.")
+@click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
+@click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
+@click.option("--epochs", type=COUNT, help="Epochs of fitting.")
+@click.option("--limit", type=COUNT, help="At most this many images per split.")
 @click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
@@ -48,8 +62,8 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 @DATA_DIR
 @STORE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials to run at the same time.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a trial may take.")
+@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Trials to run at the same time.")
+@click.option("--timeout", type=Seconds(), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
 @click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 @click.option(
@@ -82,8 +96,10 @@ def command(
 
     Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
+    from reprbench.cache_folder import prepare
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
+    from reprbench.run import checkpoint_seconds
     from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
@@ -98,36 +114,47 @@ def command(
         precision=precision,
         settings=parse_settings(settings),
     )
+    checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
-    work = make_plan(benchmark, overrides, discover(plugins), trials, data)
+    limits = Limits(jobs, timeout, memory, device)
+    work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
-        _show_plan(work)
+        _show_plan(work, trials)
         return 0
+    prepare(CACHE.resolve())
     trials.check_writable()
-    return _carry_out(work, trials, Folders(data, CACHE.resolve()), Limits(jobs, timeout, memory, device))
+    return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
 
 
 def make_plan(
-    name: str | None, overrides: Overrides, registry: Registry, store: Store, data_dirs: list[Path]
+    name: str | None,
+    overrides: Overrides,
+    registry: Registry,
+    store: Store,
+    data_dirs: list[Path],
+    limits: Limits,
 ) -> list[Planned]:
     """Return what is to be done for every trial of the request.
 
     Parameters
     ----------
     name : of the benchmark, or its file; None for an ad hoc one of the methods in `overrides`.
+    limits : of the trials, whose methods may take as much to import and build, and always a minute.
     """
     from reprbench.benchmark import find_benchmark
+    from reprbench.runner.descriptions import SECONDS_EACH
     from reprbench.runner.plan import plan
     from reprbench.runner.request import apply
     from reprbench.runner.specs import check_entries, make_specs
 
-    request = apply(find_benchmark(name), overrides) if name else _adhoc(overrides)
+    request = apply(find_benchmark(name), overrides) if name is not None else _adhoc(overrides)
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
-    specs = make_specs(request, registry, _load(request, registry, data_dirs))
+    seconds = max(limits.timeout or 0, SECONDS_EACH)
+    specs = make_specs(request, registry, _load(request, registry, data_dirs), seconds, limits.memory)
     trials, problems = store.read()
     for problem in problems:
-        click.echo(f"Warning: {problem}", err=True)
+        warn(problem)
     return plan(specs, trials)
 
 
@@ -142,7 +169,7 @@ def _adhoc(overrides: Overrides) -> Request:
         title="Methods named on the command line",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
-        methods=tuple(BenchmarkRow(method=call) for call in overrides.methods),
+        methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),
         budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
         seeds=overrides.seeds or (0,),
     )
@@ -165,24 +192,27 @@ def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Datase
     return dataset.limited(request.benchmark.limit)
 
 
-def _show_plan(work: list[Planned]) -> None:
+def _show_plan(work: list[Planned], store: Store) -> None:
     from tabulate import tabulate
 
+    from reprbench.runner.waiting import held_by_others
+
+    owners = [held_by_others(planned, store, CACHE.resolve()) if planned.runs else None for planned in work]
     rows = [
         [
             p.spec.label,
             p.spec.seed,
             str(p.spec.budget),
-            p.action,
-            p.reason,
+            "wait" if owner else p.action,
+            f"running on {owner}" if owner else p.reason,
             p.spec.hash[:8],
             ", ".join(str(protocol.record.call) for protocol in p.missing),
         ]
-        for p in work
+        for p, owner in zip(work, owners, strict=True)
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
-    click.echo(tabulate(rows, headers, disable_numparse=True))
-    click.echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
+    echo(tabulate(rows, headers, disable_numparse=True))
+    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
@@ -193,14 +223,18 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     from reprbench.runner.schedule import Schedule
 
     with listener([planned for planned in work if planned.runs]) as shown:
-        ended = Schedule(store, folders, limits, shown).run(work)
+        schedule = Schedule(store, folders, limits, shown)
+        ended = schedule.run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
     just_run = {trial.hash for trial in ended}
     trials = [
         trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
     ]
-    click.echo(as_terminal(make_tables([*trials, *ended])))
-    if len(ended) < sum(planned.action != "keep" for planned in work):
-        click.echo("interrupted; run the same command again to continue", err=True)
+    # In the order of the store: which trials another run has run makes no difference.
+    shown_trials = sorted([*trials, *ended], key=lambda trial: trial.folder.split("/"))
+    echo(as_terminal(make_tables(shown_trials)))
+    if schedule.interrupted:
+        echo("interrupted; run the same command again to continue", err=True)
         return 130
-    return int(any(trial.status != "done" for trial in ended))
+    hashes = {name for planned in work for name in planned.hashes}
+    return int(any(trial.failure(hashes) for trial in ended))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.echo import echo
 from reprbench.cli.options import STORE
 from reprbench.errors import UserError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
-    from reprbench.report.escape import terminal
+    from reprbench.printable import printable
     from reprbench.report.text import json_text
     from reprbench.store import Store
     from reprbench.trial import to_json
@@ -33,17 +34,20 @@ def command(trial: str, store: Path, form: str) -> None:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
         raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
     folder, content = found[0]
-    text = json_text(to_json(content)) if form == "json" else "\n".join(map(terminal, _lines(folder, content)))
-    click.echo(text.rstrip("\n"))
+    text = json_text(to_json(content)) if form == "json" else "\n".join(map(printable, _lines(folder, content)))
+    echo(text.rstrip("\n"))
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
+    from reprbench.report.row import CHANGED_BY_HAND
+
     method, data = trial.method, trial.dataset
     kind = "" if method.kind == "unsupervised" else f", {method.kind}"
     lines = [
         f"{trial.label}  ({method.call}, {method.origin}, {method.code}{kind})",
         f"folder      {folder}",
         f"status      {trial.status}{f': {trial.reason}' if trial.reason else ''}",
+        *([f"note        {CHANGED_BY_HAND}"] if trial.changed_by_hand else []),
         f"data        {data.title}, digest {data.digest[:12]}, limit {data.limit or 'none'}",
         f"budget      {trial.budget}; precision {trial.precision}; seed {trial.seed}",
         f"fit         {trial.hash}",
@@ -53,11 +57,12 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
     ]
     for protocol in trial.protocols:
         if trial.evaluation(protocol) is None:
-            lines += ["", f"{protocol.call}: not evaluated"]
+            lines += ["", f"{protocol.call}: not evaluated: {trial.outcome(protocol)[1]}"]
     for evaluation in trial.evaluations:
         lines += ["", *_evaluation_lines(evaluation, folder)]
     lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]
-    return [*lines, "", *trial.traceback.rstrip().splitlines()] if trial.traceback else lines
+    failed = trial.failure()
+    return [*lines, "", *failed.traceback.rstrip().splitlines()] if failed and failed.traceback else lines
 
 
 def _cost_lines(cost: Cost) -> list[str]:
@@ -82,8 +87,8 @@ def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:
     from reprbench.report.text import place_text
 
     lines = [f"{evaluation.call} {evaluation.code}, {evaluation.seconds:.1f} s"]
-    if evaluation.missing:
-        lines.append(f"  {evaluation.missing}")
+    if evaluation.status != "done":
+        lines.append(f"  {evaluation.status}: {evaluation.reason}")
     for m in evaluation.measurements:
         place = place_text(m.at.items())
         lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())

@@ -69,13 +69,19 @@ class RowComparison(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """All comparisons, the worst first, and the rows that were not compared."""
+    """All comparisons, the worst first, and the rows that were not compared.
+
+    Attributes
+    ----------
+    unreliable : a line for each trial of either store that cannot be read, or was changed by hand.
+    """
 
     rows: tuple[RowComparison, ...]
     only_base: tuple[RowKey, ...]
     only_new: tuple[RowKey, ...]
     notes: tuple[str, ...]
     ignore_seeds: bool
+    unreliable: tuple[str, ...] = ()
 
     def count(self, verdict: ComparisonVerdict) -> int:
         """Return how many comparisons have this verdict."""
@@ -83,8 +89,12 @@ class StoreComparison:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 no worse, 1 worse, 3 nothing to compare."""
-        if self.count("worse"):
+        """The exit status: 0 no worse, 1 worse or not to be relied upon, 3 nothing to compare."""
+        if self.count("worse") or self.unreliable:
             return 1
-        compared = any(row.difference is not None or row.verdict == "better" for row in self.rows)
-        return 0 if compared else 3
+        return 0 if self.compared else 3
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to compare."""
+        return any(row.difference is not None or row.verdict in ("better", "worse") for row in self.rows)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from typing import TypeVar
 
 import numpy as np
@@ -38,7 +39,7 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.report.measured import shared_folds
 from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store
-from reprbench.trial import Code, MethodRecord
+from reprbench.trial import Code, MethodRecord, Trial
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class CompareSettings:
 
 
 def compare(base: Store, new: Store, settings: CompareSettings, problems: list[str]) -> StoreComparison:
-    """Compare two stores; a line for each file that cannot be read goes to `problems`.
+    """Compare two stores; a line for each trial that cannot be relied upon goes to `problems`.
 
     Raises
     ------
@@ -71,11 +72,19 @@ def compare(base: Store, new: Store, settings: CompareSettings, problems: list[s
         If a metric is named that neither store has.
     """
     before, after = (
-        read_rows(store.each(problems), settings.selection, settings.ignore_seeds) for store in (base, new)
+        read_rows(_each(store, problems), settings.selection, settings.ignore_seeds) for store in (base, new)
     )
     matched = match(before, after)
     _check_names([*settings.selection.metrics, *settings.tolerances], matched.metrics)
-    return compare_rows(matched, settings)
+    return replaced(compare_rows(matched, settings), unreliable=tuple(problems))
+
+
+def _each(store: Store, problems: list[str]) -> Iterator[Trial]:
+    """Yield the trials of a store; name those that cannot be read, or were changed by hand."""
+    for trial in store.each(problems):
+        if trial.changed_by_hand:
+            problems.append(f"{store.shown(trial.path)}: changed by hand")
+        yield trial
 
 
 def compare_rows(matched: Matched, settings: CompareSettings) -> StoreComparison:

@@ -12,7 +12,7 @@ from reprbench.compare.environment import Environment, environment_of
 from reprbench.measurement import FOLD, Better, Coordinate, Measurement
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
 from reprbench.spec import Call
-from reprbench.trial import Code, Evaluation, MethodRecord, RowKey, Trial
+from reprbench.trial import Code, Evaluation, MethodRecord, ProtocolRecord, RowKey, Trial
 
 SeriesKey = tuple[str, tuple[tuple[str, Coordinate], ...]]
 """A metric, and the coordinates besides the fold, sorted by name."""
@@ -172,13 +172,13 @@ def _results(trial: Trial, selection: Selection) -> list[ProtocolResult]:
     for protocol in trial.protocols:
         if any(result.protocol == protocol.call for result in results):
             continue
-        found = trial.evaluation(protocol)
+        found = trial.results(protocol)
         results.append(
             ProtocolResult(
                 trial=row_trial,
                 protocol=protocol.call,
                 code=found.code if found else None,
-                failure=_failure(trial, found),
+                failure=_failure(trial, protocol),
                 series=_series(selection.of(found)) if found else {},
                 metrics=frozenset(m.metric for m in found.measurements) if found else frozenset(),
             )
@@ -186,11 +186,10 @@ def _results(trial: Trial, selection: Selection) -> list[ProtocolResult]:
     return results
 
 
-def _failure(trial: Trial, evaluation: Evaluation | None) -> str:
-    """Return why a trial has no measurements under a protocol."""
-    if evaluation is not None:
-        return f"skipped: {evaluation.missing}" if evaluation.missing else ""
-    return f"{trial.status}: {trial.reason}" if trial.status != "done" else "not evaluated"
+def _failure(trial: Trial, protocol: ProtocolRecord) -> str:
+    """Return why a trial has no measurements under a protocol; empty if it has."""
+    status, reason = trial.outcome(protocol)
+    return "" if status == "done" else f"{status}: {reason}"
 
 
 def _series(measurements: Iterable[Measurement]) -> dict[SeriesKey, Series]:

@@ -9,7 +9,8 @@ from msgspec.structs import asdict
 
 from reprbench.compare.comparison import ORDER, RowComparison, StoreComparison
 from reprbench.compare.judge import ALPHA
-from reprbench.report.escape import markdown, terminal
+from reprbench.printable import cell, printable
+from reprbench.report.escape import markdown
 from reprbench.report.text import json_text, place_text
 from reprbench.trial import RowKey
 
@@ -28,7 +29,7 @@ Apart = Mapping[RowKey, Sequence[str]]
 
 def as_terminal(stores: StoreComparison) -> str:
     """Return the comparison for a terminal."""
-    return _text(stores, "simple", terminal, "", "\n")
+    return _text(stores, "simple", printable, "", "\n")
 
 
 def as_markdown(stores: StoreComparison) -> str:
@@ -45,6 +46,7 @@ def as_json(stores: StoreComparison) -> str:
         "only_base": [{**_key_record(row), "seed": row.seed} for row in stores.only_base],
         "only_new": [{**_key_record(row), "seed": row.seed} for row in stores.only_new],
         "notes": stores.notes,
+        "unreliable": stores.unreliable,
     }
     return json_text(content)
 
@@ -58,10 +60,14 @@ FORMATS: dict[str, Callable[[StoreComparison], str]] = {
 
 def summary(stores: StoreComparison) -> str:
     """Return the outcome in one line."""
-    if stores.status == 3:
-        return "Nothing to compare"
-    counts = ", ".join(f"{stores.count(verdict)} {verdict}" for verdict in ORDER if stores.count(verdict))
-    return f"NEW is {'worse' if stores.status else 'no worse'}: {counts}"
+    if stores.compared:
+        counts = ", ".join(f"{stores.count(verdict)} {verdict}" for verdict in ORDER if stores.count(verdict))
+        outcome = f"NEW is {'worse' if stores.count('worse') else 'no worse'}: {counts}"
+    else:
+        outcome = "Nothing to compare"
+    count = len(stores.unreliable)
+    trials = f"{count} trial{'s' if count > 1 else ''}"
+    return f"{outcome}; not to be relied upon: {trials} damaged or changed by hand" if count else outcome
 
 
 def worse_sentences(stores: StoreComparison) -> list[str]:
@@ -133,7 +139,7 @@ def _text(stores: StoreComparison, style: str, shown: Callable[[str], str], head
 
     lines, apart = [f"{heading}{summary(stores)}"], _apart(stores)
     if stores.rows:
-        body = [[shown(cell) for cell in _cells(row, apart)] for row in stores.rows[:ROWS]]
+        body = [[shown(cell(text)) for text in _cells(row, apart)] for row in stores.rows[:ROWS]]
         used = [column for column in range(len(HEADERS)) if any(cells[column] for cells in body)]
         grid = tabulate(
             [[cells[column] for column in used] for cells in body],
@@ -181,7 +187,9 @@ def _p_text(compared: RowComparison) -> str:
 
 def _under(stores: StoreComparison, apart: Apart) -> list[str]:
     """Return the lines below the table: all that a reader needs to judge it."""
-    rows, lines = stores.rows, []
+    rows, lines = stores.rows, [f"not to be relied upon: {line}" for line in stores.unreliable[:LISTED]]
+    if len(stores.unreliable) > LISTED:
+        lines.append(f"{len(stores.unreliable) - LISTED} more are not to be relied upon; --format json has all of them")
     if len(rows) > ROWS:
         lines.append(f"{len(rows) - ROWS} more are not shown; --format json has all of them")
     if any(row.p is not None for row in rows):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
 from reprbench.data.dataset import Dataset
 from reprbench.data.digests import FileCheck, fresh_check
@@ -20,6 +20,7 @@ from reprbench.file_parameter import names_files, parameters_as_given
 from reprbench.files import NotRegularError
 from reprbench.registry import Entry, discover
 from reprbench.spec import Call, mistakes
+from reprbench.strict import StrictNumbers
 
 _REQUEST = "request"
 """The parameter of a dataset's function that is given the `DataRequest`."""
@@ -151,9 +152,9 @@ def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name != _REQUEST
     }
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config = {"extra": "forbid", "arbitrary_types_allowed": True}
     config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
-    return create_model("Parameters", __config__=config, **fields)
+    return create_model("Parameters", __base__=StrictNumbers, __cls_kwargs__=config, **fields)
 
 
 def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from reprbench.cache import CacheFile
 from reprbench.data.dataset import Dataset, assemble
-from reprbench.data.decoded import map_array, new_array
+from reprbench.data.decoded import decoded, write_array
 from reprbench.data.digests import Digests, FileCheck
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.data.room import check_memory
@@ -89,21 +90,18 @@ def load_cifar10(request: DataRequest) -> Dataset:
 def _load_split(checks: Sequence[FileCheck], digests: Digests) -> tuple[Images, Labels, str]:
     """Return images, labels and the digest of both; decode the batches unless the cache has them."""
     key = hashlib.sha256(" ".join(check.sha256 for check in checks).encode()).hexdigest()
-    folder = digests.cache_dir / "decoded" / f"cifar10-{key[:16]}"
-    pixels_path, labels_path = folder / "pixels.npy", folder / "labels.npy"
-    if not (pixels_path.exists() and labels_path.exists()):
-        _decode([check.path for check in checks], pixels_path, labels_path)
-    content = f"{digests.sha256(pixels_path)} {digests.sha256(labels_path)}"
-    return Images(map_array(pixels_path)), map_array(labels_path).astype(np.int64), content
+    files = [CacheFile(digests.cache_dir, f"decoded/cifar10-{key[:16]}/{name}.npy") for name in ("pixels", "labels")]
+    (pixels, pixels_digest), (labels, labels_digest) = (
+        decoded(file, lambda: _decode([check.path for check in checks], *files), digests) for file in files
+    )
+    return Images(pixels), labels.astype(np.int64), f"{pixels_digest} {labels_digest}"
 
 
-def _decode(paths: Sequence[Path], pixels_path: Path, labels_path: Path) -> None:
+def _decode(paths: Sequence[Path], pixels_file: CacheFile, labels_file: CacheFile) -> None:
     batches = [_read_binary(path) if path.suffix == ".bin" else read_pickled(path) for path in paths]
     n_images = sum(len(labels) for _, labels in batches)
-    with new_array(pixels_path, (n_images, *_SHAPE)) as pixels:
-        np.concatenate([batch.reshape(-1, *_SHAPE) for batch, _ in batches], out=pixels)
-    with new_array(labels_path, (n_images,)) as labels:
-        np.concatenate([batch for _, batch in batches], out=labels)
+    write_array(pixels_file, (n_images, *_SHAPE), (pixels for pixels, _ in batches))
+    write_array(labels_file, (n_images,), (labels for _, labels in batches))
 
 
 def _read_binary(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

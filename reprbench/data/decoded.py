@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from reprbench.files import replacing
+from reprbench.arrays import as_array, npy_header
+from reprbench.cache import CacheFile
+from reprbench.data.digests import Digests
+
+Decoded = tuple[NDArray[np.uint8], str]
+"""An array, memory-mapped and read-only, and the SHA-256 of its .npy file."""
 
 
-@contextmanager
-def new_array(path: Path, shape: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """Yield a uint8 array on disk to be filled; it appears at `path`, complete, if the block raises nothing."""
-    with replacing(path) as temporary:
-        array = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=tuple(shape))
-        yield array
-        array.flush()
+def write_array(target: CacheFile, shape: Sequence[int], blocks: Iterable[NDArray[np.uint8]]) -> None:
+    """Write consecutive blocks of rows as one array; it appears when it is complete."""
+    with target.write() as writer:
+        writer.write(npy_header(shape, np.uint8))
+        for block in blocks:
+            writer.write(np.ascontiguousarray(block).data)
 
 
-def map_array(path: Path) -> NDArray[np.uint8]:
-    """Return the array at `path`, memory-mapped and read-only."""
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+def decoded(file: CacheFile, decode: Callable[[], object], digests: Digests) -> Decoded:
+    """Return the array in `file`; call `decode`, which writes it, unless the cache has it."""
+    array, content = file.get(lambda content: (as_array(content), content), decode)
+    return array, digests.of_content(file.path, content)

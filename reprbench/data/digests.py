@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,12 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
+from reprbench.cache import CacheFile, Content
+from reprbench.cache_folder import ignore
 from reprbench.data.locate import DataFile
 from reprbench.data.room import check_disk
 from reprbench.errors import UserError
-from reprbench.files import open_regular, replacing, write_json
+from reprbench.files import open_regular
 
 _CHUNK = 2**20
 
@@ -47,25 +48,28 @@ class FileCheck:
 class Digests:
     """The digests of files, cached in ``digests.json`` in the cache folder.
 
-    An entry is valid until the size or modification time of the file at its absolute path changes. A cache that cannot
-    be read is discarded; two processes that write it at once lose at most an entry.
+    An entry is valid until the size or modification time of the file at its absolute path changes. Two processes that
+    write it at once lose at most an entry.
     """
 
     def __init__(self, cache_dir: Path) -> None:
         self.cache_dir = cache_dir
-        self._path = cache_dir / "digests.json"
+        self._file = CacheFile(cache_dir, "digests.json")
 
     def check(self, file: DataFile) -> FileCheck:
         """Return the digests of a file's unzipped content with the official one."""
         algorithms = _algorithms(file)
-        status = file.path.stat()
-        stamp = f"{status.st_size} {status.st_mtime_ns}"
-        digests = self._remembered(file.path, stamp, algorithms, lambda: hash_file(file.path, algorithms, file.size))
-        return _checked(file, digests)
+        compute = lambda: hash_file(file.path, algorithms, file.size)  # noqa: E731
+        return _checked(file, self._remembered(file.path, _stamp(file.path), algorithms, compute))
 
     def sha256(self, path: Path) -> str:
         """Return the SHA-256 of a file's unzipped content."""
         return self.check(DataFile(path)).sha256
+
+    def of_content(self, path: Path, content: Content) -> str:
+        """Return the SHA-256 of `content`, which is that of a file of the cache without its checksum."""
+        compute = lambda: {"sha256": hashlib.sha256(content.data).hexdigest()}  # noqa: E731
+        return self._remembered(path, _stamp(path), ["sha256"], compute)["sha256"]
 
     def tree(self, root: Path, files: Sequence[Path]) -> str:
         """Return the SHA-256 of `files` and of their paths relative to `root`; unchanged files are not read again."""
@@ -81,12 +85,19 @@ class Digests:
         if file.path.suffix != ".gz":
             return file.path
         # The copy is named after the content's digest: a stale one is never used, and equal files share one.
-        copy = self.cache_dir / "unzipped" / self.check(file).sha256[:16] / file.path.stem
-        if not copy.exists():
+        sha256 = self.check(file).sha256
+        copy = CacheFile(self.cache_dir, f"unzipped/{sha256[:16]}/{file.path.stem}")
+
+        def older(content: Content) -> None:
+            if hashlib.sha256(content.data).hexdigest() != sha256:
+                raise ValueError("it has other content")
+
+        def make() -> None:
             check_disk(f"{file.path}: its content takes", file.size or 0, self.cache_dir)
-            with open_content(file.path) as source, replacing(copy) as temporary, temporary.open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK)
-        return copy
+            _unzip(file.path, copy)
+
+        copy.get(len, make, older=older)
+        return copy.path
 
     def _remembered(
         self, path: Path, stamp: str, algorithms: Sequence[str], compute: Callable[[], dict[str, str]]
@@ -96,15 +107,32 @@ class Digests:
         if isinstance(known, dict) and known.get("stamp") == stamp and all(known.get(name) for name in algorithms):
             return {name: str(known[name]) for name in algorithms}
         digests = compute()
-        write_json(self._path, {**self._read(), key: {"stamp": stamp, **digests}})
+        entries = {**self._read(), key: {"stamp": stamp, **digests}}
+        ignore(self.cache_dir)
+        with self._file.write() as writer:
+            writer.write(json.dumps(entries, indent=2).encode("ascii"))
         return digests
 
     def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return self._file.read(_entries) or {}
+
+
+def _entries(content: Content) -> dict[str, Any]:
+    entries = json.loads(bytes(content))
+    if not isinstance(entries, dict):
+        raise ValueError("it is not an object of JSON")
+    return entries
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _unzip(source: Path, target: CacheFile) -> None:
+    with open_content(source) as stream, target.write() as writer:
+        while chunk := stream.read(_CHUNK):
+            writer.write(chunk)
 
 
 def fresh_check(file: DataFile) -> FileCheck:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from reprbench.cache import CacheFile
 from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
-from reprbench.data.decoded import map_array, new_array
+from reprbench.data.decoded import Decoded, decoded, write_array
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, DataRequest, locate_path
 from reprbench.data.room import check_disk
@@ -89,13 +91,13 @@ def load_folder(
     return assemble(
         call=request.call,
         title=title or str(request.call),
-        unlabeled=Images(map_array(arrays["unlabeled"])) if "unlabeled" in arrays else None,
-        train=Images(map_array(arrays["train"])),
+        unlabeled=Images(arrays["unlabeled"][0]) if "unlabeled" in arrays else None,
+        train=Images(arrays["train"][0]),
         train_labels=labels["train"],
-        test=Images(map_array(arrays["test"])),
+        test=Images(arrays["test"][0]),
         test_labels=labels["test"],
         classes=classes,
-        content={split: digests.sha256(array) for split, array in arrays.items()}
+        content={split: digest for split, (_, digest) in arrays.items()}
         | {
             f"{split} labels": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
             for split, rows in labels.items()
@@ -153,35 +155,27 @@ def _labels(files: Sequence[list[Path]]) -> Labels:
 
 def _decoded_splits(
     root: Path, splits: dict[str, list[Path]], image_size: int, gray: bool, digests: Digests
-) -> dict[str, Path]:
-    """Return the array files of the splits; decode those that the cache does not have."""
+) -> dict[str, Decoded]:
+    """Return the arrays of the splits; decode those that the cache does not have."""
     content = digests.tree(root, _joined(list(splits.values())))
     key = hashlib.sha256(f"{content} {image_size} {gray} {_DECODER}".encode()).hexdigest()
-    folder = digests.cache_dir / "decoded" / f"folder-{key[:16]}"
-    arrays = {split: folder / f"{split}.npy" for split in splits}
+    arrays = {}
     for split, files in splits.items():
-        if not arrays[split].exists():
-            _decode_all(files, arrays[split], image_size, gray)
+        target = CacheFile(digests.cache_dir, f"decoded/folder-{key[:16]}/{split}.npy")
+        arrays[split] = decoded(target, partial(_decode_all, files, target, image_size, gray), digests)
     return arrays
 
 
-def _decode_all(files: Sequence[Path], target: Path, image_size: int, gray: bool) -> None:
+def _decode_all(files: Sequence[Path], target: CacheFile, image_size: int, gray: bool) -> None:
     shape = (len(files), 1 if gray else 3, image_size, image_size)
-    check_disk(f"image_size={image_size}: {len(files)} decoded images take", math.prod(shape), target.parent)
-    with _quiet(), new_array(target, shape) as pixels:
+    check_disk(f"image_size={image_size}: {len(files)} decoded images take", math.prod(shape), target.root)
 
-        def decode_block(start: int) -> None:
-            for row in range(start, min(start + _BLOCK, len(files))):
-                pixels[row] = decode(files[row], image_size, gray)
+    def decode_block(start: int) -> NDArray[np.uint8]:
+        return np.stack([decode(path, image_size, gray) for path in files[start : start + _BLOCK]])
 
-        # Pillow's decoders and resampling release the GIL.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            blocks = [pool.submit(decode_block, start) for start in range(0, len(files), _BLOCK)]
-            try:
-                for block in blocks:
-                    block.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+    # Pillow's decoders and resampling release the GIL.
+    with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        write_array(target, shape, pool.map(decode_block, range(0, len(files), _BLOCK)))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reprbench.cache import content_size
 from reprbench.data.dataset import Dataset, assemble, match_labels
 from reprbench.data.digests import Digests, open_content
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
@@ -145,7 +146,7 @@ def _read_shape(path: Path, n_dimensions: int) -> tuple[int, ...]:
     complete = len(header) == header_size
     shape = tuple(int(n) for n in np.frombuffer(header[4:], ">u4")) if complete else ()
     expected = header_size + math.prod(shape) if complete else header_size
-    size = len(header) if not complete else expected if path.suffix == ".gz" else path.stat().st_size
+    size = len(header) if not complete else expected if path.suffix == ".gz" else content_size(path)
     if size != expected:
         raise UserError(f"{path}: has {size} bytes; expected {expected}, as its header says; fetch it again")
     if 0 in shape:

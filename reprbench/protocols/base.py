@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 # Parts of a protocol's outcome, as the store keeps them.
 from reprbench.measurement import Curve as Curve
@@ -17,6 +17,7 @@ from reprbench.measurement import Measurement as Measurement
 from reprbench.protocols.subject import Features as Features
 from reprbench.protocols.subject import Snapshots as Snapshots
 from reprbench.protocols.subject import Subject as Subject
+from reprbench.strict import StrictNumbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ class Outcome:
     curves: list[Curve] = field(default_factory=list)
 
 
-class Protocol(BaseModel):
+class Protocol(StrictNumbers):
     """A way of evaluating a fitted learner.
 
     ``@register_protocol("name")`` gives a class its name. Its parameters are the fields of the class, validated by

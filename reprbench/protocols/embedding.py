@@ -41,7 +41,7 @@ class Embedding(Protocol):
     version = 1
     headlines = ("trustworthiness",)
 
-    layers: Literal["last", "all"] | tuple[str, ...] = "last"
+    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
     pooling: Pooling = "max"
     grid: PositiveInt = 2
     images: Annotated[int, Field(ge=SMALLEST_SAMPLE, le=5000)] = 1000

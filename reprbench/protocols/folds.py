@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from reprbench.features import Matrix, Pooling, View
 from reprbench.protocols.base import Features, Measurement, Protocol, Subject
@@ -80,7 +80,7 @@ class FoldProtocol(Protocol):
     [87.5, 87.5]
     """
 
-    layers: Literal["last", "all"] | tuple[str, ...] = "last"
+    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
     pooling: Pooling = "max"
     grid: PositiveInt = 2
     folds: Literal["dataset", "none"] = "dataset"

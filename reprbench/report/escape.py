@@ -1,4 +1,4 @@
-"""Escapes text from others, such as labels and messages, for terminals and for GitHub's Markdown."""
+"""Escapes text from others, such as labels and messages, for GitHub's Markdown."""
 
 from __future__ import annotations
 
@@ -6,30 +6,19 @@ import html
 import re
 from functools import lru_cache
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-"""Control characters, line ends, changes of the writing direction, and lone surrogates."""
+from reprbench.printable import printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
-_BLOCK_START = re.compile(r"^(?=[-+=#:](?!\d))|^(\d+)(?=[.)](?!\S))")
-"""What would begin a list, a heading or the like; numbers such as -1.5 do not."""
+_BLOCK_SIGN = re.compile(r"^(?=[-+=#:](?!\d))|^(\d+)(?=[.)](?!\S))|(?=#+$)")
+"""What would begin a list, a heading or the like, or end a heading; numbers such as -1.5 do not."""
 
 _INSIDE_LINK = re.compile(
     r"(?<=[@#])(?=\w)"  # a mention, an e-mail address, an issue
     r"|(?<=GH-)(?=\d)"  # an issue
     r"|(?<=:)(?=//)|(?<=www)(?=\.)"  # a URL
-    r"|(?<=:)(?=[\w+-]+:)"  # an emoji
+    r"|(?<=:)(?=[\w+-]+:)",  # an emoji
+    re.IGNORECASE,
 )
-
-
-def terminal(text: str) -> str:
-    r"""Return `text` on one line, without characters that control a terminal.
-
-    Examples
-    --------
-    >>> terminal("a\x1b[31m\nb")
-    'a [31m b'
-    """
-    return _CONTROL.sub(" ", text)
 
 
 @lru_cache(maxsize=2**14)
@@ -44,5 +33,5 @@ def markdown(text: str) -> str:
     >>> markdown("*a* | <b> @all")
     '\\*a\\* \\| &lt;b&gt; @<!-- -->all'
     """
-    marked = _MARKUP.sub(r"\\\1", html.escape(terminal(text).strip(), quote=False))
-    return _BLOCK_START.sub(r"\1\\", _INSIDE_LINK.sub("<!-- -->", marked))
+    marked = _MARKUP.sub(r"\\\1", html.escape(printable(text).strip(), quote=False))
+    return _BLOCK_SIGN.sub(r"\1\\", _INSIDE_LINK.sub("<!-- -->", marked))

@@ -13,6 +13,7 @@ from reprbench.report.text import (
     capitalized,
     count_text,
     decimals_for,
+    fixed,
     memory_text,
     plus_minus,
     seconds_text,
@@ -115,7 +116,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
         *_result_cells(row, decimals),
         GridCell(published),
         GridCell(f"{row.verdict} {_numbers(verdict_notes(row), footnotes)}".rstrip() if row.verdict else ""),
-        GridCell("" if row.dimension is None else str(row.dimension)),
+        GridCell("" if row.dimension is None else fixed(row.dimension, 0)),
         GridCell(count_text(row.parameters)),
         GridCell(seconds_text(row.fit_seconds)),
         GridCell(seconds_text(row.evaluation_seconds)),
@@ -142,7 +143,7 @@ def mean_text(result: HeadlineResult | None, decimals: int) -> str:
 def interval_text(result: HeadlineResult | None, decimals: int) -> str:
     """Return the 95 % interval; empty where there is none."""
     interval = result.summary.interval if result else None
-    return f"[{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]" if interval else ""
+    return f"[{fixed(interval[0], decimals)}, {fixed(interval[1], decimals)}]" if interval else ""
 
 
 def emphasis(result: HeadlineResult | None) -> Emphasis:

@@ -61,7 +61,7 @@ def _machine(trial: Trial) -> str | None:
 
 def _places(source: Source, headlines: Sequence[Headline]) -> str | None:
     """Return where the headlines were measured; a missing one does not count as measured elsewhere."""
-    if source.evaluation is None or source.evaluation.missing:
+    if source.evaluation is None or source.evaluation.status != "done":
         return None
     own = own_headlines(source.evaluation, headlines)
     found = [place_text((mine or shared).at.items()) for mine, shared in zip(own, headlines, strict=True)]

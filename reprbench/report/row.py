@@ -19,13 +19,13 @@ from reprbench.report.verdict import Verdict, judge
 from reprbench.trial import Code, Evaluation, ProtocolRecord, RowKey, Status, Trial
 
 NOT_RUN: Literal["not run"] = "not run"
-NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
+CHANGED_BY_HAND = "changed by hand: its trial.json is not as reprbench wrote it"
 RowStatus = Status | Literal["not run", "not evaluated"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Source:
-    """A trial behind a row, and its evaluation under one of its protocols (None if it did not get that far)."""
+    """A trial behind a row, and its finished evaluation under one of its protocols; None if there is none."""
 
     trial: Trial
     protocol: ProtocolRecord
@@ -68,8 +68,8 @@ class Row(Struct, frozen=True):
     key : identifies the row; without a seed if it is over several.
     sources : the trials behind it, one per seed, and their evaluations; none for a row that was not run.
     results : one for each headline of the table; None where nothing was measured.
-    status, reason : of the trial; "skipped" where the protocol cannot be run on the learner, "not evaluated" where a
-        finished trial has no evaluation, "not run" where there is no trial.
+    status, reason : of the trial under the protocol: "skipped" where that cannot be run on the learner, "not evaluated"
+        where the trial did not get that far, "not run" where there is no trial.
     reference, verdict : the published value, and how the first result compares with it.
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
@@ -171,11 +171,12 @@ def make_row(
 ) -> Row:
     """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
-    status, reason = _status(source)
+    status, reason = trial.outcome(source.protocol)
     results = tuple(_result(source, own) for own in own_headlines(evaluation, headlines))
     reference = trial.reference if source.is_first else None
     why = f"{status}: {reason}" if status != "done" else ""
     warnings = evaluation.warnings if evaluation else []
+    edited = (CHANGED_BY_HAND,) if trial.changed_by_hand else ()
     return Row(
         key=trial.row,
         sources=(source,),
@@ -184,20 +185,10 @@ def make_row(
         reason=reason,
         reference=reference,
         verdict=verdict_of(reference, results, source, why),
-        notes=(*map(str, trial.deviations), *trial.warnings, *warnings, *notes),
+        notes=(*edited, *map(str, trial.deviations), *trial.warnings, *warnings, *notes),
         group=group,
         superseded=superseded,
     )
-
-
-def _status(source: Source) -> tuple[RowStatus, str]:
-    """Return a row's status and reason."""
-    trial, evaluation = source.trial, source.evaluation
-    if evaluation and evaluation.missing:
-        return "skipped", evaluation.missing
-    if evaluation is None and trial.status == "done":
-        return NOT_EVALUATED, "the trial has no result of this protocol"
-    return trial.status, trial.reason
 
 
 def own_headlines(evaluation: Evaluation | None, headlines: Sequence[Headline]) -> list[Headline | None]:

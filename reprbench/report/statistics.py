@@ -21,6 +21,7 @@ J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JM
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -126,7 +127,7 @@ def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
     if n < 2 or math.isinf(ratio):
         return None
     variance = std**2 * n / (n - 1) * (1 / n + ratio)
-    return _t_quantile(n - 1) * math.sqrt(variance)
+    return _t_quantile(n - 1) * math.sqrt(variance) if math.isfinite(variance) else None
 
 
 def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
@@ -151,11 +152,10 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBO
     std = float(by_fold.std()) if len(by_fold) > 1 else None
     total = sum(variance for variance, _ in parts)
     half: float | None = 0.0
-    if math.isinf(total):
+    if not math.isfinite(total):
         half = None
     elif total:
-        freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
-        half = _t_quantile(freedom) * math.sqrt(total)
+        half = _t_quantile(_satterthwaite(parts)) * math.sqrt(total)
     return Summary(float(table.mean()), std, len(by_fold), half, _kept(bounds, float(table.min()), float(table.max())))
 
 
@@ -217,7 +217,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
     variance = sum(part for part, _ in parts)
     if variance in (0, math.inf):
         return _student(difference, variance, math.inf)
-    return _student(difference, variance, variance**2 / sum(part**2 / degrees for part, degrees in parts))
+    return _student(difference, variance, _satterthwaite(parts))
 
 
 def wilcoxon(differences: ArrayLike) -> TestResult:
@@ -275,11 +275,22 @@ def _differences(values: ArrayLike) -> Floats:
     return numbers
 
 
+def _satterthwaite(parts: Sequence[tuple[float, int]]) -> float:
+    """Return the degrees of freedom of a sum of variances, each with its own.
+
+    They depend on no scale; dividing by a power of two, which is exact, keeps the squares from overflowing.
+    """
+    exponent = math.frexp(max(variance for variance, _ in parts))[1]
+    scaled = [(math.ldexp(variance, -exponent), degrees) for variance, degrees in parts]
+    total = sum(variance for variance, _ in scaled)
+    return total**2 / sum(variance**2 / degrees for variance, degrees in scaled)
+
+
 def _student(difference: float, variance: float, degrees: float) -> TestResult:
-    """Test a difference by its variance: if that is 0, any difference is significant; if it is infinite, none is."""
+    """Test a difference by its variance: if that is 0, any difference is significant; if it is not finite, none is."""
     if variance == 0:
         return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
-    if math.isinf(variance):
+    if not math.isfinite(variance):
         return TestResult(0.0, 1.0)
     statistic = difference / math.sqrt(variance)
     return TestResult(statistic, 2 * _t_below(-abs(statistic), degrees))

@@ -127,7 +127,7 @@ def make_tables(
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
         for protocol in trial.protocols:
-            source = Source(trial, protocol, trial.evaluation(protocol))
+            source = Source(trial, protocol, trial.results(protocol))
             key = (trial.benchmark, trial.dataset.digest, str(protocol.table or protocol.call))
             groups.setdefault(key, []).append(source)
     tables = []
@@ -181,7 +181,7 @@ def _table(
 def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, ...]:
     """Return the headlines of this `code` of the protocol, preferably from a learner on which it could be run."""
     found = [source.evaluation for source in sources if source.evaluation and source.code == code]
-    first = next((evaluation for evaluation in found if not evaluation.missing), found[0] if found else None)
+    first = next((evaluation for evaluation in found if evaluation.status == "done"), found[0] if found else None)
     return tuple(first.headlines) if first else ()
 
 

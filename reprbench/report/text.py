@@ -9,11 +9,21 @@ from typing import Any
 
 import msgspec
 
+from reprbench.printable import printable_json
+
+MOST_FIXED = 1e12
+"""Larger numbers are printed as 1.23e+45, so that no column is as wide as their digits."""
+
+
+def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
+    """Return a number with so many decimals, or with three figures and an exponent; ``sign="+"`` shows a plus too."""
+    return f"{value:{sign}.{decimals}f}" if abs(value) < MOST_FIXED else f"{value:{sign}.2e}"
+
 
 def plus_minus(value: float, spread: float | None, decimals: int = 1) -> str:
     """Return a value as a table prints it."""
-    text = f"{value:.{decimals}f}"
-    return text if spread is None else f"{text} ± {spread:.{decimals}f}"
+    text = fixed(value, decimals)
+    return text if spread is None else f"{text} ± {fixed(spread, decimals)}"
 
 
 def decimals_for(values: Iterable[float | None], unit: str) -> int:
@@ -67,8 +77,8 @@ def folds_text(counts: Collection[int]) -> str:
 
 def json_text(value: object, default: Callable[[Any], object] | None = None) -> str:
     """Return indented JSON and a line end; `default` is that of `json.dumps`, whose own indentation is slow."""
-    compact = json.dumps(value, ensure_ascii=False, default=default)
-    return msgspec.json.format(compact, indent=2) + "\n"
+    compact = json.dumps(value, ensure_ascii=False, allow_nan=False, default=default)
+    return msgspec.json.format(printable_json(compact), indent=2) + "\n"
 
 
 def capitalized(text: str) -> str:

@@ -11,7 +11,7 @@ from reprbench.measurement import Headline
 from reprbench.report.best import ALPHA, Comparison
 from reprbench.report.measured import fold_count
 from reprbench.report.table import Table, unit_of
-from reprbench.report.text import decimals_for, folds_text, place_text
+from reprbench.report.text import decimals_for, fixed, folds_text, place_text
 
 Emphasis = Literal["", "best", "tie"]
 
@@ -113,8 +113,8 @@ def _seeds(table: Table) -> list[str]:
     means = (row.mean for row in table.rows)
     decimals = decimals_for(means, table.unit) + 1
     return [
-        f"{spread.label}, seeds {', '.join(map(str, spread.seeds))}: mean {spread.mean:.{decimals}f}, "
-        f"standard deviation (ddof = 0) over seeds {spread.std_seeds:.{decimals}f}, "
-        f"over folds {spread.std_folds:.{decimals}f}"
+        f"{spread.label}, seeds {', '.join(map(str, spread.seeds))}: mean {fixed(spread.mean, decimals)}, "
+        f"standard deviation (ddof = 0) over seeds {fixed(spread.std_seeds, decimals)}, "
+        f"over folds {fixed(spread.std_folds, decimals)}"
         for spread in table.seeds
     ]

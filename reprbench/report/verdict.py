@@ -14,6 +14,7 @@ from typing import Literal
 
 from reprbench.benchmark import Reference
 from reprbench.report.statistics import Summary, half_width
+from reprbench.report.text import fixed
 
 Word = Literal["reproduced", "above", "below", "not comparable", "not run"]
 
@@ -36,8 +37,9 @@ class Verdict:
     because: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        compared = self.word in ("reproduced", "above", "below")
-        return f"{self.word} ({self.difference:+.1f})" if compared and self.difference is not None else self.word
+        if self.difference is None or self.word not in ("reproduced", "above", "below"):
+            return self.word
+        return f"{self.word} ({fixed(self.difference, sign='+')})"
 
 
 def judge(

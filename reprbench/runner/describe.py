@@ -1,12 +1,12 @@
-"""Describes the classes of methods and protocols, in another process, so that no plugin is imported here."""
+"""Describes the classes of methods and protocols: the process in which they are imported, see `descriptions`."""
 
 from __future__ import annotations
 
-import subprocess
+import json
+import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
@@ -17,9 +17,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from reprbench.errors import UserError
-from reprbench.file_parameter import parameters_as_given, parameters_by_content
+from reprbench.file_parameter import is_file, parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
 from reprbench.registry import Entry
+from reprbench.runner.received import described, traceback_of
+from reprbench.signatures import class_problem
 from reprbench.source import code_identity, packages
 from reprbench.spec import mistakes, show_value
 from reprbench.trial import Code
@@ -81,36 +83,22 @@ class Description(msgspec.Struct, kw_only=True):
     capabilities: list[str] = []
 
 
-def describe(questions: Sequence[Question]) -> list[Description]:
-    """Answer all questions; if one ends the process, another process answers the rest."""
-    answers: list[Description] = []
-    while len(answers) < len(questions):
-        answers += _ask(questions[len(answers) :])
-    return answers
+class Answer(msgspec.Struct):
+    """The answer to the question with this number."""
 
-
-def _ask(questions: Sequence[Question]) -> list[Description]:
-    with tempfile.TemporaryDirectory(prefix="reprbench-") as folder:
-        output = Path(folder, "answers")
-        output.touch()
-        command = [sys.executable, "-m", "reprbench.runner.describe", str(output)]
-        asked = msgspec.json.encode(questions)
-        done = subprocess.run(command, input=asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        answers = [msgspec.json.decode(line, type=Description) for line in output.read_bytes().splitlines()]
-        if len(answers) < len(questions):
-            reason = f"importing it ended the process with status {done.returncode}"
-            answers.append(Description(problem=reason, traceback=done.stderr.decode(errors="replace")[-4000:]))
-        return answers
+    number: int
+    description: Description
 
 
 def answer(question: Question) -> Description:
-    """Import the class of one question here and describe it."""
+    """Import the class of one question here and describe it; whatever a plugin raises is shown in its row."""
     try:
-        cls = question.entry.load()
-    except Exception as error:  # whatever a plugin raises is shown in its row
-        return Description(
-            problem=f"{type(error).__name__}: {' '.join(str(error).split())}", traceback=traceback.format_exc()
-        )
+        return _describe(question.entry.load(), question)
+    except BaseException as error:
+        return Description(problem=described(error), traceback=traceback_of(error))
+
+
+def _describe(cls: Any, question: Question) -> Description:
     found = _protocol(cls, question.entry) if question.entry.kind == "protocol" else _method(cls)
     if found.problem:
         return found
@@ -118,8 +106,7 @@ def answer(question: Question) -> Description:
     found.types = {name: type_text(info) for name, info in model.model_fields.items()}
     found.defaults = _defaults(model)
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
-    found.code = code_of(cls, question.entry)
-    found.packages = packages([question.entry.file()], question.entry.root())
+    found.code, found.packages = _code_and_packages(cls, question.entry)
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}
@@ -133,6 +120,12 @@ def answer(question: Question) -> Description:
     return found
 
 
+@cache
+def _code_and_packages(cls: type, entry: Entry) -> tuple[Code, list[str]]:
+    """Read the files of a class once, however many questions concern it: this process is a short one."""
+    return code_of(cls, entry), packages([entry.file()], entry.root())
+
+
 def code_of(cls: type, entry: Entry) -> Code:
     """Return what identifies the code of a class as it is now in its files."""
     return msgspec.convert(code_identity(cls, entry.file(), entry.root()), Code)
@@ -141,7 +134,9 @@ def code_of(cls: type, entry: Entry) -> Code:
 def _method(cls: type[Learner]) -> Description:
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
 
-    capabilities = [c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c)]
+    capabilities = tuple(c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c))
+    if problem := class_problem(cls, capabilities):
+        return Description(problem=problem)
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
 
 
@@ -152,11 +147,16 @@ def _protocol(cls: Any, entry: Entry) -> Description:
         return Description(problem=f"{entry.name!r} is not a class derived from reprbench.Protocol")
     if cls.name != entry.name:
         return Description(problem=f'the class is not called {entry.name!r}; use @register_protocol("{entry.name}")')
+    if problem := class_problem(cls):
+        return Description(problem=problem)
+    if not isinstance(getattr(cls, "headlines", None), tuple | list):
+        return Description(problem=f"{cls.__name__}.headlines: expected a tuple of the metrics that tables show")
     return Description(capabilities=[need.__name__ for need in cls.needs])
 
 
+@cache
 def _model(cls: Any, entry: Entry) -> type[BaseModel]:
-    """Return the model of the parameters."""
+    """Return the model of the parameters; made once, however many questions concern the class."""
     if entry.kind == "protocol":
         return cast(type[BaseModel], cls)
     from reprbench.learner import parameters_model
@@ -191,9 +191,11 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
     """Return why the method cannot learn from images of the given shape, from its `build`: at most one line."""
     import torch
 
-    from reprbench.learner import make
+    from reprbench.learner import Learner, make
 
     if question.shape is None or question.entry.kind != "method":
+        return []
+    if cls.build is Learner.build and cls.__init__ is Learner.__init__:  # it looks at no image there
         return []
     try:
         with torch.device("meta"):  # without computation or memory
@@ -221,7 +223,8 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     elif origin is tuple:
         name = f"[{', '.join('…' if one is Ellipsis else _type_text(one) for one in inner)}]"
     else:
-        name = {str: "text", type(None): "null"}.get(annotation, getattr(annotation, "__name__", str(annotation)))
+        known = {str: "text", type(None): "null", Path: "file" if any(map(is_file, metadata)) else "path"}
+        name = known[annotation] if annotation in known else getattr(annotation, "__name__", str(annotation))
     # A type may contain a field, with bounds of its own. Validators have none, and are not shown.
     marks = [mark for one in metadata for mark in getattr(one, "metadata", [one])]
     signs = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"), ("min_length", "length ≥"))
@@ -230,12 +233,21 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def main() -> None:
-    """Read questions from standard input; append one JSON line per answer to the file named by the only argument."""
-    questions = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Question])
-    with Path(sys.argv[1]).open("ab") as output:
-        for question in questions:
-            output.write(msgspec.json.encode(answer(question)) + b"\n")
+    """Answer the questions in the file named first; write one line of JSON each to the descriptor named second."""
+    questions = msgspec.convert(json.loads(Path(sys.argv[1]).read_bytes()), list[Question])
+    with os.fdopen(int(sys.argv[2]), "wb") as output:
+        for number, question in enumerate(questions):
+            output.write(_line(number, answer(question)))
             output.flush()
+    # Threads and exit handlers of a plugin cannot keep it waiting.
+    os._exit(0)
+
+
+def _line(number: int, found: Description) -> bytes:
+    try:
+        return msgspec.json.encode(Answer(number, found)) + b"\n"
+    except Exception as error:  # what a plugin gave cannot be written
+        return msgspec.json.encode(Answer(number, Description(problem=described(error)))) + b"\n"
 
 
 if __name__ == "__main__":

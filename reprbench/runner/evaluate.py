@@ -16,7 +16,8 @@ from reprbench.features import FeatureCache
 from reprbench.measurement import LARGEST, Headline
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
-from reprbench.runner.job import FIGURES
+from reprbench.runner.failure import failure_of
+from reprbench.runner.job import FIGURES, now, unfinished
 from reprbench.spec import check_name
 from reprbench.trial import Evaluation, Figure, to_json
 
@@ -61,6 +62,15 @@ class Evaluator:
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
         self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
 
+    def attempt(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
+        """Run one protocol; its failure is recorded, not raised: the others are run, too."""
+        try:
+            evaluation = self.evaluate(asked, protocol)
+        except BaseException as error:  # whatever a plugin raises
+            evaluation = unfinished(asked, *failure_of(error))
+        evaluation.ended = now()
+        return evaluation
+
     def evaluate(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
         """Run one protocol and draw its figures."""
         evaluation = Evaluation(
@@ -73,8 +83,7 @@ class Evaluator:
             measurements=[],
         )
         if needs := lacking(protocol, self._cls):
-            evaluation.missing = f"{asked.call.name} needs a learner that {' and '.join(needs)}"
-            return evaluation
+            return _skipped(evaluation, f"{asked.call.name} needs a learner that {' and '.join(needs)}")
         before, fitting = time.monotonic(), self._fits.seconds_here
         subject = Subject(
             self._dataset,
@@ -91,11 +100,9 @@ class Evaluator:
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
         evaluation.measurements = outcome.measurements
         evaluation.warnings = outcome.warnings
-        evaluation.missing = outcome.missing or None
         evaluation.headlines = outcome.headlines or evaluation.headlines
         evaluation.curves = outcome.curves
-        evaluation.missing = evaluation.missing or _unmeasured(evaluation)
-        return _as_stored(evaluation)
+        return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
     def _features(self, asked: Features) -> Matrix:
         """Return the requested features, and extract the other views of the same rows in the same pass."""
@@ -134,12 +141,19 @@ class Evaluator:
         return figures
 
 
-def _unmeasured(evaluation: Evaluation) -> str | None:
+def _skipped(evaluation: Evaluation, reason: str) -> Evaluation:
+    """Return the evaluation with the reason why it was skipped, if there is one."""
+    if reason:
+        evaluation.status, evaluation.reason = "skipped", reason
+    return evaluation
+
+
+def _unmeasured(evaluation: Evaluation) -> str:
     """Return that no headline was measured, if so; without a value the row would be a hole that nothing explains."""
     measured = {one.metric for one in evaluation.measurements}
     metrics = [headline.metric for headline in evaluation.headlines]
     if measured.intersection(metrics):
-        return None
+        return ""
     return f"{evaluation.call.name} measured no {' and no '.join(map(repr, metrics))}, which its headlines name"
 
 

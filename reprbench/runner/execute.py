@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import signal
+import select
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from reprbench.errors import Diverged, UserError
+from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_by_content
 from reprbench.files import write_json
-from reprbench.runner.job import HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, read_job
+from reprbench.runner.failure import failure_of
+from reprbench.runner.job import (
+    FIT,
+    HISTORY,
+    JOB,
+    PROVENANCE,
+    RESULT,
+    Job,
+    TrialResult,
+    evaluation_path,
+    read_job,
+)
+from reprbench.runner.received import Progress, described, number, one_line
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
@@ -30,30 +40,28 @@ if TYPE_CHECKING:
 
 def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     """Run one trial in this process; failures become the result's status and reason."""
+    from reprbench.cache import collected_warnings
     from reprbench.runner.provenance import peak_memory, provenance
 
     result = TrialResult(status="failed")
+    about_cache: list[str] = []
     try:
         job = msgspec.structs.replace(job, device=_prepare_torch(job))
         result.provenance = provenance(job.device, job.packages)
         # Written at once, in case the process is killed.
         write_json(folder / PROVENANCE, result.provenance)
-        _work(job, folder, report, result)
+        with collected_warnings(about_cache):
+            _work(job, folder, report, result)
         result.status = "done"
-    except Diverged as error:
-        result.status, result.reason = "diverged", str(error)
-    except Exception as error:  # a method's failure is recorded, not raised: the other trials go on
-        result.status = "out-of-memory" if _is_memory_error(error) else "failed"
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        result.reason = kind + " ".join(str(error).split())
-        result.traceback = traceback.format_exc()
+    except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
+        result.status, result.reason, result.traceback = failure_of(error)
+    result.warnings = [one_line(str(warning)) for warning in [*result.warnings, *about_cache]]
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 
 
 def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None:
     from reprbench.data.catalog import load_dataset
-    from reprbench.run import write_history
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
 
@@ -70,15 +78,28 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
-        for asked, protocol in zip(job.protocols, protocols, strict=True):
-            result.evaluations.append(evaluator.evaluate(asked, protocol))
+        for number, (asked, protocol) in enumerate(zip(job.protocols, protocols, strict=True)):
+            _note(fits, folder, result)
+            # Says to the parent that the fit is done; those of a supervised learner are made by its evaluations.
+            write_json(folder / FIT, to_json(msgspec.structs.replace(result, status="done")))
+            write_json(evaluation_path(folder, number), to_json(evaluator.attempt(asked, protocol)))
     finally:
-        write_history(folder / HISTORY, fits.history())
-        result.resumed = fits.resumed
+        _note(fits, folder, result)
+    _count(fits, dataset, job.device, result)
+
+
+def _note(fits: Fits, folder: Path, result: TrialResult) -> None:
+    """Fill in what is known of the fits, and write their history."""
+    from reprbench.run import write_history
+
+    write_history(folder / HISTORY, fits.history())
+    result.resumed = fits.resumed
     if fits.provenance() != result.provenance:
         result.provenance = {**result.provenance, "fit": fits.provenance()}
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
-    _count(fits, dataset, job.device, result)
+    if fits.notes:
+        result.cost.images_seen = int(fits.total("images_seen"))
+        result.cost.fit_seconds = fits.total("seconds")
 
 
 def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]) -> None:
@@ -100,7 +121,7 @@ def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:
-    """Fill in the size and cost of the fitted learner."""
+    """Fill in the size of the fitted learner."""
     from reprbench.state import encode_flops, parameter_count
 
     if not fits.notes:
@@ -108,9 +129,6 @@ def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> No
     learner = fits.last()
     result.cost.parameters = parameter_count(learner)
     result.cost.encode_flops = encode_flops(learner, dataset.train.batch(slice(0, 1), device))
-    result.cost.images_seen = int(fits.total("images_seen"))
-    result.cost.fit_seconds = fits.total("seconds")
-    result.cost.evaluation_seconds = sum(evaluation.seconds for evaluation in result.evaluations)
 
 
 def _prepare_torch(job: Job) -> str:
@@ -129,47 +147,59 @@ def _prepare_torch(job: Job) -> str:
     return str(torch.device(job.device))
 
 
-def _is_memory_error(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 class Reporter:
-    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second."""
+    """Sends the trial's progress to the parent, as lines of JSON, at most a few per second.
+
+    A report is only shown: whatever is wrong with it, or with the pipe, it never ends the trial.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._file = os.fdopen(descriptor, "w", buffering=1)
+        self._descriptor = descriptor
+        # If the parent does not read, reports are lost instead of waiting for it.
+        os.set_blocking(descriptor, False)
         self._last = ("", 0.0)
 
     def __call__(self, what: str, share: float, values: Mapping[str, float]) -> None:
-        """Report the current task, the share of it that is done, and the latest values."""
-        now = time.monotonic()
-        if what == self._last[0] and now - self._last[1] < 0.2 and share < 1:
+        """Report the current task, the share of it that is done, and the latest values; no number, no value."""
+        now, done = time.monotonic(), number(share) or 0.0
+        what = what if isinstance(what, str) else type(what).__name__
+        if what == self._last[0] and now - self._last[1] < 0.2 and done < 1:
             return
         self._last = (what, now)
-        self._file.write(json.dumps({"what": what, "share": share, "values": dict(values)}) + "\n")
+        numbers = {one_line(name, 40): number(value) for name, value in list(values.items())[:20]}
+        known = {name: value for name, value in numbers.items() if value is not None}
+        self._send(Progress(one_line(what, 80), done, known))
+
+    def unwritten(self, error: Exception) -> None:
+        """Say why there will be no result."""
+        self._send(Progress("", 1.0, problem=f"its result could not be written: {described(error)}"))
+
+    def _send(self, message: Progress) -> None:
+        line = msgspec.json.encode(message)
+        # Writing at most PIPE_BUF bytes is atomic: a line is there as a whole or not at all.
+        if len(line) < select.PIPE_BUF:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, line + b"\n")
 
 
-def _die_with_parent() -> None:
-    """End this process when the parent's end of standard input closes, however the parent ended."""
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _leave() -> NoReturn:
+    """End the process at once: the result stands, and threads or exit handlers of a plugin cannot keep it waiting."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a plugin may have closed or replaced it
+            stream.flush()
+    os._exit(0)
 
 
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means for this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    result = execute(read_job(folder / JOB), folder, Reporter(descriptor))
-    write_json(folder / RESULT, to_json(result))
+    report = Reporter(descriptor)
+    result = execute(read_job(folder / JOB), folder, report)
+    try:
+        write_json(folder / RESULT, to_json(result))
+    except Exception as error:
+        report.unwritten(error)
+    _leave()
 
 
 if __name__ == "__main__":

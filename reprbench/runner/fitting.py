@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
-from reprbench.arrays import load_arrays, save_arrays
+from reprbench.arrays import save_arrays, unpack
+from reprbench.cache import CacheFile
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
-from reprbench.run import CHECKPOINT, Run, seeded
+from reprbench.run import Run, seeded
 from reprbench.state import learner_state, load_learner_state, to_device
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Fits:
         self._provenance = provenance
         self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
         self._loaded: tuple[str, Learner] | None = None
+        self._first: Indices | None = None
 
     def key(self, rows: Indices | None) -> str:
         """Return the name of the fit on `rows` of the training split (None: on the unlabeled images)."""
@@ -72,21 +73,18 @@ class Fits:
     def ensure(self, rows: Indices | None) -> dict[str, Any]:
         """Fit unless the cache has the fit; return its state, and keep the note about it in `notes`."""
         key = self.key(rows)
-        path = self._folder(key) / STATE
-        try:
-            state, self.notes[key] = load_arrays(path)
-        except (OSError, SafetensorError):
-            self._fit(rows, key, path)
-            state, self.notes[key] = load_arrays(path)
+        if not self.notes:
+            self._first = rows
+        state, self.notes[key] = self._file(key, STATE).get(unpack, lambda: self._fit(rows, key))
         return state
 
     def snapshots(self, rows: Indices | None) -> Snapshots | None:
-        """Return the snapshots that the fit kept of its watched images; None if there are none."""
+        """Return the snapshots that the fit kept of its watched images; None if it kept none."""
         self.ensure(rows)
-        try:
-            arrays, epochs = load_arrays(self._folder(self.key(rows)) / SNAPSHOTS)
-        except (OSError, SafetensorError):
+        key = self.key(rows)
+        if not self.notes[key]["snapshots"]:
             return None
+        arrays, epochs = self._file(key, SNAPSHOTS).get(unpack, lambda: self._fit(rows, key))
         return Snapshots(epochs, arrays["originals"].numpy(), arrays["reconstructions"].numpy())
 
     def history(self) -> list[dict[str, float]]:
@@ -106,13 +104,10 @@ class Fits:
 
     def last(self) -> Learner:
         """Return the learner that was used last; load that of the first fit if there is none."""
-        if self._loaded is None:
-            key = next(iter(self.notes))
-            self._loaded = (key, self._load(load_arrays(self._folder(key) / STATE)[0]))
-        return self._loaded[1]
+        return self.learner(self._first) if self._loaded is None else self._loaded[1]
 
-    def _folder(self, key: str) -> Path:
-        return self._job.cache / "fits" / self._job.hash / key
+    def _file(self, key: str, name: str) -> CacheFile:
+        return CacheFile(self._job.cache / "fits", f"{self._job.hash}/{key}/{name}")
 
     def _load(self, state: dict[str, Any]) -> Learner:
         learner = self._make()
@@ -124,35 +119,41 @@ class Fits:
         with seeded(self._job.seed, "weights"):
             return make(self._cls, self._job.parameters, self._dataset.train.shape)
 
-    def _fit(self, rows: Indices | None, key: str, path: Path) -> None:
+    def _fit(self, rows: Indices | None, key: str) -> None:
         started = time.monotonic()
-        folder = self._folder(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.resumed = self.resumed or (folder / CHECKPOINT).exists()
+        state = self._file(key, STATE)
         images = self._dataset.unlabeled if rows is None else self._dataset.train.take(rows)
-        run = self._run(images, folder)
+        run = self._run(images, state.path.parent)
         learner = self._make()
-        with seeded(self._job.seed, "fit"):
-            if isinstance(learner, SupervisedLearner):
-                if rows is None:
-                    raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
-                learner.fit_labeled(images, self._dataset.train_labels[rows], run)
-            else:
-                learner.fit(images, run)
+        try:
+            with seeded(self._job.seed, "fit"):
+                self._learn(learner, images, rows, run)
+        finally:
+            self.resumed = self.resumed or run.resumed
         note = {
             "history": run.history,
             "seconds": run.elapsed,
             "images_seen": run.images_seen,
             "warnings": learner.warnings(run.history),
             "provenance": self._provenance,
+            "snapshots": run.watched is not None and bool(run.snapshots),
         }
         if run.watched is not None and run.snapshots:
             epochs, reconstructions = zip(*run.snapshots, strict=True)
             arrays = {"originals": run.watched, "reconstructions": torch.stack(reconstructions)}
-            save_arrays(folder / SNAPSHOTS, arrays, epochs)
-        save_arrays(path, learner_state(learner), note)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+            save_arrays(self._file(key, SNAPSHOTS), arrays, epochs)
+        # Last, so that a fit with a state has its snapshots too.
+        save_arrays(state, learner_state(learner), note)
+        run.discard_checkpoint()
         self.seconds_here += time.monotonic() - started
+
+    def _learn(self, learner: Learner, images: Images, rows: Indices | None, run: Run) -> None:
+        if not isinstance(learner, SupervisedLearner):
+            learner.fit(images, run)
+            return
+        if rows is None:
+            raise ValueError("a supervised learner is fitted on labeled rows; the protocol named none")
+        learner.fit_labeled(images, self._dataset.train_labels[rows], run)
 
     def _run(self, images: Images, folder: Path) -> Run:
         watched = np.unique(np.linspace(0, len(images) - 1, WATCHED_IMAGES).round().astype(np.int64))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from reprbench.evaluation import FIGURES as FIGURES
+from reprbench.files import write_text
 from reprbench.registry import Entry
-from reprbench.run import Precision
+from reprbench.run import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
-from reprbench.trial import Code, Cost, Evaluation, Status, as_model
+from reprbench.trial import HISTORY as HISTORY
+from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
 
 
 class ProtocolJob(msgspec.Struct, kw_only=True):
@@ -48,32 +53,66 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class TrialResult(msgspec.Struct, kw_only=True):
-    """The content of ``result.json``: the outcome of the trial."""
+    """The content of ``result.json``: the outcome of what the trial's protocols share; its evaluations have their own.
+
+    ``fit.json`` has it as soon as only evaluations are left.
+    """
 
     status: Status
     reason: str = ""
     traceback: str = ""
     warnings: list[str] = []
-    evaluations: list[Evaluation] = []
     cost: Cost = msgspec.field(default_factory=Cost)
     resumed: bool = False
     provenance: dict[str, Any] = {}
 
 
-JOB, RESULT, HISTORY, LOG = "job.json", "result.json", "history.csv", "output.txt"
-PROVENANCE, FIGURES = "provenance.json", "figures"
-"""The files, and the folder of figures, in the working folder of a trial's process."""
+JOB, FIT, RESULT, LOG = "job.json", "fit.json", "result.json", "output.txt"
+PROVENANCE, EVALUATIONS = "provenance.json", "evaluations"
+"""The files, and the folder of evaluations, in the working folder of a trial's process."""
+
+
+def has_checkpoint(cache: Path, fit: str) -> bool:
+    """Return whether a fit, identified by its hash, would go on from a checkpoint."""
+    return any(Path(cache, "fits", fit).glob(f"*/{CHECKPOINT}"))
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write the job; in ASCII, since names of files need not be UTF-8."""
+    write_text(path, json.dumps(to_json(job), allow_nan=False))
 
 
 def read_job(path: Path) -> Job:
     """Read the job that the parent wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Job, dec_hook=_decode)
+    return msgspec.convert(json.loads(path.read_bytes()), Job, dec_hook=converted)
 
 
-def read_result(path: Path) -> TrialResult:
-    """Read the result that the trial's process wrote; raise an `OSError` or a `ValueError` if there is none."""
-    return msgspec.json.decode(path.read_bytes(), type=TrialResult, dec_hook=_decode)
+def evaluation_path(folder: Path, number: int) -> Path:
+    """Return the path of the evaluation of the job's protocol with that number, from 0, in the working folder."""
+    return folder / EVALUATIONS / f"{number}.json"
 
 
-def _decode(kind: Any, value: Any) -> Any:
+def unfinished(asked: ProtocolJob, status: Status, reason: str, traceback: str = "") -> Evaluation:
+    """Return the record of an evaluation that failed."""
+    return Evaluation(
+        call=asked.call,
+        code=asked.code,
+        parameters=asked.parameters,
+        hash=asked.hash,
+        seconds=0.0,
+        headlines=[],
+        measurements=[],
+        status=status,
+        reason=reason,
+        traceback=traceback,
+    )
+
+
+def now() -> str:
+    """Return the time in ISO 8601, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def converted(kind: Any, value: Any) -> Any:
+    """Make what msgspec does not know from its JSON: paths and models of pydantic."""
     return Path(value) if issubclass(kind, Path) else as_model(kind, value)

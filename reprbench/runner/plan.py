@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reprbench.benchmark import Reference
+from reprbench.evaluation import FINISHED
 from reprbench.registry import Entry
 from reprbench.run import Precision
 from reprbench.source import NUMERICS
@@ -117,6 +118,11 @@ class Planned:
     stored: Trial | None = field(default=None, repr=False)
 
     @property
+    def hashes(self) -> set[str]:
+        """Those of the protocols that are requested."""
+        return {protocol.record.hash for protocol in self.spec.protocols}
+
+    @property
     def runs(self) -> bool:
         """Whether a process has to run for it."""
         return self.action in ("run", "evaluate")
@@ -146,15 +152,20 @@ def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Plan
     if same is None:
         changed = _changes(spec.identity(), same_row.identity) if same_row else []
         return Planned(spec, "run", f"{', '.join(changed)} changed" if changed else "new", spec.protocols)
-    if same.status != "done":
+    if same.status not in FINISHED:
         return Planned(spec, "run", f"failed before ({same.status})", spec.protocols, same)
-    there = {evaluation.hash for evaluation in same.evaluations}
-    missing = tuple(protocol for protocol in spec.protocols if protocol.record.hash not in there)
+    missing = tuple(protocol for protocol in spec.protocols if same.results(protocol.record) is None)
     if not missing:
         return _record_or_keep(spec, same, same_row)
-    known = {evaluation.call.name for evaluation in same.evaluations}
-    reason = "protocol changed" if any(one.record.call.name in known for one in missing) else "protocol new"
-    return Planned(spec, "evaluate", reason, missing, same)
+    return Planned(spec, "evaluate", _why_evaluate(missing, same), missing, same)
+
+
+def _why_evaluate(missing: Sequence[ProtocolSpec], same: Trial) -> str:
+    failed = next((found for one in missing if (found := same.evaluation(one.record))), None)
+    if failed:
+        return f"failed before ({failed.status})"
+    known = {evaluation.call.name for evaluation in same.evaluations if evaluation.finished}
+    return "protocol changed" if any(one.record.call.name in known for one in missing) else "protocol new"
 
 
 def _record_or_keep(spec: TrialSpec, same: Trial, newest: Trial | None) -> Planned:

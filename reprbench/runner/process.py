@@ -3,86 +3,90 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
+from reprbench.runner.child import Child
+from reprbench.runner.job import FIGURES, HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
+from reprbench.runner.received import TRACEBACK, Progress, clean, one_line, progress, read_part
+from reprbench.runner.working_folder import WorkingFolder
+from reprbench.trial import Status
 
-from reprbench.files import write_json
-from reprbench.runner.job import FIGURES, HISTORY, JOB, LOG, PROVENANCE, RESULT, Job, TrialResult, read_result
-from reprbench.trial import Status, to_json
+LINGER_SECONDS = 10.0
+"""How long a process may go on after it has written its result."""
 
 
 class TrialProcess:
-    """A running trial. Close it when it has ended, which removes its working folder."""
+    """A running trial. Close it when it has ended, which removes its working folder.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
+    """
 
     def __init__(self, job: Job, timeout: float | None, memory: int | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="reprbench-trial-")
-        self.path = Path(self._folder.name)
+        self._folder = WorkingFolder()
+        self.path = self._folder.path
         self._timeout, self._memory = timeout, memory
         self._peak = 0
         self._ended_by_us: tuple[Status, str] | None = None
-        self._buffer = b""
-        write_json(self.path / JOB, to_json(job))
-        self._pipe, child_end = os.pipe()
-        os.set_blocking(self._pipe, False)
-        with (self.path / LOG).open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "reprbench.runner.execute", str(self.path), str(child_end)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=[child_end],
-                env=_environment(job.threads),
-            )
-        os.close(child_end)
+        self._answered: float | None = None
+        self._problem = ""
+        try:
+            write_job(self.path / JOB, job)
+            environment = _environment(job.threads)
+            self._child = Child("reprbench.runner.execute", str(self.path), environment=environment)
+        except BaseException:
+            self._folder.close()
+            raise
         self.started = time.monotonic()
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[Progress]:
         """Return the progress reports received since the last call."""
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self._pipe, 65536):
-                self._buffer += chunk
-        *lines, self._buffer = self._buffer.split(b"\n")
-        return [json.loads(line) for line in lines]
+        found = progress(self._child.lines())
+        self._problem = next((message.problem for message in found if message.problem), self._problem)
+        return [message for message in found if not message.problem]
 
     def ended(self) -> bool:
         """End the process if it is past a limit; return whether it has ended."""
-        if self._process.poll() is not None:
+        if self._child.poll() is not None:
             return True
-        if self._timeout is not None and time.monotonic() - self.started > self._timeout:
+        now = time.monotonic()
+        if self._answered is None and (self.path / RESULT).exists():
+            self._answered = now
+        if self._answered is not None:
+            if now - self._answered > LINGER_SECONDS:
+                self._child.end()
+        elif self._timeout is not None and now - self.started > self._timeout:
             self.end("timeout", f"took longer than --timeout {self._timeout:g} s")
         elif self._memory is not None and self._measure() > self._memory:
             limit = f"{self._memory / 2**20:.0f} MB"
             self.end("out-of-memory", f"used more memory than --memory allows ({limit})")
-        return self._process.poll() is not None
+        return self._child.poll() is not None
 
     def end(self, status: Status, reason: str) -> None:
         """Kill the process and all its descendants; `status` and `reason` say why."""
         self._ended_by_us = (status, reason)
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait()
+        self._child.end()
 
     def result(self) -> tuple[TrialResult, str | None]:
-        """Return the trial's result and, if a signal ended it, the signal's name."""
-        code = self._process.wait()
-        name = signal.Signals(-code).name if code < 0 else None
-        if self._ended_by_us is not None:
-            status, reason = self._ended_by_us
-            result = TrialResult(status=status, reason=reason)
-        else:
-            result = self._answer(code, name)
-        if not result.provenance and (self.path / PROVENANCE).exists():
-            result.provenance = json.loads((self.path / PROVENANCE).read_text(encoding="utf-8"))
+        """Return the trial's result and, if a signal ended it before it had one, the signal's name.
+
+        A result that is written stands, whatever happened to the process then.
+        """
+        code = self._child.end()
+        self.messages()
+        try:
+            result, name = _cleaned(read_part(self.path / RESULT, TrialResult)), None
+        except (OSError, ValueError) as error:
+            name = signal.Signals(-code).name if code < 0 else None
+            result = self._without_result(code, name, error)
+        if not result.provenance:
+            with contextlib.suppress(OSError, ValueError):
+                result.provenance = read_part(self.path / PROVENANCE, dict[str, Any])
         if result.cost.peak_memory is None and self._peak:
             result.cost.peak_memory = self._peak
         return result, name
@@ -90,51 +94,45 @@ class TrialProcess:
     def files(self) -> dict[str, Path]:
         """Return the files that belong in the trial's folder in the store."""
         paths = [self.path / HISTORY, *sorted(self.path.glob(f"{FIGURES}/*.png"))]
-        return {str(path.relative_to(self.path)): path for path in paths if path.exists()}
+        return {str(path.relative_to(self.path)): path for path in paths if path.is_file() and not path.is_symlink()}
 
     def close(self) -> None:
-        """Close the pipe and remove the working folder."""
-        os.close(self._pipe)
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._folder.cleanup()
+        """End the process, and remove the working folder."""
+        self._child.close()
+        self._folder.close()
 
-    def _answer(self, code: int, signal_name: str | None) -> TrialResult:
-        try:
-            return read_result(self.path / RESULT)
-        except (OSError, ValueError):
-            output = (self.path / LOG).read_text(encoding="utf-8", errors="replace")[-4000:]
+    def _without_result(self, code: int, signal_name: str | None, error: Exception) -> TrialResult:
+        if self._ended_by_us is not None:
+            status, reason = self._ended_by_us
+            return TrialResult(status=status, reason=reason)
         if signal_name == "SIGKILL":
             reason = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
         elif signal_name:
             reason = f"killed by {signal_name}"
-        else:
+        elif self._problem:
+            reason = self._problem
+        elif isinstance(error, FileNotFoundError):
             reason = f"the process exited with status {code} before it had a result"
-        return TrialResult(status="failed", reason=reason, traceback=output)
+        else:
+            reason = f"its result cannot be read: {one_line(str(error))}"
+        return TrialResult(status="failed", reason=reason, traceback=self._child.output())
 
     def _measure(self) -> int:
-        """Return the memory of the process and its descendants, without mapped files."""
-        total = 0
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                info = process.memory_info()
-                total += info.rss - getattr(info, "shared", 0)
-        self._peak = max(self._peak, total)
+        self._peak = max(self._peak, total := self._child.memory())
         return total
 
-    def _family(self) -> list[psutil.Process]:
-        try:
-            own = psutil.Process(self._process.pid)
-            return [own, *own.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+
+def _cleaned(result: TrialResult) -> TrialResult:
+    result.reason = one_line(result.reason)
+    result.traceback = clean(result.traceback, TRACEBACK)
+    result.warnings = [one_line(warning) for warning in result.warnings[:100]]
+    return result
 
 
 def _environment(threads: int) -> dict[str, str]:
     """Return the environment of a trial: its share of the threads, set before any library starts its own."""
     count = str(threads)
     return {
-        **os.environ,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count),
         # glibc otherwise frees large feature maps after every use, and every page of the next one faults.
         "MALLOC_MMAP_MAX_": "0",

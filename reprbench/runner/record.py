@@ -1,29 +1,116 @@
-"""What a run records: the request, the result of a trial's process, and what the store already has of the trial."""
+"""What a run records of a trial: the request, the outcome of its process, and the evaluations that it finished."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
-from reprbench.runner.job import HISTORY, TrialResult
+from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
-from reprbench.store import Store
-from reprbench.trial import Evaluation, Trial, to_json
+from reprbench.runner.received import TRACEBACK, clean, one_line, read_part
+from reprbench.trial import Cost, Evaluation, Trial
 
 
-def record(planned: Planned, result: TrialResult, signal_name: str | None, begun: str) -> Trial:
-    """Combine the request, the result, and the stored evaluations of the same fit."""
-    spec = planned.spec
-    kept = _kept_evaluations(planned, result.evaluations)
-    cost = result.cost
-    if planned.action == "evaluate" and planned.stored is not None:
-        # A failed evaluation does not invalidate the fit and earlier evaluations.
-        newer = {name: value for name, value in to_json(result.cost).items() if value is not None}
-        cost = msgspec.structs.replace(planned.stored.cost, **newer)
-        cost.evaluation_seconds = sum(evaluation.seconds for evaluation in kept)
+@dataclass(frozen=True)
+class Finished:
+    """What a trial's process has finished so far.
+
+    Attributes
+    ----------
+    fit : the outcome of what the protocols share; None before only evaluations are left.
+    evaluations : those of the first protocols of the job, in order; with failures that the process itself recorded.
+    """
+
+    fit: TrialResult | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+def protocol_jobs(planned: Planned) -> list[ProtocolJob]:
+    """Return the evaluations to make."""
+    return [
+        ProtocolJob(
+            entry=one.entry,
+            call=one.record.call,
+            code=one.code,
+            parameters=dict(one.parameters),
+            hash=one.record.hash,
+        )
+        for one in planned.missing
+    ]
+
+
+def read_finished(folder: Path, asked: Sequence[ProtocolJob]) -> Finished:
+    """Return what the process with that working folder has finished."""
+    fit = None
+    with suppress(OSError, ValueError):
+        fit = read_part(folder / FIT, TrialResult)
+    evaluations: list[Evaluation] = []
+    for number, one in enumerate(asked):
+        if not evaluation_path(folder, number).exists():
+            break
+        evaluations.append(_read(evaluation_path(folder, number), one))
+    return Finished(fit, tuple(evaluations))
+
+
+def _read(path: Path, asked: ProtocolJob) -> Evaluation:
+    try:
+        found = read_part(path, Evaluation)
+    except (OSError, ValueError) as error:
+        return replace(unfinished(asked, "failed", f"its result cannot be read: {one_line(str(error))}"), ended=now())
+    # Which protocol it was is known from the request, whatever the process wrote.
+    return replace(
+        found,
+        call=asked.call,
+        code=asked.code,
+        parameters=asked.parameters,
+        hash=asked.hash,
+        reason=one_line(found.reason),
+        traceback=clean(found.traceback, TRACEBACK),
+        warnings=[one_line(warning) for warning in found.warnings[:100]],
+    )
+
+
+def so_far(planned: Planned, finished: Finished, begun: str) -> Trial:
+    """Return the record of a trial whose process is running."""
+    return _record(planned, finished.fit or TrialResult(status="done"), finished.evaluations, begun)
+
+
+def record(planned: Planned, result: TrialResult, signal_name: str | None, finished: Finished, begun: str) -> Trial:
+    """Return the record of a trial whose process has ended.
+
+    If the fit was done, what ended the process is recorded for the protocol that was being evaluated then: the first
+    one without an evaluation. If there is none, what matters was finished before.
+    """
+    evaluations, rest = list(finished.evaluations), protocol_jobs(planned)[len(finished.evaluations) :]
+    if result.status == "done":
+        lost = [replace(unfinished(one, "failed", "its process left no result of it"), ended=now()) for one in rest]
+        return _record(planned, result, [*evaluations, *lost], begun)
+    if planned.action == "run" and finished.fit is None:
+        return _record(planned, result, evaluations, begun, signal_name)
+    for one in rest[:1]:
+        failed = unfinished(one, result.status, result.reason, result.traceback)
+        evaluations.append(replace(failed, signal=signal_name, ended=now()))
+    fit = finished.fit or TrialResult(status="done", provenance=result.provenance)
+    cost = replace(fit.cost, peak_memory=result.cost.peak_memory, peak_device_memory=result.cost.peak_device_memory)
+    return _record(planned, replace(fit, cost=cost), evaluations, begun)
+
+
+def _record(
+    planned: Planned,
+    result: TrialResult,
+    evaluations: Sequence[Evaluation],
+    begun: str,
+    signal_name: str | None = None,
+) -> Trial:
+    spec, stored = planned.spec, planned.stored
+    provenance = {**result.provenance, "started": begun, "ended": now(), "resumed": result.resumed}
+    if planned.action == "evaluate" and stored and not any(one.finished for one in evaluations):
+        # Nothing was computed: all numbers are from the process that is recorded.
+        provenance = stored.provenance
     return Trial(
         benchmark=spec.benchmark,
         label=spec.label,
@@ -38,20 +125,24 @@ def record(planned: Planned, result: TrialResult, signal_name: str | None, begun
         reason=result.reason,
         traceback=result.traceback,
         signal=signal_name,
-        protocols=protocol_records(spec, planned.stored, kept),
+        protocols=protocol_records(spec, None, ()),
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
-        evaluations=kept,
-        cost=cost,
-        provenance={**result.provenance, "started": begun, "ended": now(), "resumed": result.resumed},
+        evaluations=list(evaluations),
+        cost=_with_evaluations(result.cost, evaluations),
+        provenance=provenance,
         requested=begun,
     )
 
 
+def _with_evaluations(cost: Cost, evaluations: Sequence[Evaluation]) -> Cost:
+    return replace(cost, evaluation_seconds=sum(one.seconds for one in evaluations)) if evaluations else cost
+
+
 def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
     """Return the stored trial with everything that the request says about it, and the results that it has."""
-    return msgspec.structs.replace(
+    return replace(
         stored,
         label=spec.label,
         method=spec.method,
@@ -61,25 +152,3 @@ def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
         reference=spec.reference,
         requested=now(),
     )
-
-
-def _kept_evaluations(planned: Planned, found: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return the new evaluations, and those stored ones that they do not replace (as older versions of the same)."""
-    stored = planned.stored.evaluations if planned.stored else []
-    return [*(one for one in stored if not any(_replaces(new, one) for new in found)), *found]
-
-
-def _replaces(new: Evaluation, old: Evaluation) -> bool:
-    return (new.call.name, new.parameters) == (old.call.name, old.parameters)
-
-
-def kept_files(store: Store, trial: Trial) -> dict[str, Path]:
-    """Return the files of this trial in the store that still belong to it."""
-    folder = store.root / trial.folder
-    names = [HISTORY, *(figure.file for evaluation in trial.evaluations for figure in evaluation.figures)]
-    return {name: folder / name for name in names if (folder / name).is_file()}
-
-
-def now() -> str:
-    """Return the time in ISO 8601, in UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

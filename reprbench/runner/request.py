@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names
+from reprbench.errors import UserError
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import Deviation
@@ -39,8 +40,16 @@ class Request:
 
 
 def apply(benchmark: Benchmark, overrides: Overrides) -> Request:
-    """Return the benchmark with the changes of the command line."""
+    """Return the benchmark with the changes of the command line.
+
+    Raises
+    ------
+    UserError
+        If a method of the command line has the name of another row.
+    """
     chosen = _choose(benchmark.methods, overrides.methods) if overrides.methods else benchmark.methods
+    if wrong := repeated_names(row.name for row in chosen):
+        raise UserError("\n".join(f"--methods: {line}" for line in wrong))
     overridden = [_override(row, benchmark, overrides) for row in chosen]
     rows = tuple(row for row, _ in overridden)
     dataset = _set(overrides.dataset or benchmark.dataset, overrides.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,12 +14,18 @@ from typing import Any, Protocol
 
 import msgspec
 
-from reprbench.runner.job import Job, ProtocolJob, TrialResult
+from reprbench.claims import Claims
+from reprbench.owner import Owner
+from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
-from reprbench.runner.record import kept_files, now, record, requested_anew
+from reprbench.runner.received import Progress, described, traceback_of
+from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
+from reprbench.runner.waiting import Waiting
+from reprbench.runner.working_folder import remove_abandoned
 from reprbench.store import Store
-from reprbench.trial import Trial
+from reprbench.trial import TRIAL, Trial
+from reprbench.trial_file import read_trial
 
 POLL_SECONDS = 0.05
 
@@ -58,104 +65,181 @@ class Listener(Protocol):
     def started(self, planned: Planned) -> None:
         """Called when a trial begins."""
 
-    def progressed(self, planned: Planned, message: dict[str, Any]) -> None:
+    def progressed(self, planned: Planned, message: Progress) -> None:
         """Called when a trial reports progress."""
 
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Called when a trial has ended."""
 
+    def waits(self, planned: Planned, owner: Owner) -> None:
+        """Called once when a trial waits because another process is running it or making its fit."""
 
-@dataclass(frozen=True)
+    def warned(self, line: str) -> None:
+        """Called with a warning that concerns the run; also from another thread."""
+
+
+@dataclass
 class Running:
     """A trial that is running."""
 
     planned: Planned
     process: TrialProcess
     begun: str
+    asked: list[ProtocolJob]
+    stored: int = 0
+    """How many of its evaluations are in the store."""
 
 
 class Schedule:
-    """Runs each planned trial in a process of its own and writes it to the store as soon as it ends."""
+    """Runs each planned trial in a process of its own and writes it to the store as soon as it ends.
+
+    Attributes
+    ----------
+    interrupted : whether a signal asked for the end of the last run.
+    """
 
     def __init__(self, store: Store, folders: Folders, limits: Limits, listener: Listener) -> None:
+        self.interrupted = False
         self._store, self._folders, self._limits, self._listener = store, folders, limits, listener
 
     def run(self, work: Sequence[Planned]) -> list[Trial]:
         """Record and run all trials that are not kept; return them in the order in which they ended.
 
-        On Ctrl-C or SIGTERM the running trials are stopped and recorded as interrupted, with their checkpoints kept;
-        those that had not started are missing from the list.
+        On Ctrl-C, SIGTERM or SIGHUP the running trials are stopped and recorded as interrupted, with their checkpoints
+        kept; those that had not started are missing from the list. Trials that another run has finished meanwhile are
+        in it. Whatever goes wrong with one trial costs that trial.
         """
-        waiting = [planned for planned in work if planned.runs]
+        remove_abandoned()
         running: list[Running] = []
         ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
-        with _interruptible() as interrupted:
+        with _interruptible() as interrupted, Claims(self._listener.warned) as claims:
+            to_run = [planned for planned in work if planned.runs]
+            waiting = Waiting(to_run, self._store, self._folders.cache, claims, self._listener.waits)
             while (waiting or running) and not interrupted():
-                while waiting and len(running) < self._limits.jobs:
-                    planned = waiting.pop(0)
-                    if planned.spec.problem:
-                        ended.append(self._refuse(planned))
+                while len(running) < self._limits.jobs and not interrupted() and (planned := waiting.next()):
+                    begun = self._start(planned)
+                    if isinstance(begun, Running):
+                        running.append(begun)
                     else:
-                        running.append(self._start(planned))
+                        ended.append(begun)
+                        waiting.release(planned)
                 for one in [one for one in running if self._look(one)]:
                     running.remove(one)
                     ended.append(self._close(one))
-                if running:
+                    waiting.release(one.planned)
+                if running or waiting:
                     time.sleep(POLL_SECONDS)
+            self.interrupted = interrupted()
             for one in running:
-                one.process.end("interrupted", "the run was interrupted; the same command goes on from the checkpoint")
+                one.process.end("interrupted", _interruption(one.planned, self._folders))
                 ended.append(self._close(one))
         return ended
 
-    def _start(self, planned: Planned) -> Running:
-        self._listener.started(planned)
-        process = TrialProcess(_job(planned, self._folders, self._limits), self._limits.timeout, self._limits.memory)
-        return Running(planned, process, now())
+    def _start(self, planned: Planned) -> Running | Trial:
+        """Start a trial; return its record if it cannot be started, or another run has finished it meanwhile."""
+        begun = now()
+        if planned.spec.problem:
+            return self._fail(planned, planned.spec.problem, planned.spec.traceback, begun)
+        if not planned.runs and planned.stored is not None:
+            return self._finished_elsewhere(planned, planned.stored)
+        self._tell(self._listener.started, planned)
+        try:
+            job = _job(planned, self._folders, self._limits)
+            process = TrialProcess(job, self._limits.timeout, self._limits.memory)
+        except OSError as error:
+            place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
+            return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
+        except Exception as error:
+            return self._fail(planned, _own_failure(error), traceback_of(error), begun)
+        return Running(planned, process, begun, job.protocols)
 
-    def _look(self, one: Running) -> bool:
-        """Pass a trial's reports on to the listener; return whether it has ended."""
-        ended = one.process.ended()
-        for message in one.process.messages():
-            self._listener.progressed(one.planned, message)
-        return ended
-
-    def _close(self, one: Running) -> Trial:
-        trial = record(one.planned, *one.process.result(), one.begun)
-        files = {**kept_files(self._store, trial), **one.process.files()}
-        trial = self._keep(one.planned, trial, files)
-        one.process.close()
+    def _finished_elsewhere(self, planned: Planned, stored: Trial) -> Trial:
+        trial = self._record_anew(planned.spec, stored) if planned.action == "record" else stored
+        self._tell(self._listener.finished, planned, trial)
         return trial
 
-    def _refuse(self, planned: Planned) -> Trial:
-        """Record a trial whose method cannot be imported."""
-        result = TrialResult(status="failed", reason=planned.spec.problem, traceback=planned.spec.traceback)
-        return self._keep(planned, record(planned, result, None, now()), {})
+    def _look(self, one: Running) -> bool:
+        """Pass a trial's reports on to the listener, store what it has finished; return whether it has ended."""
+        try:
+            ended = one.process.ended()
+            for message in one.process.messages():
+                self._tell(self._listener.progressed, one.planned, message)
+            if not ended:
+                self._store_finished(one)
+        except Exception as error:
+            one.process.end("failed", _own_failure(error))
+            return True
+        return ended
+
+    def _store_finished(self, one: Running) -> None:
+        """Store the evaluations that a running trial has finished since the last look."""
+        if not evaluation_path(one.process.path, one.stored).exists():
+            return
+        finished = read_finished(one.process.path, one.asked)
+        one.stored = len(finished.evaluations)
+        # What cannot be written now is written again, or reported, when the trial has ended.
+        with contextlib.suppress(OSError):
+            self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
+
+    def _close(self, one: Running) -> Trial:
+        try:
+            result, signal_name = one.process.result()
+            finished = read_finished(one.process.path, one.asked)
+            trial = record(one.planned, result, signal_name, finished, one.begun)
+            return self._keep(one.planned, trial, one.process.files())
+        except Exception as error:
+            return self._fail(one.planned, _own_failure(error), traceback_of(error), one.begun)
+        finally:
+            one.process.close()
+
+    def _fail(self, planned: Planned, reason: str, traceback: str, begun: str) -> Trial:
+        """Record a trial that never ran, or that this process cannot handle."""
+        result = TrialResult(status="failed", reason=reason, traceback=traceback)
+        return self._keep(planned, record(planned, result, None, Finished(), begun), {})
 
     def _record_anew(self, spec: TrialSpec, stored: Trial) -> Trial:
         """Write a stored trial again with what is requested now; the listener only hears of trials that run."""
-        trial = requested_anew(spec, stored)
-        return self._write(trial, kept_files(self._store, trial))
+        return self._write(requested_anew(spec, stored), {})
 
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
         trial = self._write(trial, files)
-        self._listener.finished(planned, trial)
+        self._tell(self._listener.finished, planned, trial)
         return trial
 
+    def _tell(self, what: Callable[..., None], *about: Any) -> None:
+        """Call the listener; if it cannot show something, that costs nothing else."""
+        with contextlib.suppress(Exception):
+            what(*about)
+
     def _write(self, trial: Trial, files: dict[str, Path]) -> Trial:
+        """Store a trial; return what the store has of it now, which may be more: others write there, too."""
         try:
-            self._store.write(trial, files)
-        except OSError as error:
+            return read_trial(self._store.write(trial, files) / TRIAL)
+        except Exception as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
-            reason = f"could not be written to {self._store.root}: {error.strerror}; run the same command again"
-            trial = msgspec.structs.replace(trial, status="failed", reason=reason)
-        return trial
+            why = error.strerror if isinstance(error, OSError) and error.strerror else described(error)
+            reason = f"could not be written to {self._store.root}: {why}; run the same command again"
+            return msgspec.structs.replace(trial, status="failed", reason=reason)
+
+
+def _own_failure(error: Exception) -> str:
+    return f"reprbench could not handle this trial: {described(error)}"
+
+
+def _interruption(planned: Planned, folders: Folders) -> str:
+    goes_on = "goes on from the checkpoint" if has_checkpoint(folders.cache, planned.spec.hash) else "runs it again"
+    return f"the run was interrupted; the same command {goes_on}"
 
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl-C or SIGTERM came, instead of being interrupted by them."""
+    """Yield a function that returns whether a signal asked for the end, instead of being interrupted by it.
+
+    A signal that is ignored, as by ``nohup``, stays ignored.
+    """
     seen: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signals = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in signals]
     try:
         yield lambda: bool(seen)
@@ -180,16 +264,7 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         seed=spec.seed,
         hash=spec.hash,
         identity=spec.identity(),
-        protocols=[
-            ProtocolJob(
-                entry=one.entry,
-                call=one.record.call,
-                code=one.code,
-                parameters=dict(one.parameters),
-                hash=one.record.hash,
-            )
-            for one in planned.missing
-        ],
+        protocols=protocol_jobs(planned),
         packages=list(spec.packages),
         device=limits.device,
         threads=limits.threads_each,

@@ -13,15 +13,20 @@ from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError, did_you_mean
 from reprbench.registry import EntryKind, Registry
-from reprbench.runner.describe import Description, Question, describe
+from reprbench.runner.describe import Description, Question
+from reprbench.runner.descriptions import SECONDS_EACH, describe
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
 from reprbench.runner.request import Request, settings_for
 from reprbench.spec import Call, show_value
 from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord
 
 
-def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[TrialSpec]:
+def make_specs(
+    request: Request, registry: Registry, dataset: Dataset, seconds: float = SECONDS_EACH, memory: int | None = None
+) -> list[TrialSpec]:
     """Return the trials, with everything validated.
+
+    Importing and building a class may take `seconds` and `memory`, as in `describe`.
 
     Raises
     ------
@@ -33,7 +38,7 @@ def make_specs(request: Request, registry: Registry, dataset: Dataset) -> list[T
     questions = _questions(request, registry, dataset)
     calls = _protocol_calls(benchmark)
     asked = [Question(registry.find("protocol", call.name), call.parameters) for call in calls]
-    answers = describe([*questions, *asked])
+    answers = describe([*questions, *asked], seconds, memory)
     descriptions = answers[: len(questions)]
     answered = list(zip(asked, answers[len(questions) :], strict=True))
     _check(request.settings, list(zip(questions, descriptions, strict=True)), answered)
@@ -192,7 +197,7 @@ def check_entries(benchmark: Benchmark, registry: Registry) -> None:
     asked += [("method", row.method.name) for row in benchmark.methods]
     asked += [("protocol", call.name) for call in _protocol_calls(benchmark)]
     wrong = []
-    for kind, name in asked:
+    for kind, name in dict.fromkeys(asked):
         try:
             registry.find(kind, name)
         except UserError as error:

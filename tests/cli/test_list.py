@@ -53,7 +53,7 @@ def test_parameters_without_a_default_are_required(here, plugin):
     body += '@register("own")\nclass A(Flat):\n    """Mine."""\n    weights: File\n    width: int = 64\n'
     words = ("list", "methods", "-v", "--plugin", str(plugin("own.py", body)))
     lines = [line.strip() for line in here(*words).stdout.splitlines()]
-    assert {"weights   (Path, required)", "width = 64   (int)"} <= set(lines)
+    assert {"weights   (file, required)", "width = 64   (int)"} <= set(lines)
     records = {record["name"]: record for record in json.loads(here(*words, "--format", "json").stdout)}
     parameters = {parameter["name"]: parameter for parameter in records["own"]["parameters"]}
     assert (parameters["weights"]["required"], parameters["width"]["required"]) == (True, False)
@@ -68,6 +68,8 @@ sys.modules["imported_here"] = sys
 
 @register_protocol("plain")
 class Plain(Protocol):
+    headlines = ("metric",)
+
     def evaluate(self, subject, seed):
         return Outcome()
 """
@@ -102,3 +104,11 @@ def test_nothing_internal_is_shown(cli, words):
     shown = cli(*words).stdout
     assert len(shown) > 500
     assert not [mark for mark in ("\\b", "\b", "<function", "Gt(", "Annotated") if mark in shown]
+
+
+def test_the_benchmarks_in_files_of_ones_own(here, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "title: My title\ndataset: digits\nbudget: {epochs: 1}\nmethods: [{method: ae}]\n"
+    )
+    assert here("list", "benchmarks", "mine.yaml").stdout == "mine  My title\n"
+    assert "no.yaml: No such file" in here("list", "benchmarks", "no.yaml").stderr

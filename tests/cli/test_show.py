@@ -67,7 +67,7 @@ def test_it_shows_everything_about_a_trial(here, store, name):
         "  figure curve: results/mine/kmeans/0-55555555/figures/few-labels-1-curve.png",
         "knn: not evaluated",
         "ended: 2026-01-01",
-        "Traceback:\n  no  [31mmore",
+        "Traceback:\n  no \\x1b[31mmore",
     ):
         assert words in done.stdout, words
     assert "few-labels: not evaluated" not in done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from reprbench.compare.comparison import StoreComparison
 from reprbench.compare.judge import CompareSettings, compare
 from reprbench.spec import Call
 from reprbench.store import Store
-from reprbench.trial import DataRecord, Trial, to_json
+from reprbench.trial import DataRecord, Trial
+from reprbench.trial_file import trial_text
 
 STL10 = DataRecord(
     call=Call(name="stl10"), title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=100_000, train=5_000,
@@ -47,14 +47,14 @@ def compared(folder: Path, base: list[Trial], new: list[Trial], **settings: Any)
     """Write two stores, and compare them."""
     for name, trials in (("base", base), ("new", new)):
         for one in trials:
-            write_json(folder / name / one.folder, to_json(one))
+            write_text(folder / name / one.folder, trial_text(one))
     return compare(Store(folder / "base"), Store(folder / "new"), CompareSettings(**settings), [])
 
 
-def write_json(folder: Path, content: Any) -> None:
+def write_text(folder: Path, content: str) -> None:
     """Do what `Store.write` does, without waiting for the disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "trial.json").write_text(json.dumps(content))
+    (folder / "trial.json").write_text(content)
 
 
 def verdicts(comparison: StoreComparison) -> list[str]:

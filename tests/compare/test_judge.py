@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace as replaced
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_many_comparisons_are_held_to_a_stricter_standard(tmp_path):
         missing(),
         missing(status="timeout", reason="took 25 s"),
         row(FOLDS, evaluations=[], protocols=["knn"]),
-        row([], evaluations=[evaluation([], missing="needs a learner that reconstructs")]),
+        row([], evaluations=[evaluation([], status="skipped", reason="needs a learner that reconstructs")]),
         row([], evaluations=[evaluation([])]),
     ],
     ids=["failed", "timeout", "another protocol", "protocol cannot be run", "metric not measured"],
@@ -236,14 +237,15 @@ def test_over_seeds_one_more_failure_than_before_is_worse(tmp_path):
     assert "seed 3: failed: RuntimeError: no luck; seed 4" in report.rows[0].notes[0]
 
 
-def test_a_broken_file_is_named_and_does_not_change_the_report(tmp_path):
+def test_a_broken_file_is_named_and_changes_nothing_but_the_status(tmp_path):
     base, new = [row(FOLDS, "a"), row(FOLDS, "b")], [row(FOLDS - 9 + NOISE, "a"), row(FOLDS, "b"), row(FOLDS, "c")]
     alone = compared(tmp_path, base, new)
     (tmp_path / "base/mine/ae/broken").mkdir()
     (tmp_path / "base/mine/ae/broken/trial.json").write_text("{")
     problems: list[str] = []
-    assert compare(Store(tmp_path / "base"), Store(tmp_path / "new"), CompareSettings(), problems) == alone
-    assert len(problems) == 1
+    found = compare(Store(tmp_path / "base"), Store(tmp_path / "new"), CompareSettings(), problems)
+    assert (replaced(found, unreliable=()), found.status) == (alone, 1)
+    assert found.unreliable == tuple(problems) and len(problems) == 1
 
 
 @pytest.mark.parametrize("swapped", [False, True])

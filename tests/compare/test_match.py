@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec.structs import replace
-from pairs import FOLDS, NOISE, STL10, compared, ended, missing, row, verdicts, write_json
+from pairs import FOLDS, NOISE, STL10, compared, ended, missing, row, verdicts, write_text
 from trials import evaluation, method, protocol, trial
 
 from reprbench.compare.judge import CompareSettings, compare
@@ -14,6 +16,7 @@ from reprbench.report.table import make_tables
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
 from reprbench.trial import Code, ProtocolRecord, to_json
+from reprbench.trial_file import trial_text
 
 
 def test_rows_that_only_one_store_has_are_listed_and_not_worse(tmp_path):
@@ -112,7 +115,9 @@ def test_protocols_are_matched_by_their_call_and_not_their_hash(tmp_path):
 
 def test_an_evaluation_of_another_hash_is_not_the_protocols(tmp_path):
     stale = row([], protocols=[replace(protocol(), hash="new")], evaluations=[evaluation(list(FOLDS))])
-    assert compared(tmp_path, [row(FOLDS)], [stale]).rows[0].notes == ("not evaluated",)
+    assert compared(tmp_path, [row(FOLDS)], [stale]).rows[0].notes == (
+        "not evaluated: the trial has no result of this protocol",
+    )
 
 
 def test_a_protocol_that_is_listed_twice_is_compared_once(tmp_path):
@@ -195,9 +200,9 @@ def test_the_headline_is_compared_unless_something_else_is_selected(tmp_path):
 
 @pytest.mark.parametrize(("shift", "verdict"), [(-40, "worse"), (0, "same"), (5, "better")])
 def test_trials_of_schema_1_are_compared_with_those_of_schema_2(tmp_path, shift, verdict):
-    write_json(tmp_path / "1/mine/ae/0-a", SCHEMA_1)
+    write_text(tmp_path / "1/mine/ae/0-a", json.dumps(SCHEMA_1))
     recent = row([90.0 + shift, 91.0 + shift], method=method(code=Code(version=1)), dataset=DIGITS)
-    write_json(tmp_path / "2/mine/ae/0-b", to_json(recent))
+    write_text(tmp_path / "2/mine/ae/0-b", trial_text(recent))
     report = compare(Store(tmp_path / "1"), Store(tmp_path / "2"), CompareSettings(), [])
     assert [(c.base, c.new, c.verdict, c.notes) for c in report.rows] == [(90.5, 90.5 + shift, verdict, ())]
     opposite = compare(Store(tmp_path / "2"), Store(tmp_path / "1"), CompareSettings(), [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy as np
 from reprbench.benchmark import Reference
 from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget, Call
-from reprbench.trial import Code, Cost, DataRecord, Deviation, Evaluation, MethodRecord, ProtocolRecord, Trial, to_json
+from reprbench.trial import Code, Cost, DataRecord, Deviation, Evaluation, MethodRecord, ProtocolRecord, Trial
+from reprbench.trial_file import trial_text
 
 BENCHMARKS, METHODS, SEEDS = 5, 100, 20
 TRIALS = BENCHMARKS * METHODS * SEEDS
@@ -39,7 +39,7 @@ def write_store(root: Path, noise: int = 0, worse: float = 0.0) -> int:
         folder = root / trial.folder
         folder.mkdir(parents=True)
         # What `Store.write` does, without waiting for the disk ten thousand times.
-        size += (folder / "trial.json").write_text(json.dumps(to_json(trial), indent=2) + "\n", encoding="utf-8")
+        size += (folder / "trial.json").write_text(trial_text(trial), encoding="utf-8")
     return size
 
 

@@ -66,7 +66,7 @@ def steps_ratio(shape: Shape, width: int, repetitions: int) -> float:
     plain, adversarial = (learner_for(cls, shape, width) for cls in (AE, AMEAE))
     for learner in (plain, adversarial):
         learner.prepare(run)
-    steps = [partial(learner.step, x, learner.optimizers(), run) for learner in (plain, adversarial)]
+    steps = [partial(learner.step, x, learner._optimizers, run) for learner in (plain, adversarial)]
     return ratio_of_times(*steps, repetitions)
 
 

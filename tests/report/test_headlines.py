@@ -200,7 +200,7 @@ def test_the_headlines_are_those_of_the_protocols_newest_version():
 
 
 def test_the_headlines_are_preferably_those_of_a_learner_on_which_it_ran():
-    missing = evaluation([], missing="no layers", headlines=[Headline("depth")])
+    missing = evaluation([], status="skipped", reason="no layers", headlines=[Headline("depth")])
     (table,) = make_tables([trial("x", dataset=DATA, evaluations=[missing]), A])
     assert table.metric == "accuracy"
     assert [(row.label, row.status) for row in table.rows] == [("a", "done"), ("x", "skipped")]

@@ -8,8 +8,10 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
+from reprbench.file_parameter import File
 from reprbench.registry import Entry, discover
-from reprbench.runner.describe import Question, answer, describe, type_text
+from reprbench.runner.describe import Question, answer, type_text
+from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
 PLUGIN = """
@@ -89,6 +91,7 @@ from reprbench import File, Outcome, Protocol, register_protocol
 
 @register_protocol("mine")
 class Mine(Protocol):
+    headlines = ("metric",)
     ref: File = "ref.npy"
     size: float = 3
 
@@ -153,3 +156,15 @@ def test_what_is_not_a_protocol_says_so(described, code, problem):
 def test_a_protocol_must_have_the_name_of_its_entry_point():
     entry = Entry("other", "entry point", "reprbench.protocols.knn:KNN", "protocol")
     assert answer(Question(entry)).problem == "the class is not called 'other'; use @register_protocol(\"other\")"
+
+
+class Files(BaseModel):
+    weights: File
+    extra: File | None = None
+    folder: Path = Path()
+
+
+def test_a_file_is_shown_as_one():
+    assert {name: type_text(info) for name, info in Files.model_fields.items()} == {
+        "weights": "file", "extra": "file or null", "folder": "path",
+    }  # fmt: skip

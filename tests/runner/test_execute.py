@@ -20,7 +20,8 @@ from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Measurement, Outcome, Protocol
 from reprbench.registry import discover
 from reprbench.runner import execute
-from reprbench.runner.describe import Question, describe
+from reprbench.runner.describe import Question
+from reprbench.runner.descriptions import describe
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
@@ -117,7 +118,7 @@ def test_a_supervised_learner_is_fitted_once_per_fold_with_that_folds_labels_alo
 
 def test_a_learner_without_a_capability_gets_a_row_that_says_why(dataset, tmp_path):
     evaluation, _ = evaluate(Picky(), Watching, dataset, tmp_path)
-    assert evaluation.missing == "picky needs a learner that reconstructs"
+    assert evaluation.reason == "picky needs a learner that reconstructs"
     assert evaluation.measurements == []
 
 
@@ -142,14 +143,39 @@ def test_a_measurement_that_is_not_finite_ends_the_trial(dataset, tmp_path):
 
 def test_a_headline_that_was_never_measured_is_a_hole_with_its_reason(dataset, tmp_path):
     evaluation, _ = evaluate(yields(Measurement("mean", 2.0)), Watching, dataset, tmp_path)
-    assert evaluation.missing is None
+    assert evaluation.status == "done"
 
     class Forgets(TrainMean):
         headlines = ("median", "mode")
 
     evaluation, _ = evaluate(Forgets(), Watching, dataset, tmp_path)
-    assert evaluation.missing == "train-mean measured no 'median' and no 'mode', which its headlines name"
+    assert evaluation.reason == "train-mean measured no 'median' and no 'mode', which its headlines name"
     assert evaluation.measurements
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("no\nluck"), "failed", "ValueError: no luck"),
+        (UserError("no such layer"), "failed", "no such layer"),
+        (Diverged("loss = nan"), "diverged", "loss = nan"),
+        (MemoryError("all gone"), "out-of-memory", "MemoryError: all gone"),
+        (SystemExit(3), "failed", "SystemExit: 3"),
+    ],
+)
+def test_a_failure_of_one_protocol_is_recorded_in_its_evaluation(dataset, tmp_path, error, status, reason):
+    class Raises(TrainMean):
+        def evaluate(self, subject, seed):
+            raise error
+
+    asked, report = job(dataset, tmp_path), lambda what, share, values: None
+    evaluator = Evaluator(asked, Watching, dataset, [], Fits(asked, Watching, dataset, report, {}), tmp_path, report)
+    found = evaluator.attempt(protocol_job(Raises()), Raises())
+    assert (found.status, found.reason, found.finished) == (status, reason, False)
+    assert bool(found.traceback) == (status != "diverged")
+    assert found.ended
+    fine = evaluator.attempt(protocol_job(TrainMean()), TrainMean())
+    assert (fine.status, len(fine.measurements)) == ("done", 10)
 
 
 def test_a_protocol_that_returns_no_outcome_says_so(dataset, tmp_path):

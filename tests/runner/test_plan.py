@@ -144,6 +144,23 @@ def test_a_changed_protocol_is_evaluated_without_fitting():
     assert (planned.action, planned.reason, planned.missing) == ("evaluate", "protocol changed", (other,))
 
 
+@pytest.mark.parametrize("status", ["failed", "timeout", "interrupted", "diverged", "out-of-memory"])
+def test_an_evaluation_that_failed_is_made_again_without_fitting(status):
+    svm, knn = protocol_spec("linear-svm"), protocol_spec("knn")
+    there = stored(spec(protocols=(svm, knn)))
+    there.evaluations[1] = replace(there.evaluations[1], status=status, reason="why", headlines=[])
+    (planned,) = plan([spec(protocols=(svm, knn))], [there])
+    assert (planned.action, planned.reason, planned.missing) == ("evaluate", f"failed before ({status})", (knn,))
+    # Nobody asks for it.
+    assert decide(spec(protocols=(svm,)), there)[0] == "keep"
+
+
+def test_an_evaluation_that_was_skipped_is_not_made_again():
+    there = stored(spec())
+    there.evaluations[0] = replace(there.evaluations[0], status="skipped", reason="needs a decoder")
+    assert decide(spec(), there) == ("keep", "already there")
+
+
 def test_a_raised_version_is_a_changed_protocol():
     there = stored(spec())
     assert decide(spec(protocols=(protocol_spec("linear-svm", 2),)), there) == ("evaluate", "protocol changed")
@@ -156,7 +173,7 @@ def test_a_protocol_of_another_name_is_new():
 def test_an_identity_of_schema_1_names_what_changed():
     there = stored(spec())
     old = {name: value for name, value in there.identity.items() if name not in ("code", "precision", "numerics")}
-    there = replace(there, identity={**old, "source": "s0"}, hash="of another schema")
+    there = replace(there, identity={**old, "source": "s0"}, hash="0" * 64)
     assert decide(spec(), there) == ("run", "method changed")
 
 

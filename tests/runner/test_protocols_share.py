@@ -120,7 +120,7 @@ def once(dataset) -> Counter:
 
 
 def test_all_views_of_an_image_come_from_encoding_it_once(dataset, first):
-    assert all(evaluation.measurements and not evaluation.missing for evaluation in first.found)
+    assert all(evaluation.measurements and evaluation.status == "done" for evaluation in first.found)
     assert first.encoded == once(dataset)
     assert len(first.fits) == 1
 
@@ -190,7 +190,7 @@ def test_a_protocol_that_finds_nothing_leaves_a_row_with_its_reason_and_the_othe
     dataset, tmp_path, cls, reason
 ):
     missing, neighbors = run(cls, dataset, tmp_path, "convergence", "knn")
-    assert missing.missing == reason
+    assert (missing.status, missing.reason) == ("skipped", reason)
     assert missing.measurements == [] and missing.figures == []
-    assert neighbors.missing is None and neighbors.measurements
+    assert neighbors.status == "done" and neighbors.measurements
     assert len(Counting.fits) == 1

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from reprbench.measurement import Curve
 from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png
+from reprbench.printable import printable
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, at_values, axis_label, curve_key, curves_of
 from reprbench.report.ranks import Ranks
 from reprbench.report.row import Source
@@ -22,6 +24,10 @@ from reprbench.report.table import Table
 from reprbench.report.text import capitalized
 
 DASHES = ("-", "--", ":", "-.")
+LONGEST_NAME = 150
+"""Characters of a file's name."""
+LONGEST_TEXT = 80
+"""Characters of a name or title in a figure."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +62,34 @@ def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> l
     -------
     The paths of the files, in `folder`.
     """
-    written = []
+    paths = _Paths(folder)
     several = Counter((table.benchmark, table.protocol) for table in tables)
     for table in tables:
         digest = [table.data.digest[:8]] if several[table.benchmark, table.protocol] > 1 else []
         for (metric, x), panels in panels_of(table).items():
-            path = folder / _file_name([table.benchmark, *digest, str(table.protocol), metric, x])
-            save_png(draw_curves(panels), path)
-            written.append(path)
+            save_png(draw_curves(panels), paths.new([table.benchmark, *digest, str(table.protocol), metric, x]))
     for one in ranks:
-        path = folder / _file_name(["ranks", one.protocol])
-        save_png(draw_ranks(one), path)
-        written.append(path)
-    return written
+        save_png(draw_ranks(one), paths.new(["ranks", one.protocol]))
+    return paths.given
+
+
+class _Paths:
+    """Gives each figure a path of its own in a folder, whatever its names contain."""
+
+    def __init__(self, folder: Path) -> None:
+        self.given: list[Path] = []
+        self._folder = folder
+        self._names: set[str] = set()
+
+    def new(self, parts: Iterable[str]) -> Path:
+        """Return a path that is named after `parts`, with a number if another figure has that name."""
+        name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)[:LONGEST_NAME]
+        numbered = (f"{name}-{number}" for number in count(2))
+        # Some file systems do not distinguish upper and lower case.
+        free = next(one for one in chain([name], numbered) if one.casefold() not in self._names)
+        self._names.add(free.casefold())
+        self.given.append(self._folder / f"{free}.png")
+        return self.given[-1]
 
 
 def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
@@ -80,7 +101,7 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
     for method, (name, sources) in enumerate(_methods(table)):
         for one in curves_of(sources):
             _, lines = found.setdefault(curve_key(one.curve), (one, []))
-            lines.append(PanelLine(method, name, one.points))
+            lines.append(PanelLine(method, _drawn(name), one.points))
     panels: dict[tuple[str, str], list[Panel]] = {}
     for first, lines in found.values():
         panel = Panel(first.curve, first.unit, tuple(lines))
@@ -106,11 +127,11 @@ def draw_curves(panels: Sequence[Panel]) -> Figure:
     axes = new_axes(figure, rows, columns, sharey=True).ravel()
     for axis, panel, title in zip(axes, panels, _panel_titles(panels), strict=False):
         _draw_panel(axis, panel, list(names))
-        axis.set_title(title, fontsize=9)
+        axis.set_title(_drawn(title), fontsize=9)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis in axes[: len(panels) : columns]:
-        axis.set_ylabel(capitalized(axis_label(panels[0].curve.metric, panels[0].unit)))
+        axis.set_ylabel(_drawn(capitalized(axis_label(panels[0].curve.metric, panels[0].unit))))
     handles = {
         one.method: drawn
         for axis, panel in zip(axes, panels, strict=False)
@@ -148,7 +169,7 @@ def _draw_panel(axes: Axes, panel: Panel, methods: Sequence[int]) -> None:
         x, mean = [point.x for point in points], [point.mean for point in points]
         line(axes, x, mean, one.name, number, spread, linestyle=style)
     curve = panel.curve
-    axes.set_xlabel(curve.x_label or curve.x)
+    axes.set_xlabel(_drawn(curve.x_label or curve.x))
     if curve.log:
         places = sorted({point.x for one in panel.lines for point in one.points})
         axes.set_xscale("log")
@@ -162,12 +183,12 @@ def draw_ranks(ranks: Ranks) -> Figure:
 
     A bar joins methods that Nemenyi's test does not distinguish.
     """
-    ordered = sorted(ranks.average.items(), key=lambda item: item[1])
+    ordered = sorted(((_drawn(label), rank) for label, rank in ranks.average.items()), key=lambda item: item[1])
     count, half = len(ordered), (len(ordered) + 1) // 2
     groups = _groups([rank for _, rank in ordered], ranks.critical_difference)
     first_label = 0.55 + 0.22 * len(groups)
     bottom = first_label + 0.3 * half
-    margin = (count - 1) * (0.35 + 0.035 * max(len(label) for label in ranks.average))
+    margin = (count - 1) * (0.35 + 0.035 * max(len(label) for label, _ in ordered))
     figure = new_figure(5.6, 0.9 + 0.55 * bottom)
     axes = new_axes(figure)[0, 0]
     axes.set(xlim=(1 - margin, count + margin), ylim=(bottom + 0.15, -1.3))
@@ -220,5 +241,6 @@ def _groups(ranks: Sequence[float], critical: float) -> list[tuple[float, float]
     return [(ranks[first], ranks[last]) for first, last in runs]
 
 
-def _file_name(parts: Iterable[str]) -> str:
-    return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-") for part in parts) + ".png"
+def _drawn(text: str) -> str:
+    """Return a text as a figure shows it: on one line, and without formulas, which Matplotlib would read in it."""
+    return printable(text, LONGEST_TEXT).replace("$", r"\$")

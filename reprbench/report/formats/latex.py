@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from reprbench.printable import printable
 from reprbench.report.grid import Grid, GridCell
 from reprbench.report.under import UnderLine
 
@@ -31,6 +32,9 @@ ESCAPES = {
     "†": r"\dag{}", "‡": r"\ddag{}", "—": "---", "–": "--", "…": r"\dots{}", "’": "'", "‘": "`", "“": "``", "”": "''",
     "\N{NO-BREAK SPACE}": "~", "‖": r"$\|$", "°": r"$^\circ$",
 }  # fmt: skip
+_LIGATURE = re.compile(r"([-,'])(?=\1)|[?!](?=`)")
+"""Signs that the fonts join with the next one: -- would become a dash."""
+_APART = "\N{ZERO WIDTH NON-JOINER}"
 EMPHASIS = {"best": r"\textbf{%s}", "tie": r"$\approx$ %s", "": "%s"}
 EXPLAINS = {"best": "bold: %s", "tie": r"$\approx$ %s", "": "%s"}
 
@@ -41,11 +45,13 @@ def as_document(grids: Sequence[Grid]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` as LaTeX; characters that its fonts lack become letters without accents, or U+XXXX."""
-    return "".join(map(_sign, text))
+    """Return `text` on one line as LaTeX; characters that its fonts lack become letters without accents, or U+XXXX."""
+    return "".join(map(_sign, _LIGATURE.sub(lambda found: f"{found[0]}{_APART}", printable(text))))
 
 
 def _sign(sign: str) -> str:
+    if sign == _APART:
+        return "{}"
     if sign in ESCAPES:
         return ESCAPES[sign]
     if sign.isspace():
@@ -114,5 +120,5 @@ def _cell(cell: GridCell) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    # A [ after \\ would be read as its optional argument; braces prevent that.
-    return " & ".join(f"{{{cell}}}" if cell.startswith("[") else cell for cell in cells) + r" \\"
+    # A [ or * after \\ would be read as its argument; braces prevent that.
+    return " & ".join(f"{{{cell}}}" if cell.startswith(("[", "*")) else cell for cell in cells) + r" \\"

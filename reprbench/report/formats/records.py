@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reprbench.measurement import Headline
+from reprbench.printable import printable
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.statistics import Summary
@@ -16,6 +18,9 @@ from reprbench.report.text import json_text
 from reprbench.trial import to_json
 
 Record = dict[str, Any]
+
+_FORMULA = re.compile(r"[\s\"']*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20]|[\t\r]")
+"""How a text begins that a spreadsheet takes for a formula, in full width (＝) too."""
 
 
 def as_json(shown: Sequence[Table | Pivot]) -> str:
@@ -171,7 +176,15 @@ def _about_pivot(pivot: Pivot) -> Record:
 
 
 def _flat(value: object) -> object:
-    """Return a value that one cell of a CSV can hold."""
+    """Return a value that one cell of a CSV can hold: numbers and truth values unchanged, all others as a text."""
     if isinstance(value, dict):
-        return "; ".join(f"{key}={number}" for key, number in value.items())
-    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        return _text("; ".join(f"{key}={number}" for key, number in value.items()))
+    if isinstance(value, list | tuple):
+        return _text("; ".join(map(str, value)))
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    """Return a text on one line; an apostrophe keeps a spreadsheet from reading it as a formula (OWASP)."""
+    shown = printable(text, None)
+    return f"'{shown}" if _FORMULA.match(text) else shown

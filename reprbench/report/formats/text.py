@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reprbench.report.escape import markdown, terminal
+from reprbench.printable import cell, printable
+from reprbench.report.escape import markdown
 from reprbench.report.grid import Grid
 from reprbench.report.under import Emphasis, UnderLine
 
@@ -38,7 +39,7 @@ TERMINAL = Style(
     {"best": "* {}", "tie": "≈ {}", "": "{}"},
     {"best": "* {}", "tie": "≈ {}", "": "{}"},
     "\n",
-    terminal,
+    printable,
 )
 MARKDOWN = Style(
     "github",
@@ -52,7 +53,7 @@ MARKDOWN = Style(
 
 def as_terminal(grids: Sequence[Grid], after: Sequence[str] = ()) -> str:
     """Return the tables for a terminal, and the lines that come after all of them."""
-    return "\n\n".join([*(_text(grid, TERMINAL) for grid in grids), *map(terminal, after)])
+    return "\n\n".join([*(_text(grid, TERMINAL) for grid in grids), *map(printable, after)])
 
 
 def as_markdown(grids: Sequence[Grid], after: Sequence[str] = ()) -> str:
@@ -65,8 +66,8 @@ def _text(grid: Grid, style: Style) -> str:
     from tabulate import tabulate
 
     body = tabulate(
-        [[style.emphasis[cell.emphasis].format(style.escape(cell.text)) for cell in line] for line in grid.lines],
-        [style.escape(header) for header in grid.headers],
+        [[style.emphasis[one.emphasis].format(style.escape(cell(one.text))) for one in line] for line in grid.lines],
+        [style.escape(cell(header)) for header in grid.headers],
         tablefmt=style.table,
         disable_numparse=True,
         colalign=["left" if left else "right" for left in grid.left],

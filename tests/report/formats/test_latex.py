@@ -72,7 +72,8 @@ def test_no_character_of_a_label_or_reason_is_left_to_latex():
         ("é ü ß", "é ü ß"),
         ("Ł ő", "U+0141 o"),
         ("日", "U+65E5"),
-        ("a\nb\x00", "a b"),
+        ("a\nb\x00", r"a b\textbackslash{}x00"),
+        ("--all, ''", "-{}-all, '{}'"),
         ("ﬁ", "fi"),
     ],
 )

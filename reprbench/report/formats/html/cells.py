@@ -20,7 +20,7 @@ from reprbench.report.grid import (
 )
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
-from reprbench.report.text import plus_minus
+from reprbench.report.text import fixed, plus_minus
 from reprbench.report.under import KINDS, Emphasis, KindSign, under_lines
 
 EXPLAINS: Mapping[Emphasis, str] = {"best": "Bold: {}", "tie": "≈ {}", "": "{}"}
@@ -117,7 +117,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str,
             published, reference.value if reference else None, notes=numbers(reference_notes(row), footnotes)
         ),
         "verdict": _verdict_cell(row, footnotes),
-        "features": PageCell("" if row.dimension is None else str(row.dimension), row.dimension),
+        "features": PageCell("" if row.dimension is None else fixed(row.dimension, 0), row.dimension),
         **{key: PageCell(kind.text(row), kind.value(row)) for key, kind in COST_KINDS.items()},
     }
 

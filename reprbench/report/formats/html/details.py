@@ -14,9 +14,10 @@ from reprbench.files import kind_of_special
 from reprbench.measurement import FOLD, Measurement
 from reprbench.report.formats.html.trials import file_of
 from reprbench.report.measured import by_fold
+from reprbench.report.row import CHANGED_BY_HAND
 from reprbench.report.statistics import Summary, summarize
 from reprbench.report.text import count_text, memory_text, place_text, seconds_text
-from reprbench.trial import DataRecord, Evaluation, Trial
+from reprbench.trial import HISTORY, DataRecord, Evaluation, Trial
 
 MOST_POINTS = 150
 """Steps of a history that are shown; of a longer one, every n-th."""
@@ -72,13 +73,14 @@ def describe(trial: Trial, figures: Sequence[int]) -> Detail:
     """Return what is shown of a trial whose figures on the page have these numbers."""
     lines = [line for evaluation in trial.evaluations for line in _measured(evaluation)]
     warnings = [*trial.warnings, *(warning for evaluation in trial.evaluations for warning in evaluation.warnings)]
-    missing = [evaluation.missing for evaluation in trial.evaluations if evaluation.missing]
-    history = file_of(trial, "history.csv")
+    reasons = [f"{one.call}: {one.status}: {one.reason}" for one in trial.evaluations if one.status != "done"]
+    edited = [CHANGED_BY_HAND] if trial.changed_by_hand else []
+    history, wrong = file_of(trial, HISTORY), trial.failure() or trial
     return Detail(
-        status=trial.status,
-        reason=trial.reason + (f" (signal {trial.signal})" if trial.signal else ""),
-        traceback=trial.traceback[-LONGEST_TRACEBACK:],
-        notes=list(dict.fromkeys([*(f"deviation: {one}" for one in trial.deviations), *warnings, *missing])),
+        status=wrong.status,
+        reason=wrong.reason + (f" (signal {wrong.signal})" if wrong.signal else ""),
+        traceback=wrong.traceback[-LONGEST_TRACEBACK:],
+        notes=list(dict.fromkeys([*edited, *(f"deviation: {one}" for one in trial.deviations), *warnings, *reasons])),
         sections=[section for section in _sections(trial) if section.lines],
         measurements=lines[:MOST_MEASUREMENTS],
         left_out=max(0, len(lines) - MOST_MEASUREMENTS),

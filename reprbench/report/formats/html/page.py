@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from reprbench import __version__
+from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
 from reprbench.report.formats.html.details import counts_text
 from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
@@ -20,9 +21,10 @@ from reprbench.report.formats.html.payload import make_payload
 from reprbench.report.formats.html.thumbnails import data_uri, fair_share
 from reprbench.report.formats.html.trials import PageTrials
 from reprbench.report.ranks import ranks_over_datasets
-from reprbench.report.row import NOT_EVALUATED, NOT_RUN, Row
+from reprbench.report.row import NOT_RUN, Row
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
+from reprbench.trial import NOT_EVALUATED
 
 MOST_ROWS = 1_000
 """The most rows of all tables of a page together."""
@@ -83,9 +85,10 @@ def _render(**content: Any) -> str:
         lstrip_blocks=True,
     )
     style, script = _static("css", STYLES), _static("js", SCRIPTS)
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         **content, version=__version__, style=style, script=script, policy=_policy(style, script)
     )
+    return printable_lines(page, None)
 
 
 def _overview(tables: Sequence[Table]) -> dict[str, Any]:

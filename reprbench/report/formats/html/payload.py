@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reprbench.measurement import Better
+from reprbench.printable import visible_in_json
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, axis_label, curve_key, curve_title, curves_of
 from reprbench.report.formats.html.costs import COST_KINDS, CostAxis
 from reprbench.report.formats.html.details import Detail, Section, describe
@@ -118,7 +119,7 @@ class Payload:
 
     def as_json(self) -> str:
         """Return compact JSON that can stand in a script element: no `<`, `>` or `&` in it."""
-        text = _json(self)
+        text = visible_in_json(_json(self))
         return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -70,11 +70,12 @@ def _thumbnail(content: bytes, share: int) -> str:
     from PIL import Image
 
     try:
-        with Image.open(BytesIO(content)) as image:
+        with Image.open(BytesIO(content), formats=["PNG"]) as image:
             if image.width * image.height > MOST_PIXELS:
                 return ""
             picture = image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except Exception:
+        # Pillow raises what it likes for a damaged file: SyntaxError, struct.error, zlib.error, …
         return ""
     for width, quality in SIZES:
         smaller = picture.copy()

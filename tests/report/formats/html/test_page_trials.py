@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,22 +13,36 @@ from reprbench.report.table import Settings, make_tables
 from reprbench.trial import Figure
 
 
-@pytest.mark.parametrize("file", ["../secret.png", "/etc/hostname", "figures/../../secret.png", "link.png", "a\0.png"])
-def test_a_figure_outside_the_trials_folder_is_neither_shown_nor_linked(tmp_path, file):
-    (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0])]))
-    folder = Path(one.path).parent
-    noise(folder.parent / "secret.png", 30, 20)
-    (folder / "link.png").symlink_to(folder.parent / "secret.png")
-    one.evaluations[0].figures.append(Figure("grid", file))
+@pytest.mark.parametrize("file", ["../secret.png", "/etc/hostname", "figures/../../secret.png", "a\0.png", "figures"])
+def test_a_file_outside_the_trials_folder_is_not_found(tmp_path, file):
+    (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0], figures=[Figure("grid", "figures/a.png")])]))
+    noise(Path(one.path).parent.parent / "secret.png", 30, 20)
     assert file_of(one, file) is None
+
+
+@pytest.mark.parametrize("what", ["link", "folder", "pipe"])
+def test_a_figure_that_is_no_file_in_the_trials_folder_is_neither_shown_nor_linked(tmp_path, what):
+    (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0], figures=[Figure("grid", "figures/a.png")])]))
+    folder = Path(one.path).parent
+    noise(folder.parent / "a.png", 30, 20)
+    (folder / "figures/a.png").unlink()
+    if what == "link":
+        (folder / "figures/a.png").symlink_to(folder.parent / "a.png")
+    elif what == "pipe":
+        os.mkfifo(folder / "figures/a.png")
+    else:
+        (folder / "figures").rmdir()
+        (folder / "figures").symlink_to(folder.parent, target_is_directory=True)
+    assert file_of(one, "figures/a.png") is None
     page = Page(as_html(make_tables([one]), [tmp_path], tmp_path))
     assert page.all("img") == []
     assert [link for link in page.all("a") if "data-figure" in link] == []
 
 
 def test_a_file_inside_the_trials_folder_is_found(tmp_path):
-    (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0])]))
+    (one,) = in_store(tmp_path, trial(evaluations=[evaluation([1.0], figures=[Figure("grid", "figures/a.png")])]))
     assert file_of(one, "figures/a.png") == Path(one.path).parent / "figures/a.png"
+    assert file_of(one, "figures/b.png") is None
     assert file_of(trial(), "figures/a.png") is None
 
 

@@ -1,0 +1,19 @@
+"""Prints on the terminal: everything that commands say goes through here, since any of it may hold texts of others."""
+
+from __future__ import annotations
+
+import click
+
+from reprbench.cli import github
+from reprbench.printable import printable, printable_lines
+
+
+def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
+    """Print lines on standard output, or on standard error; they control neither the terminal nor GitHub."""
+    shown = printable_lines(text, None)
+    click.echo(github.inert(shown) if github.running() else shown, err=err, nl=nl)
+
+
+def warn(problem: str) -> None:
+    """Print a warning of one line on standard error."""
+    echo(f"Warning: {printable(problem)}", err=True)

@@ -1,0 +1,253 @@
+"""Reads what comes from processes that run the code of plugins: bounded, cleaned and checked; nothing is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import stat
+import threading
+import traceback
+import unicodedata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from reprbench.runner.job import converted
+
+REASON, TRACEBACK = 500, 20_000
+"""The most characters that are kept of a reason, which is one line, and of a traceback."""
+
+RESULT_BYTES = 64 * 2**20
+"""The most that a trial may say in one file: hundreds of times what the largest of our protocols do."""
+
+_LINE_BYTES = 4 * 2**20
+_LOOK_BYTES = 2**20
+_MESSAGES = 100
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+Part = TypeVar("Part")
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+
+def clean(text: str, limit: int) -> str:
+    r"""Return at most `limit` characters that any terminal and file can hold; what is left out of the middle is "…".
+
+    Escape sequences of terminals are removed. Control characters other than tabs and ends of lines, marks that
+    reorder text, and surrogates become "�".
+
+    >>> clean("a\x1b[31mb\x00c\udc80", 80), clean("abcdefgh", 5)
+    ('ab�c�', 'ab…gh')
+    """
+    text = _shortened(text, 4 * limit)  # before everything else: it may have a billion characters
+    text = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _shortened("".join(map(_printable, text)), limit)
+
+
+def one_line(text: str, limit: int = REASON) -> str:
+    """Return `text` cleaned, and in one line."""
+    return _shortened(" ".join(clean(_shortened(text, 4 * limit), 4 * limit).split()), limit)
+
+
+def safe_text(error: BaseException, limit: int = REASON) -> str:
+    """Return the text of an exception in one line; why there is none, if its ``__str__`` fails."""
+    try:
+        return one_line(str(error), limit)
+    except (Exception, SystemExit) as failure:  # the method is a plugin's
+        return f"(its text cannot be shown: __str__ raised {type(failure).__name__})"
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the text of an exception in one line."""
+    text = safe_text(error)
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an exception, cleaned."""
+    try:
+        return clean("".join(traceback.format_exception(error)), TRACEBACK)
+    except Exception as failure:  # formatting calls methods of the exception and reads its source
+        return f"(the traceback cannot be shown: {type(failure).__name__})"
+
+
+def _shortened(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head = limit // 2
+    return f"{text[:head]}…{text[len(text) - (limit - head - 1) :]}"
+
+
+def _printable(character: str) -> str:
+    known = character in "\t\n" or unicodedata.category(character) not in _UNPRINTABLE
+    return character if known else "\N{REPLACEMENT CHARACTER}"
+
+
+# -- numbers and files ------------------------------------------------------------------------------------------------
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number (of Python, NumPy or torch) as a float, and None for everything else."""
+    if isinstance(value, str | bytes | bytearray):
+        return None
+    try:
+        converted = float(value)
+    except Exception:  # whatever a plugin passes
+        return None
+    return converted if math.isfinite(converted) else None
+
+
+def read_part(path: Path, kind: type[Part], limit: int = RESULT_BYTES) -> Part:
+    """Read a JSON file that a trial wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        In one line, if it is not a regular file, has more than `limit` bytes, or is not a `kind`.
+    """
+    content = _content(path, limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{path.name} has more than {limit} bytes")
+    try:
+        return decode(content, kind)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {safe_text(error)}") from None
+
+
+def _content(path: Path, most: int) -> bytes:
+    # Opening a FIFO would otherwise wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path.name} is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
+
+
+def decode(content: bytes, kind: type[Part]) -> Part:
+    """Decode JSON as a `kind`; raise a `ValueError` if it is something else."""
+    try:
+        return msgspec.json.decode(content, type=kind, dec_hook=converted)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+# -- messages ---------------------------------------------------------------------------------------------------------
+
+
+class LineReader:
+    """The whole lines that have come through a pipe; a line that is too long is left out.
+
+    Parameters
+    ----------
+    descriptor : of the reading end; closed with the reader.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+        self._begun = b""
+        self._too_long = False
+
+    def read(self) -> list[bytes]:
+        """Return the lines that were completed since the last call, without waiting; not all if there is very much."""
+        content = self._available()
+        if b"\n" not in content:
+            self._begin(self._begun + content)
+            return []
+        first, *lines, rest = content.split(b"\n")
+        found = lines if self._too_long else [self._begun + first, *lines]
+        self._too_long = False
+        self._begin(rest)
+        return [line for line in found if len(line) <= _LINE_BYTES]
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._descriptor)
+
+    def _begin(self, line: bytes) -> None:
+        """Keep what there is of the next line, unless it is already too long."""
+        self._too_long = self._too_long or len(line) > _LINE_BYTES
+        self._begun = b"" if self._too_long else line
+
+    def _available(self) -> bytes:
+        chunks, size = [], 0
+        with contextlib.suppress(BlockingIOError):
+            while size < _LOOK_BYTES and (chunk := os.read(self._descriptor, 65536)):
+                chunks.append(chunk)
+                size += len(chunk)
+        return b"".join(chunks)
+
+
+class Progress(msgspec.Struct):
+    """How far a trial is.
+
+    Attributes
+    ----------
+    what : the current task.
+    share : of it that is done, 0 to 1.
+    values : the latest of what is logged.
+    problem : why there will be no result; empty as long as one can be expected.
+    """
+
+    what: str
+    share: float
+    values: dict[str, float] = {}
+    problem: str = ""
+
+
+def progress(lines: list[bytes]) -> list[Progress]:
+    """Return what the last lines say about a trial's progress; what says nothing is left out."""
+    return [message for line in lines[-_MESSAGES:] if (message := _progress(line)) is not None]
+
+
+def _progress(line: bytes) -> Progress | None:
+    try:
+        message = decode(line, Progress)
+    except ValueError:
+        return None
+    message.what = one_line(message.what, 80)
+    message.problem = one_line(message.problem)
+    message.share = min(max(message.share, 0.0), 1.0)
+    message.values = {one_line(name, 40): value for name, value in list(message.values.items())[:20]}
+    return message
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+class Output:
+    """The beginning and the end of what a process writes; the rest is dropped, so that it fills no disk or memory.
+
+    Parameters
+    ----------
+    descriptor : the reading end of its pipe, which a thread drains until it closes.
+    """
+
+    KEPT = 2 * TRACEBACK
+
+    def __init__(self, descriptor: int) -> None:
+        self._head, self._tail = b"", b""
+        self._thread = threading.Thread(target=self._drain, args=(descriptor,), daemon=True)
+        self._thread.start()
+
+    def text(self, limit: int = TRACEBACK) -> str:
+        """Return it cleaned; wait shortly for the rest if the process has just ended."""
+        self._thread.join(timeout=1)
+        return clean((self._head + self._tail).decode(errors="replace"), limit)
+
+    def _drain(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            while chunk := pipe.read(65536):
+                missing = self.KEPT - len(self._head)
+                self._head += chunk[:missing]
+                self._tail = (self._tail + chunk[missing:])[-self.KEPT :]

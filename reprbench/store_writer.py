@@ -1,0 +1,115 @@
+"""Writes trials into a store, one writer at a time, merged with what is there; readers need no lock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from reprbench.evaluation import FIGURES
+from reprbench.files import replacing, write_text
+from reprbench.merge import fit_of, merged
+from reprbench.trial import HISTORY, TRIAL, Trial
+from reprbench.trial_file import NewerSchema, read_trial, trial_text
+
+OLD = ".old-"
+"""How the name of a trial's folder began while a former version replaced it."""
+_NEW = ".new-"
+_DAMAGED = f"{TRIAL}.damaged"
+
+LOCK_SECONDS = 60.0
+"""How long a writer waits for the others, which take a fraction of a second each."""
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Keep other writers out of the store; raise an `OSError` if it stays locked for too long."""
+    # Importing it takes longer than reading a small store.
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    folder = root / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", "*\n")
+    for kind, name in ((FileLock, "writer.lock"), (SoftFileLock, "writer.soft-lock")):
+        lock = kind(folder / name, timeout=LOCK_SECONDS)
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            raise OSError(None, f"another process has kept {lock.lock_file} for {LOCK_SECONDS:g} s") from None
+        except NotImplementedError:
+            # A file system without locks, as some network file systems are; the other kind needs none.
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
+    """Merge a trial into the store, which the caller has locked; see `reprbench.store.Store.write`."""
+    folder = root / trial.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        raise OSError(None, f"{folder} is a link; expected a folder")
+    _clean(folder)
+    folder.mkdir(exist_ok=True)
+    stored = _stored(folder, trial)
+    written = merged(stored, trial) if stored else trial
+    for name in _own_files(stored, trial, written):
+        if name in files:
+            with replacing(folder / name) as temporary:
+                shutil.copyfile(files[name], temporary)
+    write_text(folder / TRIAL, trial_text(written))
+    _remove_figures(folder, written)
+    return folder
+
+
+def _stored(folder: Path, trial: Trial) -> Trial | None:
+    """Return what the store has of the trial; what cannot be read is kept under another name."""
+    try:
+        stored = read_trial(folder / TRIAL)
+    except FileNotFoundError:
+        return None
+    except NewerSchema as error:
+        raise OSError(None, f"{folder / TRIAL} was {error}") from None
+    except ValueError:
+        (folder / TRIAL).rename(folder / _DAMAGED)
+        return None
+    return stored if stored.hash == trial.hash else None
+
+
+def _own_files(stored: Trial | None, trial: Trial, written: Trial) -> list[str]:
+    """Return the names of the files that come with `trial`: those of what is `written` of it, not of what is stored."""
+    history = [HISTORY] if stored is None or fit_of(stored, trial) is trial else []
+    own = [one for one in written.evaluations if any(one is other for other in trial.evaluations)]
+    return [*history, *(figure.file for evaluation in own for figure in evaluation.figures)]
+
+
+def _clean(folder: Path) -> None:
+    """Remove what writers that were killed have left of a trial: nobody else is writing now."""
+    old = folder.with_name(OLD + folder.name)
+    if old.is_dir() and not (folder / TRIAL).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        old.rename(folder)
+    for leftover in [old, *folder.parent.glob(f"{_NEW}*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    figures = folder / FIGURES
+    if figures.is_symlink():
+        figures.unlink()
+    for leftover in [*folder.glob(".*"), *figures.glob(".*")]:
+        if leftover.is_file() or leftover.is_symlink():
+            leftover.unlink(missing_ok=True)
+
+
+def _remove_figures(folder: Path, trial: Trial) -> None:
+    """Remove the figures that the trial no longer names."""
+    named = {figure.file for evaluation in trial.evaluations for figure in evaluation.figures}
+    with suppress(OSError):
+        for path in (folder / FIGURES).glob("*.png"):
+            if f"{FIGURES}/{path.name}" not in named:
+                path.unlink(missing_ok=True)
+        if not named and (folder / FIGURES).is_dir():
+            (folder / FIGURES).rmdir()
