@@ -90,19 +90,31 @@ def _places(text: str, file: str, operators: Sequence[Operator], seed: int) -> I
     seen: Counter[Operator] = Counter()
     same: Counter[str] = Counter()
     for node in ast_nodes(get_ast(text)):
-        found = [(one, place) for one in operators for place in one.mutation_positions(node)]
-        numbered = []
-        for operator, place in found:
-            numbered.append((operator, seen[operator], place[0]))
+        start, changes = _changes(node, operators, seen)
+        if not changes or any(first <= start < end for first, end in skipped):
+            continue
+        line = lines[start[0] - 1]
+        key = f"{seed} {file} {line.strip()} {start[1] - len(line) + len(line.lstrip())} {node.type}"
+        same[key] += 1
+        digest = sha256(f"{key} {same[key]}".encode()).digest()
+        yield digest, *changes[digest[-1] % len(changes)]
+
+
+def _changes(
+    node: Any, operators: Sequence[Operator], seen: Counter[Operator]
+) -> tuple[Position, list[tuple[Operator, int]]]:
+    """Return where a node may be changed, and how: operators and their occurrences, which are counted in `seen`."""
+    start, changes = node.start_pos, []
+    for operator in operators:
+        for place, _ in operator.mutation_positions(node):
+            start = place
+            changes.append((operator, seen[operator]))
             seen[operator] += 1
-        changes = [one for one in numbered if not (_is_float(node) and type(one[0]).__name__ == "NumberReplacer")]
-        if changes and not any(start <= changes[0][2] < end for start, end in skipped):
-            line = lines[changes[0][2][0] - 1]
-            key = f"{seed} {file} {line.strip()} {changes[0][2][1] - len(line) + len(line.lstrip())} {node.type}"
-            same[key] += 1
-            digest = sha256(f"{key} {same[key]}".encode()).digest()
-            operator, occurrence, _ = changes[digest[-1] % len(changes)]
-            yield digest, operator, occurrence
+    if _is_float(node):
+        changes = [one for one in changes if isinstance(one[0], FloatReplacer)]
+    # The * of parameters and arguments is no multiplication.
+    starred = node.parent is not None and node.parent.type in {"parameters", "argument"}
+    return start, [] if starred else changes
 
 
 def _is_float(node: Any) -> bool:
@@ -111,13 +123,16 @@ def _is_float(node: Any) -> bool:
 
 
 def _skipped(text: str) -> list[tuple[Position, Position]]:
-    """Return the ranges of annotations, of raised messages, of what only type checkers see and of what draws."""
+    """Return the ranges of types, decorators, raised messages, what only type checkers see, and what draws."""
     found: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.AnnAssign | ast.arg):
             found.append(node.annotation)
         elif isinstance(node, ast.FunctionDef):
             found.append(node if _draws(node) else node.returns)
+            found += node.decorator_list
+        elif isinstance(node, ast.ClassDef):
+            found += node.decorator_list
         elif isinstance(node, ast.Raise) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
             found.append(node)
     return [(_position(text, one.lineno, one.col_offset), _position(text, one.end_lineno, one.end_col_offset))
