@@ -163,6 +163,13 @@ def test_over_seeds_the_order_of_changed_methods_does_not_matter(tmp_path):
     assert compared(tmp_path, base, new, ignore_seeds=True).rows[0].notes == ()
 
 
+def test_over_seeds_a_version_and_a_digest_show_no_change_even_if_one_seed_has_the_same(tmp_path):
+    old, new = (method(code=code) for code in (Code(source="s"), Code(version=1)))
+    for first, second in (([new, new], [new, old]), ([new, old], [new, new])):
+        base, after = ([row(FOLDS, "mine", seed=seed, method=m) for seed, m in enumerate(ms)] for ms in (first, second))
+        assert compared(tmp_path / str(old in first), base, after, ignore_seeds=True).rows[0].notes == ()
+
+
 def test_means_are_taken_over_the_folds_that_both_have(tmp_path):
     report = compared(tmp_path, [row([10, 20, 90])], [row([11, 21])])
     (found,) = report.rows

@@ -118,6 +118,13 @@ def test_patches_that_do_not_fit_are_refused_before_the_fit(shape, parameters, m
     make(Linear, {**parameters, "receptive_field": parameters["receptive_field"] - 1}, shape)
 
 
+def test_a_single_gray_pixel_is_no_patch_and_a_single_colored_one_is():
+    with pytest.raises(UserError, match="one gray pixel have no contrast; set receptive_field to at least 2"):
+        make(Linear, {"receptive_field": 1}, (1, 8, 8))
+    make(Linear, {"receptive_field": 1}, (3, 8, 8))
+    make(Linear, {"receptive_field": 2}, (1, 8, 8))
+
+
 @pytest.mark.parametrize(("shape", "field", "stride"), [((3, 96, 96), 6, 1), ((1, 12, 9), 4, 2), ((1, 8, 8), 8, 1)])
 @pytest.mark.parametrize("numbers", [1, 5000, 2**24])
 def test_a_batch_has_no_more_features_than_fit_into_memory(monkeypatch, shape, field, stride, numbers):
