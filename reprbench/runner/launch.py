@@ -22,6 +22,8 @@ from reprbench.runner.supervision import Supervision
 START_SECONDS = 120.0
 """How long the server may take to fork a process, which includes its own start."""
 
+_CLOSE_SECONDS = 0.1
+
 _FREE = re.compile(r"REPRBENCH_.*|PYTEST_CURRENT_TEST|PATH|PWD|OLDPWD|TMPDIR|SHLVL|_|COLUMNS|LINES")
 """The variables that no library reads when it is imported: they may change after the server was started."""
 
@@ -107,9 +109,12 @@ class Server:
 
     def close(self) -> None:
         """End it; what was forked from it goes on."""
-        self._process.kill()
-        self._process.wait()
         self._requests.close()
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:  # it is importing
+            self._process.kill()
+            self._process.wait()
 
 
 class Launcher:

@@ -7,12 +7,12 @@ one that was started by ``python -m`` only in what is imported already.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import runpy
 import select
-import signal
 import socket
 import sys
 import tempfile
@@ -81,7 +81,6 @@ def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, i
     -------
     In a forked process, its request and the descriptor for its lines; in the server None, when there are no more.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects the supervisors that have ended
     preloads = list(_PRELOADS)
     _preload(preloads.pop(0))
     while True:
@@ -90,7 +89,10 @@ def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, i
                 _preload(preloads.pop(0))
             elif not alive(harness):
                 return None
-        if (received := _receive(requests)) is None:
+            _collect()
+        received = _receive(requests)
+        _collect()
+        if received is None:
             return None
         request, (control, lines, output, folder) = received
         if problem := _problem():
@@ -115,6 +117,13 @@ def _take_over(request: Request, output: int, folder: int) -> None:
     os.umask(request.umask)
 
 
+def _collect() -> None:
+    """Collect the supervisors that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _problem() -> str:
     """Return why a process forked now could not use threads or devices; an empty string if it could."""
     if len(os.listdir("/proc/self/task")) > 1:
@@ -137,7 +146,7 @@ def _target(descriptor: str) -> str:
 def _preload(load: Callable[[], None]) -> None:
     load()
     if len(os.listdir("/proc/self/task")) > 1 and not os.fork():
-        # OpenBLAS starts its threads when it is imported, ends them before any fork, and then starts them when needed.
+        # OpenBLAS starts threads when it is imported, ends them before any fork, and then starts them when needed.
         os._exit(0)
     gc.collect()
     gc.freeze()  # a collection in a forked process would copy all pages
