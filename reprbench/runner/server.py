@@ -207,10 +207,12 @@ def _run(request: Request, lines: int) -> None:
 
 
 def _seed() -> None:
-    """Give NumPy's global generator a state of its own, as in a new process; that of `random` has one already."""
+    """Give the global generators of NumPy and torch states of their own, as in a new process; `random` has one."""
     import numpy as np
+    import torch
 
     np.random.seed()  # noqa: NPY002
+    torch.default_generator.seed()
 
 
 def _current_folder() -> str:
