@@ -187,7 +187,9 @@ def test_200_megabytes_of_output_are_kept_in_short(tiny):
 
 def test_what_a_finished_process_leaves_may_end_by_itself(tiny, tmp_path):
     code = "import os, time; os.read(0, 1); open('cleaned', 'w').close()"
-    start = tiny(f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})")
+    start = tiny(
+        f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})"
+    )
     child = start()
     wait_for(lambda: child.poll() is not None)
     assert (tmp_path / "cleaned").exists()
