@@ -252,7 +252,7 @@ def test_a_server_with_threads_or_devices_forks_nothing(monkeypatch):
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    found = CacheFile(path.parent, path.name).read(unpack)
+    found = CacheFile(path.parents[2], "/".join(path.parts[-3:])).read(unpack)
     assert found is not None
     return dict(found[0])
 
