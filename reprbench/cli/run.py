@@ -82,8 +82,8 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     type=Device(),
     default="auto",
     show_default=True,
-    help="cpu; cuda, which is every visible CUDA device; some of them, like cuda:0,cuda:2; or auto, which is cuda where "
-    "there is a CUDA device and cpu elsewhere.",
+    help="cpu; cuda, which is every visible CUDA device; some of them, like cuda:0,cuda:2; or auto, which is cuda if "
+    "there is a CUDA device and cpu if not.",
 )
 @click.option(
     "--precision",

@@ -143,6 +143,7 @@ def _prepare_torch(job: Job) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if job.device != "cpu":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.set_device(job.device)
 
 

@@ -1,4 +1,4 @@
-"""Says which CUDA devices there are: run as ``python -m``, since asking starts their driver in the process that asks."""
+"""Says which CUDA devices there are; run as ``python -m``, since whoever looks for them starts their driver."""
 
 from __future__ import annotations
 
