@@ -42,6 +42,17 @@ def test_means_and_deviations_are_those_of_the_statistics_module():
     assert table.codes == (Code(version=1),)
 
 
+@pytest.mark.parametrize(("memory", "shown"), [(None, False), (2**31, True)])
+def test_device_memory_is_a_column_where_it_is_known(memory, shown):
+    on_device = trial("a", cost=Cost(peak_memory=2**30, peak_device_memory=memory), evaluations=[evaluation([1.0])])
+    tables = make_tables([on_device])
+    for name in ("table", "markdown", "latex", "html"):
+        assert ("Peak device memory</" in FORMATS[name](tables)) == shown if name == "html" else True
+        assert ("2048 MB" in FORMATS[name](tables)) == shown, name
+    (record,) = csv.DictReader(io.StringIO(FORMATS["csv"](tables)))
+    assert record["peak_device_memory"] == str(memory or "")
+
+
 def test_trials_with_other_data_or_protocols_are_in_other_tables():
     other = trial("x", digest="e" * 64, protocols=["linear-svm", "knn"], evaluations=[evaluation([1.0], text="knn")])
     tables = make_tables([*trials(), other])
