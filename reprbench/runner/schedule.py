@@ -158,7 +158,7 @@ class Schedule:
         except (OSError, ValueError, TypeError) as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             reason = f"could not be written to {self._store.root}: {_text(error)}; run the same command again"
-            return msgspec.structs.replace(trial, status="failed", reason=reason)
+            return msgspec.structs.replace(trial, status="failed", reason=reason, warnings=[*trial.warnings, reason])
 
 
 def _text(error: Exception) -> str:
