@@ -236,7 +236,7 @@ class Schedule:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             why = error.strerror if isinstance(error, OSError) and error.strerror else described(error)
             reason = f"could not be written to {self._store.root}: {why}; run the same command again"
-            return msgspec.structs.replace(trial, status="failed", reason=reason)
+            return msgspec.structs.replace(trial, status="failed", reason=reason, warnings=[*trial.warnings, reason])
 
 
 def _own_failure(error: Exception) -> str:
