@@ -12,13 +12,13 @@ import gc
 import importlib
 import itertools
 import os
+import pkgutil
 import runpy
 import select
 import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
@@ -186,16 +186,15 @@ def _trial() -> None:
 
 
 def _built_in() -> None:
-    """Import the methods and protocols that come with reprbench."""
-    for group in ("reprbench.methods", "reprbench.protocols"):
-        for entry in entry_points(group=group):
-            if entry.value.startswith("reprbench."):
-                importlib.import_module(entry.module)
+    """Import the methods, protocols and classifiers that come with reprbench."""
+    for name in ("reprbench.methods", "reprbench.protocols", "reprbench.probes"):
+        for found in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}."):
+            importlib.import_module(found.name)
 
 
 def _libraries() -> None:
     """Import what many protocols and figures use."""
-    for name in ("sklearn.datasets", "sklearn.model_selection", "scipy.linalg", "matplotlib.figure"):
+    for name in ("sklearn.datasets", "sklearn.model_selection", "safetensors.torch", "reprbench.plotting", "PIL.Image"):
         importlib.import_module(name)
 
 
