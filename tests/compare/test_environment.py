@@ -23,3 +23,13 @@ def test_other_numerics_are_a_note(tmp_path, identity, shown):
     base, new = row(FOLDS, identity=identity), row(FOLDS, identity={"numerics": 2})
     assert compared(tmp_path, [base], [new]).notes == (f"numerics differs: {shown} in BASE, 2 in NEW",)
     assert compared(tmp_path / "same", [base], [base]).notes == ()
+
+
+def test_another_device_is_a_note_unless_it_is_one_of_the_same_kind(tmp_path):
+    def on(device, name):
+        return row(FOLDS, provenance={"device": device, "device_name": name, "machine": {"processor": "Xeon"}})
+
+    base, same, other = on("cuda:0", "NVIDIA H100"), on("cuda:3", "NVIDIA H100"), on("cuda:0", "NVIDIA H200")
+    assert compared(tmp_path / "same", [base], [same]).notes == ()
+    notes = compared(tmp_path / "other", [base], [other]).notes
+    assert notes == ("machine differs: Xeon, NVIDIA H100 in BASE, Xeon, NVIDIA H200 in NEW",)
