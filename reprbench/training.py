@@ -37,8 +37,8 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
 
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
     another epoch. The means of the returned values over each epoch become a row of the history. The loop waits for the
-    device at most twice a second, besides for checkpoints and snapshots. Training resumes from the run's checkpoint,
-    bit for bit. If the learner reconstructs, snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, …
+    device at most twice a second, apart from checkpoints and snapshots. Training resumes from the run's checkpoint, bit
+    for bit. If the learner reconstructs, snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, …
     epochs and at the end.
 
     `TorchLearner` calls it; a learner without networks may call it in its `fit`.

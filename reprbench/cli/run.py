@@ -121,6 +121,8 @@ def command(
     from reprbench.registry import discover
     from reprbench.run import checkpoint_seconds
     from reprbench.runner.devices import choose_devices
+    from reprbench.runner.launch import launcher
+    from reprbench.runner.process import trial_environment
     from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
@@ -139,6 +141,7 @@ def command(
     trials, data = Store(store), data_dirs(data_dir)
     limits = Limits(jobs, timeout, memory, choose_devices(device, warn=warn), jobs_per_device)
     _say_if_fewer(limits)
+    launcher.prepare(trial_environment(limits.threads_each))
     work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
         _show_plan(work, trials, limits)

@@ -18,6 +18,7 @@ from reprbench.claims import Claims
 from reprbench.owner import Owner
 from reprbench.runner.devices import CPU, Slots, trials_at_once
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
+from reprbench.runner.launch import launcher
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
 from reprbench.runner.received import Progress, described, traceback_of
@@ -160,6 +161,8 @@ class Schedule:
         try:
             job = _job(planned, self._folders, device, self._limits.threads_each)
             process = TrialProcess(job, self._limits.timeout, self._limits.memory)
+            for line in launcher.warnings():
+                self._tell(self._listener.warned, line)
         except OSError as error:
             place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
             return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
@@ -192,7 +195,7 @@ class Schedule:
         finished = read_finished(one.process.path, one.asked)
         one.stored = len(finished.evaluations)
         # What cannot be written now is written again, or reported, when the trial has ended.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
 
     def _close(self, one: Running) -> Trial:
@@ -233,7 +236,7 @@ class Schedule:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             why = error.strerror if isinstance(error, OSError) and error.strerror else described(error)
             reason = f"could not be written to {self._store.root}: {why}; run the same command again"
-            return msgspec.structs.replace(trial, status="failed", reason=reason)
+            return msgspec.structs.replace(trial, status="failed", reason=reason, warnings=[*trial.warnings, reason])
 
 
 def _own_failure(error: Exception) -> str:
