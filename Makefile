@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test docs perf lint clean
+.PHONY: demo test docs perf mutate lint clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ docs: $(VENV)/.installed
 perf: $(VENV)/.installed
 	$(VENV)/bin/python -m pip install --quiet --editable ".[perf]"
 	$(VENV)/bin/python -m pytest tests/perf -s
+
+mutate: $(VENV)/.installed
+	$(VENV)/bin/python tests/mutation/mutate.py --jobs 2
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

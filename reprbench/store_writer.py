@@ -99,9 +99,9 @@ def _clean(folder: Path) -> None:
     figures = folder / FIGURES
     if figures.is_symlink():
         figures.unlink()
-    for leftover in [*folder.glob(".*"), *figures.glob(".*")]:
-        if leftover.is_file() or leftover.is_symlink():
-            leftover.unlink(missing_ok=True)
+    # As `replacing` names its temporary files.
+    for leftover in [*folder.glob(f".{TRIAL}.*"), *folder.glob(f".{HISTORY}.*"), *figures.glob(".*.png.*")]:
+        leftover.unlink(missing_ok=True)
 
 
 def _remove_figures(folder: Path, trial: Trial) -> None:

@@ -100,6 +100,8 @@ def command(
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
     from reprbench.run import checkpoint_seconds
+    from reprbench.runner.launch import launcher
+    from reprbench.runner.process import trial_environment
     from reprbench.runner.request import Overrides
     from reprbench.runner.schedule import Folders, Limits
     from reprbench.store import Store
@@ -117,6 +119,7 @@ def command(
     checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
     limits = Limits(jobs, timeout, memory, device)
+    launcher.prepare(trial_environment(limits.threads_each))
     work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
         _show_plan(work, trials)

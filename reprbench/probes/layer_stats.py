@@ -41,8 +41,11 @@ class LayerStats:
     population_sparsity: float | None
 
 
-def layer_stats(codes: Matrix) -> LayerStats:
-    """Return the statistics of the codes (images, units), which are read three times, in blocks."""
+def layer_stats(codes: Matrix, device: str = "cpu") -> LayerStats:
+    """Return the statistics of the codes (images, units), which are read three times, in blocks.
+
+    The effective rank, which takes by far the most time, is computed on `device`.
+    """
     images, units = codes.shape
     low, high = np.full(units, np.inf), np.full(units, -np.inf)
     magnitudes, squares = np.zeros(units), np.zeros(units)
@@ -60,7 +63,7 @@ def layer_stats(codes: Matrix) -> LayerStats:
         units=units,
         dead=int(units - live.sum()),
         ranked=units if ranked is None else len(ranked),
-        effective_rank=effective_rank(codes, np.flatnonzero(live) if ranked is None else ranked[live[ranked]]),
+        effective_rank=effective_rank(codes, np.flatnonzero(live) if ranked is None else ranked[live[ranked]], device),
         lifetime_sparsity=lifetime,
         population_sparsity=_population_sparsity(codes, live),
     )
@@ -73,12 +76,12 @@ def _ranked(units: int) -> NDArray[np.int64] | None:
     return random_rows(units, MOST_UNITS, named_generator("code-stats units"))
 
 
-def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
+def effective_rank(codes: Matrix, columns: NDArray[np.int64], device: str = "cpu") -> float:
     """Return the effective rank of `columns` of the codes (n, D), centered; 0 if there are none.
 
     The singular values are the roots of the eigenvalues of the covariance, in float64.
     """
-    from scipy.linalg import eigvalsh
+    import torch
 
     if len(columns) == 0:
         return 0.0
@@ -86,11 +89,11 @@ def effective_rank(codes: Matrix, columns: NDArray[np.int64]) -> float:
     for _, values in row_blocks(codes):
         mean += values[:, columns].sum(axis=0, dtype=np.float64)
     mean /= len(codes)
-    covariance = np.zeros((len(columns), len(columns)))
+    covariance = torch.zeros(len(columns), len(columns), dtype=torch.float64, device=device)
     for _, values in row_blocks(codes):
-        centered = values[:, columns] - mean
-        covariance += centered.T @ centered
-    eigenvalues = eigvalsh(covariance, overwrite_a=True, check_finite=False)
+        centered = torch.from_numpy(values[:, columns] - mean).to(device)
+        covariance.addmm_(centered.T, centered)
+    eigenvalues = torch.linalg.eigvalsh(covariance).cpu().numpy()
     # Eigenvalues that would be 0 but for rounding; their roots would add up.
     kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]
     shares = np.sqrt(kept) / np.sqrt(kept).sum()

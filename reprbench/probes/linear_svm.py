@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from reprbench.errors import UserError
 from reprbench.images import Indices, Labels
-from reprbench.probes.machines import LinearSVMs, fit_svm
+from reprbench.probes.machines import LinearSVMs, fit_svms
 from reprbench.probes.standardize import Matrix, Standardizer, row_blocks, standardize
 
 if TYPE_CHECKING:
     import torch
+
+
+_TOGETHER = 2**23  # elements of the features of inner folds that are trained together
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ def select_cost(
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
     right = np.zeros(len(costs), dtype=np.int64)
-    for rows, held_out in _divisions(labels, inner_folds, generator):
-        machines, standardizer = _fit_raw(x, labels, rows, n_classes, costs, device)
-        right += _count_right(machines, standardizer, x, labels, held_out)
+    divisions = list(_divisions(labels, inner_folds, generator))
+    # Small inner folds are trained together: operations on all of them take little longer than on one.
+    together = max(1, _TOGETHER // x.size)
+    for start in range(0, inner_folds, together):
+        some = divisions[start : start + together]
+        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device)
+        for (machines, standardizer), (_, held_out) in zip(trained, some, strict=True):
+            right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
     return CostChoice(best, tuple((right / len(x)).tolist()), _edge(best, costs))
 
@@ -129,16 +137,24 @@ def train_fold(
         If features are NaN or infinite.
     """
     choice = select_cost(x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device)
-    return FoldClassifier(choice, *_fit_raw(x, labels, None, n_classes, [choice.cost], device))
+    return FoldClassifier(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device)[0])
 
 
 def _fit_raw(
-    x: Matrix, labels: Labels, rows: Indices | None, n_classes: int, costs: Sequence[float], device: torch.device | str
-) -> tuple[LinearSVMs, Standardizer]:
-    """Train on `rows`, all by default; only the standardized rows are in memory, no copy of `x`."""
-    standardizer = standardize(x, rows)
-    chosen = labels if rows is None else labels[rows]
-    return fit_svm(standardizer.apply(x, rows), chosen, n_classes, costs, device=device), standardizer
+    x: Matrix,
+    labels: Labels,
+    sets: Sequence[Indices | None],
+    n_classes: int,
+    costs: Sequence[float],
+    device: torch.device | str,
+) -> list[tuple[LinearSVMs, Standardizer]]:
+    """Train on each set of rows, None for all; only the standardized rows are in memory, no copy of `x`."""
+    standardizers = [standardize(x, rows) for rows in sets]
+    parts = [
+        (standardizer.apply(x, rows), labels if rows is None else labels[rows])
+        for standardizer, rows in zip(standardizers, sets, strict=True)
+    ]
+    return list(zip(fit_svms(parts, n_classes, costs, device=device), standardizers, strict=True))
 
 
 def _count_right(

@@ -53,7 +53,7 @@ class CodeStats(Protocol):
         for name, width in widths.items():
             subject.progress(self.name, len(found) / len(widths))
             start, end = end, end + width
-            found[name] = layer_stats(features[:, start:end])
+            found[name] = layer_stats(features[:, start:end], subject.device)
         outcome = Outcome(
             [one for depth, name in enumerate(found, 1) for one in _measurements(found[name], name, depth)],
             warnings=_warnings(found),

@@ -69,6 +69,7 @@ class FewLabels(SVMProtocol):
             self.costs if count > 1 else [min(self.costs)],
             self.inner_generator(seed, fold.number),
             inner_folds=min(self.inner_folds, count),
+            device=subject.device,
         )
         accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
         at = {"fold": fold.number, "labels": count}

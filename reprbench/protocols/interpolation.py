@@ -115,7 +115,7 @@ class Interpolation(Protocol):
             some = chosen[start : start + PAIRS_AT_ONCE]
             a, b = (dataset.test.batch(some[:, side], subject.device) for side in (0, 1))
             for model, images in paths(learner, a, b, self.steps).items():
-                parts[model].append(_measured(images.cpu(), a.cpu(), b.cpu(), real))
+                parts[model].append(_measured(images.cpu(), a.cpu(), b.cpu(), real, subject.device))
                 if start == 0:
                     shown[model] = images[: self.pairs].cpu()
         return self._outcome({model: Paths.joined(part) for model, part in parts.items()}, shown)
@@ -204,7 +204,7 @@ def paths(learner: Learner, a: Tensor, b: Tensor, steps: int) -> dict[str, Tenso
     }
 
 
-def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
+def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images, device: str) -> Paths:
     from reprbench.probes.knn import nearest_distances
 
     points = images.flatten(2).double().numpy()
@@ -213,7 +213,7 @@ def _measured(images: Tensor, a: Tensor, b: Tensor, real: Images) -> Paths:
         np.square(points[:, [0, -1]] - ends).mean((1, 2)),
         np.sqrt(np.square(np.diff(points, axis=1)).mean(2)),
         np.sqrt(np.square(points[:, -1] - points[:, 0]).mean(1)),
-        nearest_distances(images.flatten(0, 1), real).reshape(points.shape[:2]),
+        nearest_distances(images.flatten(0, 1), real, device).reshape(points.shape[:2]),
     )
 
 

@@ -44,7 +44,7 @@ class KNN(FoldProtocol):
         for fold in self.each_fold(subject):
             if self.k > len(fold.train):
                 raise UserError(f"{self.k} neighbors need as many labeled images, not {len(fold.train)}; set k lower")
-            neighbors = nearest(fold.train, fold.test, self.k, self.metric)
+            neighbors = nearest(fold.train, fold.test, self.k, self.metric, subject.device)
             right = vote(fold.labels[neighbors]) == subject.dataset.test_labels
             outcome.measurements.append(
                 Measurement("accuracy", 100 * float(right.mean()), "%", "higher", {"fold": fold.number})
@@ -62,7 +62,8 @@ class KNN(FoldProtocol):
         dataset = subject.dataset
         shown = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN_IMAGES]
         # Searched separately from the vote, whose ties must not depend on how many neighbors are drawn.
-        found = nearest(fold.train, fold.test[shown], min(len(NEIGHBOR_NAMES), len(fold.train)), self.metric)
+        most = min(len(NEIGHBOR_NAMES), len(fold.train))
+        found = nearest(fold.train, fold.test[shown], most, self.metric, subject.device)
         rows = self._folds(dataset)[fold.number]
         images = [
             np.concatenate([_floats(dataset.test, shown[[i]]), _floats(dataset.train, rows[found[i]])])

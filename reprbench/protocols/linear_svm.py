@@ -35,7 +35,15 @@ class SVMProtocol(FoldProtocol):
         from reprbench.probes.linear_svm import train_fold
 
         n_classes, generator = len(subject.dataset.classes), self.inner_generator(seed, fold.number)
-        return train_fold(fold.train, fold.labels, n_classes, self.costs, generator, inner_folds=self.inner_folds)
+        return train_fold(
+            fold.train,
+            fold.labels,
+            n_classes,
+            self.costs,
+            generator,
+            inner_folds=self.inner_folds,
+            device=subject.device,
+        )
 
 
 class LinearSVM(SVMProtocol):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Mapping
-from pathlib import Path
 
 import psutil
 
-from reprbench.runner import supervisor
+from reprbench.runner.launch import Program, launcher
 from reprbench.runner.received import LineReader, Output
 
 _END_SECONDS = 15.0
@@ -26,7 +24,7 @@ class Child:
     ----------
     module : run as ``python -m``.
     arguments : of its command line.
-    environment : added to that of this process.
+    environment : added to that of this process; None if that of any other process of the harness serves as well.
 
     Raises
     ------
@@ -38,8 +36,7 @@ class Child:
         lines, lines_end = os.pipe()
         output, output_end = os.pipe()
         try:
-            command = [sys.executable, "-m", module, *arguments, str(lines_end)]
-            self._process = _start(command, lines_end, output_end, {**os.environ, **(environment or {})})
+            self._launched = launcher.start(Program(module, arguments, environment), lines_end, output_end)
         except BaseException:
             os.close(lines)
             os.close(output)
@@ -48,6 +45,9 @@ class Child:
             os.close(lines_end)
             os.close(output_end)
         self._lines, self._output = LineReader(lines), Output(output)
+        self._code: int | None = None
+        self._supervisor = _process(self._launched.supervision.pid(_END_SECONDS))
+        self._shared = self._preloaded()
 
     def lines(self) -> list[bytes]:
         """Return the lines that it has written since the last call."""
@@ -57,55 +57,65 @@ class Child:
         """Return the beginning and the end of its standard output and standard error."""
         return self._output.text()
 
-    def poll(self) -> int | None:
-        """Return its exit status, or the negative number of the signal that ended it; None while it runs."""
-        return self._process.poll()
+    def poll(self, seconds: float = 0) -> int | None:
+        """Return its exit status, or the negative number of the signal that ended it; None while it runs.
+
+        Wait for it, but not longer than these seconds.
+        """
+        if self._code is None:
+            self._code = self._launched.supervision.code(seconds)
+        if self._code is None and self._launched.supervision.ended:
+            self._code = -signal.SIGKILL  # with its supervisor
+        return self._code
 
     def memory(self) -> int:
-        """Return the memory of the process and its descendants, without mapped files."""
-        total = 0
-        for process in self._family():
-            with contextlib.suppress(psutil.Error):
-                info = process.memory_info()
-                total += info.rss - getattr(info, "shared", 0)
-        return total
+        """Return the memory of the process and its descendants, without mapped files and what was preloaded."""
+        return max(0, sum(map(_own_memory, self._family())) - self._shared)
 
     def end(self) -> int:
         """Kill it with all its descendants, unless it has ended; return its exit status."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        try:
-            return self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:  # a plugin stopped its supervisor
-            family = [*self._family(), psutil.Process(self._process.pid)]
-            for process in family:
+        self._launched.supervision.ask_for_end()
+        if (code := self.poll(_END_SECONDS)) is None:  # a plugin stopped its supervisor
+            family = self._family()
+            for process in [*family, *([self._supervisor] if self._supervisor else [])]:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-            code = self._process.wait()
             psutil.wait_procs(family, timeout=1)
-            return code
+            code = self.poll(_END_SECONDS)
+        if self._launched.process:
+            self._launched.process.wait()
+        return -signal.SIGKILL if code is None else code
 
     def close(self) -> None:
         """End it, and close what is open for it."""
         self.end()
+        self._launched.supervision.close()
         self._lines.close()
+
+    def _preloaded(self) -> int:
+        """Return the memory that it shares with the server it was forked from, as its supervisor does."""
+        return _own_memory(self._supervisor) if self._launched.preloaded and self._supervisor else 0
 
     def _family(self) -> list[psutil.Process]:
         """Return the process and its descendants, without their supervisor."""
+        if self._supervisor is None or self.poll() is not None:
+            return []
         try:
-            return psutil.Process(self._process.pid).children(recursive=True)
+            return self._supervisor.children(recursive=True)
         except psutil.NoSuchProcess:
             return []
 
 
-def _start(command: list[str], lines: int, output: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a command below a supervisor; it ends when the pipe to its standard input is closed."""
-    return subprocess.Popen(
-        [sys.executable, "-P", str(Path(supervisor.__file__)), *command],
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=output,
-        pass_fds=[lines],
-        env=environment,
-        start_new_session=True,
-    )
+def _process(pid: int | None) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid) if pid else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _own_memory(process: psutil.Process) -> int:
+    try:
+        info = process.memory_info()
+    except psutil.Error:
+        return 0
+    return int(info.rss - getattr(info, "shared", 0))

@@ -37,7 +37,7 @@ class TrialProcess:
         self._problem = ""
         try:
             write_job(self.path / JOB, job)
-            environment = _environment(job.threads)
+            environment = trial_environment(job.threads)
             self._child = Child("reprbench.runner.execute", str(self.path), environment=environment)
         except BaseException:
             self._folder.close()
@@ -129,7 +129,7 @@ def _cleaned(result: TrialResult) -> TrialResult:
     return result
 
 
-def _environment(threads: int) -> dict[str, str]:
+def trial_environment(threads: int) -> dict[str, str]:
     """Return the environment of a trial: its share of the threads, set before any library starts its own."""
     count = str(threads)
     return {

@@ -17,6 +17,7 @@ import msgspec
 from reprbench.claims import Claims
 from reprbench.owner import Owner
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
+from reprbench.runner.launch import launcher
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
 from reprbench.runner.received import Progress, described, traceback_of
@@ -146,6 +147,8 @@ class Schedule:
         try:
             job = _job(planned, self._folders, self._limits)
             process = TrialProcess(job, self._limits.timeout, self._limits.memory)
+            for line in launcher.warnings():
+                self._tell(self._listener.warned, line)
         except OSError as error:
             place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
             return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
@@ -178,7 +181,7 @@ class Schedule:
         finished = read_finished(one.process.path, one.asked)
         one.stored = len(finished.evaluations)
         # What cannot be written now is written again, or reported, when the trial has ended.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
 
     def _close(self, one: Running) -> Trial:

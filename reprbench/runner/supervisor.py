@@ -1,11 +1,13 @@
-"""Starts one command and, when it ends or the harness does, ends all that the command has started.
+"""Ends a process of the harness, and all that it has started, when it ends or the harness does.
 
-Run as a file, not as a module, so that it imports only what it needs: ``python -P supervisor.py COMMAND...``. It holds
-no code of plugins, which could stop it or keep it from running. Its exit status is that of the command, or the same
-signal ends it. Standard input is a pipe of the harness: when that closes, however the harness ended, the command is
-killed.
+It holds no code of plugins, which could stop it or keep it from running. A socket joins it to the harness: it says its
+process id and, when everything has ended, the exit status of the process, or the negative number of the signal that
+ended it. When the socket closes, however the harness ended, the process is killed.
 
-The command runs in a session of its own. On Linux its orphans become children of this process, also those that have
+Run as a file, not as a module, it starts a command, and imports only what it needs: ``python -P supervisor.py SOCKET
+COMMAND...``. The server that forks the processes calls `supervise` instead.
+
+The process runs in a session of its own. On Linux its orphans become children of the supervisor, also those that have
 left the session; elsewhere those of its process group are found.
 """
 
@@ -14,9 +16,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import resource
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -32,54 +34,93 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main() -> None:
-    """Run the command of the command line."""
+    """Supervise the command of the command line."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    supervise(control, psutil.Process(os.getppid()))
+    command = sys.argv[2:]
+    try:
+        os.execv(command[0], command)  # noqa: S606
+    finally:
+        os._exit(127)
+
+
+def supervise(control: socket.socket, harness: psutil.Process) -> None:
+    """Fork, and return in the child; the process that called this supervises the child and never returns."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    harness = os.getppid()
-    child = _start(sys.argv[1:])
-    status = _wait(child, wake, harness)
+    own = os.getpid()
+    child = os.fork()
+    if not child:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()
+        os.close(wake)
+        os.close(woken)
+        _begin(own)
+        return
+    try:
+        _tell(control, own)
+        code = _wait_for_all(child, control, wake, harness)
+        _tell(control, code)
+    finally:
+        os._exit(0)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Return whether a process is still running."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _begin(supervisor: int) -> None:
+    """Begin a session; this process is killed when its supervisor is."""
+    os.setsid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(127)
+
+
+def _tell(control: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # the harness may have ended
+        control.sendall(b"%d\n" % number)
+
+
+def _wait_for_all(child: int, control: socket.socket, wake: int, harness: psutil.Process) -> int:
+    """Return the child's exit status when nothing is left of all that it has started."""
+    status = _wait(child, control, wake, harness)
     if status is None:
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     _wait_for_others()
     _kill_all(child)
-    _exit(os.waitstatus_to_exitcode(status))
+    return os.waitstatus_to_exitcode(status)
 
 
-def _start(command: list[str]) -> int:
-    """Start the command in a session of its own; return its process id."""
-    own = os.getpid()
-    child = os.fork()
-    if child:
-        return child
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        if os.getppid() == own:
-            os.execv(command[0], command)  # noqa: S606
-    finally:
-        os._exit(127)
-
-
-def _wait(child: int, wake: int, harness: int) -> int | None:
-    """Return the command's status when it has ended; None if the harness ended or asks for its end."""
+def _wait(child: int, control: socket.socket, wake: int, harness: psutil.Process) -> int | None:
+    """Return the child's status when it has ended; None if the harness ended or asks for its end."""
     while True:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == child:
                 return ended[1]
-        ready, _, _ = select.select([0, wake], [], [], _LOOK_SECONDS)
+        ready, _, _ = select.select([control, wake], [], [], _LOOK_SECONDS)
         if wake in ready:
             os.read(wake, 4096)
-        # A process forked from the harness may keep the pipe open.
-        if (0 in ready and not os.read(0, 4096)) or os.getppid() != harness:
+        # A process forked from the harness may keep the socket open.
+        if (control in ready and _closed(control)) or not alive(harness):
             return None
+
+
+def _closed(control: socket.socket) -> bool:
+    try:
+        return not control.recv(4096)
+    except ConnectionError:
+        return True
 
 
 def _wait_for_others() -> None:
@@ -111,16 +152,6 @@ def _reap() -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def _exit(code: int) -> None:
-    """End as the command did."""
-    if code < 0:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError):  # the action of SIGKILL is always the default one
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    os._exit(code & 0xFF)
 
 
 def _prctl(option: int, value: int) -> None:

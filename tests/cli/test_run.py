@@ -261,7 +261,6 @@ def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, 
         "exits": ("failed", "exited with status 1"),
         "eats": ("out-of-memory", "--memory allows (2048 MB)"),
         "sleeps": ("timeout", "--timeout 25 s"),
-        "nan": ("diverged", "not finite"),
         "logs-nan": ("diverged", "loss = nan"),
         "leaving": ("failed", "importing it ended the process with status 1"),
     }
@@ -269,6 +268,10 @@ def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, 
         assert rows[label]["status"] == status, rows[label]
         assert words in rows[label]["reason"]
         assert f"{status}: " in done.stdout
+    # It is fitted before its features are needed.
+    assert rows["nan"]["status"] == "done"
+    assert rows["nan"]["evaluations"][0]["status"] == "diverged"
+    assert "not finite" in rows["nan"]["evaluations"][0]["reason"]
     assert "Traceback" in rows["raises"]["traceback"]
     assert rows["eats"]["signal"] == "SIGKILL"
     assert rows["eats"]["cost"]["peak_memory"] > 2 * 2**30

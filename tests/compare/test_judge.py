@@ -32,6 +32,16 @@ def test_the_difference_and_its_p_value_are_those_of_the_formula(tmp_path):
     assert (found.verdict, report.status) == ("worse", 1)
 
 
+@pytest.mark.parametrize(("p", "verdict"), [(0.0499, "worse"), (0.0501, "same")])
+def test_five_percent_decide_between_worse_and_same(tmp_path, p, verdict):
+    noise = NOISE - NOISE.mean()
+    loss = stats.t.isf(p / 2, 9) * np.sqrt(noise.var(ddof=1) * (1 / 10 + 1000 / 4000))
+    report = compared(tmp_path, [row(FOLDS)], [row(FOLDS + noise - loss)])
+    assert report.rows[0].adjusted == pytest.approx(p)
+    assert verdicts(report) == [verdict]
+    assert "significant below 0.05" in as_terminal(report)
+
+
 def test_noise_is_not_worse_although_every_mean_is_lower(tmp_path):
     report = compared(tmp_path, [row(FOLDS)], [row(FOLDS - 0.05 + NOISE - NOISE.mean())])
     assert report.rows[0].difference < 0
@@ -151,6 +161,13 @@ def test_over_seeds_the_order_of_changed_methods_does_not_matter(tmp_path):
     base = [row(FOLDS, "mine", seed=seed, method=calls[seed]) for seed in (0, 1)]
     new = [row(FOLDS, "mine", seed=seed, method=calls[1 - seed]) for seed in (0, 1)]
     assert compared(tmp_path, base, new, ignore_seeds=True).rows[0].notes == ()
+
+
+def test_over_seeds_a_version_and_a_digest_show_no_change_even_if_one_seed_has_the_same(tmp_path):
+    old, new = (method(code=code) for code in (Code(source="s"), Code(version=1)))
+    for first, second in (([new, new], [new, old]), ([new, old], [new, new])):
+        base, after = ([row(FOLDS, "mine", seed=seed, method=m) for seed, m in enumerate(ms)] for ms in (first, second))
+        assert compared(tmp_path / str(old in first), base, after, ignore_seeds=True).rows[0].notes == ()
 
 
 def test_means_are_taken_over_the_folds_that_both_have(tmp_path):

@@ -141,3 +141,13 @@ def test_the_first_images_alone_are_the_first_of_all(kind, level):
     few = corrupted(data(), kind, level, count=7).pixels(slice(None))
     assert np.array_equal(few, pixels(data(), kind, level)[:7])
     assert len(corrupted(data(5), kind, level, count=7)) == 5
+
+
+def test_levels_are_labeled_in_percent_or_as_a_standard_deviation():
+    labels = {kind: corruption.label(0.25) for kind, corruption in CORRUPTIONS.items()}
+    assert {kind: label for kind, label in labels.items() if kind != "gaussian"} == {
+        "mask": "25 % off",
+        "salt-and-pepper": "25 % hit",
+        "occlusion": "25 % covered",
+    }
+    assert "0.25" in labels["gaussian"]

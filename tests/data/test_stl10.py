@@ -88,6 +88,7 @@ def test_other_folds_are_other_data(load: Load, folder: Path) -> None:
         ("train_X.bin", bytes(27648 * 20 - 1), "has 552959 bytes; expected a multiple of 27648"),
         ("unlabeled_X.bin", b"", "has 0 bytes"),
         ("train_y.bin", bytes([1] * 19), "has 19 labels; expected 20"),
+        ("train_y.bin", bytes([1] * 21), "has 21 labels; expected 20"),
         ("fold_indices.txt", b"1 2 x\n", "line 1 is not a list of row numbers"),
         ("fold_indices.txt", b"1 2\n3 20\n", "line 2 has rows from 3 to 20; expected 0 to 19"),
         ("fold_indices.txt", b"-1\n", "line 1 has rows from -1"),

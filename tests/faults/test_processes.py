@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -18,9 +19,12 @@ from jobs import job
 from reprbench.data import load_dataset
 from reprbench.runner import process, working_folder
 from reprbench.runner.child import Child
+from reprbench.runner.launch import launcher
 from reprbench.runner.process import TrialProcess
 from reprbench.runner.received import TRACEBACK
 from reprbench.runner.working_folder import WorkingFolder, remove_abandoned
+
+NUMBERS = itertools.count()
 
 HEAD = """
 import json, os, signal, subprocess, sys, threading, time
@@ -55,14 +59,29 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    """A folder on the path of modules: one for all tests, so that one server serves them."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("modules")
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder
+        launcher.close()
+
+
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def name():
+    """Return the name of a module that no other test has, whose compiled file could be taken for it."""
+    return f"tiny_{next(NUMBERS)}"
+
+
+@pytest.fixture
+def tiny(modules, name):
     """Write a module whose process needs nothing of the harness, and return what starts it."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def write(code: str) -> Callable[..., Child]:
-        (tmp_path / "tiny.py").write_text(HEAD + textwrap.dedent(code))
-        return lambda *arguments, **options: Child("tiny", *arguments, **options)
+        (modules / f"{name}.py").write_text(HEAD + textwrap.dedent(code))
+        return lambda *arguments, **options: Child(name, *arguments, **options)
 
     return write
 
@@ -123,7 +142,7 @@ def test_whatever_a_process_leaves_behind_is_ended(tiny, end, monkeypatch):
 DRIVER = """
 import sys, time
 from reprbench.runner.child import Child
-child = Child("tiny")
+child = Child(sys.argv[1])
 while True:
     for line in child.lines():
         print(line.decode(), flush=True)
@@ -133,14 +152,14 @@ while True:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to a process that asks for them")
 @pytest.mark.parametrize("what", ["sleeps", "is stopped", "holds the interpreter"])
-def test_kill_9_of_the_parent_ends_everything(tiny, what):
+def test_kill_9_of_the_parent_ends_everything(tiny, name, what):
     rest = {
         "sleeps": "time.sleep(600)",
         "is stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
         "holds the interpreter": "import ctypes; ctypes.PyDLL(None).sleep(600)",
     }[what]
     tiny(f"start(SLEEP, start_new_session=True); daemon(); print(os.getpid(), file=lines)\n{rest}")
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdout=subprocess.PIPE, text=True)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, name], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     left = [int(driver.stdout.readline()) for _ in range(3)]
     supervisor = psutil.Process(left[2]).ppid()
@@ -168,8 +187,8 @@ def test_200_megabytes_of_output_are_kept_in_short(tiny):
 
 def test_what_a_finished_process_leaves_may_end_by_itself(tiny, tmp_path):
     code = "import os, time; os.read(0, 1); open('cleaned', 'w').close()"
-    tiny(f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})")
-    child = Child("tiny")
+    start = tiny(f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})")
+    child = start()
     wait_for(lambda: child.poll() is not None)
     assert (tmp_path / "cleaned").exists()
     child.close()

@@ -49,7 +49,10 @@ class NaiveEncoder:
 
 
 def naive_gradients(learner, x, shown):
-    """Return the gradients of both players' objectives, each from a forward pass of its own."""
+    """Return the gradients of both players' objectives, each from a forward pass of its own.
+
+    The third are those of the decoder's objective without the reconstruction error.
+    """
     encoder = NaiveEncoder(learner.encoder)
 
     def objectives(x_hat_for_c):
@@ -66,13 +69,15 @@ def naive_gradients(learner, x, shown):
         sparsity = getattr(learner, "sparsity", 0) * h.mean()
         discrimination = -(torch.sigmoid(real).log() + (1 - torch.sigmoid(fake)).log()).mean()
         generation = -torch.sigmoid(fake).log().mean()
-        return common + sparsity + learner.lambda_dis * discrimination, common + learner.lambda_dis * generation
+        deceit = learner.lambda_dis * generation
+        return common + sparsity + learner.lambda_dis * discrimination, common + deceit, deceit
 
-    first, _ = objectives("detached" if learner.detach_reconstruction else "attached")
+    first, *_ = objectives("detached" if learner.detach_reconstruction else "attached")
     players = [*learner.encoder.parameters(), *learner.classifier.parameters()]
     encoding = torch.autograd.grad(first, players)
-    _, second = objectives("attached")
-    return encoding, torch.autograd.grad(second, list(learner.decoder.parameters()))
+    _, second, deceit = objectives("attached")
+    weights = list(learner.decoder.parameters())
+    return encoding, *(torch.autograd.grad(one, weights, retain_graph=True) for one in (second, deceit))
 
 
 def doubled(cls, shape=(3, 9, 11), **parameters):
@@ -82,7 +87,9 @@ def doubled(cls, shape=(3, 9, 11), **parameters):
         network.double()
         for weight in network.parameters():
             # Scales of 1 and offsets of 0 would hide mistakes.
-            nn.init.normal_(weight, std=0.5, generator=torch.Generator().manual_seed(weight.numel()))
+            # Were C surer, nothing would be left of its gradients.
+            std = 0.02 if network is learner.classifier else 0.5
+            nn.init.normal_(weight, std=std, generator=torch.Generator().manual_seed(weight.numel()))
     return learner
 
 
@@ -96,11 +103,13 @@ def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics,
     values = learner.backward(x, Run(0, Budget(epochs=1)))
     # A new run draws the same noise again.
     shown = learner.corrupt(x, Run(0, Budget(epochs=1)))
-    encoding, decoding = naive_gradients(learner, x, shown)
+    encoding, decoding, deceit = naive_gradients(learner, x, shown)
     ours = [weight.grad for network in (learner.encoder, learner.classifier) for weight in network.parameters()]
     torch.testing.assert_close(ours, list(encoding))
     torch.testing.assert_close([weight.grad for weight in learner.decoder.parameters()], list(decoding))
     assert all(gradient.abs().max() > 1e-9 for gradient in [*ours, *decoding])
+    # Both parts of the decoder's gradient are seen.
+    assert all(1e-4 < part.norm() / whole.norm() < 0.9 for part, whole in zip(deceit, decoding, strict=True))
     assert 0 <= values["classifier_accuracy"] <= 1
 
 

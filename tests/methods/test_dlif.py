@@ -8,7 +8,7 @@ import pytest
 import torch
 from fits import blobs, encoded, interrupting
 from pydantic import ValidationError
-from reprbench.methods.dlif import DLIF, SOFTENING, pooled, principal_components, slow_reconstruction
+from reprbench.methods.dlif import DLIF, pooled, principal_components, slow_reconstruction
 from reprbench.methods.iterations import minimize
 from reprbench.methods.patches import second_moments
 from reprbench.methods.tracks import draw_tracks
@@ -50,7 +50,7 @@ def by_formula(w, tracks, slowness):
     """λ Σ ‖z_t − z_{t+1}‖₁ + Σ ‖x − WᵀWx‖², over the number of frames, one track and one frame after another."""
 
     def energies(x):
-        return np.array([np.sqrt((w[k] @ x) ** 2 + (w[k + 1] @ x) ** 2 + SOFTENING) for k in range(0, len(w), 2)])
+        return np.array([np.sqrt((w[k] @ x) ** 2 + (w[k + 1] @ x) ** 2 + 1e-6) for k in range(0, len(w), 2)])
 
     total = 0.0
     for track in tracks:
@@ -206,7 +206,7 @@ def test_features_are_those_of_a_loop_over_positions(shape, extra):
 
     def energies(filters, x):
         r = filters @ x
-        return np.sqrt(r[0::2] ** 2 + r[1::2] ** 2 + SOFTENING)
+        return np.sqrt(r[0::2] ** 2 + r[1::2] ** 2 + 1e-6)
 
     def layer1(image, top, left):
         patch = image[:, top : top + field, left : left + field].transpose(1, 2, 0).ravel()

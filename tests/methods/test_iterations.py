@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fits import interrupting
-from reprbench.methods.iterations import LBFGS_CHUNK, Stages, iterate, minimize
+from reprbench.methods.iterations import Stages, iterate, minimize
 from scipy import optimize
 
 from reprbench.run import Budget, Run
@@ -145,7 +145,7 @@ def test_it_makes_no_more_iterations_than_given(iterations, monkeypatch):
     run = new_run()
     minimize(rosenbrock(), BEGIN, iterations, run)
     assert made[-1] == iterations
-    assert len(run.history) == len(made) == -(-iterations // LBFGS_CHUNK)
+    assert len(run.history) == len(made) == -(-iterations // 10)
 
 
 def test_the_history_has_the_objective_before_every_chunk():

@@ -7,7 +7,7 @@ from fits import blobs, encoded, fitted
 from reprbench.methods import single_layer
 from reprbench.methods.single_layer import SingleLayer, split_polarity
 
-from reprbench import UserError
+from reprbench import Images, UserError
 from reprbench.learner import make
 
 
@@ -80,6 +80,30 @@ def test_the_whitening_is_that_of_the_drawn_patches():
     )
 
 
+class Recording(Linear):
+    """Keeps the patches that it is to learn from."""
+
+    n_patches = 2000
+
+    def learn(self, patches, run):
+        self.learned_from = patches.clone()
+        return super().learn(patches, run)
+
+
+def test_the_dictionary_is_learned_from_whitened_patches():
+    noise = np.random.default_rng(0).integers(0, 256, (40, 1, 9, 9)).cumsum(2).cumsum(3) % 256
+    epsilon = 0.01
+    learner, _ = fitted(Recording, Images(noise.astype(np.uint8)), receptive_field=3, n_patches=2000, whitening=epsilon)
+    patches = learner.learned_from.double().numpy()
+    np.testing.assert_allclose(patches.mean(0), 0, atol=1e-5)
+    # In the directions of the patches before whitening, whose variances λ its matrix shows, λ/(λ + ε) is left.
+    scales = np.linalg.eigvalsh(learner.matrix.double().numpy())
+    assert scales.max() > 1.5 * scales.min()
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(np.cov(patches.T)), np.sort(1 - epsilon * scales**2), rtol=1e-3, atol=1e-4
+    )
+
+
 @pytest.mark.parametrize(
     ("shape", "parameters", "message"),
     [
@@ -92,6 +116,13 @@ def test_patches_that_do_not_fit_are_refused_before_the_fit(shape, parameters, m
     with pytest.raises(UserError, match=message):
         make(Linear, parameters, shape)
     make(Linear, {**parameters, "receptive_field": parameters["receptive_field"] - 1}, shape)
+
+
+def test_a_single_gray_pixel_is_no_patch_and_a_single_colored_one_is():
+    with pytest.raises(UserError, match="one gray pixel have no contrast; set receptive_field to at least 2"):
+        make(Linear, {"receptive_field": 1}, (1, 8, 8))
+    make(Linear, {"receptive_field": 1}, (3, 8, 8))
+    make(Linear, {"receptive_field": 2}, (1, 8, 8))
 
 
 @pytest.mark.parametrize(("shape", "field", "stride"), [((3, 96, 96), 6, 1), ((1, 12, 9), 4, 2), ((1, 8, 8), 8, 1)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from fits import blobs
 from numpy.lib.stride_tricks import sliding_window_view
-from reprbench.methods.tracks import DRIFT, LARGEST_ZOOM, ZOOM, Tracks, draw_tracks, smooth_paths
+from reprbench.methods.tracks import Tracks, draw_tracks, smooth_paths
 
 from reprbench import Budget, Images, Run
 
@@ -36,7 +36,7 @@ def test_windows_stay_inside_their_images(shape, size):
     for begin, length in ((tracks.tops, shape[1]), (tracks.lefts, shape[2])):
         assert begin.min() > -1e-9
         assert (begin + size * tracks.scales).max() < length + 1e-9
-    assert tracks.scales.min() >= 1 and tracks.scales.max() <= min(LARGEST_ZOOM, min(shape[1:]) / size) + 1e-12
+    assert tracks.scales.min() >= 1 and tracks.scales.max() <= min(1.3, min(shape[1:]) / size) + 1e-12
 
 
 def test_windows_go_everywhere_and_use_the_whole_zoom():
@@ -49,13 +49,13 @@ def test_windows_go_everywhere_and_use_the_whole_zoom():
 def test_from_frame_to_frame_a_window_moves_little_and_hardly_turns():
     size = 6
     tracks = draw_tracks(blobs(5, (1, 32, 32)), 500, 20, size, 1, new_run())
-    assert np.abs(np.diff(tracks.scales)).max() <= ZOOM
+    assert np.abs(np.diff(tracks.scales)).max() <= 0.03
     for begin in (tracks.tops, tracks.lefts):
         centers = begin + size * tracks.scales / 2
         steps = np.diff(centers)
-        assert np.abs(steps).max() <= DRIFT * size + 1e-9
+        assert np.abs(steps).max() <= 0.05 * size + 1e-9
         # It does move, and less unevenly than a random walk, whose steps differ by √2 of their size.
-        assert np.abs(steps).mean() > 0.1 * DRIFT * size
+        assert np.abs(steps).mean() > 0.1 * 0.05 * size
         assert np.square(np.diff(steps)).mean() < 0.1 * np.square(steps).mean()
 
 

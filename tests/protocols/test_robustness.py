@@ -186,6 +186,18 @@ def test_level_0_is_the_accuracy_of_the_linear_svm():
     assert found == expected
 
 
+def test_level_0_is_the_clean_image_for_every_kind_and_no_other_level_is():
+    outcome = evaluated(Copying(), mask=(0.0, 0.8), occlusion=(0.0, 0.5), gaussian=(0.0, 1.0))
+    for kind, level in (("mask", 0.8), ("gaussian", 1.0), ("occlusion", 0.5)):
+        for metric in ("MSE", "MSE of the identity"):
+            assert value(outcome, metric, corruption=kind, level=0.0) == 0
+            assert value(outcome, metric, corruption=kind, level=level) > 0.01
+        for fold in range(2):
+            at = {"corruption": kind, "fold": fold}
+            assert value(outcome, "probe accuracy", level=0.0, **at) == 100
+            assert value(outcome, "probe accuracy", level=level, **at) < 100
+
+
 def test_a_learner_that_does_not_reconstruct_has_probes_and_a_warning():
     outcome = evaluated(Flat())
     assert any("does not reconstruct" in warning for warning in outcome.warnings)

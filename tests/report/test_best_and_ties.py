@@ -15,7 +15,7 @@ from reprbench.report.formats import FORMATS
 from reprbench.report.row import Row
 from reprbench.report.table import Settings, make_tables
 from reprbench.spec import Call
-from reprbench.trial import Code, DataRecord, Deviation
+from reprbench.trial import Code, Cost, DataRecord, Deviation
 
 DATA = DataRecord(
     call=Call(name="stl10"), title="STL-10", digest="d" * 64, shape=(3, 96, 96), unlabeled=1, train=5000, test=8000,
@@ -57,6 +57,18 @@ def test_a_row_that_does_not_differ_from_the_best_makes_both_ties_and_nothing_bo
         assert text.count("≈" if form != "latex" else r"$\approx$") == 3, form  # two rows and the meaning of the mark
         assert "**" not in text
         assert "textbf" not in text
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.0499, {"a": "best", "b": "other"}), (0.0501, {"a": "tie", "b": "tie"})])
+def test_five_percent_decide_between_best_and_tie(p, expected):
+    noise = BASE - BASE.mean()
+    t = stats.t.isf(p / 2, 9)
+    gain = t * np.sqrt(noise.var(ddof=1) * (1 / 10 + 1000 / 4000))
+    trials = [row("a", [50.0 + gain] * 10 + noise), row("b", [50.0] * 10)]
+    (table,) = make_tables(trials)
+    assert [standing(one).p for one in table.rows] == [None, pytest.approx(p)]
+    assert places(trials) == expected
+    assert "p < 0.05" in FORMATS["table"]([table])
 
 
 def test_p_values_are_those_of_the_formula_with_holms_correction():
@@ -200,6 +212,24 @@ def test_seeds_together_are_one_row():
 def width(row: Row) -> float:
     low, high = row.result.summary.interval
     return high - low
+
+
+def test_what_seeds_do_not_share_is_that_of_the_lowest():
+    benchmark = find_benchmark("table1-stl10").methods
+    references = [next(one.reference for one in benchmark if one.label == label) for label in ("AE", "DAE")]
+    first, second = (
+        row("a", 40 + 10 * seed + BASE, str(seed), seed=seed, reference=references[seed], warnings=[f"seed {seed}"],
+            method=replace(trial().method, kind=kind), cost=Cost(parameters=100 + seed))
+        for seed, kind in enumerate(["control", "pretrained"])
+    )  # fmt: skip
+    for trials in ([first, second], [second, first]):
+        (merged,) = make_tables(trials, settings=Settings(seeds="together"))[0].rows
+        assert merged.seeds == (0, 1)
+        assert merged.reference == references[0] != references[1]
+        assert merged.parameters == 100
+        assert merged.kind == "control"
+        assert merged.notes == ("seed 0", "seed 1")
+        assert merged.mean == pytest.approx(45 + BASE.mean())
 
 
 def test_a_seed_that_failed_stays_a_row_without_a_result():

@@ -6,7 +6,23 @@ import pytest
 from msgspec.structs import replace
 from trials import trial
 
-from reprbench.report.measured import fold_ratio
+from reprbench.measurement import Measurement
+from reprbench.report.measured import by_fold, fold_count, fold_ratio, over_seeds
+
+
+def measured(*values: tuple[int | None, float]) -> list[Measurement]:
+    return [Measurement("m", value, at={} if fold is None else {"fold": fold}) for fold, value in values]
+
+
+def test_several_values_of_a_fold_are_one_the_mean():
+    found = by_fold(measured((0, 10.0), (1, 50.0), (0, 40.0), (0, 16.0), (1, 51.0)))
+    assert found == {0: 22.0, 1: 50.5}
+    assert fold_count(found) == 2
+    assert fold_count(by_fold(measured((None, 1.0), (None, 4.0)))) == 0
+
+
+def test_over_seeds_a_fold_has_the_mean_of_the_seeds_if_all_have_it():
+    assert over_seeds([{2: 1.0, 0: 5.0, 1: 9.0}, {0: 6.0, 2: 3.0}, {0: 10.0, 2: 5.0, 7: 1.0}]) == {2: 3.0, 0: 7.0}
 
 
 def test_the_overlap_is_that_of_the_recorded_fold_size():
