@@ -217,9 +217,11 @@ def test_a_long_reason_is_shown_in_short_while_the_run_goes_on():
 # -- Ctrl-C outside of the schedule -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("where", ["import", "command"])
-def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where):
-    interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where, name):
+    interrupt = f"import os, signal; os.kill(os.getpid(), signal.{name})"
+    before = signal.getsignal(signal.Signals[name])
     head = "import click\n"
     body = f"@click.command()\ndef command():\n    {interrupt}\n"
     (tmp_path / "interrupting.py").write_text(head + (interrupt + "\n" if where == "import" else "") + body)
@@ -228,7 +230,7 @@ def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where)
     monkeypatch.delitem(sys.modules, "interrupting", raising=False)
     done = here("list")
     assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.Signals[name]) is before
 
 
 SWALLOWS = """
