@@ -17,20 +17,6 @@ class Diverged(Exception):
     """A quantity that training depends on is no longer finite; the trial ends as ``diverged``."""
 
 
-def reason(error: BaseException, most: int = 300) -> str:
-    """Return what an exception of others' code says, in one line of at most `most` characters; its type if nothing.
-
-    >>> reason(ValueError("two  words")), reason(EOFError())
-    ('two words', 'EOFError')
-    """
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # a ``__str__`` that fails
-        text = ""
-    text = text or type(error).__name__
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'dae'?`` for the known name nearest to `name`, or an empty string.
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, PlainSerializer, SerializationInfo, TypeAdapter
 
-from reprbench.errors import reason
 from reprbench.files import kind_of_special
+from reprbench.texts import reason
 
 _BY_CONTENT = {"files": "by content"}
 

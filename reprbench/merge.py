@@ -14,7 +14,7 @@ PEAKS = ("peak_memory", "peak_device_memory")
 
 
 def merged(stored: Trial, new: Trial) -> Trial:
-    """Return one record of a trial from the stored one and a new one, which wins where both are equally recent.
+    """Return one record of a trial from the stored one and a new one.
 
     What the request says is that of the last request, what the fit says that of the last fit that is done, and each
     evaluation is the last one that is finished.
@@ -38,12 +38,15 @@ def merged(stored: Trial, new: Trial) -> Trial:
 
 
 def fit_of(stored: Trial, new: Trial) -> Trial:
-    """Return the record whose fit counts: one that is done, and of two such the later one."""
+    """Return the record whose fit counts: one that is done, and of two such the later one.
+
+    A run that only tried to evaluate, and computed nothing, has the times of the stored one, which stays.
+    """
 
     def rank(trial: Trial) -> tuple[bool, str]:
         return trial.status in FINISHED, trial.ended
 
-    return new if rank(new) >= rank(stored) else stored
+    return new if rank(new) > rank(stored) else stored
 
 
 def merged_evaluations(stored: Sequence[Evaluation], new: Sequence[Evaluation]) -> list[Evaluation]:

@@ -110,6 +110,9 @@ class _PluginLoader(SourceFileLoader):
             fromlist: Sequence[str] | None = (),
             level: int = 0,
         ) -> Any:
+            if level > 1 + (module.__package__ or "").count(".") - package.count("."):
+                # Above the private package is this module, which is none of a plugin's.
+                raise ImportError("attempted relative import beyond top-level package")
             if level or not _is_first_party(root, self.path, name, tuple(fromlist or ())):
                 return builtins.__import__(name, globals, locals, fromlist or (), level)
             found = builtins.__import__(f"{package}.{name}", globals, locals, fromlist or (), 0)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Literal
 
-from reprbench.errors import reason
+from reprbench.texts import reason
 
 EntryKind = Literal["method", "protocol", "dataset"]
 

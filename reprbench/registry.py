@@ -12,12 +12,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from reprbench.errors import UserError, did_you_mean, reason
+from reprbench.errors import UserError, did_you_mean
 from reprbench.files import NotRegularError, kind_of_special, open_regular
 from reprbench.plugin_files import import_file, public_names
 from reprbench.registrations import EntryKind as EntryKind
 from reprbench.registrations import definitions, registered, what_is_wrong
 from reprbench.spec import check_name
+from reprbench.texts import described
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
@@ -138,7 +139,7 @@ class Entry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin raises
-            raise UserError(f"{self.target}: {type(error).__name__}: {reason(error)}") from error
+            raise UserError(f"{self.target}: {described(error)}") from error
 
     def file(self) -> Path:
         """Return the file that defines it."""

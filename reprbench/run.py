@@ -153,16 +153,18 @@ class Run:
         Raises
         ------
         Diverged
-            If a value is not finite.
+            If a value, or `step`, is not finite.
         TypeError
-            If a value, or `step`, is not a number.
+            If one of them is not a number.
         """
         row = {name: _number(name, value) for name, value in values.items()}
-        _number("step", step)
-        bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
+        number = _number("step", step)
+        bad = [f"{name} = {value}" for name, value in {"step": number, **row}.items() if not math.isfinite(value)]
         if bad:
             raise Diverged(f"at step {step}: {', '.join(bad)}")
-        self.history.append({"step": step, "seconds": round(self.elapsed, 3), **row})
+        # A number of NumPy or torch could not be stored.
+        plain = step if isinstance(step, int | float) else int(number) if number.is_integer() else number
+        self.history.append({"step": plain, "seconds": round(self.elapsed, 3), **row})
 
     def progress(self, share: float, **values: float) -> None:
         """Report that `share` (0 to 1) of the fit is done, with the latest `values`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ OLD = ".old-"
 _NEW = ".new-"
 _DAMAGED = f"{TRIAL}.damaged"
 
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What file systems without locks say."""
+
 LOCK_SECONDS = 60.0
 """How long a writer waits for the others, which take a fraction of a second each."""
 
@@ -32,6 +36,7 @@ def locked(root: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
         write_text(folder / ".gitignore", "*\n")
+    # The second kind is for file systems without locks, as some network file systems are: it needs none.
     for kind, name in ((FileLock, "writer.lock"), (SoftFileLock, "writer.soft-lock")):
         lock = kind(folder / name, timeout=LOCK_SECONDS)
         try:
@@ -40,8 +45,10 @@ def locked(root: Path) -> Iterator[None]:
         except Timeout:
             raise OSError(None, f"another process has kept {lock.lock_file} for {LOCK_SECONDS:g} s") from None
         except NotImplementedError:
-            # A file system without locks, as some network file systems are; the other kind needs none.
             continue
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
     try:
         yield
     finally:

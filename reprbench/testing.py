@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from reprbench.arrays import pack, unpack
-from reprbench.errors import Diverged, reason
+from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
 from reprbench.outputs import checked
 from reprbench.run import Run, seeded
 from reprbench.spec import Budget
 from reprbench.state import evaluating, learner_state, load_learner_state, to_device
+from reprbench.texts import described
 
 SHAPES: tuple[ImageShape, ...] = ((1, 12, 12), (3, 12, 12))
 """Gray and color, and small enough for a quick fit by any method."""
@@ -279,7 +280,7 @@ def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequenc
             except (Broken, Diverged) as broken:
                 yield Finding(name, promise, shape, str(broken))
             except Exception as error:  # whatever the learner raises is to be reported
-                problem = f"{type(error).__name__}: {reason(error)}"
+                problem = described(error)
                 yield Finding(name, promise, shape, problem, traceback.format_exc())
             else:
                 yield Finding(name, promise, shape)

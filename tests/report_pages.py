@@ -11,11 +11,12 @@ from PIL import Image
 from trials import evaluation, method, trial
 
 from reprbench.benchmark import Reference
+from reprbench.learner import Kind
 from reprbench.measurement import Curve, Measurement
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
 from reprbench.store import Store
-from reprbench.trial import Cost, Deviation, Evaluation, Figure, Kind, Trial
+from reprbench.trial import Cost, Deviation, Evaluation, Figure, Trial
 from reprbench.trial_file import read_trial
 
 HOSTILE = "<script>alert(1)</script>"

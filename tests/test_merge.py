@@ -10,7 +10,7 @@ from trials import evaluation, protocol, trial
 
 from reprbench.benchmark import Reference
 from reprbench.evaluation import Evaluation
-from reprbench.merge import merged, merged_evaluations
+from reprbench.merge import fit_of, merged, merged_evaluations
 from reprbench.trial import Cost, Deviation, Trial
 
 CALLS = ("knn", "linear-svm", "embedding")
@@ -143,3 +143,13 @@ def test_merging_again_changes_nothing(pair):
 def test_the_order_of_two_independent_writers_does_not_matter(three):
     stored, first, second = three
     assert facts(merged(merged(stored, first), second)) == facts(merged(merged(stored, second), first))
+
+
+def test_a_failed_attempt_to_evaluate_leaves_what_is_known_of_the_fit():
+    fitted = one(10, record("knn", 9), warnings=["3 dead units"], cost=Cost(fit_seconds=5.0))
+    # Its fit had to be made again, and failed: it has the provenance of the stored one, and nothing to say of the fit.
+    attempt = replace(fitted, warnings=[], cost=Cost(), evaluations=[record("embedding", 19, "diverged")])
+    found = merged(fitted, attempt)
+    assert (found.warnings, found.cost.fit_seconds) == (["3 dead units"], 5.0)
+    assert kept(found) == [("knn", "done"), ("embedding", "diverged")]
+    assert fit_of(fitted, attempt) is fitted

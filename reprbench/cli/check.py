@@ -13,8 +13,9 @@ import click
 
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.spec import Call, parse_call
+from reprbench.texts import described
 
 if TYPE_CHECKING:
     from reprbench.learner import Learner
@@ -99,7 +100,7 @@ def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
     except ValidationError as error:
         raise UserError("\n".join(mistakes(error, f"method {call.name}", model.model_fields))) from None
     except Exception as error:  # a type that pydantic cannot read, or a validator of the plugin
-        raise UserError(f"method {call.name}: its parameters: {type(error).__name__}: {reason(error)}") from error
+        raise UserError(f"method {call.name}: its parameters: {described(error)}") from error
     echo(str(call))
     findings = check_learner(cls, call.parameters)
     for finding in findings:

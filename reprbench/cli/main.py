@@ -121,27 +121,32 @@ def _in_one_line(error: click.ClickException) -> str:
 
 @contextmanager
 def _one_interruption() -> Iterator[None]:
-    """Let the first Ctrl-C in the block raise `KeyboardInterrupt`, and a second one end the process at once.
+    """Let the first Ctrl-C, SIGTERM or SIGHUP in the block raise `KeyboardInterrupt`, and a second end the process.
 
-    What is imported or called may catch the first one.
+    What is imported or called may catch the first one. Signals that are ignored, as Ctrl-C in the background of a
+    script, or have a handler stay so.
     """
 
     def at_once(number: int, frame: object) -> None:
         os._exit(130)
 
     def first(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, at_once)
+        for one in before:
+            signal.signal(one, at_once)
         raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, as in the background of a script
-        yield
-        return
-    signal.signal(signal.SIGINT, first)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {one: handler for one in every if (handler := signal.getsignal(one)) in _DEFAULT_HANDLERS}
+    for one in before:
+        signal.signal(one, first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+_DEFAULT_HANDLERS = (signal.default_int_handler, signal.SIG_DFL)
 
 
 def _fail(message: str) -> int:

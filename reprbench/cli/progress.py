@@ -15,7 +15,7 @@ from reprbench.owner import Owner
 from reprbench.printable import cell, printable
 from reprbench.report.text import seconds_text
 from reprbench.runner.plan import Planned
-from reprbench.runner.received import Progress, one_line
+from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Evaluation, Trial
 
@@ -53,7 +53,7 @@ def ending(planned: Planned, trial: Trial) -> str:
     if failed := trial.failure(planned.hashes):
         where = f"{failed.call}: " if isinstance(failed, Evaluation) else ""
         # In full it stands in the table.
-        return f"{where}{failed.status}: {one_line(failed.reason, SHOWN_REASON)}"
+        return f"{where}{failed.status}: {printable(failed.reason, SHOWN_REASON)}"
     if not planned.runs:
         # Another run has finished it meanwhile.
         return f"done ({planned.reason})"

@@ -37,7 +37,7 @@ from reprbench.compare.match import (
 )
 from reprbench.errors import UserError, did_you_mean
 from reprbench.report.measured import shared_folds
-from reprbench.report.statistics import corrected_resampled_t_test, holm, seeds_t_test
+from reprbench.report.significance import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store
 from reprbench.trial import Code, MethodRecord, Trial
 

@@ -15,12 +15,13 @@ from reprbench.data.dataset import Dataset
 from reprbench.data.digests import FileCheck, fresh_check
 from reprbench.data.locate import DataFile, DataRequest
 from reprbench.data.returned import as_dataset
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.file_parameter import names_files, parameters_as_given
 from reprbench.files import NotRegularError
 from reprbench.registry import Entry, discover
 from reprbench.spec import Call, mistakes
 from reprbench.strict import StrictNumbers
+from reprbench.texts import described, reason
 
 _REQUEST = "request"
 """The parameter of a dataset's function that is given the `DataRequest`."""
@@ -90,7 +91,7 @@ def load_dataset(
     except (UserError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # whatever the function of a plugin raises
-        raise UserError(f"dataset {entry.name!r}: {type(error).__name__}: {reason(error)}") from error
+        raise UserError(f"dataset {entry.name!r}: {described(error)}") from error
 
 
 def dataset_files(

@@ -18,9 +18,10 @@ from reprbench.data.decoded import decoded, write_array
 from reprbench.data.digests import Digests, FileCheck
 from reprbench.data.locate import DataFile, DataRequest, Layout, locate
 from reprbench.data.room import check_memory
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.files import open_regular
 from reprbench.images import Images, Labels
+from reprbench.texts import reason
 
 _SHAPE = (3, 32, 32)
 _IMAGE_BYTES = 3 * 32 * 32

@@ -6,7 +6,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from reprbench.data.catalog import BUILT_IN, BuiltIn, installed_dataset
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
+from reprbench.texts import reason
 
 
 def fetch(name: str, target: Path) -> None:

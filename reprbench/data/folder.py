@@ -24,9 +24,10 @@ from reprbench.data.decoded import Decoded, decoded, write_array
 from reprbench.data.digests import Digests
 from reprbench.data.locate import DataFile, DataRequest, locate_path
 from reprbench.data.room import check_disk
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.files import open_regular
 from reprbench.images import Images, Labels
+from reprbench.texts import reason
 
 if TYPE_CHECKING:
     from PIL import Image

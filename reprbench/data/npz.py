@@ -16,8 +16,9 @@ from reprbench.data.dataset import Dataset
 from reprbench.data.locate import DataFile, DataRequest, locate_path
 from reprbench.data.returned import ImageArrays, from_arrays
 from reprbench.data.room import check_memory
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.files import open_regular
+from reprbench.texts import reason
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_unlabeled",)

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
 from reprbench.data.folder import load_folder
 from reprbench.data.locate import DataRequest
-from reprbench.errors import UserError, reason
+from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
+from reprbench.texts import reason
 
 _BLOCK = 4096
 """Images digested at a time: a memory-mapped array is never read as a whole."""

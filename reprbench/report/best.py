@@ -10,7 +10,7 @@ import numpy as np
 
 from reprbench.measurement import Better
 from reprbench.report.measured import ByFold, shared_folds
-from reprbench.report.statistics import corrected_resampled_t_test, holm, wilcoxon
+from reprbench.report.significance import corrected_resampled_t_test, holm, wilcoxon
 
 ALPHA = 0.05
 

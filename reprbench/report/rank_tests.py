@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reprbench.report.statistics import Floats, TestResult, as_table
+from reprbench.report.significance import TestResult
+from reprbench.report.statistics import Floats, as_table
 
 
 def average_ranks(scores: ArrayLike, higher_is_better: bool = True) -> Floats:

@@ -20,10 +20,10 @@ from reprbench.errors import UserError
 from reprbench.file_parameter import is_file, parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
 from reprbench.registry import Entry
-from reprbench.runner.received import described, traceback_of
 from reprbench.signatures import class_problem
 from reprbench.source import code_identity, packages
 from reprbench.spec import mistakes, show_value
+from reprbench.texts import described, traceback_of
 from reprbench.trial import Code
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import msgspec
 from reprbench.files import write_text
 from reprbench.runner.child import Child
 from reprbench.runner.describe import Answer, Description, Question
-from reprbench.runner.received import TRACEBACK, clean, decode, one_line, safe_text
+from reprbench.runner.received import decode
 from reprbench.runner.working_folder import WorkingFolder
+from reprbench.texts import TRACEBACK, clean, one_line, reason
 
 SECONDS_EACH = 60.0
 """How long importing and building one class may take while a run is planned."""
@@ -58,7 +59,7 @@ def _collect(child: Child, count: int, seconds: float, memory: int | None) -> li
             try:
                 answers.append(_received(line, len(answers)))
             except ValueError as error:
-                return [*answers, Description(problem=f"its description cannot be read: {safe_text(error)}")]
+                return [*answers, Description(problem=f"its description cannot be read: {reason(error)}")]
         if lines:
             began = time.monotonic()
         elif problem := _problem(child, ended, seconds if time.monotonic() - began > seconds else 0, memory):

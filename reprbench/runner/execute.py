@@ -28,7 +28,8 @@ from reprbench.runner.job import (
     evaluation_path,
     read_job,
 )
-from reprbench.runner.received import Progress, described, number, one_line
+from reprbench.runner.received import Progress, number
+from reprbench.texts import described, one_line, warning_lines
 from reprbench.trial import to_json
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
         result.status = "done"
     except BaseException as error:  # a method's failure is recorded, not raised: the other trials go on
         result.status, result.reason, result.traceback = failure_of(error)
-    result.warnings = [one_line(str(warning)) for warning in [*result.warnings, *about_cache]]
+    result.warnings = warning_lines([*result.warnings, *about_cache])
     result.cost.peak_memory, result.cost.peak_device_memory = peak_memory(job.device)
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from reprbench.errors import Diverged, UserError
-from reprbench.runner.received import described, safe_text, traceback_of
+from reprbench.texts import described, reason, traceback_of
 from reprbench.trial import Status
 
 
@@ -15,13 +15,12 @@ def failure_of(error: BaseException) -> tuple[Status, str, str]:
     The exception may be one of a plugin, and so may be its methods.
     """
     if isinstance(error, Diverged):
-        return "diverged", safe_text(error), ""
+        return "diverged", reason(error), ""
     status: Status = "out-of-memory" if _is_memory_error(error) else "failed"
-    reason = safe_text(error) if isinstance(error, UserError) else described(error)
-    return status, reason, traceback_of(error)
+    return status, reason(error) if isinstance(error, UserError) else described(error), traceback_of(error)
 
 
 def _is_memory_error(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # its import may be what failed
     of_device = isinstance(error, torch.cuda.OutOfMemoryError) if torch else False
-    return of_device or isinstance(error, MemoryError) or "can't allocate memory" in safe_text(error)
+    return of_device or isinstance(error, MemoryError) or "can't allocate memory" in reason(error)

@@ -16,7 +16,9 @@ from reprbench.cache import CacheFile
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
 from reprbench.run import Run, seeded
+from reprbench.runner.received import number
 from reprbench.state import learner_state, load_learner_state, to_device
+from reprbench.texts import warning_lines
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -133,8 +135,8 @@ class Fits:
         note = {
             "history": run.history,
             "seconds": run.elapsed,
-            "images_seen": run.images_seen,
-            "warnings": learner.warnings(run.history),
+            "images_seen": _images_seen(run),
+            "warnings": _warnings(learner, run),
             "provenance": self._provenance,
             "snapshots": run.watched is not None and bool(run.snapshots),
         }
@@ -166,3 +168,18 @@ class Fits:
             images.batch(watched, self._job.device),
             self._job.precision,
         )
+
+
+def _images_seen(run: Run) -> int:
+    """Return what the learner counted, which may be a number of NumPy or torch; raise a `TypeError` if it is none."""
+    count = number(run.images_seen)
+    if count is None or not 0 <= count < 2**63:
+        raise TypeError("run.images_seen must be the number of images that were drawn; the learner counts them")
+    return int(run.images_seen)
+
+
+def _warnings(learner: Learner, run: Run) -> list[str]:
+    found: Any = learner.warnings(run.history)
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise TypeError(f"{type(learner).__name__}.warnings must return a list of texts")
+    return warning_lines(found)

@@ -10,8 +10,9 @@ from typing import Any
 
 from reprbench.runner.child import Child
 from reprbench.runner.job import FIGURES, HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
-from reprbench.runner.received import TRACEBACK, Progress, clean, one_line, progress, read_part
+from reprbench.runner.received import Progress, progress, read_part
 from reprbench.runner.working_folder import WorkingFolder
+from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
 from reprbench.trial import Status
 
 LINGER_SECONDS = 10.0
@@ -103,19 +104,19 @@ class TrialProcess:
 
     def _without_result(self, code: int, signal_name: str | None, error: Exception) -> TrialResult:
         if self._ended_by_us is not None:
-            status, reason = self._ended_by_us
-            return TrialResult(status=status, reason=reason)
+            status, why = self._ended_by_us
+            return TrialResult(status=status, reason=why)
         if signal_name == "SIGKILL":
-            reason = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
+            why = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
         elif signal_name:
-            reason = f"killed by {signal_name}"
+            why = f"killed by {signal_name}"
         elif self._problem:
-            reason = self._problem
+            why = self._problem
         elif isinstance(error, FileNotFoundError):
-            reason = f"the process exited with status {code} before it had a result"
+            why = f"the process exited with status {code} before it had a result"
         else:
-            reason = f"its result cannot be read: {one_line(str(error))}"
-        return TrialResult(status="failed", reason=reason, traceback=self._child.output())
+            why = f"its result cannot be read: {reason(error)}"
+        return TrialResult(status="failed", reason=why, traceback=self._child.output())
 
     def _measure(self) -> int:
         self._peak = max(self._peak, total := self._child.memory())
@@ -125,7 +126,7 @@ class TrialProcess:
 def _cleaned(result: TrialResult) -> TrialResult:
     result.reason = one_line(result.reason)
     result.traceback = clean(result.traceback, TRACEBACK)
-    result.warnings = [one_line(warning) for warning in result.warnings[:100]]
+    result.warnings = warning_lines(result.warnings)
     return result
 
 

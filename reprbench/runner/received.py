@@ -1,24 +1,19 @@
-"""Reads what comes from processes that run the code of plugins: bounded, cleaned and checked; nothing is trusted."""
+"""Reads what comes from processes that run the code of plugins: bounded and checked; nothing is trusted."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
-import re
 import stat
 import threading
-import traceback
-import unicodedata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from reprbench.runner.job import converted
-
-REASON, TRACEBACK = 500, 20_000
-"""The most characters that are kept of a reason, which is one line, and of a traceback."""
+from reprbench.texts import TRACEBACK, clean, one_line, reason
 
 RESULT_BYTES = 64 * 2**20
 """The most that a trial may say in one file: hundreds of times what the largest of our protocols do."""
@@ -26,66 +21,8 @@ RESULT_BYTES = 64 * 2**20
 _LINE_BYTES = 4 * 2**20
 _LOOK_BYTES = 2**20
 _MESSAGES = 100
-_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 Part = TypeVar("Part")
-
-
-# -- texts ------------------------------------------------------------------------------------------------------------
-
-
-def clean(text: str, limit: int) -> str:
-    r"""Return at most `limit` characters that any terminal and file can hold; what is left out of the middle is "…".
-
-    Escape sequences of terminals are removed. Control characters other than tabs and ends of lines, marks that
-    reorder text, and surrogates become "�".
-
-    >>> clean("a\x1b[31mb\x00c\udc80", 80), clean("abcdefgh", 5)
-    ('ab�c�', 'ab…gh')
-    """
-    text = _shortened(text, 4 * limit)  # before everything else: it may have a billion characters
-    text = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _shortened("".join(map(_printable, text)), limit)
-
-
-def one_line(text: str, limit: int = REASON) -> str:
-    """Return `text` cleaned, and in one line."""
-    return _shortened(" ".join(clean(_shortened(text, 4 * limit), 4 * limit).split()), limit)
-
-
-def safe_text(error: BaseException, limit: int = REASON) -> str:
-    """Return the text of an exception in one line; why there is none, if its ``__str__`` fails."""
-    try:
-        return one_line(str(error), limit)
-    except (Exception, SystemExit) as failure:  # the method is a plugin's
-        return f"(its text cannot be shown: __str__ raised {type(failure).__name__})"
-
-
-def described(error: BaseException) -> str:
-    """Return the type and the text of an exception in one line."""
-    text = safe_text(error)
-    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an exception, cleaned."""
-    try:
-        return clean("".join(traceback.format_exception(error)), TRACEBACK)
-    except Exception as failure:  # formatting calls methods of the exception and reads its source
-        return f"(the traceback cannot be shown: {type(failure).__name__})"
-
-
-def _shortened(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    head = limit // 2
-    return f"{text[:head]}…{text[len(text) - (limit - head - 1) :]}"
-
-
-def _printable(character: str) -> str:
-    known = character in "\t\n" or unicodedata.category(character) not in _UNPRINTABLE
-    return character if known else "\N{REPLACEMENT CHARACTER}"
 
 
 # -- numbers and files ------------------------------------------------------------------------------------------------
@@ -118,7 +55,7 @@ def read_part(path: Path, kind: type[Part], limit: int = RESULT_BYTES) -> Part:
     try:
         return decode(content, kind)
     except ValueError as error:
-        raise ValueError(f"{path.name}: {safe_text(error)}") from None
+        raise ValueError(f"{path.name}: {reason(error)}") from None
 
 
 def _content(path: Path, most: int) -> bytes:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
-from reprbench.runner.received import TRACEBACK, clean, one_line, read_part
+from reprbench.runner.received import read_part
+from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
 from reprbench.trial import Cost, Evaluation, Trial
 
 
@@ -60,7 +61,7 @@ def _read(path: Path, asked: ProtocolJob) -> Evaluation:
     try:
         found = read_part(path, Evaluation)
     except (OSError, ValueError) as error:
-        return replace(unfinished(asked, "failed", f"its result cannot be read: {one_line(str(error))}"), ended=now())
+        return replace(unfinished(asked, "failed", f"its result cannot be read: {reason(error)}"), ended=now())
     # Which protocol it was is known from the request, whatever the process wrote.
     return replace(
         found,
@@ -70,7 +71,7 @@ def _read(path: Path, asked: ProtocolJob) -> Evaluation:
         hash=asked.hash,
         reason=one_line(found.reason),
         traceback=clean(found.traceback, TRACEBACK),
-        warnings=[one_line(warning) for warning in found.warnings[:100]],
+        warnings=warning_lines(found.warnings),
     )
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +22,12 @@ from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path,
 from reprbench.runner.launch import launcher
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.process import TrialProcess
-from reprbench.runner.received import Progress, described, traceback_of
+from reprbench.runner.received import Progress
 from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
 from reprbench.runner.waiting import Waiting
 from reprbench.runner.working_folder import remove_abandoned
 from reprbench.store import Store
+from reprbench.texts import described, traceback_of
 from reprbench.trial import TRIAL, Trial
 from reprbench.trial_file import read_trial
 
@@ -125,9 +127,10 @@ class Schedule:
         running: list[Running] = []
         slots = Slots(self._limits.devices, self._limits.at_once)
         ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
-        with _interruptible() as interrupted, Claims(self._listener.warned) as claims:
+        with _interruptible() as interrupted, Claims(partial(self._tell, self._listener.warned)) as claims:
             to_run = [planned for planned in work if planned.runs]
-            waiting = Waiting(to_run, self._store, self._folders.cache, claims, self._listener.waits)
+            waits = partial(self._tell, self._listener.waits)
+            waiting = Waiting(to_run, self._store, self._folders.cache, claims, waits)
             while (waiting or running) and not interrupted():
                 while (device := slots.free()) and not interrupted() and (planned := waiting.next()):
                     begun = self._start(planned, device)
@@ -144,10 +147,8 @@ class Schedule:
                     waiting.release(one.planned)
                 if running or waiting:
                     time.sleep(POLL_SECONDS)
-            self.interrupted = interrupted()
-            for one in running:
-                one.process.end("interrupted", _interruption(one.planned, self._folders))
-                ended.append(self._close(one))
+            ended += [self._interrupt(one) for one in running]
+        self.interrupted = interrupted()
         return ended
 
     def _start(self, planned: Planned, device: str) -> Running | Trial:
@@ -197,6 +198,12 @@ class Schedule:
         # What cannot be written now is written again, or reported, when the trial has ended.
         with contextlib.suppress(Exception):
             self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
+
+    def _interrupt(self, one: Running) -> Trial:
+        # What cannot be ended now is tried again when it is closed.
+        with contextlib.suppress(Exception):
+            one.process.end("interrupted", _interruption(one.planned, self._folders))
+        return self._close(one)
 
     def _close(self, one: Running) -> Trial:
         try:

@@ -12,7 +12,7 @@ from trials import evaluation, method
 from reprbench.compare.judge import CompareSettings, compare
 from reprbench.compare.text import as_terminal, worse_sentences
 from reprbench.report.measured import fold_ratio
-from reprbench.report.statistics import seeds_t_test
+from reprbench.report.significance import seeds_t_test
 from reprbench.store import Store
 from reprbench.trial import Code
 

@@ -12,7 +12,7 @@ from reprbench.registry import Entry, discover
 from reprbench.runner import descriptions
 from reprbench.runner.describe import Answer, Description, Question, _line, answer
 from reprbench.runner.descriptions import _collect, describe
-from reprbench.runner.received import REASON
+from reprbench.texts import REASON
 
 
 class FakeChild:

@@ -21,8 +21,8 @@ from reprbench.runner import process, working_folder
 from reprbench.runner.child import Child
 from reprbench.runner.launch import launcher
 from reprbench.runner.process import TrialProcess
-from reprbench.runner.received import TRACEBACK
 from reprbench.runner.working_folder import WorkingFolder, remove_abandoned
+from reprbench.texts import TRACEBACK
 
 NUMBERS = itertools.count()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -15,26 +16,14 @@ import torch
 from jobs import job
 
 from reprbench import Budget, Run
-from reprbench.errors import UserError
+from reprbench.errors import Diverged, UserError
 from reprbench.files import write_json
 from reprbench.runner import execute
-from reprbench.runner.execute import Reporter, failure
+from reprbench.runner.execute import Reporter
+from reprbench.runner.failure import failure_of
 from reprbench.runner.job import TrialResult
-from reprbench.runner.received import (
-    REASON,
-    TRACEBACK,
-    LineReader,
-    Output,
-    Progress,
-    clean,
-    described,
-    number,
-    one_line,
-    progress,
-    read_part,
-    safe_text,
-    traceback_of,
-)
+from reprbench.runner.received import LineReader, Output, Progress, number, progress, read_part
+from reprbench.texts import REASON, TRACEBACK, clean, described, one_line, reason, traceback_of
 from reprbench.trial import to_json
 
 
@@ -99,22 +88,22 @@ def raised(error: BaseException) -> BaseException:
     ],
 )
 def test_every_exception_has_a_text(error, text):
-    assert safe_text(error) == text
+    assert reason(error) == text
     assert described(error) == f"{type(error).__name__}: {text}"
     assert "test_received" in traceback_of(raised(error))
 
 
 def test_a_text_of_55_megabytes_is_short_when_it_is_stored():
     error = raised(ValueError("x" * 55_000_000))
-    status, reason, traceback = failure(error)
-    assert (status, len(reason)) == ("failed", REASON)
-    assert reason.startswith("ValueError: xxx")
+    status, why, traceback = failure_of(error)
+    assert (status, len(why)) == ("failed", REASON)
+    assert why.startswith("ValueError: xxx")
     assert len(traceback) == TRACEBACK
     assert traceback.startswith("Traceback")
 
 
 def test_an_exception_without_a_text_is_named_by_its_type():
-    assert described(ValueError()) == "ValueError"
+    assert described(ValueError()) == reason(ValueError()) == "ValueError"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +117,7 @@ def test_an_exception_without_a_text_is_named_by_its_type():
     ],
 )
 def test_whatever_ends_a_trial_is_recorded(error, expected):
-    assert failure(error)[:2] == expected
+    assert failure_of(error)[:2] == expected
 
 
 @pytest.mark.parametrize("value", [1, 1.5, True, np.float32(2), np.int64(3), torch.tensor(4.0), torch.tensor([5])])
@@ -348,6 +337,21 @@ def test_only_numbers_are_logged(value):
         run.log(1, loss=0.5, phase=value)
     with pytest.raises(TypeError, match=f"run.log takes numbers; step is of type {kind}"):
         run.log(value, loss=0.5)
+    assert run.history == []
+
+
+@pytest.mark.parametrize("step", [np.int64(3), torch.tensor(3), np.float32(3), torch.tensor(3.0)])
+def test_a_step_may_be_a_number_of_numpy_or_torch_and_is_stored_as_a_plain_one(step):
+    run = Run(0, Budget(epochs=1))
+    run.log(step, loss=0.5)
+    assert json.loads(json.dumps(run.history))[0]["step"] == 3
+
+
+@pytest.mark.parametrize("step", [float("inf"), float("nan"), np.float64("nan")])
+def test_a_step_that_is_not_finite_is_refused(step):
+    run = Run(0, Budget(epochs=1))
+    with pytest.raises(Diverged, match=r"step = (inf|nan)"):
+        run.log(step, loss=0.5)
     assert run.history == []
 
 

@@ -16,13 +16,17 @@ from types import SimpleNamespace
 import pytest
 from common import FAST
 from jobs import job, protocol_spec
+from msgspec.structs import replace
+from trials import trial
 
+from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
 from reprbench.cli.progress import ending
 from reprbench.cli.streams import Forgiving, forgiving
+from reprbench.owner import myself
 from reprbench.registry import Entry
-from reprbench.runner import schedule
+from reprbench.runner import schedule, waiting
 from reprbench.runner.describe import Question
 from reprbench.runner.descriptions import describe
 from reprbench.runner.job import TrialResult, read_job, write_job
@@ -60,6 +64,7 @@ class FakeProcess:
     label: str
     outcome: TrialResult = field(default_factory=lambda: TrialResult(status="done"))
     closed: bool = False
+    path: Path = Path("nothing is finished here")
 
     def __post_init__(self) -> None:
         if self.label == "no space":
@@ -87,8 +92,8 @@ class FakeProcess:
         return self.outcome, None
 
     def files(self) -> dict[str, Path]:
-        if self.label == "bad name":
-            return {"figures/\udc80": Path("missing")}
+        if self.label == "no history":
+            return {"history.csv": Path("missing")}
         return {}
 
     def close(self) -> None:
@@ -103,7 +108,8 @@ class Listening:
         if self.failing:
             raise RuntimeError("cannot show it")
 
-    progressed = finished = lambda self, planned, about: self.started(planned)
+    progressed = finished = waits = lambda self, planned, about: self.started(planned)
+    warned = started
 
 
 @pytest.fixture
@@ -166,7 +172,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
         ("bad result", "reprbench could not handle this trial: RuntimeError: no result"),
-        ("bad name", "could not be written to"),
+        ("no history", "could not be written to"),
     ],
 )
 def test_what_goes_wrong_with_one_trial_costs_that_trial(run, label, reason):
@@ -182,6 +188,14 @@ def test_what_cannot_be_shown_costs_no_trial(run):
     assert [trial.status for trial in run("one", "two", failing=True)[1].values()] == ["done", "done"]
 
 
+def test_waiting_for_another_run_that_cannot_be_shown_costs_no_trial(run, monkeypatch):
+    others = [replace(myself(), pid=1)]
+    monkeypatch.setattr(Claims, "take", lambda self, *paths: others.pop() if others else None)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    assert run("one", failing=True)[1]["one"].status == "done"
+    assert not others
+
+
 def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, tmp_path, capsys):
     class Interrupted(Schedule):
         def run(self, work):
@@ -195,17 +209,19 @@ def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, t
 
 
 def test_a_long_reason_is_shown_in_short_while_the_run_goes_on():
-    trial = SimpleNamespace(status="failed", reason="x" * 500 + "\x1b[2J")
-    assert len(ending(trial)) < 220
-    assert "\x1b" not in ending(trial)
+    failed = trial(status="failed", reason="\x1b[2J" + "x" * 500)
+    assert len(ending(planned("ae"), failed)) < 220
+    assert "\x1b" not in ending(planned("ae"), failed)
 
 
 # -- Ctrl-C outside of the schedule -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("where", ["import", "command"])
-def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where):
-    interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where, name):
+    interrupt = f"import os, signal; os.kill(os.getpid(), signal.{name})"
+    before = signal.getsignal(signal.Signals[name])
     head = "import click\n"
     body = f"@click.command()\ndef command():\n    {interrupt}\n"
     (tmp_path / "interrupting.py").write_text(head + (interrupt + "\n" if where == "import" else "") + body)
@@ -214,7 +230,7 @@ def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where)
     monkeypatch.delitem(sys.modules, "interrupting", raising=False)
     done = here("list")
     assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.Signals[name]) is before
 
 
 SWALLOWS = """

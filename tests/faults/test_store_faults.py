@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -135,9 +136,12 @@ def test_a_store_that_stays_locked_costs_the_write_and_says_so(tmp_path, monkeyp
     assert whole(tmp_path).status == "done"
 
 
-def test_a_file_system_without_locks_gets_a_lock_of_another_kind(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("no flock here"), OSError(errno.ENOLCK, "no locks"), OSError(errno.EOPNOTSUPP, "no")]
+)
+def test_a_file_system_without_locks_gets_a_lock_of_another_kind(tmp_path, monkeypatch, error):
     def refuse(*_):
-        raise NotImplementedError("no flock here")
+        raise error
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     Store(tmp_path).write(trial(), {})

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scikit_posthocs
 from scipy import stats
-from test_statistics import DEMSAR
+from test_significance import DEMSAR
 
 from reprbench.report.rank_tests import average_ranks, critical_difference, friedman
-from reprbench.report.statistics import TestResult
+from reprbench.report.significance import TestResult
 
 
 def test_average_ranks_are_those_of_demsars_worked_example():

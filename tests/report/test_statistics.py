@@ -9,30 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from reprbench.report import statistics as s
+from reprbench.report.significance import corrected_resampled_t_test
 
-# J. Demšar (2006), table 6: the AUC of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf on 14 datasets. In the second to last row
-# it prints 0.975 twice and yet ranks the two 2 and 3: they differ beyond the third digit, restored by the fifth.
-DEMSAR = np.array(
-    [
-        [0.763, 0.768, 0.771, 0.798],
-        [0.599, 0.591, 0.590, 0.569],
-        [0.954, 0.971, 0.968, 0.967],
-        [0.628, 0.661, 0.654, 0.657],
-        [0.882, 0.888, 0.886, 0.898],
-        [0.936, 0.931, 0.916, 0.931],
-        [0.661, 0.668, 0.609, 0.685],
-        [0.583, 0.583, 0.563, 0.625],
-        [0.775, 0.838, 0.866, 0.875],
-        [1.000, 1.000, 1.000, 1.000],
-        [0.940, 0.962, 0.965, 0.962],
-        [0.619, 0.666, 0.614, 0.669],
-        [0.972, 0.981, 0.97501, 0.975],
-        [0.957, 0.978, 0.946, 0.970],
-    ]
-)
 VALUES = np.array([50.2, 49.1, 50.7, 51.3, 48.8, 50.0, 49.9, 50.4, 51.0, 49.6])
 
 
@@ -113,7 +93,7 @@ def test_folds_that_are_the_whole_training_split_have_no_interval():
     ratio = s.overlap_ratio(100, 100)
     assert math.isinf(ratio)
     assert s.summarize(VALUES, ratio).half_width is None
-    assert s.corrected_resampled_t_test(VALUES, ratio).p == 1
+    assert corrected_resampled_t_test(VALUES, ratio).p == 1
     with pytest.raises(ValueError, match="fold of 101"):
         s.overlap_ratio(101, 100)
 
@@ -133,73 +113,6 @@ def _coverage(ratio: float, n_trials: int = 1500) -> float:
 def test_the_corrected_interval_contains_the_truth_in_95_percent_and_the_plain_one_does_not():
     assert _coverage(s.overlap_ratio(40, 200)) == pytest.approx(0.95, abs=0.02)
     assert _coverage(0.0) < 0.80
-
-
-def test_without_overlap_the_corrected_test_is_the_paired_t_test_of_scipy():
-    a, b = DEMSAR[:, 0], DEMSAR[:, 1]
-    expected = stats.ttest_rel(a, b)
-    found = s.corrected_resampled_t_test(a - b, 0.0)
-    assert found.statistic == pytest.approx(expected.statistic)
-    assert found.p == pytest.approx(expected.pvalue)
-
-
-def test_the_corrected_test_by_hand():
-    # Bouckaert and Frank (2004), equation for 10 × 10 cross-validation: n₂/n₁ = 1/9. Here three differences 1, 2, 3:
-    # mean 2, S² 1, t = 2/√(1/3 + 1/9) = 3, and Student's distribution with 2 degrees of freedom has the closed form
-    # P(T < t) = 1/2 + t/(2√(2 + t²)).
-    found = s.corrected_resampled_t_test([1.0, 2.0, 3.0], 1 / 9)
-    assert found.statistic == pytest.approx(3.0)
-    assert found.p == pytest.approx(1 - 3 / math.sqrt(11))
-
-
-def test_the_corrected_test_errs_as_often_as_promised_if_folds_overlap():
-    generator = np.random.default_rng(1)
-    rejected = {0.0: 0, s.overlap_ratio(40, 200): 0}
-    for _ in range(1500):
-        contributions = generator.normal(size=200)
-        folds = [contributions[generator.choice(200, 40, replace=False)].mean() for _ in range(10)]
-        for ratio in rejected:
-            rejected[ratio] += s.corrected_resampled_t_test(folds, ratio).p < 0.05
-    plain, corrected = (count / 1500 for count in rejected.values())
-    assert corrected == pytest.approx(0.05, abs=0.02)
-    assert plain > 0.2
-
-
-@pytest.mark.parametrize(("value", "statistic", "p"), [(0.0, 0.0, 1.0), (2.0, math.inf, 0.0), (-2.0, -math.inf, 0.0)])
-def test_differences_without_variance(value, statistic, p):
-    assert s.corrected_resampled_t_test([value] * 4, 0.25) == s.TestResult(statistic, p)
-
-
-def test_a_paired_test_needs_pairs():
-    with pytest.raises(ValueError, match="two differences"):
-        s.corrected_resampled_t_test([1.0], 0.0)
-    with pytest.raises(ValueError, match="two differences"):
-        s.wilcoxon([1.0])
-
-
-def test_wilcoxon_is_that_of_demsars_worked_example():
-    # Section 3.1.3: C4.5 against C4.5+m, T = min(R+, R-) = 12 and z = -2.54 with two zeros split.
-    found = s.wilcoxon(DEMSAR[:, 1] - DEMSAR[:, 0])
-    assert found.statistic == pytest.approx(12.0)
-    assert found.p < 0.05
-    assert s.wilcoxon([0.0, 0.0, 0.0]) == s.TestResult(0.0, 1.0)
-
-
-def test_wilcoxon_without_ties_is_exact():
-    # All ten differences of one sign: 2/2¹⁰.
-    assert s.wilcoxon(np.arange(1.0, 11.0)).p == pytest.approx(2 / 2**10)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 10])
-def test_holm_is_that_of_statsmodels(count):
-    generator = np.random.default_rng(count)
-    for _ in range(3):
-        p_values = np.round(generator.random(count) ** 3, 2)  # small ones, and ties
-        assert s.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
-
-
-def test_holm_of_nothing_is_nothing():
-    assert s.holm([]).shape == (0,)
 
 
 def test_components_add_up_to_the_variance_of_all_values():
