@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from reprbench.runner.received import described, one_line
+from reprbench.texts import described, one_line
 
 ASK_SECONDS = 120.0
 """How long a process may take to import torch and to start the driver."""
