@@ -163,12 +163,14 @@ def extract(
         with evaluating(learner):
             maps = checks.add(learner.encode(x), len(x))
             matrices = [view.matrix(maps) for view in views]
-            finite = all(bool(torch.isfinite(matrix).all()) for matrix in matrices)
-            if not finite:
+            finite = [torch.isfinite(matrix).all() for matrix in matrices]
+            # Copying waits for the device, once: what was computed before is there then.
+            found = [matrix.cpu().numpy() for matrix in matrices]
+            if not all(map(bool, finite)):
                 raise next(_not_finite(maps, views, done))
         done += len(x)
         advance(done / len(images))
-        yield [matrix.cpu().numpy() for matrix in matrices]
+        yield found
 
 
 def _not_finite(maps: FeatureMaps, views: Sequence[View], first: int) -> Iterator[Diverged]:

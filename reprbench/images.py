@@ -71,9 +71,7 @@ class Images:
         """
         import torch
 
-        pixels = torch.from_numpy(self.pixels(rows))
-        if torch.device(device).type == "cuda":
-            pixels = pixels.pin_memory().to(device, non_blocking=True)
+        pixels = copied_to(device, torch.from_numpy(self.pixels(rows)))
         # Dividing after the conversion keeps 255 → 1.0 exact.
         return pixels.contiguous(memory_format=torch.channels_last).to(torch.float32).div_(255.0)
 
@@ -81,6 +79,15 @@ class Images:
         """Yield all images in order, in batches of at most `size`, as `batch` returns them."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, min(start + size, len(self))), device)
+
+
+def copied_to(device: torch.device | str, tensor: Tensor) -> Tensor:
+    """Return a tensor of the CPU on `device`, on CUDA from pinned memory: any other copy waits for the device."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _large_mapping(pixels: NDArray[np.uint8]) -> mmap.mmap | None:

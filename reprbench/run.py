@@ -261,10 +261,14 @@ def _possible(precision: Precision, device: torch.device) -> Precision:
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Seed torch's global random state from `seed` and `name` for the block, and restore it afterwards."""
+    """Seed torch's global random state from `seed` and `name` for the block, and restore it afterwards.
+
+    On CUDA it is that of the current device.
+    """
     import torch
 
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    # A trial on the CPU must not take memory of a device by asking for its state.
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, name))
         yield

@@ -11,7 +11,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from reprbench.images import Images, Labels
+from reprbench.images import Images, Indices, Labels, copied_to
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.run import Run
 from reprbench.state import networks_of
@@ -249,5 +249,9 @@ class TorchSupervisedLearner(SupervisedLearner, TorchNetworks):
 
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Learn with the shared loop until the budget is used up."""
-        targets = torch.from_numpy(labels.astype(np.int64)).to(run.device)
-        self._learn(images, run, lambda x, rows: self.step(x, targets[rows], self._optimizers, run))
+        targets = torch.from_numpy(labels.astype(np.int64))
+
+        def step(x: Tensor, rows: Indices) -> Values:
+            return self.step(x, copied_to(run.device, targets[rows]), self._optimizers, run)
+
+        self._learn(images, run, step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
 
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
     another epoch. The means of the returned values over each epoch become a row of the history. The loop waits for the
-    device at most twice a second. Training resumes from the run's checkpoint, bit for bit. If the learner reconstructs,
-    snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, … epochs and at the end.
+    device at most twice a second, apart from checkpoints and snapshots. Training resumes from the run's checkpoint, bit
+    for bit. If the learner reconstructs, snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, …
+    epochs and at the end.
 
     `TorchLearner` calls it; a learner without networks may call it in its `fit`.
 
@@ -89,24 +91,26 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     epoch_steps = len(images) // batch_size
     total = run.budget.steps(len(images), batch_size)
     done, means = _begin(learner, run)
-    looked = time.monotonic()
+    ended, looked = _EndedEpochs(run, epoch_steps), time.monotonic()
     for rows in _batches(run, len(images), batch_size, done, total):
-        means.add(step(images.batch(rows, run.device), rows))
+        with ended.logged_if_it_fails(done, means):
+            means.add(step(images.batch(rows, run.device), rows))
         run.images_seen += batch_size
         done += 1
         epochs, left_over = divmod(done, epoch_steps)
         ends_epoch = left_over == 0 or done >= total
         if ends_epoch:
-            run.log(done, epoch=-(-done // epoch_steps), **means.take())
+            means = ended.add(done, means)
             if left_over == 0 and epochs in SNAPSHOT_EPOCHS:
                 _snapshot(learner, run, float(epochs))
-        if ends_epoch or time.monotonic() - looked > REPORT_SECONDS:
+        if time.monotonic() - looked > REPORT_SECONDS or done >= total or (ends_epoch and run.checkpoint_due()):
             looked = time.monotonic()
-            _report(run, done, total, means)
+            _progress(run, done, total, ended.log(done, means))
             if run.checkpoint_due():
                 run.save_checkpoint({"learner": learner.training_state(), "step": done, "means": means.state()})
-    if means.count:
-        run.log(done, epoch=-(-done // epoch_steps), **means.take())
+        elif ends_epoch:
+            _progress(run, done, total, {})
+    ended.log(done, ended.add(done, means) if means.count else means)
     if run.snapshots and run.snapshots[-1][0] < done / epoch_steps:
         _snapshot(learner, run, done / epoch_steps)
 
@@ -170,22 +174,49 @@ class Means:
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         self.count += 1
 
-    def read(self) -> dict[str, float]:
-        """Return the means so far; waits for the device."""
-        return {name: float(value) / self.count for name, value in self.sums.items()} if self.count else {}
 
-    def take(self) -> dict[str, float]:
-        """Return the means so far and reset them."""
-        values = self.read()
-        self.sums, self.count = {}, 0
-        return values
+def read_means(several: Sequence[Means]) -> list[dict[str, float]]:
+    """Return the means so far of each; waits for the device once."""
+    sums = [value for means in several for value in means.sums.values()]
+    device = next((value.device for value in sums if value.device.type != "cpu"), torch.device("cpu"))
+    numbers = iter(torch.stack([value.to(device).reshape(()) for value in sums]).tolist() if sums else ())
+    return [{name: next(numbers) / means.count for name in means.sums} for means in several]
 
 
-def _report(run: Run, step: int, total: float, means: Means) -> None:
-    values = means.read()
-    bad = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        raise Diverged(f"at step {step}: {', '.join(bad)}")
+class _EndedEpochs:
+    """Epochs whose means are still on the device: they are logged when it is time to wait for it."""
+
+    def __init__(self, run: Run, epoch_steps: int) -> None:
+        self._run, self._epoch_steps = run, epoch_steps
+        self._rows: list[tuple[int, float, Means]] = []
+
+    def add(self, step: int, means: Means) -> Means:
+        """Add the epoch that ended with this step; return the means of the next, which are none yet."""
+        self._rows.append((step, self._run.elapsed, means))
+        return Means()
+
+    def log(self, step: int, current: Means) -> dict[str, float]:
+        """Log them; return the means of the epoch that goes on. Raises `Diverged` if a value is not finite."""
+        rows, self._rows = self._rows, []
+        *found, now = read_means([*(means for _, _, means in rows), current])
+        for (end, seconds, _), values in zip(rows, found, strict=True):
+            self._run.log(end, epoch=-(-end // self._epoch_steps), **{"seconds": round(seconds, 3), **values})
+        bad = [f"{name} = {value}" for name, value in now.items() if not math.isfinite(value)]
+        if bad:
+            raise Diverged(f"at step {step}: {', '.join(bad)}")
+        return now
+
+    @contextmanager
+    def logged_if_it_fails(self, step: int, current: Means) -> Iterator[None]:
+        """If the block raises, log first: a value that was not finite before may be the cause."""
+        try:
+            yield
+        except Exception:
+            self.log(step, current)
+            raise
+
+
+def _progress(run: Run, step: int, total: float, values: Mapping[str, float]) -> None:
     by_time = run.elapsed / run.budget.seconds if run.budget.seconds else 0.0
     run.progress(min(1.0, max(step / total, by_time)), **(values or _latest(run)))
 

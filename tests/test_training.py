@@ -179,7 +179,8 @@ def test_a_budget_of_seconds_ends_in_time():
     assert run.history
 
 
-def test_progress_is_a_growing_share():
+def test_progress_is_a_growing_share(monkeypatch):
+    monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 1000.0)
     shares = []
     fit(learner(), Run(0, Budget(epochs=4), progress=lambda what, share, values: shares.append(share)))
     assert shares == [0.25, 0.5, 0.75, 1.0]
@@ -222,6 +223,13 @@ def test_seeding_a_block_leaves_the_global_state_alone():
     with seeded(1, "x"):
         torch.rand(3)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_seeding_a_block_asks_for_no_device_that_nothing_runs_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: pytest.fail("started CUDA"))
+    with seeded(1, "x"):
+        torch.rand(3)
 
 
 def test_the_history_keeps_all_columns_and_digits(tmp_path):

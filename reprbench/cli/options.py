@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,15 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """Where trials are computed."""
 
-    name = "DEVICE"
+    name = "DEVICE,…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Check the form; only the trial's process knows whether there is such a device."""
-        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value):
-            raise UserError(f"--device {brief(value)}: expected auto, cpu, cuda or cuda:N")
+        """Check the form, and that no device is named twice; whether they are there is found out when it matters."""
+        one = r"cuda:(0|[1-9][0-9]{0,2})"
+        if not re.fullmatch(rf"auto|cpu|cuda|{one}(,{one})*", value, re.ASCII):
+            raise UserError(f"--device {brief(value)}: expected auto, cpu, cuda, or devices like cuda:0,cuda:2")
+        if twice := [device for device, count in Counter(value.split(",")).items() if count > 1]:
+            raise UserError(f"--device {brief(value)}: {twice[0]} is named twice; --jobs-per-device shares a device")
         return str(value)
 
 

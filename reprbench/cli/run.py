@@ -62,10 +62,29 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 @DATA_DIR
 @STORE
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run, and why, and stop.")
-@click.option("--jobs", type=JOBS, default=1, show_default=True, help="Trials to run at the same time.")
+@click.option(
+    "--jobs",
+    type=JOBS,
+    help="Trials to run at the same time, each on one device. By default as many as the CUDA devices have places for "
+    "(--jobs-per-device), and one on the CPU.",
+)
+@click.option(
+    "--jobs-per-device",
+    type=JOBS,
+    default=1,
+    show_default=True,
+    help="Trials that may share a CUDA device; on the CPU only --jobs counts.",
+)
 @click.option("--timeout", type=Seconds(), help="Seconds a trial may take.")
 @click.option("--memory", type=Memory(), help="Memory a trial may take, like 4GB.")
-@click.option("--device", type=Device(), default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
+@click.option(
+    "--device",
+    type=Device(),
+    default="auto",
+    show_default=True,
+    help="cpu; cuda, which is every visible CUDA device; some of them, like cuda:0,cuda:2; or auto, which is cuda if "
+    "there is a CUDA device and cpu if not.",
+)
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
@@ -86,7 +105,8 @@ def command(
     data_dir: Path | None,
     store: Path,
     only_plan: bool,
-    jobs: int,
+    jobs: int | None,
+    jobs_per_device: int,
     timeout: float | None,
     memory: int | None,
     device: str,
@@ -100,6 +120,7 @@ def command(
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
     from reprbench.run import checkpoint_seconds
+    from reprbench.runner.devices import choose_devices
     from reprbench.runner.launch import launcher
     from reprbench.runner.process import trial_environment
     from reprbench.runner.request import Overrides
@@ -118,15 +139,27 @@ def command(
     )
     checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
-    limits = Limits(jobs, timeout, memory, device)
+    limits = Limits(jobs, timeout, memory, choose_devices(device, warn=warn), jobs_per_device)
+    _say_if_fewer(limits)
     launcher.prepare(trial_environment(limits.threads_each))
     work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
     if only_plan:
-        _show_plan(work, trials)
+        _show_plan(work, trials, limits)
         return 0
     prepare(CACHE.resolve())
     trials.check_writable()
     return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
+
+
+def _say_if_fewer(limits: Limits) -> None:
+    """Warn if fewer trials run at the same time than ``--jobs`` says."""
+    if limits.jobs is not None and limits.at_once < limits.jobs:
+        count = len(limits.devices)
+        warn(
+            f"--jobs {limits.jobs}: only {limits.at_once} at the same time, "
+            f"{limits.jobs_per_device} on each of {count} CUDA device{'s' if count > 1 else ''}; "
+            f"--jobs-per-device {-(-limits.jobs // count)} lets them share"
+        )
 
 
 def make_plan(
@@ -195,7 +228,7 @@ def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Datase
     return dataset.limited(request.benchmark.limit)
 
 
-def _show_plan(work: list[Planned], store: Store) -> None:
+def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     from tabulate import tabulate
 
     from reprbench.runner.waiting import held_by_others
@@ -215,7 +248,14 @@ def _show_plan(work: list[Planned], store: Store) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
-    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run")
+    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run{_where(limits)}")
+
+
+def _where(limits: Limits) -> str:
+    """Return how many trials run at the same time, and on which CUDA devices."""
+    if limits.devices == ("cpu",):
+        return ""
+    return f", at most {limits.at_once} at the same time, on {', '.join(limits.devices)}"
 
 
 def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:

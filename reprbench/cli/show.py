@@ -75,6 +75,7 @@ def _cost_lines(cost: Cost) -> list[str]:
         "fit {}": seconds_text(cost.fit_seconds),
         "evaluation {}": seconds_text(cost.evaluation_seconds),
         "peak {}": memory_text(cost.peak_memory),
+        "peak {} on the device": memory_text(cost.peak_device_memory),
     }
     lines = []
     for name, parts in (("size", size), ("cost", spent)):

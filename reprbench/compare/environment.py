@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from reprbench.report.marks import device_of
 from reprbench.trial import Trial
 
 
@@ -27,7 +28,7 @@ def environment_of(trial: Trial) -> Environment:
         code=f"{str(commit)[:7]}{changed}" if commit else f"reprbench {versions.get('reprbench', 'unknown')}",
         numerics=str(trial.numerics or "unknown"),
         torch=str(versions.get("torch", "unknown")),
-        machine=f"{machine.get('processor', 'unknown')}, {trial.provenance.get('device', 'unknown')}",
+        machine=f"{machine.get('processor', 'unknown')}, {device_of(trial) or 'unknown'}",
     )
 
 

@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 from torchmetrics.functional.classification import binary_calibration_error
 
 from reprbench.errors import Diverged
-from reprbench.images import Indices
+from reprbench.images import Indices, copied_to
 from reprbench.probes.standardize import Standardizer, standardize
 from reprbench.run import derive_seed, seeded
 
@@ -165,7 +165,7 @@ class _Loss:
 
     def __call__(self, pairs: Indices) -> Tensor:
         # Originals come first: their target is 1, that of reconstructions 0.
-        batch = torch.from_numpy(self.standardizer.apply(self._rows, self._both(pairs))).to(self._device)
+        batch = copied_to(self._device, torch.from_numpy(self.standardizer.apply(self._rows, self._both(pairs))))
         of_originals, of_reconstructions = self._network(batch)[:, 0].chunk(2)
         return (softplus(-of_originals).mean() + softplus(of_reconstructions).mean()) / 2
 

@@ -28,6 +28,7 @@ TOLERANCE = 1e-6
 """The proven relative error of the objective at which a machine counts as solved."""
 
 _EXACT = 1e-10  # the relative error at which a machine that is solved directly stops: a step more than for TOLERANCE
+_ONE_THREAD = 2**17  # elements of a set; up to that, threads wait for one another in Python longer than they compute
 _ROW_SPACE = 4000  # examples; beyond that, their Gram matrix has too many elements
 _FEW_FEATURES = 3  # with so many times more examples than features the equations of the features are fewer
 _DIRECT = 513  # features and bias; beyond that, with many examples, conjugate gradients are faster
@@ -190,7 +191,8 @@ def _solve(
     A thread has its own share of the machines: that is faster than if it has its share of every operation.
     """
     sets = [number for number in range(len(signs)) for _ in range(signs.shape[1])]
-    threads = torch.get_num_threads() if signs.device.type == "cpu" else 1
+    several = signs.device.type == "cpu" and padded[0].numel() > _ONE_THREAD
+    threads = torch.get_num_threads() if several else 1
     each = signs.shape[2] * _ARRAYS + padded.shape[2] ** 2 * (kind is Primal)
     count = max(1, min(-(-len(sets) // threads), _BLOCK // (threads * each)))
     shares = [slice(start, start + count) for start in range(0, len(sets), count)]

@@ -20,7 +20,7 @@ from reprbench.report.text import (
 )
 from reprbench.report.under import KINDS, Emphasis, UnderLine, under_lines
 
-COSTS = ("Features", "Parameters", "Fit", "Evaluation", "Peak memory")
+COSTS = ("Features", "Parameters", "Fit", "Evaluation", "Peak memory", "Peak device memory")
 LEFT = {"Method", "Verdict", "Notes"}
 
 Footnotes = dict[str, int]
@@ -121,6 +121,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
         GridCell(seconds_text(row.fit_seconds)),
         GridCell(seconds_text(row.evaluation_seconds)),
         GridCell(memory_text(row.peak_memory)),
+        GridCell(memory_text(row.peak_device_memory)),
         GridCell(_numbers(row_notes(row), footnotes)),
     ]
 

@@ -55,8 +55,14 @@ def current_numerics(sources: Sequence[Source]) -> int:
 def _machine(trial: Trial) -> str | None:
     """Return what the last digits of numbers may depend on: processor, device, PyTorch."""
     processor, torch = trial.known("machine").get("processor"), trial.known("versions").get("torch")
-    parts = (processor, trial.provenance.get("device"), f"torch {torch}" if torch else None)
+    parts = (processor, device_of(trial), f"torch {torch}" if torch else None)
     return ", ".join(str(part) for part in parts if part) or None
+
+
+def device_of(trial: Trial) -> str | None:
+    """Return the name of the device that a trial ran on; its number says nothing, since there may be several alike."""
+    found = trial.provenance.get("device_name") or trial.provenance.get("device")
+    return str(found) if found else None
 
 
 def _places(source: Source, headlines: Sequence[Headline]) -> str | None:

@@ -158,8 +158,15 @@ class Row(Struct, frozen=True):
     @property
     def peak_memory(self) -> int | None:
         """Peak memory in bytes, the maximum over seeds."""
-        known = [memory for source in self.sources if (memory := source.trial.cost.peak_memory) is not None]
-        return max(known, default=None)
+        return self._most(lambda source: source.trial.cost.peak_memory)
+
+    @property
+    def peak_device_memory(self) -> int | None:
+        """Peak memory on the CUDA device in bytes, the maximum over seeds."""
+        return self._most(lambda source: source.trial.cost.peak_device_memory)
+
+    def _most(self, value_of: Callable[[Source], int | None]) -> int | None:
+        return max((value for source in self.sources if (value := value_of(source)) is not None), default=None)
 
     def _mean(self, value_of: Callable[[Source], float | None]) -> float | None:
         known = [value for source in self.sources if (value := value_of(source)) is not None]

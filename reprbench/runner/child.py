@@ -46,7 +46,8 @@ class Child:
             os.close(output_end)
         self._lines, self._output = LineReader(lines), Output(output)
         self._code: int | None = None
-        self._supervisor = _process(self._launched.supervision.pid(_END_SECONDS))
+        started = self._launched.process
+        self._supervisor = _process(started.pid if started else self._launched.supervision.pid(0))
         self._shared = self._preloaded()
 
     def lines(self) -> list[bytes]:
@@ -65,7 +66,8 @@ class Child:
         if self._code is None:
             self._code = self._launched.supervision.code(seconds)
         if self._code is None and self._launched.supervision.ended:
-            self._code = -signal.SIGKILL  # with its supervisor
+            started = self._launched.process
+            self._code = (started and started.wait()) or -signal.SIGKILL  # with its supervisor
         return self._code
 
     def memory(self) -> int:

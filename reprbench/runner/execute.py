@@ -47,7 +47,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     result = TrialResult(status="failed")
     about_cache: list[str] = []
     try:
-        job = msgspec.structs.replace(job, device=_prepare_torch(job))
+        _prepare_torch(job)
         result.provenance = provenance(job.device, job.packages)
         # Written at once, in case the process is killed.
         write_json(folder / PROVENANCE, result.provenance)
@@ -132,8 +132,8 @@ def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> No
     result.cost.encode_flops = encode_flops(learner, dataset.train.batch(slice(0, 1), device))
 
 
-def _prepare_torch(job: Job) -> str:
-    """Set threads and determinism; return the job's device as torch names it here."""
+def _prepare_torch(job: Job) -> None:
+    """Set threads and determinism, and make the job's device the one that "cuda" means."""
     import torch
 
     torch.set_num_threads(job.threads)
@@ -143,9 +143,9 @@ def _prepare_torch(job: Job) -> str:
     # float32 means full precision; bfloat16 has to be requested by name.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    if job.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return str(torch.device(job.device))
+    if job.device != "cpu":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.set_device(job.device)
 
 
 class Reporter:

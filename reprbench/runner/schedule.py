@@ -17,6 +17,7 @@ import msgspec
 
 from reprbench.claims import Claims
 from reprbench.owner import Owner
+from reprbench.runner.devices import CPU, Slots, trials_at_once
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
 from reprbench.runner.launch import launcher
 from reprbench.runner.plan import Planned, TrialSpec
@@ -37,21 +38,30 @@ POLL_SECONDS = 0.05
 class Limits:
     """The limits of a run."""
 
-    jobs: int = 1
+    jobs: int | None = None
+    """Trials at the same time, as far as the devices have places; None is as many as these have, and on the CPU 1."""
     timeout: float | None = None
     """Seconds a trial may take."""
     memory: int | None = None
     """Bytes a trial may use, without mapped files."""
-    device: str = "cpu"
+    devices: tuple[str, ...] = CPU
+    """The CPU, or CUDA devices; each trial gets one."""
+    jobs_per_device: int = 1
+    """Trials that share a CUDA device."""
     threads: int | None = None
-    """CPU threads of a trial; by default the number of cores, or OMP_NUM_THREADS, divided by the jobs."""
+    """CPU threads of a trial; by default the number of cores, or OMP_NUM_THREADS, divided by `at_once`."""
+
+    @property
+    def at_once(self) -> int:
+        """How many trials run at the same time."""
+        return trials_at_once(self.jobs, self.devices, self.jobs_per_device)
 
     @property
     def threads_each(self) -> int:
         """CPU threads of one trial."""
         allowed = os.environ.get("OMP_NUM_THREADS", "")
         cores = int(allowed) if allowed.isdecimal() else os.cpu_count() or 1
-        return self.threads or max(1, cores // self.jobs)
+        return self.threads or max(1, cores // self.at_once)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Running:
 
     planned: Planned
     process: TrialProcess
+    device: str
     begun: str
     asked: list[ProtocolJob]
     stored: int = 0
@@ -114,15 +125,17 @@ class Schedule:
         """
         remove_abandoned()
         running: list[Running] = []
+        slots = Slots(self._limits.devices, self._limits.at_once)
         ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
         with _interruptible() as interrupted, Claims(partial(self._tell, self._listener.warned)) as claims:
             to_run = [planned for planned in work if planned.runs]
             waits = partial(self._tell, self._listener.waits)
             waiting = Waiting(to_run, self._store, self._folders.cache, claims, waits)
             while (waiting or running) and not interrupted():
-                while len(running) < self._limits.jobs and not interrupted() and (planned := waiting.next()):
-                    begun = self._start(planned)
+                while (device := slots.free()) and not interrupted() and (planned := waiting.next()):
+                    begun = self._start(planned, device)
                     if isinstance(begun, Running):
+                        slots.take(device)
                         running.append(begun)
                     else:
                         ended.append(begun)
@@ -130,6 +143,7 @@ class Schedule:
                 for one in [one for one in running if self._look(one)]:
                     running.remove(one)
                     ended.append(self._close(one))
+                    slots.release(one.device)
                     waiting.release(one.planned)
                 if running or waiting:
                     time.sleep(POLL_SECONDS)
@@ -137,7 +151,7 @@ class Schedule:
         self.interrupted = interrupted()
         return ended
 
-    def _start(self, planned: Planned) -> Running | Trial:
+    def _start(self, planned: Planned, device: str) -> Running | Trial:
         """Start a trial; return its record if it cannot be started, or another run has finished it meanwhile."""
         begun = now()
         if planned.spec.problem:
@@ -146,7 +160,7 @@ class Schedule:
             return self._finished_elsewhere(planned, planned.stored)
         self._tell(self._listener.started, planned)
         try:
-            job = _job(planned, self._folders, self._limits)
+            job = _job(planned, self._folders, device, self._limits.threads_each)
             process = TrialProcess(job, self._limits.timeout, self._limits.memory)
             for line in launcher.warnings():
                 self._tell(self._listener.warned, line)
@@ -155,7 +169,7 @@ class Schedule:
             return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
         except Exception as error:
             return self._fail(planned, _own_failure(error), traceback_of(error), begun)
-        return Running(planned, process, begun, job.protocols)
+        return Running(planned, process, device, begun, job.protocols)
 
     def _finished_elsewhere(self, planned: Planned, stored: Trial) -> Trial:
         trial = self._record_anew(planned.spec, stored) if planned.action == "record" else stored
@@ -229,7 +243,7 @@ class Schedule:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
             why = error.strerror if isinstance(error, OSError) and error.strerror else described(error)
             reason = f"could not be written to {self._store.root}: {why}; run the same command again"
-            return msgspec.structs.replace(trial, status="failed", reason=reason)
+            return msgspec.structs.replace(trial, status="failed", reason=reason, warnings=[*trial.warnings, reason])
 
 
 def _own_failure(error: Exception) -> str:
@@ -258,7 +272,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
+def _job(planned: Planned, folders: Folders, device: str, threads: int) -> Job:
     spec = planned.spec
     return Job(
         entry=spec.entry,
@@ -276,6 +290,6 @@ def _job(planned: Planned, folders: Folders, limits: Limits) -> Job:
         identity=spec.identity(),
         protocols=protocol_jobs(planned),
         packages=list(spec.packages),
-        device=limits.device,
-        threads=limits.threads_each,
+        device=device,
+        threads=threads,
     )

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import itertools
 import os
+import pkgutil
 import runpy
 import select
 import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from reprbench.runner.supervisor import alive, supervise
 _LOOK_SECONDS = 1.0
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
 _LENGTH = 8
+_FEW = 3
+"""The processes of a run of one or two trials, which would not gain from more preloading: one describes methods."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -81,19 +84,12 @@ def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, i
     -------
     In a forked process, its request and the descriptor for its lines; in the server None, when there are no more.
     """
-    preloads = list(_PRELOADS)
-    _preload(preloads.pop(0))
-    while True:
-        while not select.select([requests], [], [], 0 if preloads else _LOOK_SECONDS)[0]:
-            if preloads:
-                _preload(preloads.pop(0))
-            elif not alive(harness):
-                return None
-            _collect()
-        received = _receive(requests)
-        _collect()
+    _preload(_harness)
+    at_once, later = list(_AT_ONCE), list(_LATER)
+    for number in itertools.count():
+        received = _next(requests, harness, at_once or (later if number >= _FEW else []))
         if received is None:
-            return None
+            break
         request, (control, lines, output, folder) = received
         if problem := _problem():
             sys.exit(problem)
@@ -104,6 +100,22 @@ def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, i
             return request, lines
         for descriptor in (control, lines, output, folder):
             os.close(descriptor)
+    return None
+
+
+def _next(
+    requests: socket.socket, harness: psutil.Process, preloads: list[Callable[[], None]]
+) -> tuple[Request, list[int]] | None:
+    """Return the next request, and preload until there is one; None if the harness has ended or asks for the end."""
+    while not select.select([requests], [], [], 0 if preloads else _LOOK_SECONDS)[0]:
+        if preloads:
+            _preload(preloads.pop(0))
+        elif not alive(harness):
+            return None
+        _collect()
+    received = _receive(requests)
+    _collect()
+    return received
 
 
 def _take_over(request: Request, output: int, folder: int) -> None:
@@ -126,16 +138,16 @@ def _collect() -> None:
 
 def _problem() -> str:
     """Return why a process forked now could not use threads or devices; an empty string if it could."""
-    if len(os.listdir("/proc/self/task")) > 1:
+    if psutil.Process().num_threads() > 1:
         return "there are threads in the server"
-    opened = [_target(name) for name in os.listdir("/proc/self/fd")]
+    opened = map(_target, Path("/proc/self/fd").iterdir())
     devices = [path for path in opened if path.startswith(_DEVICES)]
     return f"the server has opened {devices[0]}" if devices else ""
 
 
-def _target(descriptor: str) -> str:
+def _target(descriptor: Path) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
+        return str(descriptor.readlink())
     except FileNotFoundError:  # that of the folder which was listed
         return ""
 
@@ -145,7 +157,7 @@ def _target(descriptor: str) -> str:
 
 def _preload(load: Callable[[], None]) -> None:
     load()
-    if len(os.listdir("/proc/self/task")) > 1 and not os.fork():
+    if psutil.Process().num_threads() > 1 and not os.fork():
         # OpenBLAS starts threads when it is imported, ends them before any fork, and then starts them when needed.
         os._exit(0)
     gc.collect()
@@ -174,20 +186,19 @@ def _trial() -> None:
 
 
 def _built_in() -> None:
-    """Import the methods and protocols that come with reprbench."""
-    for group in ("reprbench.methods", "reprbench.protocols"):
-        for entry in entry_points(group=group):
-            if entry.value.startswith("reprbench."):
-                importlib.import_module(entry.module)
+    """Import the methods, protocols and classifiers that come with reprbench."""
+    for name in ("reprbench.methods", "reprbench.protocols", "reprbench.probes"):
+        for found in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}."):
+            importlib.import_module(found.name)
 
 
 def _libraries() -> None:
     """Import what many protocols and figures use."""
-    for name in ("sklearn.datasets", "sklearn.model_selection", "scipy.linalg", "matplotlib.figure"):
+    for name in ("sklearn.datasets", "sklearn.model_selection", "safetensors.torch", "reprbench.plotting", "PIL.Image"):
         importlib.import_module(name)
 
 
-_PRELOADS = (_harness, _determinism, _trial, _built_in, _libraries)
+_AT_ONCE, _LATER = (_determinism, _trial), (_built_in, _libraries)
 
 
 # -- a forked process -------------------------------------------------------------------------------------------------

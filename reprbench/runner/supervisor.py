@@ -108,11 +108,11 @@ def _wait(child: int, control: socket.socket, wake: int, harness: psutil.Process
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == child:
                 return ended[1]
-        ready, _, _ = select.select([control, wake], [], [], _LOOK_SECONDS)
+        ready, _, _ = select.select([control.fileno(), wake], [], [], _LOOK_SECONDS)
         if wake in ready:
             os.read(wake, 4096)
         # A process forked from the harness may keep the socket open.
-        if (control in ready and _closed(control)) or not alive(harness):
+        if (control.fileno() in ready and _closed(control)) or not alive(harness):
             return None
 
 

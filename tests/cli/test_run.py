@@ -200,7 +200,9 @@ class Eats(Flat):
 
 @register("sleeps")
 class Sleeps(Flat):
-    def fit(self, images, run): time.sleep(600)
+    def fit(self, images, run):
+        open("sleeping", "w").close()
+        time.sleep(600)
 
 @register("nan")
 class NotANumber(Flat):
@@ -335,8 +337,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, cli):
     path = plugin("slow.py", BAD)
     words = ("run", "--plugin", str(path), "--methods", "good,sleeps,raw-pixels", *FAST)
     process = start(tmp_path, *words)
-    wait_for(lambda: trials(tmp_path))
-    time.sleep(2)
+    wait_for((tmp_path / "sleeping").exists)
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -79,6 +79,7 @@ def test_it_shows_everything_about_a_trial(here, store, name):
         (Cost(), []),
         (Cost(parameters=0), ["size        0 parameters"]),
         (Cost(encode_flops=2000, peak_memory=0), ["size        2 k FLOPs per image", "cost        peak 0 MB"]),
+        (Cost(peak_memory=2**30, peak_device_memory=2**20), ["cost        peak 1024 MB, peak 1 MB on the device"]),
         (Cost(images_seen=5, evaluation_seconds=1.0), ["cost        5 images seen, evaluation 1.0 s"]),
     ],
 )

@@ -90,3 +90,25 @@ def test_json_has_the_values_of_a_row_unchanged(tmp_path):
     assert found == expected
     assert content["only_new"] == [{**key, "precision": "bf16", "seed": 0}]
     assert content["only_base"] == []
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the cells of a Markdown table."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_outcome_and_the_numbers_of_every_row_are_shown_as_they_are(tmp_path):
+    base = [row([60.0], "1e5"), row([50.0], "007"), row([40.0], "c"), row(FOLDS, "d")]
+    new = [row([59.5], "1e5"), row([50.25], "007"), row([40.0], "c"), row(FOLDS - 20 + NOISE, "d")]
+    text = as_markdown(compared(tmp_path, base, new))
+    assert "NEW is worse: 2 worse, 1 better, 1 same" in text.splitlines()[0]
+    header, _, *rows = table(text)
+    assert header[-4:] == ["BASE", "NEW", "Difference", "p"]
+    cells = {cells[1].split()[1]: (cells[0], *cells[-4:]) for cells in rows}
+    assert cells.pop("d")[-1] == "&lt; 0.001"
+    assert cells == {
+        "1e5": ("WORSE", "60", "59.5", "-0.5", "—"),
+        "007": ("better", "50", "50.25", "+0.25", "—"),
+        "c": ("same", "40", "40", "+0", "—"),
+    }
+    assert "NEW is no worse: 4 same" in as_terminal(compared(tmp_path / "same", base, base)).splitlines()[0]

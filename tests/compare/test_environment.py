@@ -46,3 +46,13 @@ def ran_with(*versions: str) -> list[Environment]:
 def test_what_both_have_is_named_only_where_nothing_else_is(base, new, shown):
     assert differing(ran_with(*base), ran_with(*new)) == [f"torch differs: {shown}"]
     assert differing(ran_with(*base), ran_with(*reversed(base))) == []
+
+
+def test_another_device_is_a_note_unless_it_is_one_of_the_same_kind(tmp_path):
+    def on(device, name):
+        return row(FOLDS, provenance={"device": device, "device_name": name, "machine": {"processor": "Xeon"}})
+
+    base, same, other = on("cuda:0", "NVIDIA H100"), on("cuda:3", "NVIDIA H100"), on("cuda:0", "NVIDIA H200")
+    assert compared(tmp_path / "same", [base], [same]).notes == ()
+    notes = compared(tmp_path / "other", [base], [other]).notes
+    assert notes == ("machine differs: Xeon, NVIDIA H100 in BASE, Xeon, NVIDIA H200 in NEW",)

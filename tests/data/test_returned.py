@@ -78,6 +78,13 @@ def test_all_content_is_in_the_digest(change):
     assert dataset_of(**change).digest != dataset_of().digest
 
 
+def test_the_largest_label_is_the_largest_of_64_bits():
+    largest = 2**63 - 1
+    dataset = dataset_of(y_train=[0, largest] * 15, y_test=[largest, 0, 0] * 3)
+    assert dataset.classes == ("0", str(largest))
+    assert dataset.test_labels.tolist() == [1, 0, 0] * 3
+
+
 def test_folds_are_sorted():
     dataset = dataset_of(folds=[[4, 2, 3], np.array([0, 29], np.uint8)])
     assert [fold.tolist() for fold in dataset.folds] == [[2, 3, 4], [0, 29]]

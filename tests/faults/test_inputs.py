@@ -252,7 +252,10 @@ FILES = [
     ("from . import nowhere\n" + LEARNER, "cannot import name 'nowhere' from '.'"),
     ("from .nowhere import y\n" + LEARNER, "No module named 'nowhere'"),
     ("from ..nowhere import y\n" + LEARNER, "beyond top-level package"),
-    ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E\n" + LEARNER, "E: (its text cannot be shown: __str__ raised ValueError)"),
+    (
+        "class E(Exception):\n    def __str__(self): raise ValueError\nraise E\n" + LEARNER,
+        "E: (its text cannot be shown: __str__ raised ValueError)",
+    ),
     ("class E(BaseException): ...\nraise E('why')\n" + LEARNER, "E: why"),
     ("raise ValueError('x' * 10**7 + '\\n' * 5)\n" + LEARNER, "ValueError: xxx"),
     ("def f(): f()\nf()\n" + LEARNER, "RecursionError"),

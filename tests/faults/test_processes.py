@@ -69,6 +69,14 @@ def modules(tmp_path_factory):
         launcher.close()
 
 
+@pytest.fixture(params=["forked", "started"])
+def kind(request, monkeypatch):
+    """Let processes be forked from a server, or started, as where there is none."""
+    if request.param == "started":
+        monkeypatch.setattr(launcher, "_current", lambda environment: None)
+    return request.param
+
+
 @pytest.fixture
 def name():
     """Return the name of a module that no other test has, whose compiled file could be taken for it."""
@@ -109,6 +117,7 @@ def pids(child: Child, count: int) -> list[int]:
         ("os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)", -signal.SIGKILL),
     ],
 )
+@pytest.mark.usefixtures("kind")
 def test_a_process_ends_as_it_ended_and_ends_no_other(tiny, code, status):
     child = tiny(code)()
     wait_for(lambda: child.poll() is not None)
@@ -118,6 +127,7 @@ def test_a_process_ends_as_it_ended_and_ends_no_other(tiny, code, status):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to a process that asks for them")
 @pytest.mark.parametrize("end", ["done", "ended", "stopped", "supervisor stopped"])
+@pytest.mark.usefixtures("kind")
 def test_whatever_a_process_leaves_behind_is_ended(tiny, end, monkeypatch):
     monkeypatch.setattr("reprbench.runner.child._END_SECONDS", 0.2 if end == "supervisor stopped" else 60)
     waits = "" if end == "done" else "time.sleep(600)"
@@ -142,7 +152,9 @@ def test_whatever_a_process_leaves_behind_is_ended(tiny, end, monkeypatch):
 DRIVER = """
 import sys, time
 from reprbench.runner.child import Child
+from reprbench.runner.launch import launcher
 child = Child(sys.argv[1])
+print(launcher._server._process.pid, flush=True)
 while True:
     for line in child.lines():
         print(line.decode(), flush=True)
@@ -161,14 +173,16 @@ def test_kill_9_of_the_parent_ends_everything(tiny, name, what):
     tiny(f"start(SLEEP, start_new_session=True); daemon(); print(os.getpid(), file=lines)\n{rest}")
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, name], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
-    left = [int(driver.stdout.readline()) for _ in range(3)]
+    server, *left = [int(driver.stdout.readline()) for _ in range(4)]
     supervisor = psutil.Process(left[2]).ppid()
+    assert psutil.Process(supervisor).ppid() == server
     assert all(map(alive, left))
     driver.kill()
     driver.communicate()
-    wait_for(lambda: not any(map(alive, [*left, supervisor])))
+    wait_for(lambda: not any(map(alive, [*left, supervisor, server])))
 
 
+@pytest.mark.usefixtures("kind")
 def test_200_megabytes_of_output_are_kept_in_short(tiny):
     child = tiny("""
         print("first", flush=True)
@@ -187,7 +201,9 @@ def test_200_megabytes_of_output_are_kept_in_short(tiny):
 
 def test_what_a_finished_process_leaves_may_end_by_itself(tiny, tmp_path):
     code = "import os, time; os.read(0, 1); open('cleaned', 'w').close()"
-    start = tiny(f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})")
+    start = tiny(
+        f"subprocess.Popen([sys.executable, '-S', '-c', {code!r}], stdin=subprocess.PIPE, cwd={str(tmp_path)!r})"
+    )
     child = start()
     wait_for(lambda: child.poll() is not None)
     assert (tmp_path / "cleaned").exists()
@@ -280,6 +296,7 @@ def test_texts_and_provenance_of_a_result_are_bounded(trial):
     assert result.provenance == {}
 
 
+@pytest.mark.usefixtures("kind")
 def test_limits_end_a_process_and_all_that_it_started(trial):
     running = trial("start(SLEEP)\ntime.sleep(600)", timeout=0.5)
     (left,) = pids(running._child, 1)

@@ -113,7 +113,7 @@ def _changes(
     if _is_float(node):
         changes = [one for one in changes if isinstance(one[0], FloatReplacer)]
     # The * of parameters and arguments is no multiplication.
-    starred = node.parent is not None and node.parent.type in {"parameters", "argument"}
+    starred = node.type == "operator" and node.parent.type in {"parameters", "argument"}
     return start, [] if starred else changes
 
 
@@ -123,7 +123,7 @@ def _is_float(node: Any) -> bool:
 
 
 def _skipped(text: str) -> list[tuple[Position, Position]]:
-    """Return the ranges of types, decorators, raised messages, what only type checkers see, and what draws."""
+    """Return the ranges of types, decorators, progress and raised messages, what only type checkers see, what draws."""
     found: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.AnnAssign | ast.arg):
@@ -133,10 +133,17 @@ def _skipped(text: str) -> list[tuple[Position, Position]]:
             found += node.decorator_list
         elif isinstance(node, ast.ClassDef):
             found += node.decorator_list
-        elif isinstance(node, ast.Raise) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        elif isinstance(node, ast.Raise) or _is_aside(node):
             found.append(node)
     return [(_position(text, one.lineno, one.col_offset), _position(text, one.end_lineno, one.end_col_offset))
             for one in found if one]  # fmt: skip
+
+
+def _is_aside(node: ast.AST) -> bool:
+    """Return whether a node says what progress there is, or is for type checkers only."""
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func).rpartition(".")[2] in {"advance", "progress"}
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _draws(function: ast.FunctionDef) -> bool:

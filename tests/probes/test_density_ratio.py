@@ -161,6 +161,29 @@ def test_a_limit_on_epochs_is_not_convergence_and_the_best_weights_are_kept():
     assert until_best.epochs == until_best.best_epoch == long.best_epoch
 
 
+@pytest.mark.parametrize(
+    ("losses", "epochs", "best_epoch", "converged"),
+    [
+        # A ten-thousandth of a nat below the last loss that was progress is progress; less is not, unless it adds up.
+        ([0.6 - 0.00011 * epoch for epoch in range(6)], 5, 5, False),
+        ([0.6 - 0.00009 * epoch / 2 for epoch in range(6)], 2, 2, True),
+        ([0.6 - 0.00006 * epoch for epoch in range(6)], 5, 5, False),
+        ([0.6, 0.7, 0.8, 0.1], 2, 0, True),
+        ([0.6, 0.5, 0.5, 0.4, 0.4, 0.4], 5, 3, True),
+    ],
+)
+def test_training_stops_where_the_validation_loss_stops_falling(monkeypatch, losses, epochs, best_epoch, converged):
+    scripted = iter(losses)
+    monkeypatch.setattr("reprbench.probes.density_ratio._Loss.on_validation", lambda self: next(scripted))
+    codes = drawn(*LINE[0], pairs=20)
+    found = train_classifier(codes, divided(codes), Training(epochs=5, patience=2), seed=0)
+    assert (found.epochs, found.best_epoch, found.converged) == (epochs, best_epoch, converged)
+
+
+def test_training_is_by_default_as_the_protocol_says():
+    assert Training() == Training(width=128, learning_rate=1e-3, batch_size=128, epochs=200, patience=10)
+
+
 def test_parts_are_a_division_into_half_a_tenth_and_two_fifths():
     parts = divide(1003, np.random.default_rng(0))
     rows = [parts.training, parts.validation, parts.evaluation]

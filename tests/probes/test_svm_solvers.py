@@ -160,6 +160,7 @@ def test_neither_threads_nor_blocks_change_a_machine(way: str, monkeypatch: pyte
     """Many classes, in two threads, and one after another in the least memory."""
     x, labels = overlapping(80, 30, 20)
     use(monkeypatch, way)
+    monkeypatch.setattr(machines, "_ONE_THREAD", 0)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

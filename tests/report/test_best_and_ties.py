@@ -250,6 +250,15 @@ def test_mixed_machines_and_deviations_are_marked_and_explained():
     assert "mixed deviations" in text
 
 
+def test_devices_are_named_by_their_kind_not_by_their_number():
+    gpu = {"device": "cuda:0", "device_name": "NVIDIA H100", "machine": {"processor": "Xeon"}}
+    trials = [row(label, 50 + BASE, provenance={**gpu, "device": f"cuda:{n}"}) for n, label in enumerate("ab")]
+    (table,) = make_tables(trials)
+    assert [one.notes for one in table.rows] == [(), ()]
+    (table,) = make_tables([*trials, row("c", 50 + BASE, provenance={**gpu, "device_name": "NVIDIA H200"})])
+    assert {one.label: one.notes for one in table.rows}["c"] == ("ran on Xeon, NVIDIA H200",)
+
+
 def test_a_row_with_a_protocol_of_its_own_is_in_the_benchmarks_table():
     own = "linear-svm[pooling=sum]"
     note = f"protocol of its own: {own}"

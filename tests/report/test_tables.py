@@ -11,6 +11,7 @@ from trials import evaluation, trial
 
 from reprbench.benchmark import Reference
 from reprbench.report.formats import FORMATS
+from reprbench.report.formats.html import as_html
 from reprbench.report.table import make_tables
 from reprbench.report.text import count_text, seconds_text
 from reprbench.trial import Code, Cost, Deviation
@@ -40,6 +41,17 @@ def test_means_and_deviations_are_those_of_the_statistics_module():
     assert good.result.summary.std == pytest.approx(statistics.pstdev([50.0, 53.0]))
     assert broken.mean is None
     assert table.codes == (Code(version=1),)
+
+
+@pytest.mark.parametrize("memory", [None, 2**31])
+def test_device_memory_is_a_column_where_it_is_known(memory, tmp_path):
+    on_device = trial("a", cost=Cost(peak_memory=2**30, peak_device_memory=memory), evaluations=[evaluation([1.0])])
+    tables = make_tables([on_device])
+    pages = [as_html(tables, [tmp_path], tmp_path), *(FORMATS[name](tables) for name in ("table", "markdown", "latex"))]
+    assert ["2048 MB" in page for page in pages] == [memory is not None] * 4
+    assert ["Peak device memory" in page for page in pages[1:]] == [memory is not None] * 3
+    (record,) = csv.DictReader(io.StringIO(FORMATS["csv"](tables)))
+    assert record["peak_device_memory"] == str(memory or "")
 
 
 def test_trials_with_other_data_or_protocols_are_in_other_tables():

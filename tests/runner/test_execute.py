@@ -213,8 +213,19 @@ def test_a_trial_computes_in_float32_with_all_its_digits(monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda wanted, warn_only: None)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    assert _prepare_torch(SimpleNamespace(threads=1, device="cpu")) == "cpu"
+    _prepare_torch(SimpleNamespace(threads=1, device="cpu"))
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(("device", "used"), [("cpu", []), ("cuda:2", ["started", "cuda:2"])])
+def test_a_trials_device_is_the_one_that_cuda_means(monkeypatch, device, used):
+    calls = []
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda wanted, warn_only: None)
+    monkeypatch.setattr(torch.cuda, "init", lambda: calls.append("started"))
+    monkeypatch.setattr(torch.cuda, "set_device", calls.append)
+    _prepare_torch(SimpleNamespace(threads=1, device=device))
+    assert calls == used
 
 
 PROTOCOL = """

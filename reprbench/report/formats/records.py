@@ -107,6 +107,7 @@ def _row(row: Row) -> Record:
         "fit_seconds": row.fit_seconds,
         "evaluation_seconds": row.evaluation_seconds,
         "peak_memory": row.peak_memory,
+        "peak_device_memory": row.peak_device_memory,
         "notes": list(row.notes),
         "trials": [source.trial.folder for source in row.sources],
     }

@@ -92,7 +92,7 @@ def _columns(table: Table) -> list[PageColumn]:
         PageColumn("reference", "Reference"),
         PageColumn("verdict", "Verdict", numeric=False),
         PageColumn("features", "Features"),
-        *(costs[key] for key in ("parameters", "fit", "evaluation", "memory")),
+        *(costs[key] for key in ("parameters", "fit", "evaluation", "memory", "device-memory")),
     ]
 
 

@@ -92,6 +92,12 @@ COST_KINDS = {
             lambda row: row.peak_memory,
             lambda row: memory_text(row.peak_memory),
         ),
+        CostKind(
+            "Peak device memory",
+            CostAxis("device-memory", "Peak device memory", _decades(memory_text, unit=2**20)),
+            lambda row: row.peak_device_memory,
+            lambda row: memory_text(row.peak_device_memory),
+        ),
     )
 }
 """By key, in the order in which a chart offers them."""

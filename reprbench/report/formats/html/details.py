@@ -169,7 +169,7 @@ def _costs(trial: Trial) -> dict[str, object]:
         "fit": seconds_text(cost.fit_seconds),
         "evaluation": seconds_text(cost.evaluation_seconds),
         "peak memory": memory_text(cost.peak_memory),
-        "peak memory of the device": memory_text(cost.peak_device_memory),
+        "peak device memory": memory_text(cost.peak_device_memory),
     }
 
 
