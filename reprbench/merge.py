@@ -40,11 +40,13 @@ def merged(stored: Trial, new: Trial) -> Trial:
 def fit_of(stored: Trial, new: Trial) -> Trial:
     """Return the record whose fit counts: one that is done, and of two such the later one.
 
-    A run that only tried to evaluate, and computed nothing, has the times of the stored one, which stays.
+    A run that only tried to evaluate, and computed nothing, has the times of the stored one, which stays. The fits of a
+    supervised learner are those that its evaluations need: the record of more of them counts.
     """
 
-    def rank(trial: Trial) -> tuple[bool, str]:
-        return trial.status in FINISHED, trial.ended
+    def rank(trial: Trial) -> tuple[bool, int, str]:
+        fitted = trial.cost.images_seen or 0 if trial.method.kind == "supervised" else 0
+        return trial.status in FINISHED, fitted, trial.ended
 
     return new if rank(new) > rank(stored) else stored
 

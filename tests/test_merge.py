@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from trials import evaluation, protocol, trial
+from trials import evaluation, method, protocol, trial
 
 from reprbench.benchmark import Reference
 from reprbench.evaluation import Evaluation
@@ -153,3 +153,13 @@ def test_a_failed_attempt_to_evaluate_leaves_what_is_known_of_the_fit():
     assert (found.warnings, found.cost.fit_seconds) == (["3 dead units"], 5.0)
     assert kept(found) == [("knn", "done"), ("embedding", "diverged")]
     assert fit_of(fitted, attempt) is fitted
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("supervised", 100.0), ("unsupervised", 10.0)])
+def test_the_fits_of_a_further_evaluation_replace_those_of_more_folds_by_no_less(kind, seconds):
+    made = {"method": method(kind=kind)}
+    ten_folds = one(10, record("knn", 9), cost=Cost(images_seen=1000, fit_seconds=100.0), **made)
+    one_fold = one(20, record("embedding", 19), cost=Cost(images_seen=100, fit_seconds=10.0), **made)
+    for found in (merged(ten_folds, one_fold), merged(one_fold, ten_folds)):
+        assert (found.cost.fit_seconds, found.cost.evaluation_seconds) == (seconds, 28)
+        assert kept(found) == [("knn", "done"), ("embedding", "done")]

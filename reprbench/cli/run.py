@@ -279,5 +279,6 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     if schedule.interrupted:
         echo("interrupted; run the same command again to continue", err=True)
         return 130
-    hashes = {name for planned in work for name in planned.hashes}
-    return int(any(trial.failure(hashes) for trial in ended))
+    # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
+    wanted = {planned.spec.hash: planned.hashes for planned in work}
+    return int(any(trial.failure(wanted[trial.hash]) for trial in ended))

@@ -84,7 +84,7 @@ def record(planned: Planned, result: TrialResult, signal_name: str | None, finis
     """Return the record of a trial whose process has ended.
 
     If the fit was done, what ended the process is recorded for the protocol that was being evaluated then: the first
-    one without an evaluation. If there is none, what matters was finished before.
+    one without an evaluation. If there is none, what matters was finished before, and it is a warning.
     """
     evaluations, rest = list(finished.evaluations), protocol_jobs(planned)[len(finished.evaluations) :]
     if result.status == "done":
@@ -96,6 +96,9 @@ def record(planned: Planned, result: TrialResult, signal_name: str | None, finis
         failed = unfinished(one, result.status, result.reason, result.traceback)
         evaluations.append(replace(failed, signal=signal_name, ended=now()))
     fit = finished.fit or TrialResult(status="done", provenance=result.provenance)
+    if not rest and result.status != "interrupted":
+        unsized = f"its size is not known: {result.status} after the last evaluation: {result.reason}"
+        fit = replace(fit, warnings=[*fit.warnings, one_line(unsized)])
     cost = replace(fit.cost, peak_memory=result.cost.peak_memory, peak_device_memory=result.cost.peak_device_memory)
     return _record(planned, replace(fit, cost=cost), evaluations, begun)
 

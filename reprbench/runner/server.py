@@ -14,7 +14,6 @@ import itertools
 import os
 import pkgutil
 import runpy
-import select
 import socket
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from reprbench.runner.supervisor import alive, supervise
+from reprbench.runner.supervisor import alive, readable, supervise
 
 _LOOK_SECONDS = 1.0
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
@@ -107,7 +106,7 @@ def _next(
     requests: socket.socket, harness: psutil.Process, preloads: list[Callable[[], None]]
 ) -> tuple[Request, list[int]] | None:
     """Return the next request, and preload until there is one; None if the harness has ended or asks for the end."""
-    while not select.select([requests], [], [], 0 if preloads else _LOOK_SECONDS)[0]:
+    while not readable([requests.fileno()], 0 if preloads else _LOOK_SECONDS):
         if preloads:
             _preload(preloads.pop(0))
         elif not alive(harness):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import time
 from collections.abc import Callable
+
+from reprbench.runner.supervisor import readable
 
 
 class Supervision:
@@ -53,8 +54,7 @@ class Supervision:
     def _wait(self, complete: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
         while not (complete() or self._closed):
-            ready, _, _ = select.select([self._own], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
+            if not readable([self._own.fileno()], max(0.0, end - time.monotonic())):
                 return
             self._read()
 

@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -76,6 +77,14 @@ def alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def readable(descriptors: Sequence[int], seconds: float) -> set[int]:
+    """Return which of the descriptors can be read, also those above 1023; wait for the first, but not longer."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(1000 * seconds)}
 
 
 def _begin(supervisor: int) -> None:

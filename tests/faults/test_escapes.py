@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 from report_pages import Page, payload_of
 from trials import evaluation, trial
 
@@ -56,7 +57,7 @@ def hostile(text: str) -> list[Trial]:
     at = {"metric": f"m{text}", "unit": f"u{text}", "at": {"level": text, "fold": 0}}
     other = evaluation([-3.5], measured=at, headline=f"m{text}")
     whole: dict[str, Any] = {
-        "benchmark": f"b{text}",
+        "dataset": replace(trial().dataset, title=f"d{text}"),
         "reference": Reference(value=-3.0, citation=text, differences=(text,)),
         "deviations": [Deviation("data", text)],
         "warnings": [text],
@@ -147,7 +148,7 @@ def test_a_pivot(text):
 def test_the_title_of_a_markdown_table_is_shown_whole(text):
     (first, *_) = MARKDOWN.parse(FORMATS["markdown"](tables(f"{text} #")))[1:2]
     shown = "".join(one.content for one in first.children if one.type != "html_inline")
-    assert words(shown) == words(printable(f"b{text} #: Digits, linear-svm"))
+    assert words(shown) == words(printable(f"mine: d{text} #, linear-svm"))
 
 
 @FEW
@@ -158,7 +159,7 @@ def test_a_comparison(text):
     assert shape(markdown_cells(document)) == shape(markdown_cells(compare_text.as_markdown(compared(HARMLESS))))
     assert uncontrolled(compare_text.as_terminal(compared(text)))
     read = json.loads(compare_text.as_json(compared(text)), parse_constant=refuse)
-    assert read["comparisons"][0]["benchmark"][0] == "b"
+    assert read["comparisons"][0]["benchmark"] == "mine"
 
 
 # -- the terminal -----------------------------------------------------------------------------------------------------

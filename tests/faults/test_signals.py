@@ -17,7 +17,7 @@ import pytest
 from common import FAST
 from jobs import job, protocol_spec
 from msgspec.structs import replace
-from trials import trial
+from trials import evaluation, trial
 
 from reprbench.claims import Claims
 from reprbench.cli import main as main_module
@@ -38,7 +38,7 @@ from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, MethodRecord
 
 
-def planned(label: str) -> Planned:
+def planned(label: str, protocol: str = "knn") -> Planned:
     spec = TrialSpec(
         benchmark="mine",
         label=label,
@@ -52,7 +52,7 @@ def planned(label: str) -> Planned:
         dataset_entry=Entry("digits", "entry point", "somewhere:digits", "dataset"),
         budget=Budget(epochs=1),
         seed=0,
-        protocols=(protocol_spec("knn"),),
+        protocols=(protocol_spec(protocol),),
     )  # fmt: skip
     return Planned(spec, "run", "new", spec.protocols)
 
@@ -206,6 +206,27 @@ def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, t
     monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
     assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), Limits()) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
+
+
+def test_only_what_was_asked_for_decides_the_exit_status(monkeypatch, tmp_path):
+    first, second = planned("first"), planned("second", "embedding")
+    of_first, other = (one.spec.protocols[0].record for one in (first, second))
+    # Once, the first trial was asked for the protocol of the second, which failed.
+    failed = evaluation([], hash=other.hash, status="failed", reason="long ago")
+    done = evaluation([1.0], hash=of_first.hash)
+    found = trial("first", digest=first.spec.hash, protocols=[of_first, other], evaluations=[done, failed])
+
+    class Finished(Schedule):
+        def run(self, work):
+            return [found]
+
+    monkeypatch.setattr(schedule, "Schedule", Finished)
+    monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
+    places = Store(tmp_path), Folders([], tmp_path), Limits()
+    assert run_module._carry_out([first, second], *places) == 0
+    found.evaluations[0] = failed_too = evaluation([], hash=of_first.hash, status="failed", reason="now")
+    assert found.failure(first.hashes) is failed_too
+    assert run_module._carry_out([first, second], *places) == 1
 
 
 def test_a_long_reason_is_shown_in_short_while_the_run_goes_on():

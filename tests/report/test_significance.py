@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from reprbench.report import significance as s
+from reprbench.report.statistics import overlap_ratio
 
 # J. Demšar (2006), table 6: the AUC of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf on 14 datasets. In the second to last row
 # it prints 0.975 twice and yet ranks the two 2 and 3: they differ beyond the third digit, restored by the fifth.
@@ -52,7 +53,7 @@ def test_the_corrected_test_by_hand():
 
 def test_the_corrected_test_errs_as_often_as_promised_if_folds_overlap():
     generator = np.random.default_rng(1)
-    rejected = {0.0: 0, s.overlap_ratio(40, 200): 0}
+    rejected = {0.0: 0, overlap_ratio(40, 200): 0}
     for _ in range(1500):
         contributions = generator.normal(size=200)
         folds = [contributions[generator.choice(200, 40, replace=False)].mean() for _ in range(10)]

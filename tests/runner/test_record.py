@@ -59,6 +59,9 @@ def test_what_ends_the_process_after_its_last_evaluation_takes_nothing_away():
     found = record(planned(), KILLED, "SIGKILL", Finished(FIT_DONE, tuple(DONE)), "1")
     assert found.failure() is None
     assert statuses(found) == [(name, "done") for name in NAMES]
+    assert found.warnings == ["slow", "its size is not known: timeout after the last evaluation: too long"]
+    interrupted = replace(KILLED, status="interrupted")
+    assert record(planned(), interrupted, None, Finished(FIT_DONE, tuple(DONE)), "1").warnings == ["slow"]
 
 
 def test_a_result_without_one_of_its_evaluations_is_a_failure():

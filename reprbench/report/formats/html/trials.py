@@ -47,21 +47,20 @@ def best_first(tables: Sequence[Table]) -> Iterator[tuple[int, int, Row]]:
 
 
 def file_of(trial: Trial, name: str) -> Path | None:
-    """Return the path of a file in a trial's folder.
+    """Return the path of a file in a trial's folder; None if there is no such file, or it is elsewhere or a pipe.
 
-    None for a trial that was not read from a store, for a name that leads out of the folder, and for what is there but
-    no regular file, such as a pipe: names of figures come from ``trial.json``, and stores from anywhere.
+    Names of figures come from ``trial.json``, and stores from anywhere.
     """
     if not trial.path:
         return None
     folder = Path(trial.path).parent
     try:
         inside = (folder / name).resolve().is_relative_to(folder.resolve())
-        other = (folder / name).exists() and not (folder / name).is_file()
+        found = inside and (folder / name).is_file()
     except (OSError, ValueError, RuntimeError):
         # Not a path: it contains a NUL, or its links form a circle.
         return None
-    return folder / name if inside and not other else None
+    return folder / name if found else None
 
 
 def link_to(path: Path, beside: Path) -> str:
