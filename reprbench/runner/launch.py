@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from reprbench.runner import supervisor
-from reprbench.runner.server import Request, send
+from reprbench.runner.server import ForkRequest, send
 from reprbench.runner.supervision import Supervision
 
 START_SECONDS = 120.0
@@ -201,7 +201,9 @@ def _request(server: socket.socket, program: Program, descriptors: list[int]) ->
     environment = {**os.environb, **added}
     folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
     try:
-        send(server, Request(program.module, list(program.arguments), environment, _umask()), [*descriptors, folder])
+        send(
+            server, ForkRequest(program.module, list(program.arguments), environment, _umask()), [*descriptors, folder]
+        )
     finally:
         os.close(folder)
 

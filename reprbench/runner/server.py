@@ -32,7 +32,7 @@ _FEW = 3
 """The processes of a run of one or two trials, which would not gain from more preloading: one describes methods."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class ForkRequest(msgspec.Struct, frozen=True):
     """A process to fork.
 
     Attributes
@@ -52,14 +52,14 @@ class Request(msgspec.Struct, frozen=True):
 # -- requests ---------------------------------------------------------------------------------------------------------
 
 
-def send(server: socket.socket, request: Request, descriptors: list[int]) -> None:
+def send(server: socket.socket, request: ForkRequest, descriptors: list[int]) -> None:
     """Send a request with the descriptors of its socket, its lines, its output and its current folder."""
     content = msgspec.msgpack.encode(request)
     socket.send_fds(server, [len(content).to_bytes(_LENGTH, "big")], descriptors)
     server.sendall(content)
 
 
-def _receive(requests: socket.socket) -> tuple[Request, list[int]] | None:
+def _receive(requests: socket.socket) -> tuple[ForkRequest, list[int]] | None:
     """Return the next request and its descriptors; None if there are no more."""
     try:
         head, descriptors, _, _ = socket.recv_fds(requests, _LENGTH, 4)
@@ -70,13 +70,13 @@ def _receive(requests: socket.socket) -> tuple[Request, list[int]] | None:
             content += part
     except ConnectionError:
         return None
-    return (msgspec.msgpack.decode(content, type=Request), descriptors) if head else None
+    return (msgspec.msgpack.decode(content, type=ForkRequest), descriptors) if head else None
 
 
 # -- the server -------------------------------------------------------------------------------------------------------
 
 
-def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, int] | None:
+def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[ForkRequest, int] | None:
     """Preload, and fork a process for each request, also in between.
 
     Returns
@@ -104,7 +104,7 @@ def _serve(requests: socket.socket, harness: psutil.Process) -> tuple[Request, i
 
 def _next(
     requests: socket.socket, harness: psutil.Process, preloads: list[Callable[[], None]]
-) -> tuple[Request, list[int]] | None:
+) -> tuple[ForkRequest, list[int]] | None:
     """Return the next request, and preload until there is one; None if the harness has ended or asks for the end."""
     while not readable([requests.fileno()], 0 if preloads else _LOOK_SECONDS):
         if preloads:
@@ -117,7 +117,7 @@ def _next(
     return received
 
 
-def _take_over(request: Request, output: int, folder: int) -> None:
+def _take_over(request: ForkRequest, output: int, folder: int) -> None:
     """Give this new process the output, folder and umask that a started one would have."""
     os.setsid()
     for standard in (1, 2):
@@ -203,7 +203,7 @@ _AT_ONCE, _LATER = (_determinism, _trial), (_built_in, _libraries)
 # -- a forked process -------------------------------------------------------------------------------------------------
 
 
-def _run(request: Request, lines: int) -> None:
+def _run(request: ForkRequest, lines: int) -> None:
     """Run the module as ``python -m`` would."""
     os.environ.clear()
     os.environb.update(request.environment)
