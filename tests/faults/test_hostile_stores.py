@@ -195,7 +195,7 @@ def test_a_figure_that_is_no_file_is_not_read(tmp_path):
     (tmp_path / "map.png").write_bytes(b"")
     assert file_of(one, "pipe") is None
     assert file_of(one, "map.png") == tmp_path / "map.png"
-    assert file_of(one, "missing.png") == tmp_path / "missing.png"
+    assert file_of(one, "missing.png") is None
 
 
 @pytest.mark.filterwarnings("ignore:constrained_layout", "ignore:Glyph")
