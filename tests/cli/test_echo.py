@@ -7,12 +7,14 @@ import sys
 import pytest
 from common import REPOSITORY
 from rich.console import Console
-from rich.progress import BarColumn, Progress
+from rich.progress import BarColumn
+from rich.progress import Progress as Display
 from trials import evaluation, trial
 
 from reprbench.cli import progress
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.main import main
+from reprbench.runner.received import Progress
 from reprbench.store import Store
 
 EVIL = "\x1b[31m[bold]:smile: \u202e::error::x ##[error]y"
@@ -22,7 +24,7 @@ def test_everything_is_printed_through_one_function():
     """Only `echo` itself, and annotations, which GitHub must read as such, use click's."""
     for path in sorted((REPOSITORY / "reprbench" / "cli").glob("*.py")):
         found = re.findall(r"click\.s?echo\(|(?<![.\w])print\(", path.read_text(encoding="utf-8"))
-        assert len(found) == {"echo.py": 1, "github.py": 1}.get(path.name, 0), path.name
+        assert len(found) == {"echo.py": 1, "github.py": 1, "main.py": 1}.get(path.name, 0), path.name
 
 
 def test_lines_stay_lines_and_nothing_else_is_obeyed(capsys):
@@ -54,17 +56,17 @@ def test_a_terminal_that_lacks_characters_shows_others(tmp_path, monkeypatch, en
 def planned(label: str):
     """Return what a listener needs of a planned trial."""
     spec = type("Spec", (), {"label": label, "seed": 0})
-    return type("Planned", (), {"spec": spec, "reason": "new"})
+    return type("Planned", (), {"spec": spec, "reason": "new", "hashes": set(), "runs": True})
 
 
 def test_a_live_display_shows_names_and_values_literally():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=200, color_system=None, legacy_windows=False)
-    with Progress(*progress.columns(), console=console, transient=True) as display:
+    with Display(*progress.columns(), console=console, transient=True) as display:
         listener = progress.LiveListener(display, 1)
         one = planned(EVIL)
         listener.started(one)
-        listener.progressed(one, {"what": "fit [red]", "share": 0.5, "values": {"[blink]\x07": 1.0}})
+        listener.progressed(one, Progress("fit [red]", 0.5, {"[blink]\x07": 1.0}))
         display.refresh()
         listener.finished(one, trial(EVIL, status="failed", reason=f"{EVIL}\n"))
     shown = output.getvalue()
