@@ -44,7 +44,7 @@ PRELOADED = """
 """What takes long to import, imported once: every mutant is tested in a fork of this process."""
 OPTIONS = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=0"]
 WALL_SECONDS = 1200
-"""A mutant that takes longer waits for something that never comes."""
+"""A mutant that takes longer waits for something, or was stopped from outside: that says nothing about tests."""
 OUTCOMES = {0: "survived", 1: "noticed", 2: "noticed", 3: "noticed", 4: "no tests", 5: "no tests"}
 """Of pytest's exit statuses; 2 and 3 are what a file that cannot be imported or collected ends with."""
 
@@ -100,7 +100,7 @@ def test(mutant: Mutant, copy: Path, tests: Sequence[str], cpu_seconds: int) -> 
     import pytest
 
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
     with Path(f"{copy}.txt").open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -116,13 +116,14 @@ def test(mutant: Mutant, copy: Path, tests: Sequence[str], cpu_seconds: int) -> 
 
 def outcome(task: Task) -> str:
     """Return what became of a mutant, when its process has ended or its time is up; end what it left behind."""
-    late = task.process.is_alive()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(task.process.pid or 0, signal.SIGKILL)
     task.process.join()
     code = task.process.exitcode or 0
     shutil.copy(ROOT / task.mutant.file, task.copy / task.mutant.file)
-    return "noticed" if late or code < 0 else OUTCOMES[code]
+    if code == -signal.SIGKILL:
+        return "no answer"
+    return "noticed" if code < 0 else OUTCOMES[code]
 
 
 def run_all(mutants: Sequence[Mutant], copies: list[Path], config: dict[str, Any], known: set[Key]) -> dict[Key, str]:
@@ -157,7 +158,7 @@ def failing(mutants: Sequence[Mutant], copy: Path, config: dict[str, Any]) -> bo
     tests = list(dict.fromkeys(test for mutant in mutants for test in tests_of(mutant.file, config)))
     file = mutants[0].file if mutants else "reprbench/features.py"
     unchanged = Mutant(file, 0, "", "", (ROOT / file).read_text("utf-8"))
-    process = get_context("fork").Process(target=test, args=(unchanged, copy, tests, resource.RLIM_INFINITY))
+    process = get_context("fork").Process(target=test, args=(unchanged, copy, tests, 24 * 3600))
     process.start()
     process.join()
     if process.exitcode and tests:
@@ -172,7 +173,7 @@ def shown(mutant: Mutant) -> str:
 
 def table(outcomes: dict[Key, str]) -> tuple[str, float]:
     """Return the numbers by folder, and the share of all that was noticed of what is not equivalent, in percent."""
-    words = ["noticed", "equivalent", "survived", "no tests"]
+    words = ["noticed", "equivalent", "survived", "no tests", "no answer"]
     rows: dict[str, list[str]] = {}
     for (file, *_), what in outcomes.items():
         rows.setdefault(str(Path(file).parent if file.count("/") > 1 else file.rpartition("/")[0]), []).append(what)
@@ -215,7 +216,7 @@ def main() -> int:
         found = run_all(asked, copies, config, known)
     outcomes |= {one.key: found[one.key] for one in asked}
     text, share = table(outcomes)
-    missed = [one for one in mutants if outcomes[one.key] in {"survived", "no tests"}]
+    missed = [one for one in mutants if outcomes[one.key] not in {"noticed", "equivalent"}]
     print("\nNot noticed:", *map(shown, sorted(missed, key=lambda one: (one.file, one.line))), sep="\n")
     print(f"\n{text}")
     return 0 if share >= config["least"] else 1
