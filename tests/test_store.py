@@ -78,7 +78,7 @@ def test_a_write_that_fails_leaves_the_old_trial(tmp_path):
     store = Store(tmp_path)
     store.write(trial(reason="first"), {})
     with pytest.raises(OSError):
-        store.write(trial(reason="second"), {"history.csv": tmp_path / "not there"})
+        store.write(trial(reason="second", provenance={"ended": "later"}), {"history.csv": tmp_path / "not there"})
     assert [t.reason for t in store.read()[0]] == ["first"]
     assert [path.name for path in (tmp_path / "mine/ae").iterdir()] == ["0-aaaaaaaa"]
 
