@@ -99,3 +99,13 @@ def test_holm_is_that_of_statsmodels(count):
 
 def test_holm_of_nothing_is_nothing():
     assert s.holm([]).shape == (0,)
+
+
+@pytest.mark.parametrize(("m", "k"), [(3, 4), (5, 2), (2, 2), (1, 6)])
+def test_with_one_fold_the_seeds_are_two_independent_samples(m, k):
+    numbers = np.random.default_rng(m * 10 + k)
+    base, new = numbers.normal(80, 2, (m, 1)), numbers.normal(82, 2, (k, 1))
+    expected = stats.ttest_ind(new[:, 0], base[:, 0])
+    found = s.seeds_t_test(base, new, 0.25)
+    assert found is not None
+    assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue))
