@@ -103,3 +103,8 @@ def test_multiply_adds_are_counted_as_by_hand():
     second = 4 * 4 * 16 + 9 * 4 * 4 * 4 + 4 * 8 * 4 + 8 * 4
     last = 8 * 4 * 4
     assert multiply_adds(Encoder(Architecture.of((1, 8, 8), 2)), 1, 8, 8) == stem + first + second + last
+
+
+def test_the_first_convolution_halves_images_whose_shorter_side_is_at_least_64():
+    assert Architecture.of((3, 64, 96), 2).strided_stem
+    assert not Architecture.of((3, 63, 96), 2).strided_stem
