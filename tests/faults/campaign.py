@@ -222,13 +222,17 @@ def main() -> None:
     counts: dict[str, collections.Counter[str]] = {}
     with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
-        campaign = Campaign(root)
-        results = numbered(asked.kills, asked.seed, "kill", campaign.kill, asked.workers)
-        results += numbered(asked.corruptions, asked.seed, "corruption", campaign.corruption, asked.workers)
-        results += list(campaign.concurrent(asked.runs)) if asked.runs else []
+        results: list[tuple[str, str]] = []
+        if asked.kills or asked.corruptions or asked.runs:
+            campaign = Campaign(root)
+            results += numbered(asked.kills, asked.seed, "kill", campaign.kill, asked.workers)
+            results += numbered(asked.corruptions, asked.seed, "corruption", campaign.corruption, asked.workers)
+            results += list(campaign.concurrent(asked.runs)) if asked.runs else []
         inputs = root / "inputs"
         inputs.mkdir()
-        results += numbered(asked.inputs, asked.seed, "input", lambda n, r: fault_of_input(inputs, n, r), 1)
+        # In this thread: the command line handles signals.
+        for number in range(asked.inputs):
+            results.append(fault_of_input(inputs, number, random.Random(f"{asked.seed} input {number}")))  # noqa: S311
     for fault, outcome in results:
         counts.setdefault(fault, collections.Counter())[outcome] += 1
     print("| fault | times | outcomes |\n|---|---|---|")

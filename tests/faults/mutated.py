@@ -57,15 +57,22 @@ def fault_of_input(folder: Path, number: int, random_: random.Random) -> tuple[s
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             status = run(arguments)
     except BaseException:
-        return f"mutated {kind}", f"traceback: {traceback.format_exc().splitlines()[-1][:200]} ({arguments})"
-    text = errors.getvalue()
-    if "Traceback" in text:
-        return f"mutated {kind}", f"printed a traceback ({arguments})"
+        print(f"{arguments}\n{traceback.format_exc()}", file=sys.stderr)
+        return f"mutated {kind}", "traceback"
+    outcome = _outcome(status, errors.getvalue())
+    if outcome not in ("accepted", "refused with a reason"):
+        print(f"{arguments}\n{errors.getvalue()[-1000:]}", file=sys.stderr)
+    return f"mutated {kind}", outcome
+
+
+def _outcome(status: int, errors: str) -> str:
+    if "Traceback" in errors:
+        return "printed a traceback"
     if status not in (0, 2):
-        return f"mutated {kind}", f"exit {status} ({arguments})"
-    if status == 2 and "Error: " not in text:
-        return f"mutated {kind}", f"exit 2 without a reason ({arguments})"
-    return f"mutated {kind}", "accepted" if status == 0 else "refused with a reason"
+        return f"exit {status}"
+    if status == 2 and "Error: " not in errors:
+        return "exit 2 without a reason"
+    return "accepted" if status == 0 else "refused with a reason"
 
 
 def run(arguments: list[str]) -> int:
