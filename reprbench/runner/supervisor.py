@@ -117,7 +117,7 @@ def _wait(child: int, control: socket.socket, wake: int, harness: psutil.Process
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == child:
                 return ended[1]
-        ready, _, _ = select.select([control.fileno(), wake], [], [], _LOOK_SECONDS)
+        ready = readable([control.fileno(), wake], _LOOK_SECONDS)
         if wake in ready:
             os.read(wake, 4096)
         # A process forked from the harness may keep the socket open.
