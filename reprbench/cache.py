@@ -7,10 +7,10 @@ import logging
 import os
 import re
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -19,7 +19,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from reprbench.errors import UserError
-from reprbench.files import replacing
+from reprbench.files import NotRegularError, open_regular, replacing
 
 Content = NDArray[np.uint8]
 """The content of a file without its checksum, memory-mapped and read-only."""
@@ -131,7 +131,7 @@ class CacheFile:
 
     def _parsed(
         self,
-        file: BinaryIO,
+        file: BufferedReader,
         parse: Callable[[Content], _T],
         older: Callable[[Content], object],
         verified: set[Identity],
@@ -236,13 +236,11 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(f"cache {path}: cannot be written ({why}); free it, or work in another folder")
 
 
-def _open(path: Path) -> BinaryIO:
-    # A pipe would otherwise be waited for.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _Damage("it is not a regular file")
-    return os.fdopen(descriptor, "rb", buffering=0)
+def _open(path: Path) -> BufferedReader:
+    try:
+        return open_regular(path)
+    except NotRegularError:
+        raise _Damage("it is not a regular file") from None
 
 
 def _trailer(size: int, checksum: str) -> bytes:
@@ -256,11 +254,11 @@ def _hash_of(name: str) -> xxhash.xxh3_128:
     return xxhash.xxh3_128(name.encode("utf-8", "surrogateescape") + b"\0")
 
 
-def _checksum(name: str, file: BinaryIO, size: int) -> str:
+def _checksum(name: str, file: BufferedReader, size: int) -> str:
     """Hash the first `size` bytes; reading is slower than mapping, but mapped pages count as memory of the process."""
     digest, buffer = _hash_of(name), memoryview(bytearray(_CHUNK))
     file.seek(0)
-    while size and (count := file.readinto(buffer[: min(size, _CHUNK)])):  # type: ignore[attr-defined]
+    while size and (count := file.readinto(buffer[: min(size, _CHUNK)])):
         digest.update(buffer[:count])
         size -= count
     return digest.hexdigest()

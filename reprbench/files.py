@@ -44,13 +44,25 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """
     if kind := kind_of_special(path):
         raise NotRegularError(path, kind)
-    return open(path, "rb")  # noqa: PTH123 - strings are faster
+    # It may be another file by now, and opening a FIFO must not wait for a writer.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - strings are faster; the caller closes it
+    if kind := _kind(os.fstat(file.fileno())):
+        file.close()
+        raise NotRegularError(path, kind)
+    return file
 
 
 def kind_of_special(path: str | os.PathLike[str]) -> str:
     """Return what a path is, such as "a FIFO", if it is not a regular file, and an empty string if it is one."""
-    mode = os.stat(path).st_mode  # noqa: PTH116 - strings are faster
-    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+    return _kind(os.stat(path))  # noqa: PTH116 - strings are faster
+
+
+def _kind(status: os.stat_result) -> str:
+    return "" if stat.S_ISREG(status.st_mode) else _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write_output(path: Path, text: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import stat
 import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from reprbench.files import NotRegularError, open_regular
 from reprbench.runner.job import converted
 from reprbench.texts import TRACEBACK, clean, one_line, reason
 
@@ -49,25 +49,17 @@ def read_part(path: Path, kind: type[Part], limit: int = RESULT_BYTES) -> Part:
     ValueError
         In one line, if it is not a regular file, has more than `limit` bytes, or is not a `kind`.
     """
-    content = _content(path, limit + 1)
+    try:
+        with open_regular(path) as file:
+            content = file.read(limit + 1)
+    except NotRegularError:
+        raise ValueError(f"{path.name} is not a regular file") from None
     if len(content) > limit:
         raise ValueError(f"{path.name} has more than {limit} bytes")
     try:
         return decode(content, kind)
     except ValueError as error:
         raise ValueError(f"{path.name}: {reason(error)}") from None
-
-
-def _content(path: Path, most: int) -> bytes:
-    # Opening a FIFO would otherwise wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(most)
-    finally:
-        os.close(descriptor)
 
 
 def decode(content: bytes, kind: type[Part]) -> Part:

@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_opened_is_made_anew(kind, digits, undisturbed, tm
     path, system_open = one_of(cache, kind), os.open
 
     def refuse(name, *arguments, **named):  # as permissions would, which root ignores
-        if name == path and not os.path.lexists(f"{path}.damaged"):
+        if str(name) == str(path) and not os.path.lexists(f"{path}.damaged"):
             raise PermissionError(13, "Permission denied", str(path))
         return system_open(name, *arguments, **named)
 
