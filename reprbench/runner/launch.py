@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from reprbench.files import umask
 from reprbench.runner import supervisor
 from reprbench.runner.server import ForkRequest, send
 from reprbench.runner.supervision import Supervision
@@ -201,17 +202,10 @@ def _request(server: socket.socket, program: Program, descriptors: list[int]) ->
     environment = {**os.environb, **added}
     folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
     try:
-        send(
-            server, ForkRequest(program.module, list(program.arguments), environment, _umask()), [*descriptors, folder]
-        )
+        request = ForkRequest(program.module, list(program.arguments), environment, umask())
+        send(server, request, [*descriptors, folder])
     finally:
         os.close(folder)
-
-
-def _umask() -> int:
-    """Return this process's umask, which cannot be asked for without setting it."""
-    found = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
-    return int(found.group(1), 8) if found else 0o022
 
 
 def _key() -> object:
