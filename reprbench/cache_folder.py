@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reprbench.cache import cannot_write
 from reprbench.errors import UserError
-from reprbench.files import write_text
+from reprbench.files import make_ignored
 
 FOLDERS = ("fits", "features", "decoded", "unzipped")
 """The folders of a cache that hold checked files."""
@@ -24,19 +24,12 @@ def prepare(root: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"cache {folder}: is a file; expected a folder; remove it")
         try:
-            ignore(root)
+            make_ignored(root)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             raise cannot_write(folder, error) from None
     _remove_stale(root)
-
-
-def ignore(root: Path) -> None:
-    """Make the folder of a cache, if it is not there, and let git ignore it."""
-    root.mkdir(parents=True, exist_ok=True)
-    if not (root / ".gitignore").exists():
-        write_text(root / ".gitignore", "*\n")
 
 
 def _remove_stale(root: Path) -> None:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from reprbench import claim_file
+from reprbench.files import make_ignored
 from reprbench.owner import Owner, myself
 
 HEARTBEAT_SECONDS = 10.0
@@ -106,10 +107,7 @@ class Claims:
         return None
 
     def _prepare(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        make_ignored(folder)
         if folder not in self._swept:
             self._swept.add(folder)
             claim_file.sweep(folder)

@@ -150,6 +150,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def make_ignored(folder: Path) -> None:
+    """Make a folder, if it is not there, and let git ignore it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", "*\n")
+
+
 def sync(path: Path) -> None:
     """Wait until the content of `path` (a file or a folder) has reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reprbench.evaluation import FIGURES
-from reprbench.files import replacing, write_text
+from reprbench.files import make_ignored, replacing, write_text
 from reprbench.merge import fit_of, merged
 from reprbench.trial import HISTORY, TRIAL, Trial
 from reprbench.trial_file import NewerSchema, read_trial, trial_text
@@ -33,9 +33,7 @@ def locked(root: Path) -> Iterator[None]:
     from filelock import FileLock, SoftFileLock, Timeout
 
     folder = root / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / ".gitignore").exists():
-        write_text(folder / ".gitignore", "*\n")
+    make_ignored(folder)
     # The second kind is for file systems without locks, as some network file systems are: it needs none.
     for kind, name in ((FileLock, "writer.lock"), (SoftFileLock, "writer.soft-lock")):
         lock = kind(folder / name, timeout=LOCK_SECONDS)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reprbench.cache_folder import ignore, prepare
+from reprbench.cache_folder import prepare
 from reprbench.errors import UserError
+from reprbench.files import make_ignored
 
 
 def test_a_cache_ignores_itself_and_keeps_what_a_user_wrote(tmp_path):
@@ -15,7 +16,7 @@ def test_a_cache_ignores_itself_and_keeps_what_a_user_wrote(tmp_path):
     ignored = tmp_path / "a" / "cache" / ".gitignore"
     assert ignored.read_text() == "*\n"
     ignored.write_text("fits/\n")
-    ignore(tmp_path / "a" / "cache")
+    make_ignored(tmp_path / "a" / "cache")
     prepare(tmp_path / "a" / "cache")
     assert ignored.read_text() == "fits/\n"
     assert [path.name for path in ignored.parent.iterdir()] == [".gitignore"]

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from reprbench.cache import CacheFile, Content
-from reprbench.cache_folder import ignore
 from reprbench.data.locate import DataFile
 from reprbench.data.room import check_disk
 from reprbench.errors import UserError
-from reprbench.files import open_regular
+from reprbench.files import make_ignored, open_regular
 
 _CHUNK = 2**20
 
@@ -108,7 +107,7 @@ class Digests:
             return {name: str(known[name]) for name in algorithms}
         digests = compute()
         entries = {**self._read(), key: {"stamp": stamp, **digests}}
-        ignore(self.cache_dir)
+        make_ignored(self.cache_dir)
         with self._file.write() as writer:
             writer.write(json.dumps(entries, indent=2).encode("ascii"))
         return digests
