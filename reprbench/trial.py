@@ -164,7 +164,12 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
     @property
     def folder(self) -> str:
         """The trial's folder inside the store, as ``benchmark/method/seed-hash``."""
-        return f"{self.benchmark}/{self.method.name}/{self.seed}-{self.hash[:8]}"
+        return trial_folder(self.benchmark, self.method, self.seed, self.hash)
+
+
+def trial_folder(benchmark: str, method: MethodRecord, seed: int, fit: str) -> str:
+    """Return the folder of a trial inside the store, as ``benchmark/method/seed-hash``; `fit` is its hash."""
+    return f"{benchmark}/{method.name}/{seed}-{fit[:8]}"
 
 
 def _check_folder(trial: Trial) -> None:

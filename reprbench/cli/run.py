@@ -253,7 +253,9 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
 
 def _where(limits: Limits) -> str:
     """Return how many trials run at the same time, and on which CUDA devices."""
-    if limits.devices == ("cpu",):
+    from reprbench.runner.devices import CPU
+
+    if limits.devices == CPU:
         return ""
     return f", at most {limits.at_once} at the same time, on {', '.join(limits.devices)}"
 

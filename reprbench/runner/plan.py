@@ -24,6 +24,7 @@ from reprbench.trial import (
     RowKey,
     Trial,
     to_json,
+    trial_folder,
 )
 
 PREPROCESSING = "float32(x / 255)"
@@ -98,6 +99,11 @@ class TrialSpec:
     def hash(self) -> str:
         """The sha256 of the identity."""
         return digest(self.identity())
+
+    @property
+    def folder(self) -> str:
+        """The trial's folder inside the store."""
+        return trial_folder(self.benchmark, self.method, self.seed, self.hash)
 
     @property
     def row(self) -> RowKey:

@@ -79,7 +79,7 @@ class Waiting:
 
 def claims_of(spec: TrialSpec, store: Store, cache: Path) -> tuple[Path, Path]:
     """Return the files of the claims on a trial and on its fit."""
-    folder = _folder(spec)
+    folder = spec.folder
     readable = re.sub(r"[^\w.-]+", "-", folder, flags=re.ASCII)[-100:]
     name = f"{readable}-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
     return store.root / ".locks" / f"{name}{SUFFIX}", cache / "claims" / f"{spec.hash}{SUFFIX}"
@@ -91,14 +91,10 @@ def held_by_others(planned: Planned, store: Store, cache: Path) -> Owner | None:
     return next((owner for owner in owners if owner is not None), None)
 
 
-def _folder(spec: TrialSpec) -> str:
-    return f"{spec.benchmark}/{spec.method.name}/{spec.seed}-{spec.hash[:8]}"
-
-
 def _stored(store: Store, spec: TrialSpec) -> Trial | None:
     """Return the trial as it is in the store now."""
     try:
-        trial = read_trial(store.root / _folder(spec) / TRIAL)
+        trial = read_trial(store.root / spec.folder / TRIAL)
     except (OSError, ValueError):
         return None
     return trial if (trial.benchmark, trial.hash) == (spec.benchmark, spec.hash) else None
