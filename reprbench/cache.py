@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 from reprbench.files import NotRegularError, open_regular, replacing
 
 Content = NDArray[np.uint8]
@@ -102,7 +102,7 @@ class CacheFile:
         except FileNotFoundError:
             return None
         except (_Damage, OSError, ValueError) as error:
-            self._set_aside(before, (getattr(error, "strerror", None) or str(error)).lower())
+            self._set_aside(before, system_reason(error))
         return None
 
     @contextmanager
@@ -232,8 +232,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 def cannot_write(path: Path, error: OSError) -> UserError:
     """Return the mistake that nothing can be written at `path`, in the cache."""
-    why = (error.strerror or str(error)).lower()
-    return UserError(f"cache {path}: cannot be written ({why}); free it, or work in another folder")
+    return UserError(f"cache {path}: cannot be written ({system_reason(error)}); free it, or work in another folder")
 
 
 def _open(path: Path) -> BufferedReader:

@@ -17,6 +17,15 @@ class Diverged(Exception):
     """A quantity that training depends on is no longer finite; the trial ends as ``diverged``."""
 
 
+def system_reason(error: Exception) -> str:
+    """Return what the system says of an error, as the middle of a sentence; the text of one that is not the system's.
+
+    >>> system_reason(FileNotFoundError(2, "No such file or directory")), system_reason(ValueError("too long"))
+    ('no such file or directory', 'too long')
+    """
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'dae'?`` for the known name nearest to `name`, or an empty string.
 

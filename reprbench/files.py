@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -88,8 +88,7 @@ def write_output(path: Path, text: str) -> None:
             with replacing(Path(os.path.realpath(path))) as temporary:
                 temporary.write_bytes(content)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{path}: cannot be written: {reason}; choose another file") from None
+        raise UserError(f"{path}: cannot be written: {system_reason(error)}; choose another file") from None
 
 
 def _standard_stream(path: Path) -> int | None:
