@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 
 FAST = ("--limit", "150", "--set", "linear-svm.costs=[0.1]", "--set", "linear-svm.inner_folds=2")
 """Options that make a run on digits short."""
+
+
+def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until `found` returns something true, but not longer than these seconds."""
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)

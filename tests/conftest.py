@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,6 +63,18 @@ def real_data() -> Path | None:
     given = os.environ.get("REPRBENCH_DATA")
     folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
     return folder if (folder / "mnist").is_dir() else None
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder on the path of modules: one for all tests of a file, so that one server serves them."""
+    from reprbench.runner.launch import launcher
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("modules")
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder
+        launcher.close()
 
 
 @pytest.fixture

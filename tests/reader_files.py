@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprbench.data import Dataset, load_dataset
+from reprbench.data import Dataset
 from reprbench.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -22,14 +22,7 @@ TRAIN, TEST = (RANDOM.integers(0, 256, (count, 8, 8), dtype=np.uint8) for count 
 ARRAYS: dict[str, Any] = {"x_train": TRAIN, "y_train": np.arange(12) % 3, "x_test": TEST, "y_test": np.arange(6) % 3}
 
 
-def loader(folder: Path) -> Callable[..., Dataset]:
-    """Return a function that loads a dataset from ``data`` in a folder, with its cache in ``cache`` there."""
-    (folder / "data").mkdir()
-
-    def call(name: str, cache: str = "cache", **parameters: Any) -> Dataset:
-        return load_dataset(name, parameters, data_dirs=[folder / "data"], cache_dir=folder / cache)
-
-    return call
+Load = Callable[..., Dataset]
 
 
 def refusal(action: Callable[[], Any]) -> str:

@@ -6,12 +6,11 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from common import FAST
+from common import FAST, wait_for
 
 SMALL = (*FAST, "--epochs", "2", "--set", "width=4")
 
@@ -289,13 +288,6 @@ def start(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[s
         cwd=tmp_path, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, **environment},
     )  # fmt: skip
-
-
-def wait_for(found, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 THREE = (

@@ -7,9 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
+import common
 import pytest
 
 from reprbench.cli.progress import PlainListener
@@ -46,11 +47,7 @@ class Other:
         return self._errors.read_text()
 
 
-def wait_for(found) -> None:
-    end = time.monotonic() + 300
-    while not found():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+wait_for = partial(common.wait_for, seconds=300)
 
 
 def files(folder: Path) -> set[Path]:

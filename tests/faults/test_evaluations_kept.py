@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from common import wait_for
 
 from reprbench.report.table import make_tables
 from reprbench.store import Store
@@ -65,13 +65,6 @@ def start(folder: Path, words: list[str]) -> subprocess.Popen[str]:
         [sys.executable, "-m", "reprbench.cli.main", *words], cwd=folder, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def the_trial(folder: Path) -> Trial:

@@ -5,28 +5,16 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from reader_files import (
-    loader,
     png,
     refusal,
     write_folder,
     write_mnist,
 )
-
-from reprbench.data import Dataset
-
-Load = Callable[..., Dataset]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    return loader(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import common
 import psutil
 import pytest
 from jobs import job
@@ -45,11 +46,7 @@ def daemon():
 """
 
 
-def wait_for(found: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+wait_for = partial(common.wait_for, seconds=60)
 
 
 def alive(pid: int) -> bool:
@@ -57,16 +54,6 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory):
-    """A folder on the path of modules: one for all tests, so that one server serves them."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("modules")
-        patch.setenv("PYTHONPATH", str(folder))
-        yield folder
-        launcher.close()
 
 
 @pytest.fixture(params=["forked", "started"])
@@ -213,6 +200,15 @@ def test_what_a_finished_process_leaves_may_end_by_itself(tiny, tmp_path):
 # -- results ----------------------------------------------------------------------------------------------------------
 
 
+WRITE = """\
+folder = sys.argv[1]
+def write(text, name="result.json"):  # all at once, as the harness does
+    with open(os.path.join(folder, "new"), "w") as file:
+        file.write(text)
+    os.replace(file.name, os.path.join(folder, name))
+"""
+
+
 @pytest.fixture
 def trial(tiny, monkeypatch, tmp_path):
     """Start a trial whose process runs this code instead of the harness's."""
@@ -220,8 +216,7 @@ def trial(tiny, monkeypatch, tmp_path):
     started: list[TrialProcess] = []
 
     def start(code: str, timeout: float | None = None, memory: int | None = None) -> TrialProcess:
-        run = tiny("folder = sys.argv[1]\nwrite = lambda text, name='result.json': "
-                   "open(os.path.join(folder, name), 'w').write(text)\n" + textwrap.dedent(code))  # fmt: skip
+        run = tiny(WRITE + textwrap.dedent(code))
         monkeypatch.setattr(process, "Child", lambda module, *words, environment: run(*words, environment=environment))
         started.append(TrialProcess(job(dataset, tmp_path), timeout, memory))
         return started[-1]

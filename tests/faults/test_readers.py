@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,12 @@ from reader_files import (
     TRAIN,
     cifar_batch,
     idx_header,
-    loader,
     refusal,
     write_mnist,
 )
 
-from reprbench.data import Dataset
 from reprbench.data.cifar import read_pickled
 from reprbench.data.stl10 import read_folds
-
-Load = Callable[..., Dataset]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    return loader(tmp_path)
 
 
 def member(header: bytes, data: bytes = b"") -> bytes:

@@ -317,10 +317,12 @@ def test_what_a_trial_ends_with_can_be_written(tmp_path, monkeypatch, unprintabl
 
 
 def test_a_parent_that_does_not_read_keeps_no_trial_waiting(pipe):
-    _, writing = pipe
+    reader, writing = pipe
     report = Reporter(os.dup(writing))
     for n in range(5000):
         report(f"task {n}", 0.5, {"value": 1.0})
+    found = [message.what for message in progress(reader.read()[:100])]
+    assert found == [f"task {n}" for n in range(100)]
 
 
 def test_a_parent_that_is_gone_costs_messages():

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from reader_files import (
-    loader,
     refusal,
     write_folder,
     write_mnist,
 )
 
-from reprbench.data import Dataset, data_dirs
+from reprbench.data import data_dirs
 from reprbench.files import NotRegularError, open_regular
 from reprbench.registry import Registry, discover
 from reprbench.store import Store
-
-Load = Callable[..., Dataset]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    return loader(tmp_path)
 
 
 def put_special(path: Path, kind: str) -> None:

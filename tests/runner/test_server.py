@@ -37,16 +37,6 @@ tell = lambda facts: print(json.dumps(facts), file=lines)
 Start = Callable[..., Child]
 
 
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory):
-    """A folder on the path of modules: one for all tests, so that one server serves them."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("modules")
-        patch.setenv("PYTHONPATH", str(folder))
-        yield folder
-        launcher.close()
-
-
 @pytest.fixture
 def start(modules):
     """Start a process of the harness that runs this code, with the environment of a trial."""
