@@ -75,3 +75,22 @@ def evaluation(
         "measurements": measurements,
     }
     return Evaluation(**{**known, **changes})
+
+
+def fits(one: Trial, *shifts: float) -> list[Trial]:
+    """Return the trial with a seed for each of the `shifts`: its values are larger by that share of them."""
+    return [
+        replace(
+            one,
+            seed=seed,
+            hash=f"{seed:x}{one.hash[1:]}",
+            identity={**one.identity, "seed": seed},
+            evaluations=[
+                replace(
+                    found, measurements=[replace(each, value=each.value * (1 + shift)) for each in found.measurements]
+                )
+                for found in one.evaluations
+            ],
+        )
+        for seed, shift in enumerate(shifts)
+    ]

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from reprbench.report.row import NOT_RUN, HeadlineResult, Row
-from reprbench.report.table import Table, unit_of
+from reprbench.report.statistics import POWER
+from reprbench.report.table import Table
 from reprbench.report.text import (
     capitalized,
     count_text,
-    decimals_for,
     fixed,
     memory_text,
     plus_minus,
     seconds_text,
 )
-from reprbench.report.under import KINDS, Emphasis, UnderLine, under_lines
+from reprbench.report.under import KINDS, Emphasis, UnderLine, headline_decimals, under_lines
+from reprbench.report.verdict import Verdict
 
 COSTS = ("Features", "Parameters", "Fit", "Evaluation", "Peak memory", "Peak device memory")
 LEFT = {"Method", "Verdict", "Notes"}
@@ -86,16 +87,6 @@ def headline_headers(table: Table) -> list[str]:
     if len(table.headlines) < 2:
         return [capitalized(table.metric or "result"), "95 % interval"]
     return [title for name in table.headline_names for title in (capitalized(name), f"{name}, 95 % interval")]
-
-
-def headline_decimals(table: Table) -> list[int]:
-    """Return the number of decimals shown for each headline."""
-    return [
-        decimals_for(
-            (result.summary.mean for row in table.rows if (result := row.results[place])), unit_of(table.rows, place)
-        )
-        for place in range(len(table.headlines))
-    ]
 
 
 def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
@@ -171,10 +162,27 @@ def reference_notes(row: Row) -> list[str]:
 
 
 def verdict_notes(row: Row) -> Sequence[str]:
-    """Return the notes that a verdict points to: why there is none, or the source with what differs there."""
-    if row.verdict is None or not row.verdict.because:
+    """Return the notes that a verdict points to: why there is none, or its numbers, and the source with differences."""
+    verdict = row.verdict
+    if verdict is None:
         return ()
-    return row.verdict.because if row.verdict.word in ("not comparable", "not run") else reference_notes(row)
+    if verdict.word in ("not comparable", "not run"):
+        return verdict.because
+    return [_verdict_numbers(verdict), *(reference_notes(row) if verdict.because else [])]
+
+
+def _verdict_numbers(verdict: Verdict) -> str:
+    """Return the difference from the published value, its interval, and what that could have shown."""
+    difference, half, tolerance = verdict.difference or 0.0, verdict.half_width, verdict.tolerance
+    parts = [f"measured minus published {fixed(difference, sign='+')}"]
+    if half is not None:
+        parts[0] += f", 95 % interval [{fixed(difference - half, sign='+')}, {fixed(difference + half, sign='+')}]"
+    within = "no spread is published, and no tolerance stated, so nothing counts as reproduced"
+    parts.append(within if tolerance is None else f"reproduced if all of it is within ±{fixed(tolerance)}")
+    if verdict.detectable is not None:
+        beyond = "" if tolerance is None else " beyond that"
+        parts.append(f"{fixed(verdict.detectable)}{beyond} would be found with a probability of {POWER:.0%}")
+    return "; ".join(parts)
 
 
 def numbers(notes: Iterable[str], footnotes: Footnotes) -> tuple[int, ...]:

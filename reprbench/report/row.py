@@ -70,7 +70,7 @@ class Row(Struct, frozen=True):
     results : one for each headline of the table; None where nothing was measured.
     status, reason : of the trial under the protocol: "skipped" where that cannot be run on the learner, "not evaluated"
         where the trial did not get that far, "not run" where there is no trial.
-    reference, verdict : the published value, and how the first result compares with it.
+    reference, verdict : the published value, and how the first result (over all seeds) compares with it.
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
     superseded : whether a later trial took the row's place.
@@ -191,7 +191,7 @@ def make_row(
         status=status,
         reason=reason,
         reference=reference,
-        verdict=verdict_of(reference, results, source, why),
+        verdict=verdict_of(reference, results, source, why=why),
         notes=(*edited, *map(str, trial.deviations), *trial.warnings, *warnings, *notes),
         group=group,
         superseded=superseded,
@@ -229,15 +229,15 @@ def _result(source: Source, headline: Headline | None) -> HeadlineResult | None:
 
 
 def verdict_of(
-    reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, why: str = ""
+    reference: Reference | None, results: Sequence[HeadlineResult | None], source: Source, seeds: int = 1, why: str = ""
 ) -> Verdict | None:
-    """Return how the first of the results compares with the published value; `why` says why there is no result."""
+    """Return how the first result, over so many seeds, compares with the published value; `why` there is none."""
     if reference is None:
         return None
     first = results[0] if results else None
     foreign = tuple(str(one) for one in source.trial.deviations if one.from_benchmark)
     summary, unit = (first.summary, first.unit) if first else (None, "")
-    return judge(reference, summary, unit, foreign, fold_ratio(source.trial.dataset), why)
+    return judge(reference, summary, unit, foreign, seeds, why)
 
 
 def distinguished(rows: Sequence[Row]) -> list[Row]:

@@ -34,6 +34,12 @@ def merge_seeds(rows: Sequence[Row]) -> list[Row]:
     return [*(row for row in rows if not row.result or row.superseded), *merged]
 
 
+def share_verdicts(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, each seed of a method with the verdict of all of them."""
+    judged = {id(source): row.verdict for row in merge_seeds(rows) for source in row.sources}
+    return [replace(row, verdict=judged[id(row.sources[0])]) if row.result else row for row in rows]
+
+
 def _merged(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of one method merged into one, or unchanged if they share no fold."""
     rows = sorted(rows, key=lambda row: row.seeds)
@@ -46,7 +52,7 @@ def _merged(rows: Sequence[Row]) -> list[Row]:
         key=replace(first.key, seed=None),
         sources=tuple(source for row in rows for source in row.sources),
         results=results,
-        verdict=verdict_of(first.reference, results, first.sources[0]),
+        verdict=verdict_of(first.reference, results, first.sources[0], len(rows)),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
     )
     return [merged]

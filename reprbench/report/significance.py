@@ -10,13 +10,14 @@ J. Demšar, "Statistical comparisons of classifiers over multiple data sets", JM
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reprbench.report.statistics import Floats, mean_of, satterthwaite, squares
+from reprbench.report.statistics import Floats, Part, mean_of, reach, squares
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,30 @@ def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResu
     # Rounding would give equal numbers a variance.
     same = numbers.count(numbers[0]) == n
     variance = 0.0 if same else squares(numbers, mean) / (n - 1) * (1 / n + ratio)
-    return _student(mean, variance, n - 1)
+    return parts_test(mean, [(variance, n - 1)])
+
+
+def parts_test(difference: float, parts: Sequence[Part]) -> TestResult:
+    """Test a difference by the parts of its variance: p is where its interval (Banerjee's, see `statistics`) reaches 0.
+
+    Without variance, any difference is significant; with an infinite one, none is.
+    """
+    parts = [part for part in parts if part[0]]
+    variance = sum(part for part, _ in parts)
+    if not math.isfinite(variance):
+        return TestResult(0.0, 1.0)
+    if difference == 0 or not parts:
+        return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
+    statistic = difference / math.sqrt(variance)
+    # With one of the parts alone, p would be smaller; with a single part, that is it.
+    least = max(2 * _t_below(-abs(difference) / math.sqrt(part), degrees) for part, degrees in parts)
+    if len(parts) == 1 or not least:
+        return TestResult(statistic, least)
+    from scipy.optimize import brentq
+
+    excess = lambda log_p: reach(parts, math.exp(log_p) / 2) - abs(difference)  # noqa: E731
+    # Where the other parts are negligible, the root is at the end of the bracket, up to rounding.
+    return TestResult(statistic, math.exp(float(brentq(excess, math.log(least) - 1e-9, 0.0))))
 
 
 def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
@@ -49,7 +73,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
 
     Folds are shared by all fits: their part of the variance is that of the paired differences of the means over seeds,
     S²_folds(1/n + ratio). Seeds are not: their part is S²_seeds(1/m + 1/k), pooled from the means over folds of the m
-    and k seeds. Degrees of freedom after Satterthwaite, as in `summarize_seeds`, which this extends to two groups.
+    and k seeds.
 
     One seed on each side does not show how much fits differ. Two fits are then assumed to differ as much as the values
     of two folds do, and the report says so.
@@ -65,7 +89,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
     """
     (m, n), k = base.shape, len(new)
     difference = float(new.mean() - base.mean())
-    parts: list[tuple[float, int]] = []
+    parts: list[Part] = []
     if n > 1:
         folds = float((new.mean(axis=0) - base.mean(axis=0)).var(ddof=1))
         parts.append((folds * (1 / n + ratio) if folds else 0.0, n - 1))
@@ -77,10 +101,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
         parts.append((2 * pooled, 2 * (n - 1)))
     if not parts:
         return None
-    variance = sum(part for part, _ in parts)
-    if variance in (0, math.inf):
-        return _student(difference, variance, math.inf)
-    return _student(difference, variance, satterthwaite(parts))
+    return parts_test(difference, parts)
 
 
 def wilcoxon(differences: ArrayLike) -> TestResult:
@@ -100,9 +121,26 @@ def wilcoxon(differences: ArrayLike) -> TestResult:
 
 def holm(p_values: ArrayLike) -> Floats:
     """Return the p values adjusted for their number (S. Holm, Scand. J. Statistics 6, 1979), in the given order."""
+    return _stepwise(p_values, lambda left: left)
+
+
+def against_the_best(p_values: ArrayLike) -> Floats:
+    """Return the p values of tests against the method with the best mean, adjusted, in the given order.
+
+    That method is chosen from the data, so that each test is the one of many that looked best, and Holm's correction
+    for the tests made is not enough: all pairs of methods count. The smallest p value is multiplied by k(k − 1)/2;
+    that method is then out of the running, and the next is multiplied by (k − 1)(k − 2)/2, the number of pairs among
+    those left; and so on. While all that are equally good are still in the running, their pairs are among those
+    counted; so the probability that any of them is told apart from the best is at most the level (Bonferroni).
+    """
+    return _stepwise(p_values, lambda left: left * (left + 1) // 2)
+
+
+def _stepwise(p_values: ArrayLike, factor: Callable[[int], int]) -> Floats:
+    """Return p values times the factor for how many are left, from the smallest on; none below the one before it."""
     numbers = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(numbers, kind="stable")
-    factors = np.arange(numbers.size, 0, -1)
+    factors = np.array([factor(left) for left in range(numbers.size, 0, -1)], dtype=np.float64)
     adjusted = np.empty_like(numbers)
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * numbers[order]), 1.0)
     return adjusted
@@ -115,17 +153,7 @@ def _differences(values: ArrayLike) -> Floats:
     return numbers
 
 
-def _student(difference: float, variance: float, degrees: float) -> TestResult:
-    """Test a difference by its variance: if that is 0, any difference is significant; if it is not finite, none is."""
-    if variance == 0:
-        return TestResult(0.0, 1.0) if difference == 0 else TestResult(math.copysign(math.inf, difference), 0.0)
-    if not math.isfinite(variance):
-        return TestResult(0.0, 1.0)
-    statistic = difference / math.sqrt(variance)
-    return TestResult(statistic, 2 * _t_below(-abs(statistic), degrees))
-
-
-def _t_below(statistic: float, degrees: float) -> float:
+def _t_below(statistic: float, degrees: int) -> float:
     from scipy.special import stdtr
 
     return float(stdtr(degrees, statistic))

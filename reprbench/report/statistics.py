@@ -2,7 +2,8 @@
 
 What can be concluded from folds depends on what they are. A fold is a random part of one training split, and all folds
 share one test split. So everything here generalizes to *other labeled images from the same source, on this test
-split*; not to other test images, nor, within one seed, to other fits of the learner.
+split*; not to other test images, nor, within one seed, to other fits of the learner. Values of several seeds generalize
+to other seeds too.
 
 Two folds of f images out of N share f/N of their images on average, and to first order (a value is a mean of what the
 fold's images contribute) that share ρ is the correlation of their values. The mean over n folds then has the variance
@@ -10,9 +11,16 @@ fold's images contribute) that share ρ is the correlation of their values. The 
 the correction of Nadeau and Bengio, whose ρ is n_test/(n_train + n_test) because it is the test sets that overlap by
 chance in their resampling; their ρ/(1 − ρ) is n_test/n_train. The term ρ/(1 − ρ) is called `ratio` throughout.
 
+The variance of a mean over seeds and folds is a sum of two, each estimated with its own degrees of freedom: a *part*.
+The interval of Banerjee, √(Σ tᵢ² vᵢ) with Student's quantile tᵢ of each part, contains the true mean in at least 95 %
+whatever the true variances are. Satterthwaite's degrees of freedom, estimated from the same variances, do not: three
+seeds that happen to agree would count as many.
+
 Intervals are cut off at the bounds of the metric. The true mean lies between these, so the cut interval contains it
 exactly as often as the full one. docs/statistics.md compares this with other intervals.
 
+S. Banerjee, "Approximate confidence interval for linear functions of means of k populations when the population
+variances are not equal", Sankhyā 22 (1960).
 C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003).
 """
 
@@ -21,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +44,12 @@ UNBOUNDED: Bounds = (-math.inf, math.inf)
 LEVEL = 0.95
 """The confidence level of the intervals."""
 
+POWER = 0.8
+"""The probability with which a difference called detectable would be found."""
+
+Part = tuple[float, int]
+"""A part of the variance of a mean, and the degrees of freedom of its estimate."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -46,8 +60,9 @@ class Summary:
     mean : over the folds.
     std : standard deviation over the folds, ddof = 0, as papers on STL-10 print it; None for a single value.
     n : the number of folds.
-    half_width : half of Student's 95 % interval of the mean, mean ± half_width; None for a single value.
+    half_width : half of the 95 % interval of the mean, mean ± half_width; None for a single value.
     bounds : the range of the metric.
+    detectable : how far the true mean must be from a given value for the interval to exclude it with 80 % probability.
     """
 
     mean: float
@@ -55,10 +70,11 @@ class Summary:
     n: int
     half_width: float | None
     bounds: Bounds = UNBOUNDED
+    detectable: float | None = None
 
     @property
     def interval(self) -> Bounds | None:
-        """The 95 % interval of the mean, low and high: Student's, cut off at the bounds of the metric."""
+        """The 95 % interval of the mean, low and high, cut off at the bounds of the metric."""
         if self.half_width is None:
             return None
         return max(self.mean - self.half_width, self.bounds[0]), min(self.mean + self.half_width, self.bounds[1])
@@ -105,23 +121,12 @@ def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED)
     if n == 1:
         return Summary(mean, None, 1, None, bounds)
     std = math.sqrt(squares(numbers, mean) / n)
-    return Summary(mean, std, n, half_width(std, n, ratio), bounds)
-
-
-def half_width(std: float, n: int, ratio: float = 0.0) -> float | None:
-    """Return half the width of the 95 % interval of a mean, from its spread (ddof = 0) over n folds, as published."""
-    if n < 2 or math.isinf(ratio):
-        return None
-    variance = std**2 * n / (n - 1) * (1 / n + ratio)
-    return _t_quantile(n - 1) * math.sqrt(variance) if math.isfinite(variance) else None
+    parts = [_fold_part(std**2 * n / (n - 1), n, ratio)]
+    return Summary(mean, std, n, half_width(parts), bounds, detectable(parts))
 
 
 def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED) -> Summary:
-    """Return mean, spread over folds, and the interval of the mean over seeds and folds.
-
-    Folds and seeds are crossed: the variance of the mean is S²_folds(1/n + ratio) + S²_seeds/m, S² being the sample
-    variances of the means over seeds of each fold, and over folds of each seed. Degrees of freedom after
-    F. Satterthwaite (Biometrics Bulletin 2, 1946). It counts the residual twice, which is conservative.
+    """Return mean, spread over folds, and the interval of the mean over seeds and folds; see `seed_parts`.
 
     Parameters
     ----------
@@ -131,18 +136,55 @@ def summarize_seeds(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBO
     table = as_table(values)
     if len(table) == 1:
         return summarize(table[0], ratio, bounds)
-    by_fold, by_seed = table.mean(axis=0), table.mean(axis=1)
-    parts = [(float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1)]
-    if len(by_fold) > 1:
-        parts.append((float(by_fold.var(ddof=1)) * (1 / len(by_fold) + ratio), len(by_fold) - 1))
+    by_fold, parts = table.mean(axis=0), seed_parts(table, ratio)
     std = float(by_fold.std()) if len(by_fold) > 1 else None
-    total = sum(variance for variance, _ in parts)
-    half: float | None = 0.0
-    if not math.isfinite(total):
-        half = None
-    elif total:
-        half = _t_quantile(satterthwaite(parts)) * math.sqrt(total)
-    return Summary(float(table.mean()), std, len(by_fold), half, _kept(bounds, float(table.min()), float(table.max())))
+    kept = _kept(bounds, float(table.min()), float(table.max()))
+    return Summary(float(table.mean()), std, len(by_fold), half_width(parts), kept, detectable(parts))
+
+
+def seed_parts(table: Floats, ratio: float) -> list[Part]:
+    """Return the parts of the variance of the mean of values of shape (seeds, folds); none for a single value.
+
+    Folds and seeds are crossed: S²_seeds/m, and S²_folds(1/n + ratio), S² being the sample variances of the means over
+    folds of each seed, and over seeds of each fold. The residual counts twice, which is conservative. One seed has no
+    part: what is concluded from it holds for this fit only.
+    """
+    (m, n), parts = table.shape, []
+    if m > 1:
+        parts.append((float(table.mean(axis=1).var(ddof=1)) / m, m - 1))
+    if n > 1:
+        parts.append(_fold_part(float(table.mean(axis=0).var(ddof=1)), n, ratio))
+    return parts
+
+
+def _fold_part(variance: float, n: int, ratio: float) -> Part:
+    """Return the part of n folds; infinite where each is the whole training split, even if they all agree."""
+    return (math.inf if math.isinf(ratio) else variance * (1 / n + ratio)), n - 1
+
+
+def half_width(parts: Sequence[Part]) -> float | None:
+    """Return half the width of the 95 % interval of a mean; None if its variance is not known."""
+    return reach(parts, (1 - LEVEL) / 2) if _known(parts) else None
+
+
+def detectable(parts: Sequence[Part], level: float = 1 - LEVEL) -> float | None:
+    """Return how large a difference must be to be found with the probability `POWER`; None if that is not known.
+
+    Each part's quantiles add up: that of the two-sided test at this `level`, and that of the power.
+    """
+    if not _known(parts):
+        return None
+    quantiles = [t_quantile(degrees, level / 2) + t_quantile(degrees, 1 - POWER) for _, degrees in parts]
+    return math.sqrt(sum(q**2 * variance for q, (variance, _) in zip(quantiles, parts, strict=True)))
+
+
+def reach(parts: Sequence[Part], tail: float) -> float:
+    """Return √(Σ tᵢ² vᵢ), tᵢ being the quantile with the probability `tail` above it (Banerjee)."""
+    return math.sqrt(sum(t_quantile(degrees, tail) ** 2 * variance for variance, degrees in parts))
+
+
+def _known(parts: Sequence[Part]) -> bool:
+    return bool(parts) and all(math.isfinite(variance) for variance, _ in parts)
 
 
 def variance_components(values_by_seed: ArrayLike) -> Components:
@@ -177,21 +219,10 @@ def as_table(values: ArrayLike) -> Floats:
     return table
 
 
-def satterthwaite(parts: Sequence[tuple[float, int]]) -> float:
-    """Return the degrees of freedom of a sum of variances, each with its own.
-
-    They depend on no scale; dividing by a power of two, which is exact, keeps the squares from overflowing.
-    """
-    exponent = math.frexp(max(variance for variance, _ in parts))[1]
-    scaled = [(math.ldexp(variance, -exponent), degrees) for variance, degrees in parts]
-    total = sum(variance for variance, _ in scaled)
-    return total**2 / sum(variance**2 / degrees for variance, degrees in scaled)
-
-
 # scipy.special imports in a tenth of the time that scipy.stats takes.
-@cache
-def _t_quantile(degrees: float) -> float:
-    """Return the quantile of Student's t that leaves half of 1 − LEVEL above it."""
+@lru_cache(maxsize=256)
+def t_quantile(degrees: int, tail: float) -> float:
+    """Return the quantile of Student's t with the probability `tail` above it."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, (1 + LEVEL) / 2))
+    return -float(stdtrit(degrees, tail))

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark
 from reprbench.measurement import Better, Headline
-from reprbench.report.best import Comparison, Standing, Test, compare
+from reprbench.report.best import BySeed, Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, current_numerics, mark
-from reprbench.report.measured import ByFold, fold_ratio, over_seeds, shared_folds
+from reprbench.report.measured import ByFold, fold_ratio, shared_folds
 from reprbench.report.row import HeadlineResult, Row, Source, distinguished, make_row, not_run
-from reprbench.report.seeds import by_method, merge_seeds
+from reprbench.report.seeds import by_method, merge_seeds, share_verdicts
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
 from reprbench.spec import Call
@@ -62,7 +62,8 @@ class Table:
     codes : of the protocol; with more than one, not all rows are comparable.
     headlines : the metrics, one per column.
     rows : ordered by the first headline, best first; rows without a result last.
-    comparisons : for each headline, how rows were tested against the best; None if nothing could be tested.
+    comparisons : for each headline, how methods were tested against the best, over their seeds whether these are rows
+        of their own or not; None if nothing could be tested.
     superseded : how many trials are not shown because a later one took their row's place.
     seeds : the spread over seeds of the first headline, for each method that has several.
     explanations : notes that concern all rows.
@@ -156,8 +157,7 @@ def _table(
     competing = [places for places in methods if _competes(rows[places[0]], code, current_numerics(sources))]
     rows, comparisons = _tested(rows, competing, len(headlines), fold_ratio(data), settings.test)
     spread = _seed_spread(rows, methods)
-    if settings.seeds == "together":
-        rows = merge_seeds(rows)
+    rows = merge_seeds(rows) if settings.seeds == "together" else share_verdicts(rows)
     if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
         rows += not_run(benchmark, data.digest, headlines, {row.label for row in rows})
     # Rows without a result come last; equal rows are ordered by name.
@@ -192,7 +192,7 @@ def _tested(
     tested, comparisons = list(rows), []
     names = [rows[places[0]].method for places in competing]
     for headline in range(headlines):
-        results = [[rows[place].results[headline] for place in places] for places in competing]
+        results = [{rows[place].seeds[0]: rows[place].results[headline] for place in places} for places in competing]
         standings, comparison = compare(*_values(results), names, ratio, test)
         comparisons.append(comparison)
         for number, standing in standings.items():
@@ -209,12 +209,17 @@ def _competes(row: Row, code: Code | None, numerics: int) -> bool:
     return row.code == code and row.sources[0].trial.numerics == numerics and row.kind != "supervised"
 
 
-def _values(results: Sequence[Sequence[HeadlineResult | None]]) -> tuple[dict[int, ByFold], Better]:
-    """Return the values by fold of each method (with several seeds, their mean), and which direction is better."""
-    known = {number: [result for result in own if result] for number, own in enumerate(results)}
-    directions = {result.better for own in known.values() for result in own}
-    seeds = {number: [result.by_fold for result in own] for number, own in known.items() if own}
-    methods = {number: over_seeds(own) for number, own in seeds.items() if shared_folds(own)}
+def _values(results: Sequence[Mapping[int, HeadlineResult | None]]) -> tuple[dict[int, BySeed], Better]:
+    """Return the values of each method by seed and fold, and which direction is better.
+
+    Methods without a fold that all their seeds have are left out.
+    """
+    known = [{seed: result for seed, result in own.items() if result} for own in results]
+    directions = {result.better for own in known for result in own.values()}
+    seeds = [{seed: result.by_fold for seed, result in own.items()} for own in known]
+    methods: dict[int, BySeed] = {
+        number: own for number, own in enumerate(seeds) if own and shared_folds(list(own.values()))
+    }
     return methods, directions.pop() if len(directions) == 1 else "neither"
 
 

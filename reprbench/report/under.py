@@ -10,6 +10,7 @@ from reprbench.learner import Kind
 from reprbench.measurement import Headline
 from reprbench.report.best import ALPHA, Comparison
 from reprbench.report.measured import fold_count
+from reprbench.report.statistics import POWER
 from reprbench.report.table import Table, unit_of
 from reprbench.report.text import decimals_for, fixed, folds_text, place_text
 
@@ -82,31 +83,57 @@ def _measured(table: Table) -> Iterator[str]:
     yield f"{what}: {folds_text(folds)}"
     if max(folds) > 1:
         yield (
-            "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap; "
+            "95 % intervals: Student's t, of the mean over draws of the labeled images, corrected for their overlap"
+            f"{', and over seeds' if any(len(row.seeds) > 1 for row in table.rows) else ''}; "
             "percentages are cut off at 0 and 100"
         )
 
 
 def _tests(table: Table) -> Iterator[UnderLine]:
+    decimals = headline_decimals(table)
     for place, (name, tested) in enumerate(zip(table.headline_names, table.comparisons, strict=True)):
         if tested is None:
             continue
         where = f"{name}: " if len(table.headlines) > 1 else ""
-        found = {result.standing.place for row in table.rows if (result := row.results[place])}
-        if "best" in found:
-            yield UnderLine(f"{where}better than every other row that competes: {_how(tested)}", "best")
+        how = _how(tested, unit_of(table.rows, place), decimals[place])
+        if not tested.over_seeds:
+            yield UnderLine(f"{where}one seed: folds only; they say nothing about other fits, so no row is the best")
+        if any(result.standing.place == "best" for row in table.rows if (result := row.results[place])):
+            yield UnderLine(f"{where}better than every other row that competes: {how}", "best")
         else:
-            text = f"{where}not significantly different from the best mean ({tested.best}): {_how(tested)}"
-            yield UnderLine(text, "tie")
+            yield UnderLine(f"{where}the best mean ({tested.best}), or not told apart from it: {how}", "tie")
+        if tested.untold:
+            few = "fewer than two seeds" if tested.over_seeds else "fewer than two folds"
+            yield UnderLine(f"{where}{few} in common with {tested.best}, so not told apart: {', '.join(tested.untold)}")
 
 
-def _how(tested: Comparison) -> str:
+def headline_decimals(table: Table) -> list[int]:
+    """Return the number of decimals shown for each headline."""
+    return [
+        decimals_for(
+            (result.summary.mean for row in table.rows if (result := row.results[place])), unit_of(table.rows, place)
+        )
+        for place in range(len(table.headlines))
+    ]
+
+
+def _how(tested: Comparison, unit: str, decimals: int) -> str:
+    """Return which test it was, on what, and what it could have told apart."""
+    folds = f"{_numbers(tested.folds)} fold{'s' if tested.folds != (1,) else ''}"
+    over = f"paired by seed, over {_numbers(tested.seeds)} seeds and {folds}" if tested.over_seeds else f"on {folds}"
     names = {
-        "t": f"corrected resampled t-test on shared folds (overlap ratio {tested.ratio:.3g})",
-        "wilcoxon": "Wilcoxon's signed ranks on shared folds, as if they were independent",
+        "t": f"t-test of differences {over} (overlap ratio {tested.ratio:.3g})",
+        "wilcoxon": f"Wilcoxon's signed ranks of differences {over}, as if all were independent",
     }
-    plural = "s" if tested.comparisons > 1 else ""
-    return f"{names[tested.test]}, Holm's correction for {tested.comparisons} comparison{plural}, p < {ALPHA}"
+    text = f"{names[tested.test]}, adjusted for all pairs of {tested.methods} rows, p < {ALPHA}"
+    if tested.detectable is None:
+        return text
+    size = f"{fixed(tested.detectable, decimals)}{f' {unit}' if unit not in ('', '%') else ''}"
+    return f"{text}; a difference of {size} would be told apart with a probability of {POWER:.0%}"
+
+
+def _numbers(counts: tuple[int, ...]) -> str:
+    return "/".join(map(str, counts))
 
 
 def _seeds(table: Table) -> list[str]:

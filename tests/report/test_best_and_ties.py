@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 from scipy import stats
-from trials import evaluation, protocol, trial
+from trials import evaluation, fits, protocol, trial
 
 from reprbench.benchmark import find_benchmark
 from reprbench.report.formats import FORMATS
+from reprbench.report.formats.html import as_html
 from reprbench.report.row import Row
+from reprbench.report.significance import parts_test
+from reprbench.report.statistics import seed_parts
 from reprbench.report.table import Settings, make_tables
 from reprbench.spec import Call
 from reprbench.trial import Code, Cost, DataRecord, Deviation
@@ -41,37 +46,94 @@ def standing(row: Row):
     return row.result.standing
 
 
-def test_a_row_far_above_the_others_is_the_best():
-    trials = [row("a", 50 + BASE), row("b", 55 + CLOSE), row("c", 40 + BASE)]
-    assert places(trials) == {"a": "other", "b": "best", "c": "other"}
-    assert "* 5" in FORMATS["table"](make_tables(trials))
-    assert "**5" in FORMATS["markdown"](make_tables(trials))
-    assert r"\textbf{5" in FORMATS["latex"](make_tables(trials))
+SEEDS = {"a": (-0.001, 0.0, 0.001), "b": (0.0015, -0.001, -0.0005), "c": (0.0, -0.002, 0.002)}
+"""What three seeds of a method differ in, as shares of its values; together nothing, so that means stay."""
 
 
-def test_a_row_that_does_not_differ_from_the_best_makes_both_ties_and_nothing_bold():
-    trials = [row("a", 50 + BASE), row("b", 50.05 + CLOSE), row("c", 40 + BASE)]
+def three(label: str, values, **changes):
+    """Return trials of three seeds whose mean is `values`."""
+    return fits(row(label, values, **changes), *SEEDS[label])
+
+
+def test_a_method_far_above_the_others_over_three_seeds_is_the_best():
+    trials = [*three("a", 50 + BASE), *three("b", 55 + CLOSE), *three("c", 40 + BASE)]
+    for seeds in ("apart", "together"):
+        assert places(trials, seeds=seeds) == {"a": "other", "b": "best", "c": "other"}
+        tables = make_tables(trials, settings=Settings(seeds=seeds))
+        assert "* 5" in FORMATS["table"](tables)
+        assert "**5" in FORMATS["markdown"](tables)
+        assert r"\textbf{5" in FORMATS["latex"](tables)
+        assert "one seed" not in FORMATS["table"](tables)
+        assert [row.result.standing.place for row in tables[0].rows if row.label == "b"].count("best") == len(
+            [row for row in tables[0].rows if row.label == "b"]
+        )
+
+
+def test_a_row_that_is_not_told_apart_makes_both_ties_and_nothing_bold():
+    trials = [*three("a", 50 + BASE), *three("b", 50.05 + CLOSE), *three("c", 40 + BASE)]
     assert places(trials) == {"a": "tie", "b": "tie", "c": "other"}
     for form in ("table", "markdown", "latex"):
-        text = FORMATS[form](make_tables(trials))
+        text = FORMATS[form](make_tables(trials, settings=Settings(seeds="together")))
         assert text.count("≈" if form != "latex" else r"$\approx$") == 3, form  # two rows and the meaning of the mark
         assert "**" not in text
         assert "textbf" not in text
 
 
-@pytest.mark.parametrize(("p", "expected"), [(0.0499, {"a": "best", "b": "other"}), (0.0501, {"a": "tie", "b": "tie"})])
-def test_five_percent_decide_between_best_and_tie(p, expected):
+def test_with_one_seed_no_row_is_the_best_and_every_format_says_so(tmp_path):
+    tables = make_tables([row("a", 50 + BASE), row("b", 55 + CLOSE), row("c", 40 + BASE)])
+    found = {one.label: standing(one) for one in tables[0].rows}
+    assert {label: one.place for label, one in found.items()} == {"a": "other", "b": "tie", "c": "other"}
+    assert [(found[label].seeds, found[label].folds) for label in "ac"] == [(1, 10)] * 2
+    assert not tables[0].comparisons[0].over_seeds
+    for form in ("table", "markdown", "latex"):
+        text = FORMATS[form](tables)
+        assert "one seed: folds only; they say nothing about other fits, so no row is the best" in text
+        assert not any(mark in text for mark in ("* 5", "**", "textbf", "better than every other")), form
+    page = as_html(tables, [tmp_path], tmp_path)
+    assert "one seed: folds only" in page
+    assert 'class="best"' not in page
+    (record,) = json.loads(FORMATS["json"](tables))
+    assert record["comparisons"][0]["seeds"] == [1]
+    assert [(one["results"][0]["tested_seeds"], one["results"][0]["tested_folds"]) for one in record["rows"]] == [
+        (0, 0), (1, 10), (1, 10),
+    ]  # fmt: skip
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](tables))))
+    assert [(line["tested_seeds"], line["tested_folds"]) for line in lines] == [("0", "0"), ("1", "10"), ("1", "10")]
+
+
+def test_seeds_of_one_method_are_never_told_apart():
+    fits_of_one = [row("untrained", 38 + 2.4 * seed + 0.1 * BASE, str(seed), seed=seed) for seed in (0, 1)]
+    assert places(fits_of_one) == {"untrained": "untested"}
+    trials = [*fits_of_one, *three("a", 20 + BASE)]
+    (table,) = make_tables(trials)
+    assert [standing(one).place for one in table.rows if one.label == "untrained"] == ["best", "best"]
+
+
+@pytest.mark.parametrize(("p", "place"), [(0.0499, "other"), (0.0501, "tie")])
+def test_five_percent_decide_on_folds(p, place):
     noise = BASE - BASE.mean()
-    t = stats.t.isf(p / 2, 9)
-    gain = t * np.sqrt(noise.var(ddof=1) * (1 / 10 + 1000 / 4000))
+    gain = stats.t.isf(p / 2, 9) * np.sqrt(noise.var(ddof=1) * (1 / 10 + 1000 / 4000))
     trials = [row("a", [50.0 + gain] * 10 + noise), row("b", [50.0] * 10)]
     (table,) = make_tables(trials)
     assert [standing(one).p for one in table.rows] == [None, pytest.approx(p)]
-    assert places(trials) == expected
+    assert places(trials) == {"a": "tie", "b": place}
     assert "p < 0.05" in FORMATS["table"]([table])
 
 
-def test_p_values_are_those_of_the_formula_with_holms_correction():
+@pytest.mark.parametrize(("p", "expected"), [(0.0499, {"a": "best", "b": "other"}), (0.0501, {"a": "tie", "b": "tie"})])
+def test_five_percent_decide_over_seeds_between_best_and_tie(p, expected):
+    shifts = np.array([-0.3, 0.1, 0.2])
+    gain = stats.t.isf(p / 2, 2) * np.sqrt(shifts.var(ddof=1) / 3)
+    # Seeds differ, and folds in the same way for both methods.
+    a = [row("a", 50 + gain + shift + BASE, f"{seed}", seed=seed) for seed, shift in enumerate(shifts)]
+    b = [row("b", 50 + BASE, f"{seed + 3}", seed=seed) for seed in range(3)]
+    (table,) = make_tables([*a, *b])
+    assert standing(table.rows[-1]).p == pytest.approx(p)
+    assert (standing(table.rows[-1]).seeds, standing(table.rows[-1]).folds) == (3, 10)
+    assert places([*a, *b]) == expected
+
+
+def test_p_values_are_those_of_the_formula_adjusted_for_all_pairs():
     b, c = 50 + CLOSE + 0.2, 49.8 + BASE[::-1]
     (table,) = make_tables([row("a", 51 + BASE), row("b", b), row("c", c)])
     expected = []
@@ -80,13 +142,41 @@ def test_p_values_are_those_of_the_formula_with_holms_correction():
         t = difference.mean() / np.sqrt(difference.var(ddof=1) * (1 / 10 + 1000 / 4000))
         expected.append(2 * stats.t.sf(abs(t), 9))
     low, high = sorted(expected)
-    adjusted = {low: 2 * low, high: max(2 * low, high)}
+    adjusted = {low: 3 * low, high: max(3 * low, high)}  # three pairs of three methods, then one of two
     (comparison,) = table.comparisons
     found = {one.label: standing(one).p for one in table.rows}
     assert found["a"] is None
     assert found["b"] == pytest.approx(min(1, adjusted[expected[0]]))
     assert found["c"] == pytest.approx(min(1, adjusted[expected[1]]))
-    assert (comparison.best, comparison.comparisons, comparison.ratio) == ("a", 2, 0.25)
+    assert (comparison.best, comparison.methods, comparison.ratio) == ("a", 3, 0.25)
+
+
+def test_methods_with_unequal_seeds_are_compared_on_those_that_both_have():
+    a, b = three("a", 55 + BASE), three("b", 50 + CLOSE)
+    b[0] = replace(b[0], seed=7, identity={"seed": 7})
+    (table,) = make_tables([*a, *b])
+    assert {standing(one).seeds for one in table.rows if one.label == "b"} == {2}
+    ab = np.array([[x.value - y.value for x, y in zip(*(one.evaluations[0].measurements for one in pair), strict=True)]
+                   for pair in zip(a[1:], b[1:], strict=True)])  # fmt: skip
+    found = next(standing(one).p for one in table.rows if one.label == "b")
+    assert found == pytest.approx(parts_test(ab.mean(), seed_parts(ab, 0.25)).p)
+
+
+def test_a_method_that_shares_fewer_than_two_seeds_is_not_told_apart_and_named():
+    trials = [*three("a", 55 + BASE), *three("b", 50 + CLOSE), row("c", 20 + BASE, seed=0)]
+    assert places(trials) == {"a": "tie", "b": "other", "c": "tie"}
+    (table,) = make_tables(trials)
+    assert table.comparisons[0].untold == ("c",)
+    for form in ("table", "markdown", "latex"):
+        assert "fewer than two seeds in common with a, so not told apart: c" in FORMATS[form]([table])
+    # One seed has the best mean: nothing can be told apart from it.
+    assert set(places([*three("a", 55 + BASE), *three("b", 50 + CLOSE), row("c", 80 + BASE)]).values()) == {"untested"}
+
+
+def test_a_method_that_does_not_lead_on_the_shared_seeds_is_not_called_better():
+    a, b = three("a", 50 + BASE), three("b", 52 + BASE)
+    high = row("a", 90 + BASE, "f", seed=9)
+    assert places([*a, high, *b]) == {"a": "tie", "b": "tie"}
 
 
 def test_wilcoxons_test_can_be_chosen():
@@ -95,16 +185,31 @@ def test_wilcoxons_test_can_be_chosen():
     found = {one.label: standing(one).p for one in table.rows}
     expected = sorted(stats.wilcoxon(51 + BASE - other, zero_method="zsplit").pvalue for other in (b, c))
     assert sorted([found["b"], found["c"]]) == pytest.approx(
-        [min(1, 2 * expected[0]), max(2 * expected[0], expected[1])]
+        [min(1, 3 * expected[0]), min(1, max(3 * expected[0], expected[1]))]
     )
     text = FORMATS["table"]([table])
-    assert "Wilcoxon's signed ranks on shared folds" in text
+    assert "Wilcoxon's signed ranks of differences on 10 folds" in text
     assert "t-test" not in text
+
+
+def test_wilcoxons_test_over_seeds_ranks_seeds_and_not_folds():
+    trials = [*three("a", 55 + BASE), *three("b", 50 + BASE)]
+    (table,) = make_tables(trials, settings=Settings(test="wilcoxon"))
+    # Three seeds that agree: 2/2³.
+    assert standing(table.rows[-1]).p == pytest.approx(0.25)
+    assert "paired by seed, over 3 seeds and 10 folds" in FORMATS["table"]([table])
+
+
+def test_what_could_have_been_told_apart_is_under_the_table():
+    (table,) = make_tables([*three("a", 55 + BASE), *three("b", 50 + CLOSE)])
+    size = table.comparisons[0].detectable
+    assert 0 < size < 5
+    assert f"a difference of {size:.1f} would be told apart with a probability of 80%" in FORMATS["table"]([table])
 
 
 def test_where_lower_is_better_the_lowest_is_the_best():
     lower = {"measured": {"better": "lower"}}
-    trials = [row("a", 50 + BASE, evaluation=lower), row("b", 40 + BASE, evaluation=lower)]
+    trials = [*three("a", 50 + BASE, evaluation=lower), *three("b", 40 + BASE, evaluation=lower)]
     assert places(trials) == {"a": "other", "b": "best"}
 
 
@@ -117,8 +222,8 @@ def test_where_neither_is_better_nothing_is_marked():
 def test_supervised_rows_do_not_compete_and_controls_do():
     method = trial().method
     supervised = row("s", 70 + BASE, method=replace(method, kind="supervised"))
-    control = row("c", 60 + BASE, method=replace(method, kind="control"))
-    assert places([supervised, control, row("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
+    control = three("c", 60 + BASE, method=replace(method, kind="control"))
+    assert places([supervised, *control, *three("a", 50 + BASE)]) == {"s": "untested", "c": "best", "a": "other"}
 
 
 def test_one_fold_is_not_tested():
@@ -134,7 +239,9 @@ def test_rows_that_share_one_fold_only_are_not_tested():
 
 def test_only_the_newest_version_of_the_protocol_competes():
     old = row("o", 70 + BASE)
-    new = [row(label, value + BASE, evaluation={"version": 2}) for label, value in (("a", 50), ("b", 55))]
+    new = [
+        one for label, value in (("a", 50), ("b", 55)) for one in three(label, value + BASE, evaluation={"version": 2})
+    ]
     assert places([old, *new]) == {"o": "untested", "a": "other", "b": "best"}
     (table,) = make_tables([old, *new])
     noted = next(one for one in table.rows if one.label == "o").notes
@@ -144,7 +251,9 @@ def test_only_the_newest_version_of_the_protocol_competes():
 
 def test_only_rows_of_the_newest_numerics_compete():
     old, unknown = row("o", 70 + BASE, identity={"numerics": 1}), row("u", 80 + BASE)
-    new = [row(label, value + BASE, identity={"numerics": 2}) for label, value in (("a", 50), ("b", 55))]
+    new = [
+        one for label, value in (("a", 50), ("b", 55)) for one in three(label, value + BASE, identity={"numerics": 2})
+    ]
     failed = trial("f", digest="f" * 64, dataset=DATA, status="failed", identity={"numerics": 3})
     (table,) = make_tables([old, unknown, *new, failed])
     assert places([old, unknown, *new]) == {"u": "untested", "o": "untested", "a": "other", "b": "best"}
@@ -158,8 +267,8 @@ def test_only_rows_of_the_newest_numerics_compete():
 
 
 def test_seeds_of_different_numerics_are_not_one_method():
-    fits = [row("a", 50 + BASE, str(seed), seed=seed, identity={"numerics": seed}) for seed in (1, 2)]
-    (table,) = make_tables(fits, settings=Settings(seeds="together"))
+    two = [row("a", 50 + BASE, str(seed), seed=seed, identity={"numerics": seed}) for seed in (1, 2)]
+    (table,) = make_tables(two, settings=Settings(seeds="together"))
     assert {one.name for one in table.rows} == {"a (seed 1; numerics 1)", "a (seed 2; numerics 2)"}
     assert table.seeds == ()
 
@@ -282,23 +391,44 @@ def test_a_row_with_a_protocol_of_its_own_is_in_the_benchmarks_table():
     assert len(make_tables(separate)) == 2
 
 
+def published(values, *shifts: float, **changes):
+    """Return fits of the row AE of Table 1 for STL-10, published as 49.5 ± 0.7."""
+    reference = next(one.reference for one in find_benchmark("table1-stl10").methods if one.label == "AE")
+    return fits(row("AE", values, benchmark="table1-stl10", reference=reference, **changes), *shifts)
+
+
 def test_missing_published_rows_are_not_run_and_under_their_heading():
     benchmark = find_benchmark("table1-stl10")
     known = {"table1-stl10": benchmark}
-    reference = next(one.reference for one in benchmark.methods if one.label == "AE")
-    trials = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference)]
-    (table,) = make_tables(trials, known)
-    published = [one.label for one in benchmark.methods if one.reference]
-    assert sorted(one.label for one in table.rows) == sorted(published)
+    trials = published(49.5 + 0.2 * BASE, 0.0, 0.001, -0.001)
+    (table,) = make_tables(trials, known, Settings(seeds="together"))
+    labels = [one.label for one in benchmark.methods if one.reference]
+    assert sorted(one.label for one in table.rows) == sorted(labels)
     verdicts = {one.label: str(one.verdict) for one in table.rows}
     assert verdicts["DCGAN"] == "not run"
-    assert verdicts["AE"].startswith("reproduced")
+    assert verdicts["AE"] == "reproduced"
     for form in FORMATS:
         assert "not run" in FORMATS[form]([table]), form
         assert "reproduced" in FORMATS[form]([table]), form
-    limited = [row("AE", 49.5 + BASE, benchmark="table1-stl10", reference=reference, deviations=[LIMIT])]
-    (table,) = make_tables(limited, known)
+    (table,) = make_tables(published(49.5 + BASE, 0.0, deviations=[LIMIT]), known)
     assert [str(one.verdict) for one in table.rows] == ["not comparable"]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "verdict"),
+    [((0.0,), "one seed"), ((0.0, 0.001), "two seeds"), ((0.0, 0.001, -0.001), "reproduced"),
+     ((0.0, 0.05, -0.05), "inconclusive")],
+)  # fmt: skip
+def test_a_verdict_is_over_all_seeds_whether_they_are_rows_of_their_own_or_not(shifts, verdict):
+    for seeds in ("apart", "together"):
+        (table,) = make_tables(published(49.5 + 0.2 * BASE, *shifts), settings=Settings(seeds=seeds))
+        assert {one.verdict.word for one in table.rows} == {verdict}
+        assert len({one.verdict for one in table.rows}) == 1
+        (content,) = json.loads(FORMATS["json"]([table]))
+        numbers = [content["rows"][0][name] for name in ("difference", "difference_half_width", "tolerance")]
+        shown = table.rows[0].verdict
+        assert numbers == [shown.difference, shown.half_width, shown.tolerance]
+        assert shown.tolerance == pytest.approx(1.4)
 
 
 def test_a_reference_belongs_to_the_first_protocol_only():
@@ -311,11 +441,18 @@ def test_a_reference_belongs_to_the_first_protocol_only():
 
 
 def test_json_carries_tests_verdicts_and_fold_values():
-    (table,) = json.loads(FORMATS["json"](make_tables([row("a", 50 + BASE), row("b", 55 + CLOSE)])))
+    (table,) = json.loads(
+        FORMATS["json"](
+            make_tables([*three("a", 50 + BASE), *three("b", 55 + CLOSE)], settings=Settings(seeds="together"))
+        )
+    )
     (first,) = table["rows"][0]["results"]
     assert (first["standing"], first["p"]) == ("best", None)
     assert first["by_fold"]["3"] == pytest.approx(55 + CLOSE[3])
-    assert [comparison["comparisons"] for comparison in table["comparisons"]] == [1]
+    (comparison,) = table["comparisons"]
+    assert [comparison[name] for name in ("best", "methods", "seeds", "folds", "untold")] == ["b", 2, [3], [10], []]
+    (second,) = table["rows"][1]["results"]
+    assert (second["tested_seeds"], second["tested_folds"]) == (3, 10)
 
 
 def test_small_numbers_keep_three_figures():

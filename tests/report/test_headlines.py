@@ -10,10 +10,12 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from trials import evaluation, trial
+from trials import evaluation, fits, trial
 
 from reprbench.measurement import Headline, Measurement
 from reprbench.report.formats import FORMATS
+from reprbench.report.significance import parts_test
+from reprbench.report.statistics import seed_parts
 from reprbench.report.table import Settings, make_tables
 from reprbench.trial import DataRecord
 
@@ -42,9 +44,14 @@ A, B = row("a", 60 + NOISE, 0.5 + NOISE / 100), row("b", 50 + OTHER, 0.25 + OTHE
 LACKS = row("lacks", 40 + NOISE, headlines=[ACCURACY])
 
 
+SEEDS = {"a": (-0.001, 0.0, 0.001), "b": (0.0015, -0.001, -0.0005), "lacks": (0.0, -0.002, 0.002)}
+"""What three seeds of a row differ in, as shares of its values; together nothing, so that means stay."""
+
+
 @pytest.fixture
 def table():
-    (made,) = make_tables([A, B, LACKS])
+    trials = [one for first in (A, B, LACKS) for one in fits(first, *SEEDS[first.label])]
+    (made,) = make_tables(trials, settings=Settings(seeds="together"))
     return made
 
 
@@ -58,7 +65,11 @@ def test_every_headline_has_its_values_its_interval_and_its_direction(table):
         assert list(result.by_fold.values()) == pytest.approx(list(values))
         assert result.summary.mean == pytest.approx(statistics.fmean(values))
         low, high = result.summary.interval
-        half = stats.t.ppf(0.975, 4) * np.sqrt(values.var(ddof=1) * (1 / 5 + RATIO))
+        seeds = values.mean() * np.array(SEEDS["b"])
+        half = np.sqrt(
+            stats.t.ppf(0.975, 4) ** 2 * values.var(ddof=1) * (1 / 5 + RATIO)
+            + stats.t.ppf(0.975, 2) ** 2 * seeds.var(ddof=1) / 3
+        )
         assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half))
 
 
@@ -66,11 +77,11 @@ def test_every_headline_has_its_own_best_row_and_test(table):
     places = {row.label: [result and result.standing.place for result in row.results] for row in table.rows}
     assert places == {"a": ["best", "other"], "b": ["other", "best"], "lacks": ["other", None]}
     accuracy, error = table.comparisons
-    assert (accuracy.best, accuracy.comparisons) == ("a", 2)
-    assert (error.best, error.comparisons) == ("b", 1)
-    difference = 0.25 + OTHER / 100 - (0.5 + NOISE / 100)
-    t = difference.mean() / np.sqrt(difference.var(ddof=1) * (1 / 5 + RATIO))
-    assert table.rows[0].results[1].standing.p == pytest.approx(2 * stats.t.sf(abs(t), 4))
+    assert (accuracy.best, accuracy.methods) == ("a", 3)
+    assert (error.best, error.methods) == ("b", 2)
+    one, two = (np.outer(1 + np.array(SEEDS[label]), values) for label, values in (("a", A_ERROR), ("b", B_ERROR)))
+    expected = parts_test((one - two).mean(), seed_parts(one - two, RATIO))
+    assert table.rows[0].results[1].standing.p == pytest.approx(expected.p)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +100,12 @@ def test_printed_tables_have_two_columns_for_each_headline(table, form, best, da
     assert dash in cells["lacks"]
     assert dash not in cells["a"] + cells["b"]
     assert "accuracy in %; error: mean" in text.replace(r"\%", "%")
-    for name, count in (("accuracy", 2), ("error", 1)):
+    for name, count in (("accuracy", 3), ("error", 2)):
         assert f"{name}: better than every other row that competes" in text
-        assert f"{count} comparison" in text
+        assert f"all pairs of {count} rows" in text
 
 
-B_ERROR = 0.25 + OTHER / 100
+A_ERROR, B_ERROR = 0.5 + NOISE / 100, 0.25 + OTHER / 100
 A_MEAN, A_STD = float((60 + NOISE).mean()), float(NOISE.std())
 
 
@@ -142,7 +153,7 @@ def test_where_only_the_second_metric_was_measured_the_row_is_last_and_shows_it(
     assert table.rows[1].results[1].summary.mean == pytest.approx(0.1 + NOISE.mean() / 100)
     shown = next(line for line in FORMATS["table"]([table]).splitlines() if line.startswith("half"))
     assert "—" in shown
-    assert f"* {0.1 + NOISE.mean() / 100:.3f} ± {NOISE.std() / 100:.3f}" in shown
+    assert f"≈ {0.1 + NOISE.mean() / 100:.3f} ± {NOISE.std() / 100:.3f}" in shown
 
 
 def levels(label: str, *headlines: Headline, top: float = 0.0):

@@ -69,6 +69,41 @@ def test_differences_without_variance(value, statistic, p):
     assert s.corrected_resampled_t_test([value] * 4, 0.25) == s.TestResult(statistic, p)
 
 
+PARTS = [(0.04, 2), (0.09, 9)]
+
+
+@pytest.mark.parametrize("difference", [0.01, 0.5, -2.0, 30.0, 1e6])
+def test_a_test_by_parts_is_where_the_interval_reaches_zero(difference):
+    found = s.parts_test(difference, PARTS)
+    quantiles = stats.t.isf(found.p / 2, [degrees for _, degrees in PARTS])
+    assert math.sqrt(quantiles**2 @ [variance for variance, _ in PARTS]) == pytest.approx(abs(difference), rel=1e-6)
+    assert found.statistic == pytest.approx(difference / math.sqrt(0.13))
+    # It is never more certain than either part alone.
+    assert found.p >= max(s.parts_test(difference, [part]).p for part in PARTS)
+
+
+@pytest.mark.parametrize("difference", [0.3, 3.0])
+@pytest.mark.parametrize("negligible", [0.0, 1e-40, 1e-20])
+def test_with_one_part_it_is_students_test(difference, negligible):
+    found = s.parts_test(difference, [(0.04, 2), (negligible, 9)])
+    assert found.p == pytest.approx(2 * stats.t.sf(difference / 0.2, 2))
+
+
+def test_parts_that_are_unknown_or_none():
+    assert s.parts_test(3.0, [(math.inf, 9), (0.1, 2)]) == s.TestResult(0.0, 1.0)
+    assert s.parts_test(0.0, PARTS).p == 1
+    assert s.parts_test(3.0, [(0.0, 2)]) == s.TestResult(math.inf, 0.0)
+    assert s.parts_test(1e300, [(1e-300, 2), (1e-300, 9)]).p == 0
+
+
+def test_against_the_best_all_pairs_among_those_left_count():
+    # Four methods: six pairs; without the first, three; then one.
+    assert s.against_the_best([0.02, 0.001, 0.01]) == pytest.approx([0.03, 0.006, 0.03])
+    assert s.against_the_best([0.04]) == pytest.approx([0.04])
+    assert s.against_the_best([0.5, 0.5]) == pytest.approx([1.0, 1.0])
+    assert s.against_the_best([]).shape == (0,)
+
+
 def test_a_paired_test_needs_pairs():
     with pytest.raises(ValueError, match="two differences"):
         s.corrected_resampled_t_test([1.0], 0.0)

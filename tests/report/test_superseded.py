@@ -60,7 +60,7 @@ def test_superseded_trials_can_be_shown_and_are_marked():
     ]
     assert table.superseded == 0
     # It has the best mean, and does not compete.
-    assert [row.result.standing.place for row in table.rows] == ["untested", "best", "other"]
+    assert [row.result.standing.place for row in table.rows] == ["untested", "tie", "other"]
     assert table.comparisons[0].best == "mine"
     text = FORMATS["table"]([table])
     assert "superseded by a later trial of this row" in text
@@ -150,7 +150,7 @@ def test_two_budgets_of_a_method_are_two_rows_that_say_so():
     (pivot,) = make_pivots(parse_question("accuracy"), [table])
     assert [row.name for row in pivot.rows] == ["ae (8 epochs)", "ae (1 epoch)", "pca"]
     # Each is tested on its own, too.
-    assert table.comparisons[0].comparisons == 2
+    assert table.comparisons[0].methods == 3
     assert table.comparisons[0].best == "ae (8 epochs)"
 
 
@@ -227,7 +227,7 @@ def test_seeds_under_two_versions_of_the_protocol_are_not_one_row():
             ("pca (seed 1)", 40.6),
         ]
         # The first does not compete, and does not take the standing of another seed.
-        assert [row.result.standing.place for row in table.rows] == ["untested", "best", "other"]
+        assert [row.result.standing.place for row in table.rows] == ["untested", "tie", "other"]
         assert table.seeds == ()
 
 

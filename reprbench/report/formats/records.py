@@ -100,7 +100,9 @@ def _row(row: Row) -> Record:
         "citation": reference and reference.text,
         "verdict": verdict and verdict.word,
         "difference": verdict and verdict.difference,
-        "margin": verdict and verdict.margin,
+        "difference_half_width": verdict and verdict.half_width,
+        "tolerance": verdict and verdict.tolerance,
+        "detectable": verdict and verdict.detectable,
         "because": list(verdict.because) if verdict else [],
         "dimension": row.dimension,
         "parameters": row.parameters,
@@ -128,6 +130,8 @@ def _result(result: HeadlineResult | None, headline: Headline) -> Record:
         else {},
         "standing": result.standing.place if result else "untested",
         "p": result.standing.p if result else None,
+        "tested_seeds": result.standing.seeds if result else 0,
+        "tested_folds": result.standing.folds if result else 0,
     }
 
 

@@ -9,7 +9,6 @@ from reprbench.report.formats.html.costs import COST_KINDS
 from reprbench.report.grid import (
     Footnotes,
     emphasis,
-    headline_decimals,
     headline_headers,
     interval_text,
     mean_text,
@@ -21,7 +20,7 @@ from reprbench.report.grid import (
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
 from reprbench.report.text import fixed, plus_minus
-from reprbench.report.under import KINDS, Emphasis, KindSign, under_lines
+from reprbench.report.under import KINDS, Emphasis, KindSign, headline_decimals, under_lines
 
 EXPLAINS: Mapping[Emphasis, str] = {"best": "Bold: {}", "tie": "≈ {}", "": "{}"}
 """The lines under a table, by the emphasis that they explain."""

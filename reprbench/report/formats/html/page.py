@@ -94,7 +94,9 @@ def _render(**content: Any) -> str:
 def _overview(tables: Sequence[Table]) -> dict[str, Any]:
     """Return what the head of the page shows about all tables together."""
     rows = [row for table in tables for row in table.rows]
-    verdicts = Counter(row.verdict.word for row in rows if row.verdict)
+    # All seeds of a method have one verdict.
+    judged = {(place, row.method): row.verdict for place, table in enumerate(tables) for row in table.rows}
+    verdicts = Counter(verdict.word for verdict in judged.values() if verdict)
     return {
         "title": _title(tables),
         "tables": len(tables),

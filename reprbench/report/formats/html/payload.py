@@ -15,9 +15,10 @@ from reprbench.report.formats.html.costs import COST_KINDS, CostAxis
 from reprbench.report.formats.html.details import Detail, Section, describe
 from reprbench.report.formats.html.galleries import Picture
 from reprbench.report.formats.html.trials import PageTrials, best_first, file_of, link_to
-from reprbench.report.grid import headline_decimals, mean_text
+from reprbench.report.grid import mean_text
 from reprbench.report.row import Row
 from reprbench.report.table import Table
+from reprbench.report.under import headline_decimals
 from reprbench.trial import TRIAL
 
 DETAILS_BUDGET = 700_000

@@ -3,11 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from report_pages import Page, payload_of
-from trials import evaluation, method, trial
+from trials import evaluation, fits, method, trial
 
 from reprbench.measurement import Headline, Measurement
 from reprbench.report.formats.html import as_html
 from reprbench.report.table import Settings, make_tables
+
+SEEDS = ((0.001, 0.0, -0.001), (0.002, -0.001, -0.001))
+"""What three seeds of two rows differ in, as shares of their values."""
 
 
 def test_cells_are_rounded_and_sorted_by_the_full_number(page):
@@ -32,7 +35,8 @@ def test_a_best_row_is_bold_and_a_verdict_is_next_to_its_reference(tmp_path):
         trial("good", evaluations=[evaluation([80.0, 80.1, 80.2, 79.9])]),
         trial("bad", digest="b" * 64, evaluations=[evaluation([10.0, 10.1, 10.2, 9.9])]),
     ]
-    found = Page(as_html(make_tables(rows), [tmp_path], tmp_path))
+    rows = [one for row, shifts in zip(rows, SEEDS, strict=True) for one in fits(row, *shifts)]
+    found = Page(as_html(make_tables(rows, settings=Settings(seeds="together")), [tmp_path], tmp_path))
     (best,) = [one for one in found.all("td") if "best" in (one.get("class") or "").split()]
     assert float(best["data-value"]) == pytest.approx(80.05)
     assert any(line.startswith("Bold: better than every other row") for line in found.texts["li"])
@@ -64,7 +68,8 @@ def test_each_headline_has_its_columns_and_its_own_best(tmp_path):
         two_headlines("a", "a", [90.0, 90.1, 90.2], [0.5, 0.51, 0.52]),
         two_headlines("b", "b", [10.0, 10.1, 10.2], [0.1, 0.11, 0.12]),
     ]
-    text = as_html(make_tables(trials), [tmp_path], tmp_path)
+    trials = [one for row, shifts in zip(trials, SEEDS, strict=True) for one in fits(row, *shifts)]
+    text = as_html(make_tables(trials, settings=Settings(seeds="together")), [tmp_path], tmp_path)
     page = Page(text)
     keys = [one["data-key"] for one in page.all("th") if "data-key" in one and one.get("scope") == "col"]
     assert keys[:5] == ["name", "result-0", "interval-0", "result-1", "interval-1"]

@@ -5,8 +5,9 @@ import hashlib
 import re
 
 from report_pages import HOSTILE, Page, write_store
-from trials import evaluation, method, trial
+from trials import evaluation, fits, method, trial
 
+from reprbench.benchmark import Reference
 from reprbench.report.formats.html import as_html
 from reprbench.report.formats.html.page import MOST_ROWS
 from reprbench.report.formats.html.payload import DETAILS_BUDGET
@@ -43,8 +44,18 @@ def test_a_name_is_never_markup(text, page):
 
 def test_verdicts_are_shown_and_counted(page):
     cells = [one for one in page.all("td") if one.get("data-key") == "verdict" and "data-value" in one]
-    assert [one["data-value"].partition(" ")[0] for one in cells] == ["reproduced"]
-    assert "1 reproduced" in page.texts["span"]
+    assert [one["data-value"] for one in cells] == ["one seed"]
+    assert "one seed: 1" in page.texts["span"]
+
+
+def test_the_seeds_of_a_method_count_as_one_verdict(tmp_path):
+    reference = Reference(value=50.0, spread=1.0, citation="A paper")
+    seeds = fits(trial("a", evaluations=[evaluation([50.0, 50.1, 49.9])], reference=reference), 0.0, 0.001, -0.001)
+    page = Page(as_html(make_tables(seeds), [tmp_path], tmp_path))
+    cells = [one for one in page.all("td") if one.get("data-key") == "verdict"]
+    assert [one["data-value"] for one in cells] == ["reproduced"] * 3
+    assert "reproduced: 1" in page.texts["span"]
+    assert any(text.startswith("measured minus published +0.0, 95 % interval") for text in page.texts["li"])
 
 
 def test_a_large_store_is_cut_to_size_and_the_page_says_so(tmp_path):
