@@ -41,7 +41,7 @@ class Reference(_Form):
     spread: Spread | None = None
     """Standard deviation over folds, in points."""
     tolerance: Spread | None = None
-    """Within this many points of the published value, a result counts as reproduced, whatever the intervals say."""
+    """Within this many points of the published value a result counts as reproduced; if not given, twice the spread."""
     citation: str
     differences: tuple[str, ...] = ()
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     type=click.Choice(["t", "wilcoxon"]),
     default="t",
     show_default=True,
-    help="How the best row is compared with others: corrected resampled t-test, or Wilcoxon's as a second opinion.",
+    help="How the best row is compared with others: t-test over seeds and folds, or Wilcoxon's as a second opinion.",
 )
 @click.option(
     "--all",

@@ -56,8 +56,8 @@ class Comparison:
     ----------
     best : the name of the method with the best mean.
     methods : how many compete; p values are adjusted for all pairs of them.
-    seeds, folds : the numbers of those shared with the best mean, ascending, each once; no seeds beside 1 if no method
-        has several: then the test is on folds only, and no row is the best.
+    seeds, folds : the numbers of those shared with the best mean, ascending, each once. One seed: no method has more,
+        the test is on folds only, and no row is the best. None: some have more, and no test; all are `untold`.
     ratio : overlap ratio of the folds, see `reprbench.report.statistics`.
     test : which test it was.
     detectable : the difference from the best mean that would be told apart with 80 % probability, the median over the
@@ -77,7 +77,7 @@ class Comparison:
     @property
     def over_seeds(self) -> bool:
         """Whether the test was over seeds; otherwise on folds only."""
-        return max(self.seeds) > 1
+        return self.seeds != (1,)
 
 
 def compare(
@@ -86,7 +86,7 @@ def compare(
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
     Nothing is tested if the metric has no direction, if fewer than two methods compete, or if none shares enough with
-    the best mean: two seeds, or where no method has several, two folds.
+    the best mean: two seeds, or where no method has several, two folds. Then no method has a standing.
 
     Parameters
     ----------
@@ -101,27 +101,34 @@ def compare(
     pair = _differences if several else _of_folds
     leads = {place: _Lead(sign * pair(methods[best], methods[place]), ratio) for place in methods if place != best}
     p_values = {place: lead.p_value(test, several) for place, lead in leads.items()}
-    tested = {place: lead for place, lead in leads.items() if p_values[place] is not None}
-    if not tested:
+    tested = [leads[place].values.shape for place, p in p_values.items() if p is not None]
+    if not (tested or several):
         return {}, None
-    adjusted = against_the_best([1.0 if p is None else p for p in p_values.values()]).tolist()
-    standings = {
-        place: Standing("other" if p < ALPHA else "tie", p if place in tested else None, *leads[place].values.shape)
-        for place, p in zip(leads, adjusted, strict=True)
-    }
-    alone = several and all(one.place == "other" for one in standings.values())
-    standings[best] = Standing("best" if alone else "tie")
-    shapes = [lead.values.shape for lead in tested.values()]
-    return standings, Comparison(
+    power = [leads[place] for place, p in p_values.items() if p is not None and test == "t"]
+    comparison = Comparison(
         best=names[best],
         methods=len(methods),
-        seeds=tuple(sorted({shape[0] for shape in shapes})),
-        folds=tuple(sorted({shape[1] for shape in shapes})),
+        seeds=tuple(sorted({seeds for seeds, _ in tested})),
+        folds=tuple(sorted({folds for _, folds in tested})),
         ratio=ratio,
         test=test,
-        detectable=_detectable(list(tested.values()), len(methods)) if test == "t" else None,
-        untold=tuple(names[place] for place in leads if place not in tested),
+        detectable=_detectable(power, len(methods)),
+        untold=tuple(names[place] for place, p in p_values.items() if p is None),
     )
+    return _standings(best, leads, p_values, several) if tested else {}, comparison
+
+
+def _standings(
+    best: int, leads: Mapping[int, _Lead], p_values: Mapping[int, float | None], several: bool
+) -> dict[int, Standing]:
+    """Return the standings; a method without a p value is not told apart, and counts among those compared."""
+    adjusted = against_the_best([1.0 if p is None else p for p in p_values.values()]).tolist()
+    standings = {
+        place: Standing("other" if p < ALPHA else "tie", None if p_values[place] is None else p, *lead.values.shape)
+        for (place, lead), p in zip(leads.items(), adjusted, strict=True)
+    }
+    alone = several and all(one.place == "other" for one in standings.values())
+    return {**standings, best: Standing("best" if alone else "tie")}
 
 
 class _Lead:

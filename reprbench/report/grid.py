@@ -181,7 +181,7 @@ def _verdict_numbers(verdict: Verdict) -> str:
     parts.append(within if tolerance is None else f"reproduced if all of it is within ±{fixed(tolerance)}")
     if verdict.detectable is not None:
         beyond = "" if tolerance is None else " beyond that"
-        parts.append(f"{fixed(verdict.detectable)}{beyond} would be found with a probability of {POWER:.0%}")
+        parts.append(f"{fixed(verdict.detectable)}{beyond} would be found with a probability of {100 * POWER:.0f} %")
     return "; ".join(parts)
 
 

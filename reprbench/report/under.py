@@ -96,11 +96,12 @@ def _tests(table: Table) -> Iterator[UnderLine]:
             continue
         where = f"{name}: " if len(table.headlines) > 1 else ""
         how = _how(tested, unit_of(table.rows, place), decimals[place])
+        found = {result.standing.place for row in table.rows if (result := row.results[place])}
         if not tested.over_seeds:
             yield UnderLine(f"{where}one seed: folds only; they say nothing about other fits, so no row is the best")
-        if any(result.standing.place == "best" for row in table.rows if (result := row.results[place])):
+        if "best" in found:
             yield UnderLine(f"{where}better than every other row that competes: {how}", "best")
-        else:
+        elif "tie" in found:
             yield UnderLine(f"{where}the best mean ({tested.best}), or not told apart from it: {how}", "tie")
         if tested.untold:
             few = "fewer than two seeds" if tested.over_seeds else "fewer than two folds"
@@ -128,8 +129,10 @@ def _how(tested: Comparison, unit: str, decimals: int) -> str:
     text = f"{names[tested.test]}, adjusted for all pairs of {tested.methods} rows, p < {ALPHA}"
     if tested.detectable is None:
         return text
+    if unit == "%" and tested.detectable > 100:
+        return f"{text}; no difference would be told apart with a probability of {100 * POWER:.0f} %: run more seeds"
     size = f"{fixed(tested.detectable, decimals)}{f' {unit}' if unit not in ('', '%') else ''}"
-    return f"{text}; a difference of {size} would be told apart with a probability of {POWER:.0%}"
+    return f"{text}; a difference of {size} would be told apart with a probability of {100 * POWER:.0f} %"
 
 
 def _numbers(counts: tuple[int, ...]) -> str:

@@ -50,8 +50,11 @@ def test_several_stores_are_one_report_and_a_broken_file_is_a_warning(report):
     assert "9-99999999" in messages
 
 
-def test_another_test_is_named_under_the_table(report):
-    for words, name in (((), "corrected resampled t-test"), (("--test", "wilcoxon"), "Wilcoxon's signed ranks")):
+def test_another_test_is_named_under_the_table(report, stores):
+    Store(stores / "more").write(
+        trial("PCA", seed=1, digest="d" * 64, method=method("pca"), evaluations=[evaluation([40.0, 41.5, 42.5])]), {}
+    )
+    for words, name in (((), "t-test of differences"), (("--test", "wilcoxon"), "Wilcoxon's signed ranks")):
         status, text, _ = report("results", "more", *words)
         assert (status, name in text) == (0, True)
 

@@ -170,7 +170,11 @@ def test_a_method_that_shares_fewer_than_two_seeds_is_not_told_apart_and_named()
     for form in ("table", "markdown", "latex"):
         assert "fewer than two seeds in common with a, so not told apart: c" in FORMATS[form]([table])
     # One seed has the best mean: nothing can be told apart from it.
-    assert set(places([*three("a", 55 + BASE), *three("b", 50 + CLOSE), row("c", 80 + BASE)]).values()) == {"untested"}
+    (table,) = make_tables([*three("a", 55 + BASE), *three("b", 50 + CLOSE), row("c", 80 + BASE)])
+    assert {standing(one).place for one in table.rows} == {"untested"}
+    text = FORMATS["table"]([table])
+    assert "fewer than two seeds in common with c, so not told apart: a, b" in text
+    assert "≈" not in text
 
 
 def test_a_method_that_does_not_lead_on_the_shared_seeds_is_not_called_better():
@@ -204,7 +208,9 @@ def test_what_could_have_been_told_apart_is_under_the_table():
     (table,) = make_tables([*three("a", 55 + BASE), *three("b", 50 + CLOSE)])
     size = table.comparisons[0].detectable
     assert 0 < size < 5
-    assert f"a difference of {size:.1f} would be told apart with a probability of 80%" in FORMATS["table"]([table])
+    assert f"a difference of {size:.1f} would be told apart with a probability of 80 %" in FORMATS["table"]([table])
+    noisy = [*fits(row("a", 55 + BASE), 0.1, -0.1), *fits(row("b", 54 + BASE), -0.1, 0.1)]
+    assert "no difference would be told apart" in FORMATS["table"](make_tables(noisy))
 
 
 def test_where_lower_is_better_the_lowest_is_the_best():
