@@ -51,9 +51,10 @@ class NaiveEncoder:
 def naive_gradients(learner, x, shown):
     """Return the gradients of both players' objectives, each from a forward pass of its own.
 
-    The third are those of the decoder's objective without the reconstruction error.
+    The objectives are the paper's, with the summed squared error, divided by the numbers of an image. The third
+    gradients are those of the decoder's objective without the reconstruction error.
     """
-    encoder = NaiveEncoder(learner.encoder)
+    encoder, size = NaiveEncoder(learner.encoder), x[0].numel()
 
     def objectives(x_hat_for_c):
         h = encoder(shown)
@@ -65,12 +66,12 @@ def naive_gradients(learner, x, shown):
             real = learner.classifier(encoder(x))
             given = encoder.statistics if learner.statistics == "originals" else None
             fake = learner.classifier(encoder(judged, given))
-        common = learner.lambda_rec * ((x - x_hat) ** 2).mean()
+        common = learner.lambda_rec * ((x - x_hat) ** 2).sum((1, 2, 3)).mean() / size
         sparsity = getattr(learner, "sparsity", 0) * h.mean()
         discrimination = -(torch.sigmoid(real).log() + (1 - torch.sigmoid(fake)).log()).mean()
         generation = -torch.sigmoid(fake).log().mean()
-        deceit = learner.lambda_dis * generation
-        return common + sparsity + learner.lambda_dis * discrimination, common + deceit, deceit
+        deceit = learner.lambda_dis * generation / size
+        return common + sparsity + learner.lambda_dis * discrimination / size, common + deceit, deceit
 
     first, *_ = objectives("detached" if learner.detach_reconstruction else "attached")
     players = [*learner.encoder.parameters(), *learner.classifier.parameters()]
@@ -97,7 +98,8 @@ def doubled(cls, shape=(3, 9, 11), **parameters):
 @pytest.mark.parametrize(("statistics", "detach"), OPTIONS)
 @pytest.mark.parametrize("shape", [(3, 9, 11), (1, 32, 33)], ids=["vector code", "map code"])
 def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics, detach, shape):
-    options = {"statistics": statistics, "detach_reconstruction": detach, "lambda_dis": 0.7, "lambda_rec": 1.3}
+    weights = {"lambda_dis": 0.7 * math.prod(shape), "lambda_rec": 1.3}
+    options = {"statistics": statistics, "detach_reconstruction": detach, **weights}
     learner = doubled(cls, shape, **options, **({"sparsity": 0.2} if cls is SparseAMEAE else {}))
     x = torch.rand(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     values = learner.backward(x, Run(0, Budget(epochs=1)))
@@ -126,7 +128,7 @@ def test_without_discrimination_a_method_is_its_partner_bit_for_bit(cls, partner
 
 @pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
 def test_a_pair_differs_by_the_mechanism_alone(cls, partner):
-    own = {"lambda_dis", "lambda_rec", "statistics", "detach_reconstruction"}
+    own = {"lambda_dis", "lambda_rec", "instance_noise", "statistics", "detach_reconstruction"}
     assert {name: value for name, value in cls().parameters().items() if name not in own} == partner().parameters()
 
 
