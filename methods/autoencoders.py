@@ -61,7 +61,7 @@ class AE(TorchLearner):
         reconstruction = functional.mse_loss(self.decoder(h), x)
         penalties = self.penalties(h)
         loss = sum(penalties.values(), start=reconstruction)
-        return {"loss": loss, "reconstruction": reconstruction, **penalties}
+        return {"loss": loss, "reconstruction": reconstruction, **penalties, **self.code_values(h)}
 
     def corrupt(self, x: Tensor, run: Run) -> Tensor:
         """Return the encoder's input for `x`; by default `x` itself."""
@@ -69,6 +69,10 @@ class AE(TorchLearner):
 
     def penalties(self, h: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms, by name, that the codes `h` add to the loss."""
+        return {}
+
+    def code_values(self, h: Tensor) -> dict[str, Tensor]:
+        """Return what is logged of the codes `h`, by name, besides the penalties."""
         return {}
 
     def encode(self, x: Tensor) -> FeatureMaps:
@@ -137,11 +141,12 @@ class SparseAE(AE):
 
     Parameters
     ----------
-    sparsity : weight of the mean absolute value of the code.
+    sparsity : weight of the mean absolute value of the code; the column ``zeros`` shows what it achieves.
 
     Notes
     -----
-    The history has, besides ``reconstruction``, ``sparsity``, the weighted penalty; ``loss`` is their sum.
+    The history has, besides ``reconstruction``, ``sparsity``, the weighted penalty (``loss`` is their sum), and
+    ``zeros``, the share of the code's numbers that are 0.
     """
 
     version: ClassVar[int] = 1
@@ -151,6 +156,10 @@ class SparseAE(AE):
     def penalties(self, h: Tensor) -> dict[str, Tensor]:
         """Return the weighted L1 penalty."""
         return {"sparsity": self.sparsity * h.abs().mean()}
+
+    def code_values(self, h: Tensor) -> dict[str, Tensor]:
+        """Return the share of zeros."""
+        return {"zeros": (h == 0).float().mean()}
 
 
 def adam(lr: float, *networks: nn.Module) -> Adam:

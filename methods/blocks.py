@@ -82,7 +82,7 @@ class NormalizedConv(nn.Module):
     """
 
     running_mean: Tensor
-    running_variance: Tensor
+    running_var: Tensor
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class NormalizedConv(nn.Module):
         self.scale = nn.Parameter(torch.ones(channels_out))
         self.offset = nn.Parameter(torch.zeros(channels_out))
         self.register_buffer("running_mean", torch.zeros(channels_out))
-        self.register_buffer("running_variance", torch.ones(channels_out))
+        self.register_buffer("running_var", torch.ones(channels_out))
         self.momentum = 0.1
         self.statistics: Statistics = "batch"
         self.remember = False
@@ -108,7 +108,7 @@ class NormalizedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized convolution of `x`."""
         if not self.training:
-            return self._folded(x, self.running_mean, (self.running_variance + EPSILON).rsqrt())
+            return self._folded(x, self.running_mean, (self.running_var + EPSILON).rsqrt())
         if self.statistics == "previous":
             if self._previous is None:
                 raise RuntimeError("there is no previous batch to normalize by")
@@ -119,7 +119,7 @@ class NormalizedConv(nn.Module):
         if y.numel() == y.shape[1]:
             raise UserError("batch normalization needs at least two images per batch; give more images")
         recorded = self.statistics == "batch"
-        mean, variance = (self.running_mean, self.running_variance) if recorded else (None, None)
+        mean, variance = (self.running_mean, self.running_var) if recorded else (None, None)
         if not self.remember:
             return functional.batch_norm(y, mean, variance, self.scale, self.offset, True, self.momentum, EPSILON)
         normalized: Tensor

@@ -9,12 +9,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reprbench import FeatureMaps, Images, ImageShape, Indices, Learner, Run, register
+from reprbench import FeatureMaps, Images, ImageShape, Indices, Learner, Run, measure_batch_norm, register
 
-from .blocks import NormalizedConv
 from .networks import Architecture, Encoder
 
-CALIBRATION_BATCH = 128
 PCA_BYTES = 500_000_000
 """The most memory for the images that `pca` is fitted to, as float64."""
 
@@ -23,8 +21,8 @@ PCA_BYTES = 500_000_000
 class Untrained(Learner):
     """The encoder of `ae` with random weights: the contribution of the architecture alone.
 
-    Its batch normalizations would do nothing in evaluation without statistics, so these are measured: the means over
-    the batches of one pass over random training images. The weights are not changed. Source: our choice.
+    Its batch normalizations would do nothing in evaluation without statistics, so these are measured, like those of
+    a trained encoder at the end of its fit. The weights are not changed. Source: our choice.
 
     Parameters
     ----------
@@ -47,15 +45,7 @@ class Untrained(Learner):
     def fit(self, images: Images, run: Run) -> None:
         """Measure the statistics of the batch normalizations."""
         self.encoder.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        rows = chosen(images, self.calibration_images, run)
-        units = [module for module in self.encoder.modules() if isinstance(module, NormalizedConv)]
-        # Batches of nearly equal size, none of which is a single image.
-        for number, batch in enumerate(np.array_split(rows, max(1, len(rows) // CALIBRATION_BATCH)), start=1):
-            for unit in units:
-                unit.momentum = 1 / number
-            with torch.no_grad():
-                self.encoder(images.batch(batch, run.device))
-        run.images_seen += len(rows)
+        run.images_seen += measure_batch_norm(self, images, run, self.calibration_images)
         self.encoder.eval()
 
     def encode(self, x: Tensor) -> FeatureMaps:

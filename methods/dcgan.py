@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import ClassVar
 
@@ -60,6 +61,10 @@ class DCGAN(AdversarialLearner):
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the discriminator's convolutional layers, after their LeakyReLU."""
         return self.discriminator.maps(signed(x))
+
+    def batch_norm_passes(self, generator: torch.Generator) -> list[Callable[[Tensor], object]]:
+        """Return also the generator on new codes, on which alone it is used."""
+        return [*super().batch_norm_passes(generator), lambda x: self.sample(len(x), generator)]
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` images of new codes, in [0, 1]."""

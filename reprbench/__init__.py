@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reprbench.api import encode, load
+    from reprbench.batch_norm import measure_batch_norm
     from reprbench.capabilities import Decodes, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
@@ -69,6 +70,7 @@ EXPORTS = {
     "View": "reprbench.features",
     "encode": "reprbench.api",
     "load": "reprbench.api",
+    "measure_batch_norm": "reprbench.batch_norm",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
@@ -115,6 +117,7 @@ __all__ = [
     "__version__",
     "encode",
     "load",
+    "measure_batch_norm",
     "register",
     "register_dataset",
     "register_protocol",

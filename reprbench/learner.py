@@ -7,16 +7,17 @@ import sys
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, create_model
 
+from reprbench.capabilities import Reconstructs
 from reprbench.file_parameter import names_files
 from reprbench.strict import StrictNumbers
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from reprbench.images import Images, Labels
     from reprbench.run import Run
@@ -35,7 +36,7 @@ an objective, as random weights or the pixels themselves; a baseline to beat. "p
 with frozen weights that were learned elsewhere, or hand-made features.
 """
 
-CLASS_NAMES = ("kind", "method_name", "version")
+CLASS_NAMES = ("kind", "method_name", "remeasure_batch_norm", "version")
 """Attributes that a class declares; no parameter can have these names."""
 
 
@@ -107,6 +108,8 @@ class Learner(ABC):
 
     A class that sets none in its own body is identified by its code: every edit then makes its results stale.
     """
+    remeasure_batch_norm: ClassVar[bool] = True
+    """Whether `train` measures the running averages of batch normalizations anew; see `measure_batch_norm`."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -148,6 +151,15 @@ class Learner(ABC):
     def encode_batch_size(self) -> int:
         """The most images that `encode` is given at once; lower it for large feature maps."""
         return 256
+
+    def batch_norm_passes(self, generator: Generator) -> list[Callable[[Tensor], object]]:
+        """Return the passes over training images (N, C, H, W) that measure the averages of batch normalizations.
+
+        By default these are `encode`, then `reconstruct` if the learner has it. Override it if evaluation uses a
+        network that they do not reach, such as a generator of images from random codes, drawn from `generator`. See
+        `measure_batch_norm`.
+        """
+        return [self.encode, self.reconstruct] if isinstance(self, Reconstructs) else [self.encode]
 
     def parameters(self) -> dict[str, Any]:
         """Return the validated parameters, in the order of their declaration."""

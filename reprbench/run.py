@@ -105,6 +105,8 @@ class Run:
         self.watched = watched
         self.snapshots: list[tuple[float, Tensor]] = []
         """Numbers of epochs, possibly fractional, and the reconstructions of the watched images then, on the CPU."""
+        self.warnings: list[str] = []
+        """What the reader of the fit's row has to know, besides the learner's own warnings."""
         self._checkpoint = None if folder is None else _checkpoint_in(folder)
         self._progress = progress or (lambda what, share, values: None)
         self._generators: dict[str, torch.Generator] = {}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reprbench.arrays import pack, unpack
+from reprbench.batch_norm import LARGEST_DIFFERENCE, difference, normalizations, stale
 from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
@@ -144,6 +145,16 @@ def check_state_round_trip(case: Case) -> None:
     _demand_same(case.encode(learner), case.encode(fresh), "layer {} of the loaded learner differs")
 
 
+def check_encodes_as_it_was_trained(case: Case) -> None:
+    """Running averages of batch normalizations give nearly the features that statistics of a batch give."""
+    if case.cls.kind == "pretrained" or not case.cls.remeasure_batch_norm:
+        return
+    learner, _ = case.fit()
+    if units := normalizations(learner):
+        layer, share = difference(learner, units, case.images().batch(slice(0, COUNT)))
+        _demand(share <= LARGEST_DIFFERENCE, f"{stale(layer, share)}; call measure_batch_norm at the end of fit")
+
+
 def check_leaves_images_alone(case: Case) -> None:
     """Neither fitting nor encoding changes its input."""
     images = case.images()
@@ -230,6 +241,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_ignores_batch_composition,
     check_encodes_the_same_twice,
     check_state_round_trip,
+    check_encodes_as_it_was_trained,
     check_leaves_images_alone,
     check_honors_the_budget,
     check_learns_from_what_it_sees,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reprbench.batch_norm import learning, measure_batch_norm, restored, warning_if_stale
 from reprbench.capabilities import Reconstructs, Resumes
 from reprbench.errors import Diverged
 from reprbench.images import Images, Indices
@@ -24,6 +25,9 @@ REPORT_SECONDS = 0.5
 
 SNAPSHOT_EPOCHS = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 """The numbers of epochs after which a fit keeps reconstructions of the watched images; also at the start and end."""
+
+SNAPSHOT_IMAGES = 1000
+"""The most images on which the averages of batch normalizations are measured for a snapshot within a fit."""
 
 Values = Mapping[str, Tensor]
 """0-d tensors by name; their means over an epoch are a row of the history."""
@@ -40,6 +44,11 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     device at most twice a second, apart from checkpoints and snapshots. Training resumes from the run's checkpoint, bit
     for bit. If the learner reconstructs, snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, …
     epochs and at the end.
+
+    At the end, and for each snapshot, the running averages of batch normalizations are measured anew (see
+    `measure_batch_norm`), as those that training leaves lag behind the weights; after a snapshot they are put back, so
+    that a fit does not depend on what is watched. If features by batch and by running statistics still differ much, the
+    run gets a warning.
 
     `TorchLearner` calls it; a learner without networks may call it in its `fit`.
 
@@ -90,7 +99,7 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     batch_size = min(batch_size, len(images))
     epoch_steps = len(images) // batch_size
     total = run.budget.steps(len(images), batch_size)
-    done, means = _begin(learner, run)
+    done, means = _begin(learner, images, run)
     ended, looked = _EndedEpochs(run, epoch_steps), time.monotonic()
     for rows in _batches(run, len(images), batch_size, done, total):
         with ended.logged_if_it_fails(done, means):
@@ -101,8 +110,8 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
         ends_epoch = left_over == 0 or done >= total
         if ends_epoch:
             means = ended.add(done, means)
-            if left_over == 0 and epochs in SNAPSHOT_EPOCHS:
-                _snapshot(learner, run, float(epochs))
+            if left_over == 0 and epochs in SNAPSHOT_EPOCHS and done < total:
+                _snapshot(learner, images, run, float(epochs))
         if time.monotonic() - looked > REPORT_SECONDS or done >= total or (ends_epoch and run.checkpoint_due()):
             looked = time.monotonic()
             _progress(run, done, total, ended.log(done, means))
@@ -111,17 +120,27 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
         elif ends_epoch:
             _progress(run, done, total, {})
     ended.log(done, ended.add(done, means) if means.count else means)
-    if run.snapshots and run.snapshots[-1][0] < done / epoch_steps:
-        _snapshot(learner, run, done / epoch_steps)
+    _end(learner, images, run, done / epoch_steps)
 
 
-def _begin(learner: Resumes, run: Run) -> tuple[int, Means]:
+def _begin(learner: Resumes, images: Images, run: Run) -> tuple[int, Means]:
     """Restore the learner from a checkpoint, if any; return its number of steps, and the means of the epoch so far."""
     if (state := run.restore_checkpoint()) is not None:
         learner.load_training_state(state["learner"])
         return state["step"], Means.of(state["means"])
-    _snapshot(learner, run, 0.0)
+    _snapshot(learner, images, run, 0.0)
     return 0, Means()
+
+
+def _end(learner: Any, images: Images, run: Run, epochs: float) -> None:
+    """Measure the averages of batch normalizations, compare them with a batch, and keep the last snapshot."""
+    if learning(learner):
+        if learner.remeasure_batch_norm:
+            measure_batch_norm(learner, images, run)
+        run.warnings += warning_if_stale(learner, images, run)
+    # The budget's seconds may have ended with an epoch whose snapshot was taken with averages of fewer images.
+    run.snapshots = [snapshot for snapshot in run.snapshots if snapshot[0] < epochs]
+    _keep_snapshot(learner, run, epochs)
 
 
 def _batches(run: Run, count: int, batch_size: int, done: int, total: float) -> Iterator[Indices]:
@@ -137,11 +156,25 @@ def _batches(run: Run, count: int, batch_size: int, done: int, total: float) -> 
         yield order[index * batch_size : (index + 1) * batch_size]
 
 
-def _snapshot(learner: Any, run: Run, epoch: float) -> None:
-    """Keep the reconstructions of the watched images, if the learner reconstructs; the fit does not depend on it."""
-    if run.watched is not None and isinstance(learner, Reconstructs):
+def _snapshot(learner: Any, images: Images, run: Run, epoch: float) -> None:
+    """Keep a snapshot within the fit, which does not depend on it."""
+    if _shown(learner, run):
+        units = learning(learner)
+        with restored(units):
+            if units and learner.remeasure_batch_norm:
+                measure_batch_norm(learner, images, run, SNAPSHOT_IMAGES)
+            _keep_snapshot(learner, run, epoch)
+
+
+def _keep_snapshot(learner: Any, run: Run, epoch: float) -> None:
+    """Keep the reconstructions of the watched images, if there are any and the learner reconstructs."""
+    if _shown(learner, run):
         with evaluating(learner):
             run.snapshots.append((epoch, learner.reconstruct(run.watched).float().cpu()))
+
+
+def _shown(learner: object, run: Run) -> bool:
+    return run.watched is not None and isinstance(learner, Reconstructs)
 
 
 def run_order(run: Run, epoch: int, count: int) -> Indices:

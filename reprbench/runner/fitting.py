@@ -182,4 +182,4 @@ def _warnings(learner: Learner, run: Run) -> list[str]:
     found: Any = learner.warnings(run.history)
     if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
         raise TypeError(f"{type(learner).__name__}.warnings must return a list of texts")
-    return warning_lines(found)
+    return warning_lines([*run.warnings, *found])

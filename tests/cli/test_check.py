@@ -7,7 +7,7 @@ from common import REPOSITORY
 def test_a_plugin_that_conforms(cli, plugin):
     done = cli("check", str(plugin("good.py", '@register("good")\nclass A(Flat): ...\n')))
     assert done.returncode == 0, done.stdout
-    assert "good: 26 of 26 checks passed" in done.stdout
+    assert "good: 28 of 28 checks passed" in done.stdout
 
 
 def test_a_plugin_that_does_not(cli, plugin):

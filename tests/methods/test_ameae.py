@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from fits import blobs, fitted, take_step
-from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE, turned
+from fits import blobs, fitted, interrupting, take_step
+from reprbench.methods.ameae import AMEAE, LARGEST_GAIN, DenoisingAMEAE, SparseAMEAE, turned
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from torch import nn
 from torch.nn import functional
@@ -51,26 +51,29 @@ class NaiveEncoder:
 def naive_gradients(learner, x, shown):
     """Return the gradients of both players' objectives, each from a forward pass of its own.
 
-    The third are those of the decoder's objective without the reconstruction error.
+    The objectives are the paper's, with the summed squared error, divided by the numbers of an image. The third
+    gradients are those of the decoder's objective without the reconstruction error.
     """
-    encoder = NaiveEncoder(learner.encoder)
+    encoder, size = NaiveEncoder(learner.encoder), x[0].numel()
+    generator = Run(0, Budget(epochs=1)).generator("instance noise")
+    noise = [learner.instance_noise * torch.randn(x.shape, generator=generator) for _ in range(2)]
 
     def objectives(x_hat_for_c):
         h = encoder(shown)
         x_hat = learner.decoder(h)
-        judged = x_hat.detach() if x_hat_for_c == "detached" else x_hat
+        judged = (x_hat.detach() if x_hat_for_c == "detached" else x_hat) + noise[1]
         if learner.statistics == "joint":
-            real, fake = learner.classifier(encoder(torch.cat([x, judged]))).chunk(2)
+            real, fake = learner.classifier(encoder(torch.cat([x + noise[0], judged]))).chunk(2)
         else:
-            real = learner.classifier(encoder(x))
+            real = learner.classifier(encoder(x + noise[0]))
             given = encoder.statistics if learner.statistics == "originals" else None
             fake = learner.classifier(encoder(judged, given))
-        common = learner.lambda_rec * ((x - x_hat) ** 2).mean()
+        common = learner.lambda_rec * ((x - x_hat) ** 2).sum((1, 2, 3)).mean() / size
         sparsity = getattr(learner, "sparsity", 0) * h.mean()
         discrimination = -(torch.sigmoid(real).log() + (1 - torch.sigmoid(fake)).log()).mean()
         generation = -torch.sigmoid(fake).log().mean()
-        deceit = learner.lambda_dis * generation
-        return common + sparsity + learner.lambda_dis * discrimination, common + deceit, deceit
+        deceit = learner.lambda_dis * generation / size
+        return common + sparsity + learner.lambda_dis * discrimination / size, common + deceit, deceit
 
     first, *_ = objectives("detached" if learner.detach_reconstruction else "attached")
     players = [*learner.encoder.parameters(), *learner.classifier.parameters()]
@@ -95,9 +98,14 @@ def doubled(cls, shape=(3, 9, 11), **parameters):
 
 @pytest.mark.parametrize("cls", [AMEAE, DenoisingAMEAE, SparseAMEAE], ids=lambda cls: cls.method_name)
 @pytest.mark.parametrize(("statistics", "detach"), OPTIONS)
-@pytest.mark.parametrize("shape", [(3, 9, 11), (1, 32, 33)], ids=["vector code", "map code"])
-def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics, detach, shape):
-    options = {"statistics": statistics, "detach_reconstruction": detach, "lambda_dis": 0.7, "lambda_rec": 1.3}
+@pytest.mark.parametrize(
+    ("shape", "noise"),
+    [((3, 9, 11), 0.0), ((3, 9, 11), 0.3), ((1, 32, 33), 0.0)],
+    ids=["vector code", "vector code with noise", "map code"],
+)
+def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics, detach, shape, noise):
+    weights = {"lambda_dis": 0.7 * math.prod(shape), "lambda_rec": 1.3}
+    options = {"statistics": statistics, "detach_reconstruction": detach, "instance_noise": noise, **weights}
     learner = doubled(cls, shape, **options, **({"sparsity": 0.2} if cls is SparseAMEAE else {}))
     x = torch.rand(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     values = learner.backward(x, Run(0, Budget(epochs=1)))
@@ -113,6 +121,62 @@ def test_both_players_get_the_gradients_of_their_own_objectives(cls, statistics,
     assert 0 <= values["classifier_accuracy"] <= 1
 
 
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_gain_and_ratio_are_those_of_autograd(detach, noise):
+    options = {"lambda_dis": 200.0, "lambda_rec": 1.3, "detach_reconstruction": detach, "instance_noise": noise}
+    learner, shape = doubled(AMEAE, **options), (3, 9, 11)
+    x = torch.rand(5, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = learner.backward(x, Run(0, Budget(epochs=1)))
+    encoder, generator = NaiveEncoder(learner.encoder), Run(0, Budget(epochs=1)).generator("instance noise")
+    x_hat = learner.decoder(encoder(x)).detach().requires_grad_()
+    encoder(x + noise * torch.randn(x.shape, generator=generator))
+    statistics = [(mean.detach(), variance.detach()) for mean, variance in encoder.statistics]
+    logits = learner.classifier(encoder(x_hat + noise * torch.randn(x.shape, generator=generator), statistics))
+    (slopes,) = torch.autograd.grad(logits.sum(), x_hat, retain_graph=True)
+    gains = slopes.flatten(1).norm(dim=1)
+    assert values["classifier_gain"].item() == pytest.approx(gains.median().item(), rel=1e-5)
+    adversarial = 200 * functional.softplus(-logits).mean()
+    error = 1.3 * (x - x_hat).square().sum((1, 2, 3)).mean()
+    one, other = (torch.autograd.grad(term, x_hat, retain_graph=True)[0].norm() for term in (adversarial, error))
+    assert values["gradient_ratio"].item() == pytest.approx((one / other).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("without", ["lambda_dis", "lambda_rec"])
+def test_without_one_of_the_gradients_there_is_no_ratio(without):
+    _, run = fitted(AMEAE, blobs(), **{without: 0})
+    assert {"classifier_gain", "gradient_ratio"}.isdisjoint(run.history[0])
+
+
+def test_the_defaults_are_those_of_the_paper():
+    assert AMEAE().lambda_dis == AMEAE().lambda_rec == 1
+    assert AMEAE().instance_noise == 0
+
+
+def test_instance_noise_is_drawn_only_where_it_is_wanted_and_resumes(tmp_path, monkeypatch):
+    images = blobs(40)
+    plain, quiet = (fitted(AMEAE, images, **given)[1] for given in ({}, {"instance_noise": 0}))
+    assert "instance noise" not in plain._generators.keys() | quiet._generators.keys()
+    whole, _ = fitted(AMEAE, images, epochs=3, instance_noise=0.2)
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 0.0)
+    with seeded(0, "weights"):
+        broken = make(AMEAE, {"width": 8, "batch_size": 8, "instance_noise": 0.2}, images.shape)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(images, Run(0, Budget(epochs=3), folder=tmp_path, progress=interrupting(7)))
+    again, run = fitted(AMEAE, images, epochs=3, folder=tmp_path, instance_noise=0.2)
+    assert run.resumed
+    ours, theirs = learner_state(whole), learner_state(again)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(("gain", "exploded"), [(LARGEST_GAIN, False), (LARGEST_GAIN + 1, True)])
+def test_a_gain_that_exploded_by_the_last_epoch_is_reported(gain, exploded):
+    history = [{"classifier_gain": 1e6}, {"classifier_gain": gain}]
+    assert ["gain exploded" in warning for warning in AMEAE().warnings(history)] == [True] * exploded
+
+
 @pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
 @pytest.mark.parametrize("statistics", ["originals", "separate", "joint"])
 def test_without_discrimination_a_method_is_its_partner_bit_for_bit(cls, partner, statistics):
@@ -126,7 +190,7 @@ def test_without_discrimination_a_method_is_its_partner_bit_for_bit(cls, partner
 
 @pytest.mark.parametrize(("cls", "partner"), PAIRS, ids=lambda cls: cls.method_name)
 def test_a_pair_differs_by_the_mechanism_alone(cls, partner):
-    own = {"lambda_dis", "lambda_rec", "statistics", "detach_reconstruction"}
+    own = {"lambda_dis", "lambda_rec", "instance_noise", "statistics", "detach_reconstruction"}
     assert {name: value for name, value in cls().parameters().items() if name not in own} == partner().parameters()
 
 

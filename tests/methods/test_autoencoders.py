@@ -5,6 +5,7 @@ import pytest
 import torch
 from fits import blobs, fitted, take_step
 from pydantic import ValidationError
+from reprbench.methods.ameae import SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE, adam
 from torch.nn import functional
 
@@ -84,6 +85,18 @@ def test_a_heavier_penalty_makes_smaller_codes():
         learner.encoder.eval()
         codes[sparsity] = learner.encoder.code(images.batch(slice(0, 200))).mean()
     assert codes[1.0] < 0.5 * codes[0.0]
+
+
+@pytest.mark.parametrize("cls", [SparseAE, SparseAMEAE])
+def test_the_share_of_zeros_of_a_sparse_code_is_logged(cls):
+    images = blobs(8)
+    learner, run = fitted(cls, images, sparsity=0.7)
+    assert 0 < run.history[-1]["zeros"] < 1
+    x = images.batch(slice(0, 8))
+    values = take_step(learner, run, x)
+    learner, run = fitted(cls, images, sparsity=0.7)
+    h = learner.encoder.train().code(x)
+    assert values["zeros"].item() == pytest.approx((h == 0).sum().item() / h.numel())
 
 
 def test_the_optimizer_is_one_adam_for_both_networks():

@@ -39,7 +39,7 @@ def test_a_normalized_convolution_is_pytorchs_with_its_gradients_and_running_ave
         ):
             torch.testing.assert_close(one, other)
     torch.testing.assert_close(unit.running_mean, reference[1].running_mean)
-    torch.testing.assert_close(unit.running_variance, reference[1].running_var)
+    torch.testing.assert_close(unit.running_var, reference[1].running_var)
     torch.testing.assert_close(unit.eval()(x), reference.eval()(x))
 
 

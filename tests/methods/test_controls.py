@@ -60,7 +60,7 @@ def test_the_untrained_encoder_measures_statistics_and_nothing_else():
 
 def test_the_statistics_of_the_untrained_encoder_are_means_over_all_batches(monkeypatch):
     images = blobs(100)
-    monkeypatch.setattr(controls, "CALIBRATION_BATCH", 25)
+    monkeypatch.setattr(Untrained, "encode_batch_size", 50)
     learner, _ = fitted(Untrained, images)
     stem = learner.encoder.stem
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_the_statistics_of_the_untrained_encoder_are_means_over_all_batches(monk
 
 
 def test_an_odd_image_over_makes_no_batch_of_its_own(monkeypatch):
-    monkeypatch.setattr(controls, "CALIBRATION_BATCH", 4)
+    monkeypatch.setattr(Untrained, "encode_batch_size", 8)
     learner, run = fitted(Untrained, blobs(9))
     assert run.images_seen == 9
     assert all(buffer.isfinite().all() for buffer in learner.encoder.buffers())

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 from fits import blobs, encoded, fitted
+from reprbench.methods.adversarial import uniform_codes
 from reprbench.methods.dcgan import DCGAN
 from torch import nn
 from torch.nn import functional
 
 from reprbench import Decodes, Reconstructs, Resumes
 from reprbench.learner import make
-from reprbench.run import Budget, Run
+from reprbench.run import Budget, Run, derive_seed
 from reprbench.state import learner_state, load_learner_state
 from reprbench.testing import check_learner
 
@@ -102,6 +103,16 @@ def test_samples_are_images_that_depend_on_the_generator_given():
     # The running averages count training batches; two such would differ in these alone.
     torch.testing.assert_close(one, again)
     assert not torch.allclose(one, other)
+
+
+def test_the_averages_of_the_generator_are_measured_on_codes():
+    learner, run = fitted(DCGAN, blobs(40))
+    generator = torch.Generator().manual_seed(derive_seed(run.seed, "batch-norm"))
+    codes = uniform_codes(40, learner.code_size, generator).double()
+    linear, unit = learner.generator.layers[:2]
+    responses = codes @ linear.weight.detach().double().T
+    torch.testing.assert_close(unit.running_mean.double(), responses.mean(0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(unit.running_var.double(), responses.var(0), rtol=1e-4, atol=1e-6)
 
 
 def test_it_resumes_and_promises_no_more():
