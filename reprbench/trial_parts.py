@@ -8,6 +8,7 @@ import msgspec
 
 from reprbench.evaluation import Code, Seconds
 from reprbench.learner import Kind
+from reprbench.limit import Limit
 from reprbench.spec import Call
 
 # Others come from no run, and reports could not compute with them.
@@ -35,7 +36,7 @@ class DataRecord(msgspec.Struct, kw_only=True):
     call: Call
     title: str
     digest: str
-    limit: Size | None = None
+    limit: Size | Limit | None = None
     shape: tuple[Size, Size, Size]
     unlabeled: Size
     train: Size
