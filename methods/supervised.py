@@ -126,6 +126,7 @@ class Supervised(TorchSupervisedLearner):
             self._learn_labels(images.take(rest), labels[rest], trial, start)
             tried[rate] = self._accuracy(images.take(apart), labels[apart], run)
             run.images_seen += trial.images_seen
+            run.work.add(trial.work)
             run.log(0, **{"lr": rate, ACCURACY: tried[rate]})
         return _best(tried)
 

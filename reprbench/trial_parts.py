@@ -99,6 +99,10 @@ class Cost(msgspec.Struct):
     parameters: Size | None = None
     encode_flops: Size | None = None
     images_seen: Size | None = None
+    steps: Size | None = None
+    """Of the optimizer, or iterations."""
+    fit_flops: Size | None = None
+    """FLOPs of these steps, as far as torch counts them: products and convolutions."""
     fit_seconds: Seconds | None = None
     evaluation_seconds: Seconds | None = None
     peak_memory: Size | None = None

@@ -49,6 +49,8 @@ class Job(msgspec.Struct, kw_only=True):
     """The distributions whose versions belong in the provenance."""
     device: str
     threads: int
+    trials_at_once: int = 1
+    """How many trials may run at the same time on this machine, this one included: its times depend on them."""
     identity: dict[str, Any]
     """Of the trial as it was planned; `hash` is its digest."""
 
