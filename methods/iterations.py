@@ -46,7 +46,8 @@ class Stages:
             done, state = saved["done"], saved["state"]
         seconds = math.inf if run.budget.seconds is None else run.budget.seconds * (stage + 1) / self._count
         while done < total and run.elapsed < seconds:
-            state, values = step(state)
+            with run.work.step(f"stage {stage}"):
+                state, values = step(state)
             done += 1
             run.log(len(run.history) + 1, **({"stage": stage + 1} if self._count > 1 else {}), **values)
             run.progress((stage + done / total) / self._count, **values)
@@ -101,6 +102,7 @@ def minimize(
         optimizer.param_groups[0]["max_iter"] = made
         optimizer.param_groups[0]["max_eval"] = 2 * made
         value = float(optimizer.step(closure))  # type: ignore[arg-type]
+        run.work.steps += made - 1  # beside the one that the chunk counts as
         following = {"weights": weights.detach(), "optimizer": optimizer.state_dict()}
         return {**following, "iterations": state["iterations"] + made}, {"objective": value}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reprbench.api import encode, load
     from reprbench.batch_norm import measure_batch_norm
-    from reprbench.capabilities import Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
@@ -35,6 +35,7 @@ __version__ = "0.2.0.dev0"
 
 EXPORTS = {
     "Budget": "reprbench.spec",
+    "Classifies": "reprbench.capabilities",
     "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
@@ -81,6 +82,7 @@ EXPORTS = {
 __all__ = [
     "EXPORTS",
     "Budget",
+    "Classifies",
     "Curve",
     "DataRequest",
     "Dataset",

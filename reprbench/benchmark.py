@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import LARGEST_INTEGER, brief
-from reprbench.spec import Budget, Call, CallField, Count, Line, Name, check_line, mistakes
+from reprbench.limit import LimitField
+from reprbench.spec import Budget, Call, CallField, Line, Name, check_line, mistakes
 from reprbench.yaml_files import read_yaml
 
 PACKAGE = "reprbench.benchmarks"
@@ -84,7 +85,7 @@ class Benchmark(_Form):
     methods: Annotated[tuple[BenchmarkRow, ...], Field(min_length=1)]
     budget: Budget
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
-    limit: Count | None = None
+    limit: LimitField | None = None
 
 
 def load_benchmark(path: Path) -> Benchmark:

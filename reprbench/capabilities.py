@@ -63,6 +63,33 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Classifies(Protocol):
+    """Can classify images, as a supervised learner can. A learner that has the method has the capability.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from reprbench import Classifies, SupervisedLearner
+    >>> class Prototypes(SupervisedLearner):
+    ...     def fit_labeled(self, images, labels, run):
+    ...         pixels, labels = images.batch(slice(None)).flatten(1), torch.from_numpy(labels)
+    ...         self.means = torch.stack([pixels[labels == label].mean(0) for label in labels.unique()])
+    ...
+    ...     def encode(self, x):
+    ...         return {"pixels": x}
+    ...
+    ...     def classify(self, x):
+    ...         return -torch.cdist(x.flatten(1), self.means)
+    >>> isinstance(Prototypes(), Classifies)
+    True
+    """
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Return a score for each class, (N, K), of the images `x` (N, C, H, W); the highest is the answer."""
+        ...
+
+
+@runtime_checkable
 class Resumes(Protocol):
     """Can save everything its training depends on and resume from there, bit for bit.
 

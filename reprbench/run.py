@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 import os
 import time
@@ -16,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from reprbench.arrays import flatten, save_arrays, unflatten, unpack
 from reprbench.cache import CacheFile
 from reprbench.errors import Diverged, UserError
-from reprbench.files import write_text
 from reprbench.spec import Budget
+from reprbench.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +61,7 @@ class Run:
     device : torch.device
     history : the logged rows, each with ``step``, ``seconds`` and the logged values.
     images_seen : how many images were drawn so far, repetitions included; the learner counts them.
+    work : the steps made so far and their FLOPs; the shared loop counts them: ``with run.work.step(): …``.
     resumed : whether the fit goes on from a checkpoint.
 
     Raises
@@ -101,6 +100,7 @@ class Run:
         self.precision = _possible(precision, self.device)
         self.history: list[dict[str, float]] = []
         self.images_seen = 0
+        self.work = Work()
         self.resumed = False
         self.watched = watched
         self.snapshots: list[tuple[float, Tensor]] = []
@@ -193,6 +193,7 @@ class Run:
             "device": self.device.type,
             "elapsed": self.elapsed,
             "images_seen": self.images_seen,
+            "work": self.work.state(),
             "history": self.history,
             "snapshots": self.snapshots,
             "generators": {name: generator.get_state() for name, generator in self._generators.items()},
@@ -219,6 +220,7 @@ class Run:
         self.resumed = True
         self._started = time.monotonic() - own["elapsed"]
         self.images_seen = own["images_seen"]
+        self.work.restore(own["work"])
         self.history = own["history"]
         self.snapshots = [(epoch, images) for epoch, images in own["snapshots"]]
         for name, generator_state in own["generators"].items():
@@ -288,13 +290,3 @@ def checkpoint_seconds() -> float:
     if not seconds >= 0:
         raise UserError(f"REPRBENCH_CHECKPOINT_SECONDS={given!r}: expected a number of seconds from 0, like 10")
     return seconds
-
-
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, text.getvalue())

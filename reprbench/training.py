@@ -102,7 +102,7 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     done, means = _begin(learner, images, run)
     ended, looked = _EndedEpochs(run, epoch_steps), time.monotonic()
     for rows in _batches(run, len(images), batch_size, done, total):
-        with ended.logged_if_it_fails(done, means):
+        with ended.logged_if_it_fails(done, means), run.work.step():
             means.add(step(images.batch(rows, run.device), rows))
         run.images_seen += batch_size
         done += 1

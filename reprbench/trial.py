@@ -152,6 +152,12 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
         return number if isinstance(number, int) else 0
 
     @property
+    def fits_at_once(self) -> int:
+        """How many trials could run at the same time when it was fitted; 0 if it was not recorded."""
+        number = (self.known("fit") or self.provenance).get("trials_at_once")
+        return number if isinstance(number, int) else 0
+
+    @property
     def ended(self) -> str:
         """When the trial ended, in ISO 8601; empty if it is unknown."""
         return str(self.provenance.get("ended", ""))

@@ -8,6 +8,7 @@ import msgspec
 
 from reprbench.evaluation import Code, Seconds
 from reprbench.learner import Kind
+from reprbench.limit import Limit
 from reprbench.spec import Call
 
 # Others come from no run, and reports could not compute with them.
@@ -35,7 +36,7 @@ class DataRecord(msgspec.Struct, kw_only=True):
     call: Call
     title: str
     digest: str
-    limit: Size | None = None
+    limit: Size | Limit | None = None
     shape: tuple[Size, Size, Size]
     unlabeled: Size
     train: Size
@@ -98,6 +99,10 @@ class Cost(msgspec.Struct):
     parameters: Size | None = None
     encode_flops: Size | None = None
     images_seen: Size | None = None
+    steps: Size | None = None
+    """Of the optimizer, or iterations."""
+    fit_flops: Size | None = None
+    """FLOPs of these steps, as far as torch counts them: products and convolutions."""
     fit_seconds: Seconds | None = None
     evaluation_seconds: Seconds | None = None
     peak_memory: Size | None = None

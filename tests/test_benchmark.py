@@ -6,6 +6,7 @@ import pytest
 
 from reprbench.benchmark import benchmark_files, find_benchmark, load_benchmark
 from reprbench.errors import UserError
+from reprbench.limit import Limit
 from reprbench.spec import parse_call
 
 GOOD = """
@@ -26,6 +27,12 @@ def test_a_file_is_named_by_its_stem(tmp_path):
     benchmark = load_benchmark(write(tmp_path, GOOD))
     assert benchmark.name == "mine"
     assert benchmark.methods[0].method.parameters == {"width": 8}
+
+
+def test_a_limit_is_a_number_or_one_for_some_splits(tmp_path):
+    assert load_benchmark(write(tmp_path, GOOD)).limit is None
+    for text, limit in (("100", Limit.each(100)), ("{unlabeled: 10000, test: 50}", Limit(unlabeled=10000, test=50))):
+        assert load_benchmark(write(tmp_path, f"{GOOD}limit: {text}\n")).limit == limit
 
 
 def test_all_mistakes_come_at_once(tmp_path):
@@ -50,6 +57,10 @@ def test_all_mistakes_come_at_once(tmp_path):
         (f"seeds: [{2**63}]", "seeds.0: Input should be less than"),
         ("seeds: []", "seeds: .*at least 1 item"),
         ("limit: true", "limit: .* not True"),
+        ("limit: 0", "limit: expected a whole number from 1, or such numbers by split, .*, not 0"),
+        ("limit: {}", "limit: expected a whole number from 1"),
+        ("limit: {unlabelled: 10}", "unknown 'limit.unlabelled'. Did you mean 'unlabeled'?"),
+        ("limit: {train: 0}", "limit.train: Input should be greater than 0"),
         ("protocols: []", "protocols: .*at least 1 item"),
         ("protocols: linear-svm", "protocols: Input should be a list, not 'linear-svm'"),
         ("protocols: [3]", r"protocols.0: expected name, .*, not 3"),

@@ -7,7 +7,8 @@ from torch import nn
 
 from reprbench.errors import Diverged
 from reprbench.images import Images
-from reprbench.run import Run, derive_seed, seeded, write_history
+from reprbench.run import Run, derive_seed, seeded
+from reprbench.runner.fitting import write_history
 from reprbench.spec import Budget
 from reprbench.torch_learner import TorchLearner
 from reprbench.training import run_order

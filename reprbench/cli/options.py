@@ -13,6 +13,7 @@ import click
 
 from reprbench.errors import UserError
 from reprbench.grammar import LARGEST_INTEGER, brief, is_parameter_name
+from reprbench.limit import Limit
 from reprbench.spec import Call, check_name, parse_calls, parse_value
 
 CACHE = Path(".reprbench")
@@ -57,6 +58,39 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 COUNT = click.IntRange(1, LARGEST_INTEGER)
 """A whole number of epochs or images."""
+
+
+class ImageCounts(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Numbers of images: ``1000``, or by split, ``unlabeled=10000,test=2000``."""
+
+    name = "N|SPLIT=N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Limit:
+        """Return the limit."""
+        if isinstance(value, Limit):
+            return value
+        pairs = [part.partition("=") for part in value.split(",")]
+        try:
+            if len(pairs) == 1 and not pairs[0][1]:
+                return Limit.each(_count(value))
+            counts = {split: _count(count) for split, _, count in pairs}
+            if len(counts) == len(pairs):
+                return Limit(**counts)
+        except (TypeError, ValueError):
+            pass
+        raise UserError(
+            f"--limit {brief(value)}: expected a number of images from 1, or numbers of unlabeled, train and test "
+            "images, like unlabeled=10000,test=2000"
+        )
+
+
+def _count(text: str) -> int:
+    number = int(text) if re.fullmatch(r"[0-9]{1,19}", text) else 0
+    if not 1 <= number <= LARGEST_INTEGER:
+        raise ValueError
+    return number
+
+
 JOBS = click.IntRange(1, 1024)
 """Trials at the same time: each is a process."""
 

@@ -18,12 +18,14 @@ from reprbench.cli.options import (
     STORE,
     Calls,
     Device,
+    ImageCounts,
     Memory,
     Seconds,
     Seeds,
     parse_settings,
 )
 from reprbench.errors import UserError
+from reprbench.limit import Limit
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 
@@ -49,7 +51,11 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
 @click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=COUNT, help="Epochs of fitting.")
-@click.option("--limit", type=COUNT, help="At most this many images per split.")
+@click.option(
+    "--limit",
+    type=ImageCounts(),
+    help="At most this many images per split: 1000, or by split, like unlabeled=10000,test=2000.",
+)
 @click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
@@ -98,7 +104,7 @@ def command(
     dataset: tuple[Call, ...],
     protocols: tuple[Call, ...],
     epochs: int | None,
-    limit: int | None,
+    limit: Limit | None,
     seeds: tuple[int, ...],
     settings: tuple[str, ...],
     plugins: tuple[Path, ...],

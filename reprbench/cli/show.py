@@ -72,6 +72,8 @@ def _cost_lines(cost: Cost) -> list[str]:
     size = {"{} parameters": count_text(cost.parameters), "{} FLOPs per image": count_text(cost.encode_flops)}
     spent = {
         "{} images seen": count_text(cost.images_seen),
+        "{} steps": count_text(cost.steps),
+        "{} FLOPs": count_text(cost.fit_flops),
         "fit {}": seconds_text(cost.fit_seconds),
         "evaluation {}": seconds_text(cost.evaluation_seconds),
         "peak {}": memory_text(cost.peak_memory),

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ValidationError, create_model
 
 from reprbench.data.dataset import Dataset
+from reprbench.data.development import held_out
 from reprbench.data.digests import FileCheck, fresh_check
 from reprbench.data.locate import DataFile, DataRequest
 from reprbench.data.returned import as_dataset
@@ -19,12 +20,14 @@ from reprbench.errors import UserError
 from reprbench.file_parameter import names_files, parameters_as_given
 from reprbench.files import NotRegularError
 from reprbench.registry import Entry, discover
-from reprbench.spec import Call, mistakes
+from reprbench.spec import Call, Count, mistakes
 from reprbench.strict import StrictNumbers
 from reprbench.texts import described, reason
 
 _REQUEST = "request"
 """The parameter of a dataset's function that is given the `DataRequest`."""
+_DEVELOPMENT = "development"
+"""The parameter that every dataset has: how many training images are held out and used as the test split."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def load_dataset(
     Parameters
     ----------
     dataset : an entry of the registry, or the name of an installed one
-    parameters : those of the call, as in ``folder[path=cifar]``
+    parameters : those of the call, as in ``folder[path=cifar]``; every dataset has ``development``, see `held_out`
     data_dirs : the folders in which to search its files, in order
     cache_dir : the folder of digests and decoded images; created when needed
 
@@ -83,9 +86,11 @@ def load_dataset(
     function = entry.load_or_refuse()
     try:
         request, values = _request(entry.name, function, parameters, data_dirs, cache_dir)
+        development = values.pop(_DEVELOPMENT)
         if _REQUEST in inspect.signature(function).parameters:
             values[_REQUEST] = request
-        return as_dataset(function(**values), request)
+        whole = as_dataset(function(**values), request)
+        return whole if development is None else held_out(whole, development)
     except OSError as error:
         raise _inaccessible(entry.name, error) from error
     except (UserError, MemoryError):
@@ -109,6 +114,7 @@ def dataset_files(
     if files is None:
         return []
     request, values = _request(name, entry.load_or_refuse(), parameters, data_dirs, cache_dir)
+    del values[_DEVELOPMENT]  # the files are the same
     module, _, function = files.partition(":")
     try:
         found: list[DataFile] = getattr(importlib.import_module(module), function)(request, **values)
@@ -134,7 +140,9 @@ def _request(
     data_dirs: Sequence[Path],
     cache_dir: Path,
 ) -> tuple[DataRequest, dict[str, Any]]:
-    """Return the request and the validated parameters."""
+    """Return the request and the validated parameters, those of the function and ``development``."""
+    if _DEVELOPMENT in inspect.signature(function).parameters:
+        raise UserError(f"dataset {name!r}: every dataset has a parameter {_DEVELOPMENT!r}; give its own another name")
     model = _parameters_model(function)
     try:
         validated = model.model_validate(dict(parameters))
@@ -153,17 +161,18 @@ def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name != _REQUEST
     }
+    fields[_DEVELOPMENT] = (Count | None, None)
     config = {"extra": "forbid", "arbitrary_types_allowed": True}
     config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
     return create_model("Parameters", __base__=StrictNumbers, __cls_kwargs__=config, **fields)
 
 
 def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, Any]:
-    """Return the parameters that identify the call: without defaults, and without the title, which is for display."""
+    """Return the parameters that identify the call of the function: without defaults, and the title for display."""
     shown = parameters_as_given(validated, given)
     fields = type(validated).model_fields
     # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
-    named = [key for key in sorted(fields) if key in given and key != "title"]
+    named = [key for key in sorted(fields) if key in given and key not in ("title", _DEVELOPMENT)]
     changed = (key for key in named if fields[key].default not in (given[key], getattr(validated, key)))
     return {key: shown[key] for key in changed}
 

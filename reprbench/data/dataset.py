@@ -13,6 +13,7 @@ import numpy as np
 from reprbench.data.folds import named_generator, random_rows, stratified_folds, stratified_rows
 from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
+from reprbench.limit import Limit
 from reprbench.spec import Call
 
 SMALLEST_SIDE = 8
@@ -47,49 +48,58 @@ class Dataset:
         """The name without parameters, which may contain a path; random draws are named after it."""
         return self.call.name
 
-    def limited(self, count: int | None) -> Dataset:
-        """Return the dataset with at most `count` images in every split; ``None`` means all.
+    def limited(self, limit: int | Limit | None) -> Dataset:
+        """Return the dataset with at most so many images in every split, or in those named; ``None`` means all.
 
-        Labeled splits keep the shares of their classes. The images drawn depend only on the dataset's name and `count`,
-        so that they are the same for every seed and user. Folds are redrawn if `train` was reduced.
+        Labeled splits keep the shares of their classes. The images drawn depend only on the dataset's name and their
+        number, so that they are the same for every seed and user. Folds are redrawn if `train` was reduced. Where
+        `unlabeled` is `train`, it stays so if both have one limit, and is drawn from all training images otherwise.
 
         Raises
         ------
         UserError
-            If `count` is less than the number of classes.
+            If the limit of a labeled split is less than the number of classes.
         """
-        if count is None or count >= max(len(self.unlabeled), len(self.train), len(self.test)):
+        limit = Limit.each(limit) if isinstance(limit, int) else limit or Limit()
+        splits = {"unlabeled": self.unlabeled, "train": self.train, "test": self.test}
+        if not any(_reduces(getattr(limit, split), images) for split, images in splits.items()):
             return self
-        if count < len(self.classes):
-            raise UserError(
-                f"a limit of {count} images leaves out classes of {self.title}; use at least {len(self.classes)}"
-            )
-        train, train_labels = self._draw(self.train, self.train_labels, count, "train")
-        test, test_labels = self._draw(self.test, self.test_labels, count, "test")
+        for count in (limit.train, limit.test):
+            if count is not None and count < len(self.classes):
+                raise UserError(
+                    f"a limit of {count} images leaves out classes of {self.title}; use at least {len(self.classes)}"
+                )
+        train, train_labels = self._draw(self.train, self.train_labels, limit.train, "train")
+        test, test_labels = self._draw(self.test, self.test_labels, limit.test, "test")
+        shared = self.unlabeled is self.train and limit.unlabeled == limit.train
         return replace(
             self,
-            unlabeled=train if self.unlabeled is self.train else self._draw_unlabeled(count),
+            unlabeled=train if shared else self._draw_unlabeled(limit.unlabeled),
             train=train,
             train_labels=train_labels,
             test=test,
             test_labels=test_labels,
             folds=self.folds if train is self.train else stratified_folds(train_labels, self.name),
-            digest=hashlib.sha256(f"{self.digest} limited to {count}".encode()).hexdigest(),
+            digest=hashlib.sha256(f"{self.digest} limited to {limit}".encode()).hexdigest(),
         )
 
-    def _draw(self, images: Images, labels: Labels, count: int, split: str) -> tuple[Images, Labels]:
-        if len(images) <= count:
+    def _draw(self, images: Images, labels: Labels, count: int | None, split: str) -> tuple[Images, Labels]:
+        if count is None or len(images) <= count:
             return images, labels
         rows = stratified_rows(labels, count, self._generator(count, split))
         return images.take(rows), labels[rows]
 
-    def _draw_unlabeled(self, count: int) -> Images:
-        if len(self.unlabeled) <= count:
+    def _draw_unlabeled(self, count: int | None) -> Images:
+        if count is None or len(self.unlabeled) <= count:
             return self.unlabeled
         return self.unlabeled.take(random_rows(len(self.unlabeled), count, self._generator(count, "unlabeled")))
 
     def _generator(self, count: int, split: str) -> np.random.Generator:
         return named_generator(f"{self.name} {split} limited to {count}")
+
+
+def _reduces(count: int | None, images: Images) -> bool:
+    return count is not None and count < len(images)
 
 
 def assemble(
@@ -124,7 +134,7 @@ def assemble(
     for split, images, labels in (("train", train, train_labels), ("test", test, test_labels)):
         _check_labels(str(call), split, len(images), labels, len(classes))
     folds = tuple(stratified_folds(train_labels, call.name) if folds is None else folds)
-    _check_folds(str(call), folds, train_labels)
+    check_folds(str(call), folds, train_labels)
     return Dataset(
         call=call,
         title=title,
@@ -182,7 +192,8 @@ def _check_labels(call: str, split: str, n_images: int, labels: Labels, n_classe
         )
 
 
-def _check_folds(call: str, folds: Sequence[Indices], labels: Labels) -> None:
+def check_folds(call: str, folds: Sequence[Indices], labels: Labels) -> None:
+    """Raise a `UserError` unless every fold has at least two classes."""
     for number, rows in enumerate(folds):
         if len(found := np.unique(labels[rows])) < 2:
             raise UserError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reprbench.errors import UserError
 from reprbench.images import Indices, Labels
 from reprbench.probes.machines import LinearSVMs, fit_svms
-from reprbench.probes.standardize import Matrix, Standardizer, row_blocks, standardize
+from reprbench.probes.standardize import Matrix, Scale, Standardizer, row_blocks, standardize
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,7 @@ def select_cost(
     inner_folds: int = 5,
     generator: np.random.Generator,
     device: torch.device | str = "cpu",
+    scale: Scale = "feature",
 ) -> CostChoice:
     """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
 
@@ -70,7 +71,7 @@ def select_cost(
     together = max(1, _TOGETHER // x.size)
     for start in range(0, inner_folds, together):
         some = divisions[start : start + together]
-        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device)
+        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale)
         for (machines, standardizer), (_, held_out) in zip(trained, some, strict=True):
             right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
@@ -125,19 +126,22 @@ def train_fold(
     *,
     inner_folds: int = 5,
     device: torch.device | str = "cpu",
+    scale: Scale = "feature",
 ) -> FoldClassifier:
     """Choose C within the fold and train with it on the whole fold.
 
-    `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1, `costs` is the grid of C, and
-    `generator` draws the inner folds.
+    `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1, `costs` is the grid of C,
+    `generator` draws the inner folds, and `scale` is that of `standardize`.
 
     Raises
     ------
     Diverged
         If features are NaN or infinite.
     """
-    choice = select_cost(x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device)
-    return FoldClassifier(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device)[0])
+    choice = select_cost(
+        x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale
+    )
+    return FoldClassifier(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale)[0])
 
 
 def _fit_raw(
@@ -147,9 +151,10 @@ def _fit_raw(
     n_classes: int,
     costs: Sequence[float],
     device: torch.device | str,
+    scale: Scale,
 ) -> list[tuple[LinearSVMs, Standardizer]]:
     """Train on each set of rows, None for all; only the standardized rows are in memory, no copy of `x`."""
-    standardizers = [standardize(x, rows) for rows in sets]
+    standardizers = [standardize(x, rows, scale) for rows in sets]
     parts = [
         (standardizer.apply(x, rows), labels if rows is None else labels[rows])
         for standardizer, rows in zip(standardizers, sets, strict=True)

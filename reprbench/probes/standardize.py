@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +39,19 @@ class Standardizer:
         return result
 
 
-def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
+Scale = Literal["feature", "common"]
+"""Whether every feature is divided by its own spread, or all by one number."""
+
+
+def standardize(train: Matrix, rows: Indices | None = None, scale: Scale = "feature") -> Standardizer:
     """Fit a standardizer to `rows`, all by default, of `train` (n, d), which is read in blocks.
 
     Coates, Lee and Ng (2011) use (x − mean)/√(var + 0.01), which assumes features of their scale. Here the features are
     first divided by one number s, the root of the mean over the features of their variances, so that x becomes
     (x − mean)/√(var + 0.01·s²). Because s scales with the features and depends neither on their order nor on constants
-    added to them, none of these changes the result. Features that are all constant become 0.
+    added to them, none of these changes the result. Features that are all constant become 0. With the scale "common"
+    x becomes (x − mean)/s: for features whose spreads are what was learned, such as principal components, which the
+    other scale would whiten.
 
     Raises
     ------
@@ -54,7 +60,8 @@ def standardize(train: Matrix, rows: Indices | None = None) -> Standardizer:
     """
     mean, variance = _moments(train, rows)
     overall = float(variance.mean())
-    spread = np.sqrt(variance + 0.01 * overall) if overall > 0 else np.ones_like(variance)
+    spreads = np.full_like(variance, overall) if scale == "common" else variance + 0.01 * overall
+    spread = np.sqrt(spreads) if overall > 0 else np.ones_like(variance)
     return Standardizer(mean.astype(np.float32), spread.astype(np.float32))
 
 

@@ -36,7 +36,7 @@ class FewLabels(SVMProtocol):
     """
 
     name = "few-labels"
-    version = 1
+    version = 2
     headlines = ("accuracy",)
 
     labels: Annotated[
@@ -55,6 +55,7 @@ class FewLabels(SVMProtocol):
                     lacking[count] += 1
                 else:
                     outcome.measurements += self._measure(subject, fold, np.flatnonzero(ranks < count), count, seed)
+        outcome.warnings += self.cost_warnings(subject, []) if subject.supervised else []
         self._explain(outcome, lacking, fold.number + 1, subject.supervised)
         return outcome
 
@@ -62,14 +63,16 @@ class FewLabels(SVMProtocol):
         """Train on `rows` of a fold, `count` of each class, and test."""
         from reprbench.probes.linear_svm import train_fold
 
+        costs = self.grid_of_costs(subject)
         classifier = train_fold(
             fold.train[rows],
             fold.labels[rows],
             len(subject.dataset.classes),
-            self.costs if count > 1 else [min(self.costs)],
+            costs if count > 1 else [min(costs)],
             self.inner_generator(seed, fold.number),
             inner_folds=min(self.inner_folds, count),
             device=subject.device,
+            scale=self.scale,
         )
         accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
         at = {"fold": fold.number, "labels": count}

@@ -6,24 +6,41 @@ Other protocols that train the same SVM are `SVMProtocol`s too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat
 
+from reprbench.capabilities import Classifies
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold, FoldProtocol
 from reprbench.run import derive_seed
+from reprbench.state import evaluating
 
 if TYPE_CHECKING:
     from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
 
-class SVMProtocol(FoldProtocol):
-    """A protocol whose classifier is the linear SVM of Table 1, with its grid of C and its inner folds."""
+COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
-    costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+class SVMProtocol(FoldProtocol):
+    """A protocol whose classifier is the linear SVM of Table 1.
+
+    Parameters
+    ----------
+    costs : the grid of C.
+    inner_folds : of the cross-validation that chooses C in a fold.
+    scale : "feature" standardizes each feature by its own spread; "common" divides all by one number, for features
+        whose spreads are what was learned, such as many principal components.
+    supervised_cost : C for a supervised learner. Its features have seen the labels of every inner fold, which all C
+        then get right, so that nothing in the fold can choose one. 1 is the default of LIBLINEAR.
+    """
+
+    costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = COSTS
     inner_folds: Annotated[int, Field(ge=2)] = 5
+    scale: Literal["feature", "common"] = "feature"
+    supervised_cost: PositiveFloat = 1.0
 
     @staticmethod
     def inner_generator(seed: int, fold: int) -> np.random.Generator:
@@ -39,22 +56,35 @@ class SVMProtocol(FoldProtocol):
             fold.train,
             fold.labels,
             n_classes,
-            self.costs,
+            self.grid_of_costs(subject),
             generator,
             inner_folds=self.inner_folds,
             device=subject.device,
+            scale=self.scale,
         )
+
+    def grid_of_costs(self, subject: Subject) -> tuple[float, ...]:
+        """Return the values of C to choose from; only one for a supervised learner."""
+        return (self.supervised_cost,) if subject.supervised else self.costs
+
+    def cost_warnings(self, subject: Subject, choices: Sequence[CostChoice]) -> list[str]:
+        """Return what the row has to say about how C was chosen."""
+        if subject.supervised:
+            return [f"C = {self.supervised_cost:g}, not chosen: the features have seen the labels of all inner folds"]
+        edges = sum(choice.at_edge is not None for choice in choices)
+        return [f"C at the edge of its grid in {edges} of {len(choices)} folds"] if edges else []
 
 
 class LinearSVM(SVMProtocol):
     """10-fold linear SVM (METHODS: one-vs-rest, squared hinge, L2): mean test accuracy over the dataset's folds.
 
     Features are standardized on the fold. C is chosen inside the fold by stratified cross-validation, never on the
-    test split; a single cost is used without.
+    test split; a single cost is used without. Of a supervised learner that classifies images itself, the accuracy of
+    its own head on the test split is measured beside the SVM's.
     """
 
     name = "linear-svm"
-    version = 1
+    version = 2
     headlines = ("accuracy",)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
@@ -71,13 +101,25 @@ class LinearSVM(SVMProtocol):
             if choice.accuracies:
                 inner = 100 * max(choice.accuracies)
                 outcome.measurements.append(Measurement("inner accuracy", inner, "%", "higher", at))
+            if (head := head_accuracy(subject, fold)) is not None:
+                outcome.measurements.append(Measurement("head accuracy", 100 * head, "%", "higher", at))
             choices.append(choice)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
-        outcome.warnings += edge_warnings(choices)
+        outcome.warnings += self.cost_warnings(subject, choices)
         return outcome
 
 
-def edge_warnings(choices: Sequence[CostChoice]) -> list[str]:
-    """Return a warning if the costs that were chosen in some folds lie at the edge of their grid."""
-    edges = sum(choice.at_edge is not None for choice in choices)
-    return [f"C at the edge of its grid in {edges} of {len(choices)} folds"] if edges else []
+def head_accuracy(subject: Subject, fold: Fold) -> float | None:
+    """Return the share of the test images that a supervised learner classifies right itself; None if it does not."""
+    learner = subject.learner(fold.trained) if subject.supervised else None
+    if not isinstance(learner, Classifies):
+        return None
+    images, labels = subject.dataset.test, subject.dataset.test_labels
+    found = []
+    with evaluating(learner):
+        for x in images.batches(learner.encode_batch_size, subject.device):
+            logits = learner.classify(x)
+            if logits.ndim != 2 or len(logits) != len(x):
+                raise TypeError(f"classify must return logits of shape (N, K), not {tuple(logits.shape)}")
+            found.append(logits.argmax(1).cpu().numpy())
+    return float((np.concatenate(found) == labels).mean())

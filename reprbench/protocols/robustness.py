@@ -19,7 +19,7 @@ from reprbench.learner import Learner
 from reprbench.outputs import checked_images
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
 from reprbench.protocols.folds import over_folds
-from reprbench.protocols.linear_svm import SVMProtocol, edge_warnings
+from reprbench.protocols.linear_svm import SVMProtocol
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Robustness(SVMProtocol):
     """
 
     name = "robustness"
-    version = 2
+    version = 3
     headlines = (PROBE,)
 
     mask: Levels = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -123,7 +123,7 @@ class Robustness(SVMProtocol):
         measurements = self._measurements(subject, probes)
         learner = subject.learner(probes[0].trained)
         reconstructs = isinstance(learner, Reconstructs)
-        warnings = edge_warnings([probe.classifier.choice for probe in probes])
+        warnings = self.cost_warnings(subject, [probe.classifier.choice for probe in probes])
         if not reconstructs:
             warnings.append("the reconstruction error is not measured: the learner does not reconstruct")
         name = type(learner).method_name or type(learner).__name__

@@ -18,7 +18,7 @@ from reprbench.report.text import (
     plus_minus,
     seconds_text,
 )
-from reprbench.report.under import KINDS, Emphasis, UnderLine, headline_decimals, under_lines
+from reprbench.report.under import BESIDE, KINDS, Emphasis, UnderLine, headline_decimals, under_lines
 from reprbench.report.verdict import Verdict
 
 COSTS = ("Features", "Parameters", "Fit", "Evaluation", "Peak memory", "Peak device memory")
@@ -109,12 +109,18 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
         GridCell(f"{row.verdict} {_numbers(verdict_notes(row), footnotes)}".rstrip() if row.verdict else ""),
         GridCell("" if row.dimension is None else fixed(row.dimension, 0)),
         GridCell(count_text(row.parameters)),
-        GridCell(seconds_text(row.fit_seconds)),
+        GridCell(fit_text(row)),
         GridCell(seconds_text(row.evaluation_seconds)),
         GridCell(memory_text(row.peak_memory)),
         GridCell(memory_text(row.peak_device_memory)),
         GridCell(_numbers(row_notes(row), footnotes)),
     ]
+
+
+def fit_text(row: Row) -> str:
+    """Return the seconds of the fit, with the sign of fits that did not have the machine to themselves."""
+    seconds = seconds_text(row.fit_seconds)
+    return f"{seconds} {BESIDE}" if seconds and row.beside else seconds
 
 
 def _result_cells(row: Row, decimals: Sequence[int]) -> list[GridCell]:

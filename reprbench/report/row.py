@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reprbench.benchmark import Benchmark, Reference
+from reprbench.benchmark import Reference
 from reprbench.learner import Kind
 from reprbench.measurement import Better, Headline
 from reprbench.report.best import Standing
@@ -146,6 +146,26 @@ class Row(Struct, frozen=True):
         return self.sources[0].trial.cost.parameters if self.sources else None
 
     @property
+    def images_seen(self) -> int | None:
+        """How many images the fit drew, the most over seeds."""
+        return self._most(lambda source: source.trial.cost.images_seen)
+
+    @property
+    def steps(self) -> int | None:
+        """The steps of the fit, the most over seeds."""
+        return self._most(lambda source: source.trial.cost.steps)
+
+    @property
+    def fit_flops(self) -> int | None:
+        """The counted FLOPs of these steps, the most over seeds."""
+        return self._most(lambda source: source.trial.cost.fit_flops)
+
+    @property
+    def beside(self) -> bool:
+        """Whether other trials may have run beside a fit, so that its seconds are not those of a fit alone."""
+        return any(source.trial.fits_at_once > 1 for source in self.sources)
+
+    @property
     def fit_seconds(self) -> float | None:
         """Seconds of fitting, the mean over seeds."""
         return self._mean(lambda source: source.trial.cost.fit_seconds)
@@ -277,21 +297,3 @@ def mixed(values: Iterable[object]) -> bool:
 
 def _called(label: str, details: Sequence[str]) -> str:
     return f"{label} ({'; '.join(details)})" if details else label
-
-
-def not_run(benchmark: Benchmark, data: str, headlines: Sequence[Headline], labels: set[str]) -> list[Row]:
-    """Return a row without a result for each published row of the benchmark that is not among `labels`."""
-    return [
-        Row(
-            key=RowKey(benchmark.name, row.name, data, row.budget or benchmark.budget, "float32", None),
-            sources=(),
-            results=(None,) * len(headlines),
-            status=NOT_RUN,
-            reason="not in the store",
-            reference=row.reference,
-            verdict=Verdict("not run"),
-            group=row.group,
-        )
-        for row in benchmark.methods
-        if row.reference and row.name not in labels
-    ]

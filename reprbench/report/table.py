@@ -13,12 +13,13 @@ from reprbench.measurement import Better, Headline
 from reprbench.report.best import BySeed, Comparison, Standing, Test, compare
 from reprbench.report.marks import current_code, current_numerics, mark
 from reprbench.report.measured import ByFold, fold_ratio, shared_folds
-from reprbench.report.row import HeadlineResult, Row, Source, distinguished, make_row, not_run
+from reprbench.report.row import NOT_RUN, HeadlineResult, Row, Source, distinguished, make_row
 from reprbench.report.seeds import by_method, merge_seeds, share_verdicts
 from reprbench.report.statistics import variance_components
 from reprbench.report.text import place_text
+from reprbench.report.verdict import Verdict
 from reprbench.spec import Call
-from reprbench.trial import Code, DataRecord, Trial, newest_of_each_row
+from reprbench.trial import Code, DataRecord, RowKey, Trial, newest_of_each_row
 
 Seeds = Literal["apart", "together"]
 
@@ -255,3 +256,21 @@ def _spread(label: str, seeds: Mapping[int, ByFold]) -> SeedSpread | None:
     parts = variance_components(values)
     mean = sum(map(sum, values)) / (len(values) * len(folds))
     return SeedSpread(label, tuple(sorted(seeds)), mean, parts.seeds, parts.folds)
+
+
+def not_run(benchmark: Benchmark, data: str, headlines: Sequence[Headline], labels: set[str]) -> list[Row]:
+    """Return a row without a result for each published row of the benchmark that is not among `labels`."""
+    return [
+        Row(
+            key=RowKey(benchmark.name, row.name, data, row.budget or benchmark.budget, "float32", None),
+            sources=(),
+            results=(None,) * len(headlines),
+            status=NOT_RUN,
+            reason="not in the store",
+            reference=row.reference,
+            verdict=Verdict("not run"),
+            group=row.group,
+        )
+        for row in benchmark.methods
+        if row.reference and row.name not in labels
+    ]

@@ -46,10 +46,10 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def count_text(count: int | None) -> str:
-    """Return a count with three figures, in thousands or millions where that is shorter."""
+    """Return a count with three figures, in thousands (k) to trillions (T) where that is shorter."""
     if count is None:
         return ""
-    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count / size:.3g} {letter}"
     return str(count)

@@ -34,6 +34,10 @@ KINDS: Mapping[Kind, KindSign] = {
 }
 
 
+BESIDE = "∥"
+"""The sign of a fit beside others."""
+
+
 @dataclass(frozen=True)
 class UnderLine:
     """A line under a table; if it explains an emphasis, which one: each format shows that in its own way."""
@@ -46,6 +50,8 @@ def under_lines(table: Table) -> list[UnderLine]:
     """Return what a reader must know to judge a table, except for footnotes."""
     kinds = {row.kind for row in table.rows}
     lines = [UnderLine(f"{kind.sign} {kind.meaning}") for name, kind in KINDS.items() if name in kinds]
+    if any(row.beside for row in table.rows):
+        lines.append(UnderLine(f"{BESIDE} measured while other trials ran on the machine; alone it may take less"))
     lines += map(UnderLine, _measured(table))
     lines += _tests(table)
     lines += map(UnderLine, [*_seeds(table), *table.explanations, _made_of(table)])

@@ -132,9 +132,9 @@ def code_of(cls: type, entry: Entry) -> Code:
 
 
 def _method(cls: type[Learner]) -> Description:
-    from reprbench.capabilities import Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
 
-    capabilities = tuple(c for c in (Reconstructs, Decodes, Resumes) if issubclass(cls, c))
+    capabilities = tuple(c for c in (Reconstructs, Decodes, Classifies, Resumes) if issubclass(cls, c))
     if problem := class_problem(cls, capabilities):
         return Description(problem=problem)
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])

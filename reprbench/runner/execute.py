@@ -48,7 +48,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     about_cache: list[str] = []
     try:
         _prepare_torch(job)
-        result.provenance = provenance(job.device, job.packages)
+        result.provenance = {**provenance(job.device, job.packages), "trials_at_once": job.trials_at_once}
         # Written at once, in case the process is killed.
         write_json(folder / PROVENANCE, result.provenance)
         with collected_warnings(about_cache):
@@ -91,7 +91,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
 
 def _note(fits: Fits, folder: Path, result: TrialResult) -> None:
     """Fill in what is known of the fits, and write their history."""
-    from reprbench.run import write_history
+    from reprbench.runner.fitting import write_history
 
     write_history(folder / HISTORY, fits.history())
     result.resumed = fits.resumed
@@ -100,6 +100,9 @@ def _note(fits: Fits, folder: Path, result: TrialResult) -> None:
     result.warnings = list(dict.fromkeys(w for note in fits.notes.values() for w in note["warnings"]))
     if fits.notes:
         result.cost.images_seen = int(fits.total("images_seen"))
+        # Who counts no steps made some that are not known.
+        result.cost.steps = int(fits.total("steps")) or None
+        result.cost.fit_flops = int(fits.total("flops")) if result.cost.steps else None
         result.cost.fit_seconds = fits.total("seconds")
 
 

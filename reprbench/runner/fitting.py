@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 
 from reprbench.arrays import save_arrays, unpack
 from reprbench.cache import CacheFile
+from reprbench.files import write_text
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
 from reprbench.run import Run, seeded
@@ -136,6 +139,7 @@ class Fits:
             "history": run.history,
             "seconds": run.elapsed,
             "images_seen": _images_seen(run),
+            **run.work.state(),
             "warnings": _warnings(learner, run),
             "provenance": self._provenance,
             "snapshots": run.watched is not None and bool(run.snapshots),
@@ -183,3 +187,13 @@ def _warnings(learner: Learner, run: Run) -> list[str]:
     if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
         raise TypeError(f"{type(learner).__name__}.warnings must return a list of texts")
     return warning_lines([*run.warnings, *found])
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())

@@ -11,6 +11,7 @@ import msgspec
 
 from reprbench.evaluation import FIGURES as FIGURES
 from reprbench.files import write_text
+from reprbench.limit import Limit
 from reprbench.registry import Entry
 from reprbench.run import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
@@ -35,7 +36,7 @@ class Job(msgspec.Struct, kw_only=True):
     parameters: dict[str, Any]
     dataset: Call
     dataset_entry: Entry
-    limit: int | None
+    limit: int | Limit | None
     data_digest: str
     data_dirs: list[Path]
     cache: Path
@@ -48,6 +49,8 @@ class Job(msgspec.Struct, kw_only=True):
     """The distributions whose versions belong in the provenance."""
     device: str
     threads: int
+    trials_at_once: int = 1
+    """How many trials may run at the same time on this machine, this one included: its times depend on them."""
     identity: dict[str, Any]
     """Of the trial as it was planned; `hash` is its digest."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names
 from reprbench.errors import UserError
+from reprbench.limit import Limit
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import Deviation
@@ -22,7 +23,7 @@ class Overrides:
     protocols: tuple[Call, ...] = ()
     epochs: int | None = None
     seeds: tuple[int, ...] = ()
-    limit: int | None = None
+    limit: Limit | None = None
     precision: Precision = "float32"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """``--set``: ``param`` of every method that has it, ``name.param`` of one method, protocol or dataset."""

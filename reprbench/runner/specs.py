@@ -234,7 +234,7 @@ def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
         call=benchmark.dataset,
         title=dataset.title,
         digest=dataset.digest,
-        limit=benchmark.limit,
+        limit=benchmark.limit and benchmark.limit.plain,
         shape=dataset.train.shape,
         unlabeled=len(dataset.unlabeled),
         train=len(dataset.train),

@@ -64,8 +64,8 @@ def test_all_wrong_parameters_are_named_at_once() -> None:
     [
         ("npz", {}, "dataset 'npz': path: Field required"),
         ("folder", {"image_size": 7}, "image_size: .*greater than or equal to 8, not 7"),
-        ("mnist", {"path": "x"}, "dataset 'mnist': unknown 'path'. Known: none"),
-        ("digits", {"n": 3}, "dataset 'digits': unknown 'n'. Known: none"),
+        ("mnist", {"path": "x"}, "dataset 'mnist': unknown 'path'. Known: development"),
+        ("digits", {"n": 3}, "dataset 'digits': unknown 'n'. Known: development"),
     ],
 )
 def test_wrong_parameters(name: str, parameters: dict[str, Any], message: str) -> None:

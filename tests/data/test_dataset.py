@@ -9,6 +9,7 @@ from reprbench.data.dataset import Dataset, assemble
 from reprbench.data.folds import stratified_folds
 from reprbench.errors import UserError
 from reprbench.images import Images
+from reprbench.limit import Limit
 from reprbench.spec import parse_call
 
 
@@ -102,6 +103,44 @@ def test_limited_leaves_small_splits_and_their_folds_alone() -> None:
     assert limited.digest != dataset.digest
     assert dataset.limited(100) is dataset
     assert dataset.limited(None) is dataset
+
+
+def test_a_limit_by_split_cuts_only_the_splits_that_it_names() -> None:
+    dataset = some_dataset(unlabeled=some_images(100, seed=2))
+    for limit in (Limit(unlabeled=12), Limit(train=12), Limit(test=12)):
+        limited = dataset.limited(limit)
+        for split in ("unlabeled", "train", "test"):
+            whole, images = getattr(dataset, split), getattr(limited, split)
+            assert images is whole if getattr(limit, split) is None else len(images) == 12
+        assert (limited.folds is dataset.folds) == (limit.train is None)
+    assert len({dataset.limited(limit).digest for limit in (12, Limit(unlabeled=12), Limit(train=12))}) == 3
+
+
+def test_the_same_limit_of_each_split_is_the_limit_of_all() -> None:
+    dataset = some_dataset()
+    one, other = dataset.limited(12), dataset.limited(Limit(unlabeled=12, train=12, test=12))
+    assert one.digest == other.digest
+    assert other.unlabeled is other.train
+    assert np.array_equal(all_pixels(one.train), all_pixels(other.train))
+
+
+def test_fewer_unlabeled_images_are_some_of_the_training_images_with_their_folds() -> None:
+    dataset = some_dataset()
+    limited = dataset.limited(Limit(unlabeled=20))
+    assert limited.train is dataset.train
+    assert limited.folds is dataset.folds
+    known = {image.tobytes() for image in all_pixels(dataset.train)}
+    assert len({image.tobytes() for image in all_pixels(limited.unlabeled)} & known) == 20
+    fewer = dataset.limited(Limit(train=20))
+    assert fewer.unlabeled is dataset.unlabeled
+    assert dataset.limited(Limit(unlabeled=60)) is dataset
+
+
+def test_classes_bound_the_limits_of_labeled_splits_alone() -> None:
+    assert len(some_dataset().limited(Limit(unlabeled=1)).unlabeled) == 1
+    for limit in (Limit(train=2), Limit(test=2)):
+        with pytest.raises(UserError, match="a limit of 2 images leaves out classes"):
+            some_dataset().limited(limit)
 
 
 @pytest.mark.parametrize("count", [-1, 0, 2])

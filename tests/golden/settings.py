@@ -60,7 +60,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "sparse-ameae": [NETWORK],
     "sparse-filtering": [{**FEATURES, "iterations": 2}],
     "stacked-dae": [{"widths": (6, 5), "corruptions": (0.1, 0.2), "batch_size": 25}],
-    "supervised": [NETWORK],
+    "supervised": [{**NETWORK, "min_steps": 8}, {"lr": 0.01}],
     "untrained": [{"width": 4, "calibration_images": 50}],
 }
 

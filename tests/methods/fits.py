@@ -38,6 +38,7 @@ METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1]]
 SMALL = {
     "width": 8,
     "batch_size": 8,
+    "min_steps": 2,
     "n_hidden": 8,
     "gibbs_steps": 2,
     "widths": (8, 8),

@@ -105,6 +105,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(cls, tmp_path, monkeypatch):
         fit(interrupted, images, Run(0, Budget(epochs=3), folder=tmp_path))
     resumed, second_run = fitted(cls, images, epochs=3, folder=tmp_path)
     assert same(learner_state(undisturbed), learner_state(resumed))
+    assert run.work.state() == second_run.work.state()
     assert [timeless(row) for row in run.history] == [timeless(row) for row in second_run.history]
 
 
@@ -138,6 +139,14 @@ def test_it_encodes_in_python_after_a_fit_as_in_evaluation_mode(cls):
     with torch.no_grad():
         found = dict(learner.encode(x))
     assert same(found, encoded(learner, x))
+
+
+@each_trained
+def test_its_steps_and_their_operations_are_counted(cls):
+    _, run = fitted(cls, blobs(24), epochs=2)
+    # Two epochs of three batches; the supervised one tries three learning rates for a quarter of that.
+    assert run.work.steps == 6 + 3 * (cls.method_name == "supervised")
+    assert run.work.flops > 0
 
 
 @each_trained

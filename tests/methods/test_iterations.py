@@ -225,3 +225,23 @@ def test_the_seconds_are_divided_between_the_stages(monkeypatch):
     assert [iterate(run, total, {"made": 0}, step, stages)["made"] for total in (2, 99)] == [2, 8]
     now[0], stages = 0.0, Stages(run, 2)
     assert [iterate(run, 99, {"made": 0}, step, stages)["made"] for _ in range(2)] == [5, 5]
+
+
+def test_iterations_and_their_operations_are_counted():
+    run, data = new_run(), torch.rand(40, 6)
+
+    def step(state):
+        return {"products": data @ data.T}, {}
+
+    iterate(run, 5, {}, step)
+    assert (run.work.steps, run.work.flops) == (5, 5 * 2 * 40 * 40 * 6)
+    run = new_run()
+
+    def objective(weights):
+        value = (data @ weights).square().sum() + (weights - 1).square().sum()
+        value.backward()
+        return value.detach()
+
+    minimize(objective, torch.zeros(6, 2), 12, run)
+    assert run.work.steps == 12
+    assert run.work.flops > 12 * 2 * 40 * 6 * 2

@@ -248,7 +248,7 @@ def test_a_supervised_learner_encodes_each_fold_with_the_fit_of_that_fold():
         images = getattr(dataset, asked.split).take(asked.rows)
         return np.concatenate([c for (c,) in extract(learners[asked.trained.tobytes()], images, [asked.view])])
 
-    made = protocol().model_copy(update={"costs": (0.01,)})
+    made = protocol().model_copy(update={"supervised_cost": 0.01})
     outcome = made.evaluate(Subject(dataset, True, learner, features), 0)
     # To an SVM the order of the features is nothing, but codes of another fold's fit would be in the wrong order.
     expected = evaluated(Flat(), dataset, costs=(0.01,))

@@ -269,6 +269,31 @@ def test_a_protocol_that_changed_after_planning_is_a_mistake(dataset, tmp_path):
         execute._check_unchanged(replace(planned, hash="0" * 64), learner, [protocol])
 
 
+def test_provenance_says_how_many_trials_run_at_once(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "_work", lambda *_: None)
+    asked = replace(job(dataset, tmp_path), trials_at_once=3)
+    for found, expected in ((asked, 3), (job(dataset, tmp_path), 1)):
+        result = execute.execute(found, tmp_path, lambda what, share, values: None)
+        assert result.provenance["trials_at_once"] == expected
+
+
+def test_a_trial_knows_the_steps_of_its_fits_only_if_they_were_counted(dataset, tmp_path):
+    report = lambda what, share, values: None  # noqa: E731
+    for count, expected in ((0, None), (3, 3)):
+
+        class Counting(Watching):
+            def fit(self, images, run):
+                for _ in range(count):  # noqa: B023  (called in this turn of the loop)
+                    with run.work.step():
+                        torch.ones(2, 3) @ torch.ones(3, 5)
+
+        fits = Fits(job(dataset, tmp_path / str(count)), Counting, dataset, report, {})
+        fits.ensure(None)
+        result = execute.TrialResult(status="done")
+        execute._note(fits, tmp_path, result)
+        assert (result.cost.steps, result.cost.fit_flops) == (expected, 180 if expected else None)
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -4,6 +4,7 @@ import pytest
 
 from reprbench.benchmark import Benchmark, BenchmarkRow
 from reprbench.errors import UserError
+from reprbench.limit import Limit
 from reprbench.registry import Entry
 from reprbench.runner.describe import Description, Question
 from reprbench.runner.request import Overrides, apply, settings_for
@@ -34,7 +35,7 @@ def test_without_overrides_nothing_deviates():
 
 def test_what_the_command_line_says_deviates_and_holds_for_every_row():
     overrides = Overrides(
-        dataset=Call(name="mnist"), epochs=9, limit=5, seeds=(1, 2), protocols=(Call(name="linear-svm"),)
+        dataset=Call(name="mnist"), epochs=9, limit=Limit.each(5), seeds=(1, 2), protocols=(Call(name="linear-svm"),)
     )
     request = apply(benchmark(), overrides)
     for row in request.deviations:

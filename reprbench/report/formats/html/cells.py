@@ -28,6 +28,10 @@ EMPHASIS: Mapping[Emphasis, str] = {"best": "{}", "tie": "≈ {}", "": "{}"}
 """Cells by their emphasis; the style makes the best bold, so that its text stays a number."""
 
 
+COST_COLUMNS = ("parameters", "images", "steps", "fit-flops", "fit", "evaluation", "memory", "device-memory")
+"""The columns of costs, in order."""
+
+
 @dataclass(frozen=True)
 class PageColumn:
     """A column: its key, its title, and whether it holds numbers."""
@@ -91,7 +95,7 @@ def _columns(table: Table) -> list[PageColumn]:
         PageColumn("reference", "Reference"),
         PageColumn("verdict", "Verdict", numeric=False),
         PageColumn("features", "Features"),
-        *(costs[key] for key in ("parameters", "fit", "evaluation", "memory", "device-memory")),
+        *(costs[key] for key in COST_COLUMNS),
     ]
 
 

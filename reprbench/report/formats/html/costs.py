@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from reprbench.report.grid import fit_text
 from reprbench.report.row import Row
 from reprbench.report.text import count_text, memory_text, seconds_text
 
@@ -72,7 +73,25 @@ COST_KINDS = {
             "Fit",
             CostAxis("fit", "Fit time", _TIME),
             lambda row: row.fit_seconds,
-            lambda row: seconds_text(row.fit_seconds),
+            fit_text,
+        ),
+        CostKind(
+            "Images seen",
+            CostAxis("images", "Images seen in the fit", _decades(count_text)),
+            lambda row: row.images_seen,
+            lambda row: count_text(row.images_seen),
+        ),
+        CostKind(
+            "Steps",
+            CostAxis("steps", "Steps of the fit", _decades(count_text)),
+            lambda row: row.steps,
+            lambda row: count_text(row.steps),
+        ),
+        CostKind(
+            "Fit FLOPs",
+            CostAxis("fit-flops", "FLOPs of the fit", _decades(count_text, unit=10**6)),
+            lambda row: row.fit_flops,
+            lambda row: count_text(row.fit_flops),
         ),
         CostKind(
             "Parameters",

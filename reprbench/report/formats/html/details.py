@@ -166,6 +166,8 @@ def _costs(trial: Trial) -> dict[str, object]:
         "parameters": cost.parameters,
         "operations to encode an image": count_text(cost.encode_flops),
         "images seen": cost.images_seen,
+        "steps": cost.steps,
+        "operations of the fit": count_text(cost.fit_flops),
         "fit": seconds_text(cost.fit_seconds),
         "evaluation": seconds_text(cost.evaluation_seconds),
         "peak memory": memory_text(cost.peak_memory),
