@@ -165,12 +165,14 @@ def difference(learner: Learner, units: Sequence[Normalization], x: Tensor) -> t
         running = learner.encode(x)
         with by_batch_statistics(units):
             batch = learner.encode(x)
-        shares = {
-            name: float((layer - running[name]).norm() / layer.norm().clamp(min=torch.finfo(torch.float32).tiny))
-            for name, layer in ((name, layer.float()) for name, layer in batch.items())
-        }
-    worst = max(shares, key=lambda name: shares[name])
-    return worst, shares[worst]
+        shares = torch.stack([_share(layer.float(), running[name].float()) for name, layer in batch.items()])
+    # The device is waited for once.
+    return max(zip(shares.tolist(), batch, strict=True))[::-1]
+
+
+def _share(features: Tensor, others: Tensor) -> Tensor:
+    size: Tensor = torch.linalg.vector_norm(features).clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.linalg.vector_norm(features - others) / size
 
 
 def warning_if_stale(learner: Learner, images: Images, run: Run) -> list[str]:
