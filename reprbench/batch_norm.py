@@ -167,12 +167,13 @@ def difference(learner: Learner, units: Sequence[Normalization], x: Tensor) -> t
             batch = learner.encode(x)
         shares = torch.stack([_share(layer.float(), running[name].float()) for name, layer in batch.items()])
     # The device is waited for once.
-    return max(zip(shares.tolist(), batch, strict=True))[::-1]
+    share, layer = max(zip(shares.tolist(), batch, strict=True))
+    return layer, share
 
 
 def _share(features: Tensor, others: Tensor) -> Tensor:
-    size: Tensor = torch.linalg.vector_norm(features).clamp(min=torch.finfo(torch.float32).tiny)
-    return torch.linalg.vector_norm(features - others) / size
+    share: Tensor = (features - others).norm() / features.norm().clamp(min=torch.finfo(torch.float32).tiny)
+    return share
 
 
 def warning_if_stale(learner: Learner, images: Images, run: Run) -> list[str]:
