@@ -41,8 +41,9 @@ class AdversarialLearner(TorchLearner):
     the other's weights.
 
     The discriminator's batch normalizations normalize originals and fakes by the statistics of their own batches. Their
-    running averages, used in evaluation, come from the originals alone, once per step (our choice, as originals are
-    what will be encoded). Those of the other networks come from the single pass per step through each.
+    running averages come from the originals alone, once per step (our choice, as originals are what will be encoded).
+    Those of the other networks come from the single pass per step through each. For evaluation, the averages of the
+    networks that evaluation uses are measured anew.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ class Adversarial(AE):
     statistics : what the batch normalizations of E normalize by when C sees reconstructions: the statistics of the
         batch of originals, so that both pass the very same function and no reconstruction's logit depends on another
         ("originals", the cheapest: virtual batch normalization, Salimans et al. 2016); their own ("separate"); or those
-        of one batch of both, for which the encoder runs once more ("joint"). The running averages for evaluation
-        come from the pass that computes h alone, as in the partner.
+        of one batch of both, for which the encoder runs once more ("joint"). The running averages that
+        training keeps come from the pass that computes h alone, as in the partner.
     detach_reconstruction : whether x̂ is a constant in the objective of E and C. False is the literal eq. 2, in which
         the E that made x̂ also learns to make it easier to detect.
 
@@ -114,12 +114,7 @@ class Adversarial(AE):
             generation = functional.softplus(-fake).mean()
         weighted = self.lambda_rec * reconstruction
         encoding = sum(penalties.values(), start=weighted) + weight * discrimination
-        if self.statistics == "originals" and self.detach_reconstruction:
-            torch.autograd.backward(encoding, inputs=[*self._weights("encoder"), judged], retain_graph=True)
-            deceit = turned(judged.grad, fake.detach())
-        else:
-            (deceit,) = torch.autograd.grad(weight * generation, judged, retain_graph=True)
-            torch.autograd.backward(encoding, inputs=self._weights("encoder"), retain_graph=True)
+        deceit = self._backward_encoder(encoding, weight * generation, judged, fake)
         torch.autograd.backward([weighted, x_hat], [None, deceit], inputs=self._weights("decoder"))
         return {
             "reconstruction": reconstruction,
@@ -130,6 +125,15 @@ class Adversarial(AE):
             "classifier_accuracy": torch.cat([real > 0, fake < 0]).float().mean(),
             **self._gradient_values(deceit, fake, reconstruction, weight),
         }
+
+    def _backward_encoder(self, encoding: Tensor, generation: Tensor, judged: Tensor, fake: Tensor) -> Tensor:
+        """Leave the gradients of the objective `encoding` of E and C; return that of `generation` at x̂."""
+        if self.statistics == "originals" and self.detach_reconstruction:
+            torch.autograd.backward(encoding, inputs=[*self._weights("encoder"), judged], retain_graph=True)
+            return turned(judged.grad, fake.detach())
+        (deceit,) = torch.autograd.grad(generation, judged, retain_graph=True)
+        torch.autograd.backward(encoding, inputs=self._weights("encoder"), retain_graph=True)
+        return deceit
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Return a warning if the classifier was at chance in the last epoch, or its gain exploded."""

@@ -165,12 +165,15 @@ def difference(learner: Learner, units: Sequence[Normalization], x: Tensor) -> t
         running = learner.encode(x)
         with by_batch_statistics(units):
             batch = learner.encode(x)
-        shares = {
-            name: float((layer - running[name]).norm() / layer.norm().clamp(min=torch.finfo(torch.float32).tiny))
-            for name, layer in ((name, layer.float()) for name, layer in batch.items())
-        }
-    worst = max(shares, key=lambda name: shares[name])
-    return worst, shares[worst]
+        shares = torch.stack([_share(layer.float(), running[name].float()) for name, layer in batch.items()])
+    # The device is waited for once.
+    share, layer = max(zip(shares.tolist(), batch, strict=True))
+    return layer, share
+
+
+def _share(features: Tensor, others: Tensor) -> Tensor:
+    share: Tensor = (features - others).norm() / features.norm().clamp(min=torch.finfo(torch.float32).tiny)
+    return share
 
 
 def warning_if_stale(learner: Learner, images: Images, run: Run) -> list[str]:

@@ -129,6 +129,17 @@ def test_snapshots_do_not_change_the_fit(keep):
         assert torch.equal(ours.reconstruct(run.watched), run.snapshots[-1][1])
 
 
+def test_averages_that_a_step_looks_at_are_put_back_after_a_snapshot():
+    class Looking(Coder):
+        def loss(self, x, run):
+            unit = self.encoder[2]
+            seen = unit.running_mean.sum() + unit.running_var.sum() + unit.num_batches_tracked
+            return {"loss": super().loss(x, run), "seen": seen}
+
+    (_, watched), (_, plain) = fitted(Looking, watched=True), fitted(Looking)
+    assert [row["seen"] for row in watched.history] == [row["seen"] for row in plain.history]
+
+
 def test_a_snapshot_shows_the_learner_with_averages_of_its_own():
     # With an average that never moves, all that a snapshot can know of the statistics is measured for it.
     _, run = fitted(watched=True, momentum=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reprbench.batch_norm import average
 from reprbench.errors import Diverged
 from reprbench.outputs import CheckedBatches
 from reprbench.run import derive_seed, seeded
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from reprbench.learner import FeatureMaps, ImageShape, Learner
 
 CALIBRATION_BATCHES = 8
-"""The number of first batches whose features give the mean and scale by which each channel is standardized."""
+"""The number of first batches whose features give the mean and scale by which each channel is standardized, and on
+which the averages of the batch normalizations of trained decoders are measured."""
 SMALLEST_SCALE = 0.01
 """Share of the root of the mean variance of a layer's channels, so that nearly constant ones are not scaled up."""
 LARGEST_LINEAR = 2**25
@@ -134,7 +137,8 @@ def train_decoders(
 
     A step encodes one batch, once, and updates every decoder by its own mean squared error. A decoder's initial weights
     depend on the seed and the layer's name, and the batches on the seed: training other layers along with it changes
-    nothing.
+    nothing. In the end the running averages of its batch normalizations are measured anew: those that so few steps
+    leave belong to other weights.
 
     Raises
     ------
@@ -151,6 +155,7 @@ def train_decoders(
         maps = encoded(learner, x)
         losses = {name: _step(decoders[name], optimizers[name], maps[name], x) for name in decoders}
         advance((step + 1) / budget.steps)
+    _measure_averages(decoders, learner, images, budget, seed, device)
     return {name: _trained(name, decoder, losses[name]) for name, decoder in decoders.items()}
 
 
@@ -195,6 +200,27 @@ def _batches(length: int, budget: DecoderBudget, seed: int) -> Iterator[Indices]
             order, start = generator.permutation(length), 0
         yield np.sort(order[start : start + size]).astype(np.int64)
         start += size
+
+
+def _measure_averages(
+    decoders: Mapping[str, MirrorDecoder],
+    learner: Learner,
+    images: Images,
+    budget: DecoderBudget,
+    seed: int,
+    device: str,
+) -> None:
+    """Measure the averages of all batch normalizations over the first batches."""
+
+    def decode(x: Tensor) -> None:
+        maps = encoded(learner, x)
+        for name, decoder in decoders.items():
+            decoder(maps[name])
+
+    units = [unit for decoder in decoders.values() for unit in decoder.modules() if isinstance(unit, nn.BatchNorm2d)]
+    batches = islice(_batches(len(images), budget, seed), CALIBRATION_BATCHES)
+    with torch.no_grad():
+        average(units, decode, (images.batch(rows, device) for rows in batches))
 
 
 def _calibrate(

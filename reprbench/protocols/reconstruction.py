@@ -68,7 +68,7 @@ class Reconstruction(Protocol):
     """
 
     name = "reconstruction"
-    version = 2
+    version = 3
     headlines = ("MSE",)
 
     layers: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"

@@ -101,6 +101,20 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     assert not same(trained(seed=1)["half"], one["half"])
 
 
+def test_its_averages_are_those_of_its_final_weights():
+    decoder, subject, images = trained(budget=DecoderBudget(3, 16, 4, 1e-2))["constant"], learner(), squares()
+    convolution, unit = decoder.blocks[1], decoder.blocks[2]
+    inputs = []
+    convolution.register_forward_hook(lambda module, given, output: inputs.append(output.double()))
+    with torch.no_grad():
+        for rows in mirror_decoder._batches(len(images), DecoderBudget(3, 16, 4, 1e-2), 0):
+            decoder(mirror_decoder.encoded(subject, images.batch(rows))["constant"])
+    mean = torch.stack([y.mean((0, 2, 3)) for y in inputs]).mean(0)
+    variance = torch.stack([y.transpose(0, 1).flatten(1).var(1) for y in inputs]).mean(0)
+    torch.testing.assert_close(unit.running_mean.double(), mean, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(unit.running_var.double(), variance, rtol=1e-4, atol=1e-6)
+
+
 def test_a_decoder_does_not_depend_on_other_layers():
     assert same(trained(layers=["half"])["half"], trained()["half"])
 
@@ -109,7 +123,7 @@ def test_the_budget_is_as_many_batches_each_encoded_once_after_calibration(monke
     subject = learner()
     train_decoders(subject, squares(), ["half", "constant"], DecoderBudget(5, 16, 4, 1e-3), 0, "cpu")
     shape, calibration, steps = [1], [16] * 5, [16] * 5
-    assert subject._seen == shape + calibration + steps
+    assert subject._seen == shape + calibration + steps + calibration
     assert not same(
         trained(budget=DecoderBudget(2, 16, 4, 1e-3))["half"],
         trained(budget=DecoderBudget(3, 16, 4, 1e-3))["half"],

@@ -20,13 +20,14 @@ def dataset():
     return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(60)
 
 
-def note(dataset, cache: Path, seen: object, warned: object):
+def note(dataset, cache: Path, seen: object, warned: object, of_run: tuple[str, ...] = ()):
     """Return what is kept of the fit of a learner that counts and warns like this."""
 
     class Says(Learner):
         def fit(self, images, run: Run) -> None:
             run.images_seen = seen
             run.log(np.int64(1), loss=torch.tensor(0.5))
+            run.warnings += of_run
 
         def encode(self, x):
             return {"pixels": x}
@@ -44,6 +45,11 @@ def test_a_count_of_numpy_or_torch_is_kept_as_a_plain_one(dataset, tmp_path, see
     found = note(dataset, tmp_path, seen, ["two\n\x1b[2Jlines"])
     assert (found["images_seen"], found["warnings"]) == (7, ["two lines"])
     assert json.loads(json.dumps(found["history"]))[0]["step"] == 1
+
+
+def test_warnings_of_the_run_stand_before_those_of_the_learner(dataset, tmp_path):
+    found = note(dataset, tmp_path, 7, ["of the learner"], ("of the\nrun",))
+    assert found["warnings"] == ["of the run", "of the learner"]
 
 
 @pytest.mark.parametrize("seen", [-1, float("nan"), 2.0**64, "7", None, torch.ones(2)])
