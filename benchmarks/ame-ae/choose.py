@@ -1,0 +1,60 @@
+"""Shows the finished trials of the study in docs/ame-ae-study.md: ``python benchmarks/ame-ae/choose.py STORE``.
+
+A line for each setting, means over seeds: the best accuracy first. The rules by which one is chosen stand on that page.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+import reprbench
+
+ALL_LAYERS = "linear-svm[layers=all,pooling=max,grid=2]"
+PARTNERS = {"ameae": "ae", "denoising-ameae": "dae", "sparse-ameae": "sparse-ae"}
+
+
+def settings(store: Path) -> pd.DataFrame:
+    """Return a row for each setting: seeds, accuracy with all layers and the last, error, ends of the history."""
+    frame = reprbench.load(store).to_dataframe()
+    accuracy = frame[frame.metric == "accuracy"]
+    per_trial = pd.DataFrame(
+        {
+            "all layers": accuracy[accuracy.protocol == ALL_LAYERS].groupby("trial").value.mean(),
+            "last layer": accuracy[accuracy.protocol == "linear-svm"].groupby("trial").value.mean(),
+            "error": frame[(frame.metric == "MSE") & (frame.decoder == "own")].groupby("trial").value.mean(),
+        }
+    )
+    ends = {trial: end_of_history(store / trial) for trial in per_trial.index}
+    per_trial = per_trial.join(pd.DataFrame.from_dict(ends, orient="index"))
+    about = frame.drop_duplicates("trial").set_index("trial")[["benchmark", "method", "label"]]
+    grouped = per_trial.join(about).groupby(["benchmark", "method", "label"])
+    found = grouped.mean()
+    found.insert(0, "seeds", grouped.size())
+    return found.sort_values("all layers", ascending=False)
+
+
+def end_of_history(folder: Path) -> dict[str, float]:
+    """Return what the last epoch logged of the classifier and of the code."""
+    history = folder / "history.csv"
+    if not history.exists():
+        return {}
+    last = pd.read_csv(history).iloc[-1]
+    names = ("zeros", "classifier_accuracy", "classifier_gain", "gradient_ratio")
+    return {name: float(last[name]) for name in names if name in last}
+
+
+def main(store: Path) -> None:
+    """Print the settings, and the error of those with the mechanism in errors of their partner."""
+    found = settings(store)
+    errors = found.reset_index().groupby("method").error.min()
+    partner = found.index.get_level_values("method").map(lambda method: PARTNERS.get(method, method))
+    found.insert(4, "error/best partner's", found.error / errors.reindex(partner).to_numpy())
+    with pd.option_context("display.width", 200, "display.max_columns", None, "display.max_rows", None):
+        print(found.round(4).to_string())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
