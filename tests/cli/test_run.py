@@ -25,7 +25,7 @@ def measurements(folder: Path) -> dict[str, object]:
 
 
 def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
-    done = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised", *SMALL)
+    done = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised[min_steps=8]", *SMALL)
     assert done.returncode == 0, done.stderr
     rows = trials(tmp_path)
     assert set(rows) == {
@@ -33,7 +33,7 @@ def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
         "ae[batch_size=32,width=4]",
         "ae[width=4]",
         "raw-pixels",
-        "supervised[width=4]",
+        "supervised[min_steps=8,width=4]",
     }
     for row in rows.values():
         assert row["status"] == "done"
@@ -43,11 +43,11 @@ def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
         accuracies = [m["value"] for m in row["evaluations"][0]["measurements"] if m["metric"] == "accuracy"]
         assert len(accuracies) == 10
         assert all(0 <= value <= 100 for value in accuracies)
-    assert rows["supervised[width=4]"]["method"]["kind"] == "supervised"
+    assert rows["supervised[min_steps=8,width=4]"]["method"]["kind"] == "supervised"
     header = next(tmp_path.glob("results/adhoc/ameae/*/history.csv")).read_text().splitlines()[0]
     assert "classifier_accuracy" in header
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")}
-    again = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised", *SMALL)
+    again = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised[min_steps=8]", *SMALL)
     assert again.returncode == 0
     assert again.stdout == done.stdout
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")} == before
