@@ -15,13 +15,15 @@ RUN python -m build --wheel --outdir /dist
 FROM python:3.12.8-slim-bookworm
 # The builds of torch: cpu, or a version of CUDA, such as cu126, which brings its own libraries.
 ARG TORCH=cpu
+# hadolint ignore=DL3013 - the newest of that build: not each has the same versions
 RUN python -m pip install --no-cache-dir torch torchvision --index-url "https://download.pytorch.org/whl/${TORCH}"
 RUN --mount=type=bind,from=build,source=/dist,target=/dist python -m pip install --no-cache-dir /dist/*.whl
 
 # With `--user` it may run as anyone, who then has no home; matplotlib keeps its list of fonts elsewhere.
 ENV REPRBENCH_DATA=/data MPLCONFIGDIR=/tmp/matplotlib
 RUN useradd --create-home --uid 1000 reprbench && install --directory --owner=reprbench /work /data
-USER reprbench
+# A number, by which a cluster sees that it is not root.
+USER 1000
 # Below /work: the store in results, the cache in .reprbench. In /data: the datasets.
 WORKDIR /work
 VOLUME ["/work", "/data"]

@@ -76,8 +76,8 @@ def test_it_runs_the_program_as_an_ordinary_user_with_store_cache_and_data_in_vo
     (program,) = json.loads(values(last, "ENTRYPOINT")[0])
     assert program in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
     (user,) = values(last, "USER")
-    assert user not in ("root", "0")
-    assert any(f"useradd --create-home --uid 1000 {user} " in value for value in values(last, "RUN"))
+    assert int(user) > 0
+    assert any(f"useradd --create-home --uid {user} " in value for value in values(last, "RUN"))
     volumes = json.loads(values(last, "VOLUME")[0])
     assert values(last, "WORKDIR") == ["/work"]
     data = re.search(r"REPRBENCH_DATA=(\S+)", " ".join(values(last, "ENV")))
