@@ -15,7 +15,8 @@ RUN python -m build --wheel --outdir /dist
 FROM python:3.12.8-slim-bookworm
 # The builds of torch: cpu, or a version of CUDA, such as cu126, which brings its own libraries.
 ARG TORCH=cpu
-# hadolint ignore=DL3013 - the newest of that build: not each has the same versions
+# The newest versions of that build: not every build has the same.
+# hadolint ignore=DL3013
 RUN python -m pip install --no-cache-dir torch torchvision --index-url "https://download.pytorch.org/whl/${TORCH}"
 RUN --mount=type=bind,from=build,source=/dist,target=/dist python -m pip install --no-cache-dir /dist/*.whl
 
