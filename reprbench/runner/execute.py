@@ -79,11 +79,11 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
-        for number, (asked, protocol) in enumerate(zip(job.protocols, protocols, strict=True)):
+        for asked, protocol in zip(job.protocols, protocols, strict=True):
             _note(fits, folder, result)
             # Says to the parent that the fit is done; those of a supervised learner are made by its evaluations.
             write_json(folder / FIT, to_json(msgspec.structs.replace(result, status="done")))
-            write_json(evaluation_path(folder, number), to_json(evaluator.attempt(asked, protocol)))
+            write_json(evaluation_path(folder, asked), to_json(evaluator.attempt(asked, protocol)))
     finally:
         _note(fits, folder, result)
     _count(fits, dataset, job.device, result)
