@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,7 @@ class FakeProcess:
     """Ends at once, as its label says."""
 
     label: str
+    when_closed: Callable[[], None]
     outcome: TrialResult = field(default_factory=lambda: TrialResult(status="done"))
     closed: bool = False
     path: Path = Path("nothing is finished here")
@@ -101,6 +103,7 @@ class FakeProcess:
 
     def close(self) -> None:
         self.closed = True
+        self.when_closed()
 
 
 class Listening:
@@ -121,7 +124,7 @@ def run(tmp_path, monkeypatch):
     made: list[FakeProcess] = []
 
     def process(job, timeout, memory, closed):
-        made.append(FakeProcess(job.parameters["label"]))
+        made.append(FakeProcess(job.parameters["label"], closed))
         return made[-1]
 
     monkeypatch.setattr(local, "TrialProcess", process)
