@@ -56,6 +56,8 @@ class Job(msgspec.Struct, kw_only=True):
     """``cpu`` or ``cuda:N``, filled in by the executor; ``cuda`` is the first that the trial's machine has to offer."""
     threads: int = 1
     """CPU threads, filled in by the executor."""
+    sent: bool = False
+    """Whether it may run on another machine than the one that planned it, filled in by the executor."""
 
 
 class TrialResult(msgspec.Struct, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from reprbench.claims import Claims
+from reprbench.errors import UserError
 from reprbench.owner import Owner
 from reprbench.runner.executors.base import Executor, Submitted
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
@@ -130,6 +131,8 @@ class Schedule:
         except OSError as error:
             place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
             return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
+        except UserError as error:
+            return self._fail(planned, f"could not be started: {error}", "", begun)
         except Exception as error:
             return self._fail(planned, _own_failure(error), traceback_of(error), begun)
         return Running(planned, submitted, begun, job.protocols)

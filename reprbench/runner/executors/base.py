@@ -47,7 +47,7 @@ class Executor(Protocol):
 
         Raises
         ------
-        OSError
+        OSError, UserError
             If it cannot be started.
         """
 

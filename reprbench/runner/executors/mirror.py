@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from reprbench.files import replacing
 from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, HISTORY, PROGRESS, Ended, TrialResult
-from reprbench.runner.received import Progress, checked_progress, cleaned, read_part, stored_files
+from reprbench.runner.received import RESULT_BYTES, Progress, checked_progress, cleaned, read_part, stored_files
 
 
 class Mirror:
@@ -24,11 +24,15 @@ class Mirror:
         self._said = 0
 
     def put(self, files: Mapping[str, bytes]) -> None:
-        """Write files that have come; those that a trial has no business with are left out."""
+        """Write files that have come; those that a trial has no business with are left out.
+
+        A file that is too large is cut, so that its reader refuses it.
+        """
         for name, content in files.items():
-            if _expected(PurePosixPath(name)):
-                with replacing(self.path / name) as temporary:
-                    temporary.write_bytes(content)
+            if _expected(name):
+                # Losing a report of progress costs nothing, and they come all the time.
+                with replacing(self.path / name, lasting=name != PROGRESS) as temporary:
+                    temporary.write_bytes(content[: RESULT_BYTES + 1])
 
     def messages(self) -> list[Progress]:
         """Return the last progress report, if it came since the last call."""
@@ -53,7 +57,10 @@ class Mirror:
         return stored_files(self.path)
 
 
-def _expected(path: PurePosixPath) -> bool:
+def _expected(name: str) -> bool:
+    path = PurePosixPath(name)
+    if str(path) != name or not name.isprintable():
+        return False
     if len(path.parts) == 1:
-        return path.name in (FIT, HISTORY, PROGRESS, ENDED)
+        return name in (FIT, HISTORY, PROGRESS, ENDED)
     return len(path.parts) == 2 and (path.parts[0], path.suffix) in ((EVALUATIONS, ".json"), (FIGURES, ".png"))

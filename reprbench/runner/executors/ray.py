@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reprbench.errors import UserError
-from reprbench.runner.executors.host import Files, decoded, looks, ordered
+from reprbench.runner.executors.host import Files, looks, ordered
 from reprbench.runner.executors.mirror import Mirror
 from reprbench.runner.executors.settings import ExecutorSettings, Resources
 from reprbench.runner.job import Job, TrialResult
@@ -57,7 +57,8 @@ class RayExecutor:
         self._ours = not ray.is_initialized()
         if self._ours:
             _connect(settings)
-        self._gpus = 1.0 if device != "cpu" and _has_gpus() else 0.0
+        self._warnings: list[str] = []
+        self._gpus = 1.0 if device != "cpu" and any(node["num_gpus"] >= 1 for node in _machines()) else 0.0
 
     def has_room(self) -> bool:
         """Return whether fewer trials are submitted than ``--jobs`` says."""
@@ -68,25 +69,36 @@ class RayExecutor:
         resources = self._settings.resources_of(job.label, job.entry.name)
         gpus = self._gpus if resources.gpus is None else resources.gpus
         device = "cuda" if gpus and self._device != "cpu" else "cpu"
-        order = ordered(job, self._limits.timeout, self._limits.memory, device, resources.cpus or 1)
-        task = ray.remote(_run).options(**_options(job.label, resources, gpus, self._limits.memory))
+        order = ordered(job, self._limits.timeout, self._limits.memory, device, resources.cpus or 1, with_code=True)
+        needs = _needs(resources, gpus, self._limits.memory)
+        self._warn_if_too_much(job.label, needs)
+        # Which failures are tried again is decided here, not there.
+        task = ray.remote(_run).options(name=job.label, max_retries=0, num_returns="streaming", **needs)
         trial = RayTrial(task, order, self._settings.retries, self._open.discard)
         self._open.add(trial)
         return trial
 
     def warnings(self) -> list[str]:
-        """Return nothing."""
-        return []
+        """Return which trials need more than any machine has."""
+        found, self._warnings = self._warnings, []
+        return found
 
     def close(self) -> None:
         """Leave the cluster."""
         if self._ours:
             ray.shutdown()
 
+    def _warn_if_too_much(self, label: str, needs: dict[str, float]) -> None:
+        if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in _machines()):
+            asked = ", ".join(f"{name.removeprefix('num_')}: {amount:g}" for name, amount in needs.items())
+            self._warnings.append(f"{label}: no machine of the cluster has {asked}; it waits for one that has")
 
-def _has_gpus() -> bool:
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return found.get("GPU", 0) >= 1
+
+def _machines() -> list[dict[str, float]]:
+    """Return what the machines of the cluster have, in the words of the options of tasks."""
+    words = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [{word: node.get(name, 0) for name, word in words.items()} for node in nodes]
 
 
 def _connect(settings: ExecutorSettings) -> None:
@@ -102,22 +114,14 @@ def _connect(settings: ExecutorSettings) -> None:
         raise UserError(f"--executor ray: no cluster at {settings.address!r}: {reason(error)}") from None
 
 
-def _options(label: str, resources: Resources, gpus: float, limit: int | None) -> dict[str, Any]:
+def _needs(resources: Resources, gpus: float, limit: int | None) -> dict[str, float]:
     memory = resources.memory or limit
-    return {
-        "name": label,
-        "num_cpus": resources.cpus or 1,
-        "num_gpus": gpus,
-        **({"memory": memory} if memory else {}),
-        # Which failures are tried again is decided here, not there.
-        "max_retries": 0,
-        "num_returns": "streaming",
-    }
+    return {"num_cpus": resources.cpus or 1, "num_gpus": gpus, **({"memory": memory} if memory else {})}
 
 
 def _run(order: bytes) -> Iterator[Files]:
     """Run a trial on the machine where Ray calls this; yield what it writes."""
-    for files in looks(decoded(order)):
+    for files in looks(order):
         if files:
             yield files
 
@@ -187,6 +191,8 @@ class RayTrial(Mirror):
             self._failure = "out-of-memory", f"Ray ended it, since its machine ran out of memory: {reason(error)}"
         except exceptions.TaskCancelledError:
             self._failure = "interrupted", "it was cancelled on Ray"
+        except exceptions.RayTaskError as error:
+            self._failure = "failed", f"its task on Ray failed: {described(error.cause)}"
         except exceptions.RayError as error:
             self._failure = "failed", f"Ray: {described(error)}"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reprbench.errors import UserError
 from reprbench.grammar import brief, bytes_of
@@ -20,6 +20,24 @@ def _bytes(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("expected an amount like 16GB")
     return bytes_of(value)
+
+
+def _address(value: str) -> str:
+    if not value or value.startswith("ray://"):
+        raise ValueError("expected auto or HOST:PORT; ray:// (Ray Client) cannot stream what trials write")
+    return value
+
+
+_OF: dict[str, tuple[Name, ...]] = {
+    "resources": ("ray", "slurm"),
+    "rows": ("ray", "slurm"),
+    "retries": ("ray", "slurm"),
+    "address": ("ray",),
+    "runtime_env": ("ray",),
+    "slurm": ("slurm",),
+    "cluster": ("slurm",),
+}
+"""The executors that an entry means something to."""
 
 
 class Resources(BaseModel):
@@ -47,7 +65,7 @@ class ExecutorSettings(BaseModel):
     """Of single rows, by label or method; what one of them leaves out is that of `resources`."""
     retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
     """How often a trial is started again whose machine died or was taken away."""
-    address: str = "auto"
+    address: Annotated[str, AfterValidator(_address)] = "auto"
     """Of the cluster of Ray: ``auto`` is the one that this machine belongs to, or a new one of this machine alone."""
     runtime_env: dict[str, Any] = {}
     """Of Ray: what its nodes get before a trial, see Ray's documentation."""
@@ -55,6 +73,21 @@ class ExecutorSettings(BaseModel):
     """Parameters of submitit's ``AutoExecutor``, such as ``timeout_min`` and ``slurm_partition``."""
     cluster: Literal["slurm", "local"] = "slurm"
     """Where submitit runs jobs: ``local`` is on this machine, to try it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        wrong = [
+            f"{name} is for {' and '.join(_OF[name])}, not for {self.executor}"
+            for name in type(self).model_fields
+            if name in self.model_fields_set and self.executor not in _OF.get(name, (self.executor,))
+        ]
+        places = {"resources": self.resources, **{f"rows.{label}": own for label, own in self.rows.items()}}
+        if self.executor == "slurm":
+            parts = {name: own.gpus for name, own in places.items() if own.gpus and own.gpus % 1}
+            wrong += [f"{name}.gpus: parts of a GPU, like {gpus:g}, are for ray" for name, gpus in parts.items()]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
     def resources_of(self, label: str, method: str) -> Resources:
         """Return what a trial of the row with that label needs."""

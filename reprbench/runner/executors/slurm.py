@@ -7,19 +7,19 @@ that the same command finds a job again that outlived the process that submitted
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import msgspec
 
-from reprbench.claims import Claims, owner_of
+from reprbench.claims import owner_of
 from reprbench.errors import UserError
 from reprbench.files import make_ignored, replacing, write_text
-from reprbench.runner.executors.host import decoded, looks, ordered
+from reprbench.runner.executors.host import decoded, ordered
 from reprbench.runner.executors.mirror import Mirror
 from reprbench.runner.executors.settings import ExecutorSettings, Resources
 from reprbench.runner.job import Job, TrialResult
@@ -30,18 +30,27 @@ from reprbench.trial import Status
 
 try:
     import submitit
-    from submitit.helpers import DelayedSubmission
+    from submitit.slurm.slurm import SlurmInfoWatcher
+
+    from reprbench.runner.executors.slurm_task import CLAIM, ORDER, SUBMISSION, SlurmTask
 except ImportError:
     raise UserError("--executor slurm needs submitit; install it with: pip install 'reprbench[slurm]'") from None
 
-ORDER, SUBMISSION, CLAIM = "order.json", "submission.json", "host.claim"
-"""The files in the folder of a job besides those of its trial."""
+LOOK_SECONDS = 1.0
+"""How often to look at what a job has written."""
 
-STATE_SECONDS = 15.0
-"""How often Slurm is asked for the states of the jobs."""
+STATE_SECONDS = 15
+"""How often Slurm is asked for the states of all jobs; more often as long as they are young."""
 
-START_SECONDS = 120.0
-"""How long a job may have ended, or seem to, before its trial counts as lost: a shared disk shows files late."""
+LOST_SECONDS = 60.0
+"""How long a job may have ended before its trial counts as lost: a shared disk shows files late, and Slurm or submitit
+may put the job into the queue again."""
+
+UNKNOWN_SECONDS = 600.0
+"""How long Slurm may know nothing of a job."""
+
+KEPT_SECONDS = 30 * 24 * 3600
+"""How long the folders and logs are kept of jobs that nobody asked for again."""
 
 TIMEOUT_MINUTES = 24 * 60
 """What Slurm gives a job, unless `slurm: timeout_min` says otherwise."""
@@ -58,30 +67,15 @@ _STATES: dict[str, tuple[Status, str]] = {
 }
 """What the states in which a job ends mean for its trial; that of any other is that it failed."""
 
-_ALIVE = ["PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "RESIZING"]
+_ALIVE = [
+    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "RESIZING", "STOPPED",
+]  # fmt: skip
 
 
 class Submission(msgspec.Struct):
     """The content of ``submission.json``: the job that was submitted."""
 
     job: str
-
-
-class SlurmTask:
-    """What a job runs. Submitit keeps it, and its argument, the folder of the job, as a pickle."""
-
-    def __call__(self, folder: Path) -> None:
-        """Run the trial; what it writes appears in the folder."""
-        mirror = Mirror(folder)
-        with Claims(print) as claims:
-            if mirror.ended() or claims.take(folder / CLAIM) is not None:
-                return
-            for files in looks(decoded((folder / ORDER).read_bytes())):
-                mirror.put(files)
-
-    def checkpoint(self, folder: Path) -> DelayedSubmission:
-        """Let submitit put the job into the queue again when it is preempted: the fit goes on from its checkpoint."""
-        return DelayedSubmission(self, folder)
 
 
 class SlurmExecutor:
@@ -106,26 +100,24 @@ class SlurmExecutor:
         try:
             make_ignored(self._folder)
             self._submitter({})
-        except (RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
+        except (OSError, RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
             raise UserError(f"--executor slurm: {reason(error)}") from None
+        self._remove_forgotten()
 
     def has_room(self) -> bool:
         """Return whether fewer trials are submitted than ``--jobs`` says."""
         return self._limits.jobs is None or len(self._open) < self._limits.jobs
 
     def submit(self, job: Job) -> SlurmTrial:
-        """Submit a trial, unless its job is there."""
+        """Submit a trial, unless its job is there.
+
+        Raises
+        ------
+        UserError
+            If Slurm refuses it.
+        """
         folder = self._folder / job.key[:32]
-        found = self._found(folder, job)
-        if found is None:
-            resources = self._settings.resources_of(job.label, job.entry.name)
-            device = "cuda" if resources.gpus and self._device != "cpu" else "cpu"
-            order = ordered(job, self._limits.timeout, self._limits.memory, device, resources.cpus or 1)
-            with replacing(folder / ORDER) as temporary:
-                temporary.write_bytes(order)
-            found = self._submitter(self._parameters(job, resources)).submit(SlurmTask(), folder)
-            write_text(folder / SUBMISSION, msgspec.json.encode(Submission(found.job_id)).decode())
-        trial = SlurmTrial(folder, found, self._open.discard)
+        trial = SlurmTrial(folder, self._found(folder, job) or self._submit(folder, job), self._open.discard)
         self._open.add(trial)
         return trial
 
@@ -136,23 +128,34 @@ class SlurmExecutor:
     def close(self) -> None:
         """Leave the jobs that have not been closed to themselves."""
 
+    def _submit(self, folder: Path, job: Job) -> submitit.Job[None]:
+        shutil.rmtree(folder, ignore_errors=True)  # what a job has left that did not come to its end
+        resources = self._settings.resources_of(job.label, job.entry.name)
+        device = "cuda" if resources.gpus and self._device != "cpu" else "cpu"
+        order = ordered(job, self._limits.timeout, self._limits.memory, device, resources.cpus or 1)
+        with replacing(folder / ORDER) as temporary:
+            temporary.write_bytes(order)
+        try:
+            made: submitit.Job[None] = self._submitter(self._parameters(job, resources)).submit(SlurmTask(), folder)
+        except (RuntimeError, CalledProcessError) as error:
+            raise UserError(f"Slurm refused it: {reason(error)}") from None
+        write_text(folder / SUBMISSION, msgspec.json.encode(Submission(made.job_id)).decode())
+        return made
+
     def _found(self, folder: Path, job: Job) -> submitit.Job[None] | None:
         """Return the job that was submitted for this trial, unless it has ended without a result."""
         try:
             job_id = read_part(folder / SUBMISSION, Submission).job
             asked = {one.hash for one in decoded((folder / ORDER).read_bytes()).job.protocols}
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, UserError):
             return None
         kind = submitit.SlurmJob if self._settings.cluster == "slurm" else submitit.LocalJob
         found: submitit.Job[None] = kind(self._folder / "log", job_id)
-        if not asked.issuperset(one.hash for one in job.protocols):
-            # It does not compute what is asked for now: results were removed from the store.
-            found.cancel(check=False)
-            return None
-        age = time.time() - (folder / SUBMISSION).stat().st_mtime
-        alive = Mirror(folder).ended() or owner_of(folder / CLAIM) is not None or _state(found) in _ALIVE
-        # Slurm may not know of it yet.
-        return found if alive or (_state(found) == "UNKNOWN" and age < START_SECONDS) else None
+        # Unless it computes all that is asked for now, results were removed from the store.
+        if asked.issuperset(one.hash for one in job.protocols) and _serves(found, folder):
+            return found
+        _cancel(found)
+        return None
 
     def _submitter(self, parameters: Mapping[str, Any]) -> submitit.AutoExecutor:
         made = submitit.AutoExecutor(
@@ -167,9 +170,17 @@ class SlurmExecutor:
         return {
             "name": "".join(letter if letter.isalnum() else "-" for letter in job.label)[:60],
             "cpus_per_task": resources.cpus or 1,
-            **({"gpus_per_node": math.ceil(resources.gpus)} if resources.gpus else {}),
+            **({"gpus_per_node": int(resources.gpus)} if resources.gpus else {}),
             **({"mem_gb": memory / 2**30} if memory else {}),
         }
+
+    def _remove_forgotten(self) -> None:
+        """Remove the folders and logs of jobs whose command nobody repeated."""
+        old = time.time() - KEPT_SECONDS
+        for path in [*self._folder.glob("*/"), *self._folder.glob("log/*")]:
+            with contextlib.suppress(OSError):
+                if path.name != "log" and path.stat().st_mtime < old:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class SlurmTrial(Mirror):
@@ -185,33 +196,32 @@ class SlurmTrial(Mirror):
         super().__init__(path)
         self._job, self._closed = job, closed
         self._failure: tuple[Status, str] | None = None
+        self._reports = [Progress(f"job {job.job_id}", 0.0)]
+        self._complete = False
         self._next_look = 0.0
         self._missed: float | None = None
-        self._begun = False
+        _watcher.register_job(job.job_id)
 
     def messages(self) -> list[Progress]:
         """Return the last progress report, if there is a new one."""
-        found = super().messages()
-        if not self._begun:
-            self._begun = True
-            return [Progress(f"job {self._job.job_id}", 0.0), *found]
+        found, self._reports = self._reports, []
         return found
 
     def ended(self) -> bool:
-        """Return whether it has ended; ask Slurm every few seconds."""
-        if super().ended() or self._failure is not None:
-            return True
+        """Return whether it has ended; look every second."""
         if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + STATE_SECONDS
-            self._look()
-        return self._failure is not None
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            self._complete = super().ended()
+            self._reports += super().messages()
+            if not self._complete:
+                self._look()
+        return self._complete or self._failure is not None
 
     def end(self, status: Status, reason: str) -> None:
         """Cancel its job; `status` and `reason` say why."""
         if not super().ended():
             self._failure = self._failure or (status, reason)
-            with contextlib.suppress(Exception):
-                self._job.cancel(check=False)
+            _cancel(self._job)
 
     def result(self) -> tuple[TrialResult, str | None]:
         """Return how it ended; a result that is written stands."""
@@ -235,18 +245,39 @@ class SlurmTrial(Mirror):
         if state in _ALIVE or owner_of(self.path / CLAIM) is not None:
             self._missed = None
             return
-        # After a final state the files are on their way at most; otherwise Slurm may not know the job yet.
         self._missed = self._missed or time.monotonic()
-        final = state in _STATES or state in ("FAILED", "COMPLETED", "FINISHED")
-        if time.monotonic() - self._missed >= (STATE_SECONDS if final else START_SECONDS):
+        if time.monotonic() - self._missed >= (UNKNOWN_SECONDS if state == "UNKNOWN" else LOST_SECONDS):
             why = f"its job ({self._job.job_id}, {state}) ended without a result; see {self._job.paths.stderr}"
             self._failure = _STATES.get(state, ("failed", why))
 
 
+class _Watcher(SlurmInfoWatcher):
+    """Asks Slurm for the states of all jobs together, also of those that submitit takes for ended."""
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        return False
+
+
+_watcher = _Watcher(delay_s=STATE_SECONDS)
+
+
 def _state(job: submitit.Job[None]) -> str:
     """Return the state of a job, without what Slurm adds, as in ``CANCELLED by 1000``."""
-    with contextlib.suppress(Exception):
-        # By itself, submitit asks Slurm every ten minutes.
-        state = job.watcher.get_state(job.job_id, "force") if isinstance(job, submitit.SlurmJob) else job.state
-        return str(state).split()[0].rstrip("+")
-    return "UNKNOWN"
+    state = _watcher.get_state(job.job_id) if isinstance(job, submitit.SlurmJob) else job.state
+    return state.split()[0].rstrip("+")
+
+
+def _serves(job: submitit.Job[None], folder: Path) -> bool:
+    """Return whether a job has a result, or may still have one."""
+    if Mirror(folder).ended() or owner_of(folder / CLAIM) is not None:
+        return True
+    age = time.time() - (folder / SUBMISSION).stat().st_mtime
+    state = _state(job)
+    # Slurm may not know of it yet.
+    return state in _ALIVE or (state == "UNKNOWN" and age < UNKNOWN_SECONDS)
+
+
+def _cancel(job: submitit.Job[None]) -> None:
+    """Cancel a job, if that can be done; it also ends when its folder is gone."""
+    with contextlib.suppress(OSError):
+        job.cancel(check=False)
