@@ -38,22 +38,21 @@ def held(tmp_path, plugin, monkeypatch) -> tuple[str, ...]:
 @pytest.fixture
 def driver(tmp_path, held):
     """Start a run in another process."""
-    begun: list[subprocess.Popen[str]] = []
+    begun: list[subprocess.Popen[bytes]] = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "reprbench.cli.main", *held, *words]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        begun.append(process)
-        return process
+    def start() -> subprocess.Popen[bytes]:
+        # Not a pipe, which its jobs would keep open.
+        with (tmp_path / "errors").open("w") as errors:
+            command = [sys.executable, "-m", "reprbench.cli.main", *held]
+            begun.append(subprocess.Popen(command, cwd=tmp_path, stdout=errors, stderr=errors))
+        return begun[-1]
 
     yield start
     (tmp_path / "go").touch()
     (tmp_path / "evaluate").touch()
     for one in begun:
         one.kill()
-        one.communicate()
+        one.wait()
 
 
 def jobs(folder: Path) -> list[psutil.Process]:
@@ -96,8 +95,8 @@ def test_the_job_of_a_killed_driver_is_found_again(driver, here, held, tmp_path)
     first = driver()
     (tmp_path / "go").touch()
     wait_for(lambda: trials(tmp_path))
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    first.kill()
+    first.wait()
     (pickle,) = (tmp_path / ".reprbench" / "slurm" / "log").glob("*.pkl")
     names = [argument for code, argument, _ in pickletools.genops(pickle.read_bytes()) if "UNICODE" in code.name]
     assert {name for name in names if name.startswith("reprbench")} == {"reprbench.runner.executors.slurm_task"}
@@ -117,9 +116,8 @@ def test_ctrl_c_cancels_the_jobs(driver, tmp_path):
     process = driver()
     wait_for(lambda: lines(tmp_path / "fits"))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "interrupted; run the same command again to continue"
+    assert process.wait(timeout=120) == 130
+    assert lines(tmp_path / "errors")[-1] == "interrupted; run the same command again to continue"
     assert trials(tmp_path)["held"].status == "interrupted"
     wait_for(lambda: not jobs(tmp_path))
     assert not submissions(tmp_path)
