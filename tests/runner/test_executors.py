@@ -27,7 +27,7 @@ from reprbench.runner.executors import ray as on_ray
 from reprbench.runner.executors.host import decoded, looks, ordered
 from reprbench.runner.executors.mirror import Mirror
 from reprbench.runner.executors.settings import ExecutorSettings, Resources, read_settings
-from reprbench.runner.job import Ended, TrialResult
+from reprbench.runner.job import Ended, Job, TrialResult
 from reprbench.runner.limits import Limits
 from reprbench.runner.plan import Planned
 from reprbench.runner.request import Overrides
@@ -289,6 +289,66 @@ def trial_on_ray(monkeypatch):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def on_two_machines(monkeypatch):
+    """Return what makes an executor on a cluster that starts nothing, and the options of the tasks submitted to it."""
+    options: list[dict[str, object]] = []
+
+    def keep(**given: object) -> SimpleNamespace:
+        options.append(given)
+        return SimpleNamespace(remote=lambda order: Stream())
+
+    nodes = [{"CPU": 8.0, "memory": 2.0**33}, {"CPU": 4.0, "GPU": 2.0, "memory": 2.0**33}, {"CPU": 64.0}]
+    found = [{"Alive": node != nodes[2], "Resources": node} for node in nodes]
+    monkeypatch.setattr(on_ray.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(on_ray.ray, "nodes", lambda: found)
+    monkeypatch.setattr(on_ray.ray, "remote", lambda function: SimpleNamespace(options=keep))
+    monkeypatch.setattr(on_ray.ray, "cancel", lambda stream, force: None)
+    return lambda settings, limits, device: on_ray.RayExecutor(settings, limits, device), options
+
+
+@pytest.mark.parametrize(
+    ("resources", "limits", "device", "needs", "warned"),
+    [
+        ({}, Limits(), "auto", {"num_cpus": 1, "num_gpus": 1.0}, ""),
+        ({}, Limits(memory=2**30), "cpu", {"num_cpus": 1, "num_gpus": 0.0, "memory": 2**30}, ""),
+        ({"cpus": 8}, Limits(), "cpu", {"num_cpus": 8, "num_gpus": 0.0}, ""),
+        ({"cpus": 8}, Limits(), "cuda", {"num_cpus": 8, "num_gpus": 1.0}, "has cpus: 8, gpus: 1; it waits"),
+        ({"cpus": 64, "gpus": 0}, Limits(), "cuda", {"num_cpus": 64, "num_gpus": 0}, "has cpus: 64, gpus: 0; it waits"),
+        ({"gpus": 0.5, "memory": "4GB"}, Limits(memory=1), "auto", {"num_gpus": 0.5, "memory": 4 * 2**30}, ""),
+    ],
+)
+def test_what_a_trial_asks_of_ray(on_two_machines, tmp_path, resources, limits, device, needs, warned):
+    make, options = on_two_machines
+    executor = make(ExecutorSettings(executor="ray", resources=resources), limits, device)
+    trial = executor.submit(installed(tmp_path))
+    trial.close()
+    assert needs.items() <= options[0].items()
+    assert options[0]["max_retries"] == 0
+    warnings = executor.warnings()
+    assert warned in "".join(warnings)
+    assert bool(warnings) == bool(warned)
+
+
+def test_no_more_trials_are_submitted_than_jobs(on_two_machines, tmp_path):
+    executor = on_two_machines[0](ExecutorSettings(executor="ray"), Limits(jobs=1), "cpu")
+    assert executor.has_room()
+    trial = executor.submit(installed(tmp_path))
+    assert not executor.has_room()
+    trial.close()
+    assert executor.has_room()
+
+
+def installed(cache: Path) -> Job:
+    return replace(job(DATA, cache), entry=Entry("x", "entry point", "somewhere:X"))
+
+
+def test_a_plugin_file_that_is_gone_is_named(on_two_machines, tmp_path):
+    executor = on_two_machines[0](ExecutorSettings(executor="ray"), Limits(), "cpu")
+    with pytest.raises(UserError, match="x.py: cannot be read: no such file or directory"):
+        executor.submit(job(DATA, tmp_path))
 
 
 def died() -> Stream:
