@@ -63,7 +63,7 @@ def jobs(folder: Path) -> list[psutil.Process]:
 
 
 def submissions(folder: Path) -> list[Path]:
-    return [path for path in (folder / ".reprbench" / "slurm").iterdir() if path.name not in ("log", ".gitignore")]
+    return [path for path in (folder / ".reprbench" / "slurm").iterdir() if path.is_dir() and path.name != "log"]
 
 
 def test_a_killed_job_is_a_hole_that_the_next_run_fills(here, held, tmp_path, monkeypatch):
