@@ -63,6 +63,13 @@ def under_lines(table: Table) -> list[UnderLine]:
                 "--all shows all"
             )
         )
+    if table.settings:
+        s, are = ("", "is") if table.settings == 1 else ("s", "are")
+        lines.append(
+            UnderLine(
+                f"{table.settings} other trial{s} of settings that were not chosen {are} not shown; --sweep shows all"
+            )
+        )
     return lines
 
 
