@@ -109,21 +109,20 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def how(self) -> str:
         """How a setting is chosen and reported, in words."""
-        on, reported = (f"seed{'s' if len(one) > 1 else ''} {', '.join(map(str, one))}" for one in self._seeds)
-        again = self.chosen_on == self.reported_on
-        seeds = f"on {on}, which is reported too" if again else f"on {on}, and reported on {reported}"
-        where = " on the development images that are reported too" if self.on == "development images" else ""
-        return f"by {self.by}{where}, {seeds}"
-
-    @property
-    def _seeds(self) -> tuple[tuple[int, ...], ...]:
-        return self.chosen_on, self.reported_on
+        on, reported = map(_seeds_text, (self.chosen_on, self.reported_on))
+        then = "which is reported too" if self.chosen_on == self.reported_on else f"and reported on {reported}"
+        images = ", on the same development images" if self.on == "development images" else ""
+        return f"by {self.by}, on {on}, {then}{images}"
 
     @property
     def key(self) -> str:
         """What all trials of the sweep have in common."""
         asked = {**msgspec.to_builtins(self), "setting": None, "name": None}
         return json.dumps(asked, sort_keys=True)
+
+
+def _seeds_text(seeds: tuple[int, ...]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 class ProtocolRecord(msgspec.Struct, frozen=True):

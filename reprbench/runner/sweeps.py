@@ -105,13 +105,13 @@ def criterion(name: str, by: str | None, kind: Kind, protocols: Sequence[Protoco
 
 
 def _refusal(by: str | None, known: Sequence[str], dataset: Call, developing: bool) -> str:
-    what = "nothing" if by is None else repr(by)
     remedies = [f"choose by {' or '.join(dict.fromkeys(known))}"] if known else []
-    if not developing:
-        example = dataset.with_parameters(development=1000)
-        remedies.append(f"test on development images, like --dataset {str(example)!r}")
-    elsewhere = "" if developing else " is measured without the test split, by which a setting could be chosen"
-    return f"{what}{elsewhere or ' is measured by its protocols'}; {', or '.join(remedies)}"
+    if developing:
+        return f"{by!r} is no headline of its protocols; {', '.join(remedies)}"
+    example = dataset.with_parameters(development=1000)
+    remedies.append(f"test on development images, like --dataset {str(example)!r}")
+    what = "nothing is measured" if by is None else f"{by!r} is not measured"
+    return f"{what} without the test split, by which a setting could be chosen; {', or '.join(remedies)}"
 
 
 def sweep_records(

@@ -29,8 +29,14 @@ def draw_sweep(choice: Choice) -> Figure:
     """Return the figure of a sweep: one parameter as a curve, two of a grid as a heat map, others a panel each."""
     names = list(choice.sweep.parameters)
     figure = _heat_map(choice, names) if _is_grid(choice, names) else _panels(choice, names)
-    figure.suptitle(figure_text(choice.sweep.row), fontsize=9)
+    figure.suptitle(figure_text(_cut(choice.sweep.row, figure.get_figwidth())), fontsize=9)
     return figure
+
+
+def _cut(text: str, width: float) -> str:
+    """Return as much of a title as a figure of `width` inches has room for: a letter takes about 0.075."""
+    room = int(width / 0.075)
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _is_grid(choice: Choice, names: Sequence[str]) -> bool:
@@ -65,13 +71,14 @@ class _Axis:
             axes.xaxis.set_major_formatter("{x:g}")
         if not self.numeric:
             axes.set_xticklabels([figure_text(label) for label in self.labels])
+            axes.set_xlim(-0.5, len(self.labels) - 0.5)
 
 
 def _panels(choice: Choice, names: Sequence[str]) -> Figure:
     """Return a panel for each parameter: a curve if it is the only one, otherwise a point for each setting."""
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = new_figure(max(columns * 2.6, 3.5), rows * 2.3 + 0.3)
+    figure = new_figure(max(columns * 2.6, 4.0), rows * 2.3 + 0.3)
     panels = new_axes(figure, rows, columns, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
         axis = _Axis(one.setting[name] for one in choice.settings)
@@ -81,7 +88,9 @@ def _panels(choice: Choice, names: Sequence[str]) -> Figure:
         axes.set_axis_off()
     for axes in panels[::columns]:
         axes.set_ylabel(figure_text(capitalized(axis_label(choice.sweep.by, choice.unit))))
-    figure.legend(*_legend(panels[0]), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -95,15 +104,10 @@ def _draw_points(axes: Axes, axis: _Axis, choice: Choice, name: str, joined: boo
         axes.plot(x, y, "o", color=COLORS[0], label="a setting")
     if choice.chosen and choice.chosen.value:
         place = axis.place(choice.chosen.setting[name])
-        axes.plot([place], [choice.chosen.value.mean], "*", color=CHOSEN, markersize=11, label="chosen")
+        axes.plot([place], [choice.chosen.value.mean], "*", color=CHOSEN, markersize=11, label="chosen", clip_on=False)
     if holes := [axis.place(one.setting[name]) for one in choice.settings if one.value is None]:
         low = [0.02] * len(holes)
-        axes.plot(holes, low, "x", color="black", transform=axes.get_xaxis_transform(), label="no value")
-
-
-def _legend(axes: Axes) -> tuple[list[Any], list[Any]]:
-    handles, labels = axes.get_legend_handles_labels()
-    return handles, labels
+        axes.plot(holes, low, "x", color="black", transform=axes.get_xaxis_transform(), label="no value", clip_on=False)
 
 
 def _heat_map(choice: Choice, names: Sequence[str]) -> Figure:
