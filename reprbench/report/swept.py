@@ -74,7 +74,8 @@ def _sweep_rows(
 ) -> Iterator[Row]:
     """Yield the row of a sweep for each seed that is reported, or one that says why there is none."""
     if choice.chosen is None:
-        yield _hole(choice, f"no setting has {choice.sweep.by} on every seed that chooses", headlines)
+        reason = f"no setting has {choice.sweep.by} on every seed that chooses{_example(choice)}"
+        yield _hole(choice, reason, headlines)
         return
     for seed in choice.sweep.reported_on:
         trial = choice.chosen.trials.get(seed)
@@ -86,6 +87,15 @@ def _sweep_rows(
             row = make_row(again, headlines, notes=notes[id(trial)])
             key = replace(choice.row, seed=seed)
             yield replace(row, key=key, notes=(choice.text, *row.notes), choice=choice)
+
+
+def _example(choice: Choice) -> str:
+    """Return what failed first in the settings of a sweep; empty if nothing did."""
+    for tried in choice.settings:
+        for trial in tried.trials.values():
+            if failed := trial.failure():
+                return f"; {tried.record.name}: {failed.status}: {failed.reason}"
+    return ""
 
 
 def _hole(choice: Choice, reason: str, headlines: Sequence[Headline]) -> Row:

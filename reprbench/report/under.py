@@ -67,7 +67,7 @@ def under_lines(table: Table) -> list[UnderLine]:
         s, are = ("", "is") if table.settings == 1 else ("s", "are")
         lines.append(
             UnderLine(
-                f"{table.settings} other trial{s} of settings that were not chosen {are} not shown; --sweep shows all"
+                f"{table.settings} other trial{s} of sweeps {are} not shown; --sweep shows all"
             )
         )
     return lines
