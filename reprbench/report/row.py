@@ -108,6 +108,11 @@ class Row(Struct, frozen=True):
         return _called(self._shown, self.apart)
 
     @property
+    def competitor(self) -> str:
+        """The same, but of a sweep its label, whatever setting was chosen."""
+        return _called(self.label, self.apart)
+
+    @property
     def name(self) -> str:
         """The row's name in its table: the method's, with seeds if the table has several."""
         seeds = self.seeds if self.shows_seeds else ()

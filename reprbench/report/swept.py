@@ -111,7 +111,7 @@ def with_tries(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
     numbers = {row.tries for row in counted if row.tries}
     line = (
         f"unequal tuning: rows are chosen from {_listed(numbers)} settings (column Settings); "
-        "with more of them the best is better by chance, too"
+        "a longer search finds a better one, whatever the method"
     )
     return counted, (line,) if len(numbers) > 1 else ()
 

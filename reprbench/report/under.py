@@ -65,11 +65,7 @@ def under_lines(table: Table) -> list[UnderLine]:
         )
     if table.settings:
         s, are = ("", "is") if table.settings == 1 else ("s", "are")
-        lines.append(
-            UnderLine(
-                f"{table.settings} other trial{s} of sweeps {are} not shown; --sweep shows all"
-            )
-        )
+        lines.append(UnderLine(f"{table.settings} other trial{s} of sweeps {are} not shown; --sweep shows all"))
     return lines
 
 

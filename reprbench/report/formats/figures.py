@@ -111,8 +111,12 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
 
 
 def _methods(table: Table) -> list[tuple[str, list[Source]]]:
-    """Return each method's name and sources, of all seeds that have an evaluation, in the order of the table."""
-    rows = [row for row in table.rows if any(source.evaluation for source in row.sources)]
+    """Return each method's name and sources, of all seeds that have an evaluation, in the order of the table.
+
+    Settings of sweeps are left out: they have figures of their own.
+    """
+    measured = [row for row in table.rows if any(source.evaluation for source in row.sources)]
+    rows = [row for row in measured if not row.only_setting]
     return [
         (rows[places[0]].method, [source for place in places for source in rows[place].sources if source.evaluation])
         for places in by_method(rows)

@@ -107,7 +107,9 @@ def _headline_keys(place: int) -> tuple[str, str]:
 
 
 def _row(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
-    styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if row.superseded else [])]
+    # Settings of sweeps are shown in the color of what does not compete.
+    soft = row.superseded or row.only_setting
+    styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if soft else [])]
     notes = numbers(row_notes(row), footnotes)
     return PageRow(row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
 
