@@ -14,7 +14,8 @@ import click
 from reprbench.errors import UserError
 from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_name
 from reprbench.limit import Limit
-from reprbench.spec import Call, check_name, parse_calls, parse_value
+from reprbench.spec import Call, check_name, parse_calls
+from reprbench.sweep import Sweep, parse_methods, parse_values
 
 CACHE = Path(".reprbench")
 """Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
@@ -54,6 +55,19 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if not calls and not isinstance(value, tuple):
             raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
         return calls
+
+
+class Methods(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Comma-separated calls whose parameters may have several values: ``pca,ae[lr=1e-3|1e-4]``."""
+
+    name = "NAME[param=value|value],…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call | Sweep, ...]:
+        """Parse the calls; raise a `UserError` that says what cannot be read, or that there are none."""
+        methods = value if isinstance(value, tuple) else tuple(parse_methods(value))
+        if not methods and not isinstance(value, tuple):
+            raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
+        return methods
 
 
 COUNT = click.IntRange(1, LARGEST_INTEGER)
@@ -159,7 +173,7 @@ class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the ``key=value`` pairs of ``--set`` as a dict."""
+    """Return the ``key=value`` pairs of ``--set`` as a dict; several values are `Alternatives`."""
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -171,5 +185,5 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
             check_name(owner, f"--set {brief(pair)}")
         if key in settings:
             raise UserError(f"--set {brief(pair)}: {key} is given twice")
-        settings[key] = parse_value(value, pair)
+        settings[key] = parse_values(value, pair)
     return settings

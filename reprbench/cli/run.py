@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from reprbench.benchmark import Benchmark, BenchmarkRow
+from reprbench.benchmark import Benchmark, row_of
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import (
     CACHE,
@@ -21,6 +21,7 @@ from reprbench.cli.options import (
     Device,
     ImageCounts,
     Memory,
+    Methods,
     Seconds,
     Seeds,
     parse_settings,
@@ -29,6 +30,7 @@ from reprbench.errors import UserError
 from reprbench.limit import Limit
 from reprbench.run import Precision
 from reprbench.spec import Budget, Call
+from reprbench.sweep import Sweep
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -49,7 +51,7 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 
 
 @click.command()
-@click.option("--methods", type=Calls(), default=(), help="The methods to compare: ae,dae[noise=0.3],…")
+@click.option("--methods", type=Methods(), default=(), help="The methods to compare: ae,dae[noise=0.3|0.5],…")
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
 @click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
@@ -110,7 +112,7 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     help="Precision of the forward passes of learners that train with torch; bf16 is bfloat16 autocast.",
 )
 def command(
-    methods: tuple[Call, ...],
+    methods: tuple[Call | Sweep, ...],
     benchmark: str | None,
     dataset: tuple[Call, ...],
     protocols: tuple[Call, ...],
@@ -231,7 +233,7 @@ def _adhoc(overrides: Overrides) -> Request:
         title="Methods named on the command line",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
-        methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),
+        methods=tuple(map(row_of, dict.fromkeys(overrides.methods))),
         budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
         seeds=overrides.seeds or (0,),
     )
@@ -258,6 +260,7 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     from tabulate import tabulate
 
     from reprbench.runner.estimate import estimate
+    from reprbench.runner.sweeps import sweep_lines
     from reprbench.runner.waiting import held_by_others
 
     owners = [held_by_others(planned, store, CACHE.resolve()) if planned.runs else None for planned in work]
@@ -275,8 +278,9 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
+    echo("\n" + "".join(f"{line}\n" for line in sweep_lines([planned.spec for planned in work])), nl=False)
     count = sum(p.runs for p in work)
-    echo(f"\n{count} of {len(work)} trials to run{_where(limits)}")
+    echo(f"{count} of {len(work)} trials to run{_where(limits)}")
     if count:
         echo(str(estimate(work, store.read()[0])))
 

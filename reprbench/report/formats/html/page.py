@@ -105,6 +105,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
         "failed": sum(row.status not in ("done", "skipped", NOT_RUN, NOT_EVALUATED) for row in rows),
         "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
         "ranks": _ranks(tables),
+        "sweeps": _sweeps(tables),
     }
 
 
@@ -136,6 +137,20 @@ def _ranks(tables: Sequence[Table]) -> list[tuple[str, str]]:
     from reprbench.report.formats.figures import draw_ranks
 
     return [(str(ranks), data_uri("png", as_png(draw_ranks(ranks)))) for ranks in found]
+
+
+def _sweeps(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Return each sweep whose settings are shown: in words, and its figure's data URI."""
+    found = [(table, choice) for table in tables for choice in table.sweeps]
+    if not found:
+        return []
+    from reprbench.plotting import as_png
+    from reprbench.report.formats.sweeps import draw_sweep
+
+    return [
+        (f"{table.benchmark}, {table.data.title}: {choice.summary}", data_uri("png", as_png(draw_sweep(choice))))
+        for table, choice in found
+    ]
 
 
 def _heading(table: Table) -> tuple[str, str, str]:
