@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from reprbench.benchmark import load_benchmark
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 ACTION = REPOSITORY / "action.yml"
 PAGE = REPOSITORY / "docs" / "ci.md"
+PUBLISH = "pypa/gh-action-pypi-publish@release/v1"
+"""The action by which PyPI knows who publishes, as its own documentation pins it."""
 ON = True
 """YAML 1.1, which PyYAML reads, reads the key ``on`` as true."""
 
@@ -47,7 +50,8 @@ def documents() -> dict[str, dict[Any, Any]]:
 def steps(document: dict[Any, Any]) -> Iterator[dict[str, Any]]:
     parts = document["jobs"].values() if "jobs" in document else [document["runs"]]
     for part in parts:
-        yield from part["steps"]
+        # A job that calls another workflow has none.
+        yield from part.get("steps", ())
 
 
 DOCUMENTS = documents()
@@ -91,7 +95,7 @@ def test_scripts_are_bash_and_their_commands_exist(script, tmp_path, monkeypatch
 @pytest.mark.parametrize(("name", "number", "step"), STEPS, ids=NAMES)
 def test_actions_are_github_s_own_or_this_one_and_pinned(name, number, step):
     if "uses" in step:
-        assert re.fullmatch(r"actions/[a-z-]+@v\d+|OWNER/reprbench@v\d+", step["uses"])
+        assert re.fullmatch(rf"actions/[a-z-]+@v\d+|OWNER/reprbench@v\d+|{re.escape(PUBLISH)}", step["uses"])
 
 
 @pytest.mark.parametrize("document", WORKFLOW_DOCUMENTS.values(), ids=list(WORKFLOW_DOCUMENTS))
@@ -100,11 +104,51 @@ def test_a_workflow_has_only_the_rights_that_it_needs(document):
     assert "pull_request_target" not in document[ON]
     for job in document["jobs"].values():
         rights = job.get("permissions", {})
-        assert {right for right, level in rights.items() if level == "write"} <= {"pull-requests"}
+        writes = {right for right, level in rights.items() if level == "write"}
+        # What deploys has a protected environment, and runs nothing that a pull request could change.
+        assert writes <= ({"pages", "id-token"} if "environment" in job else {"pull-requests"})
+        assert "environment" not in job or "pull_request" not in document[ON]
         # Jobs that may write comments do so only on pull requests from the repository itself.
-        comments = [step for step in job["steps"] if step.get("uses", "").startswith("actions/github-script")]
+        comments = [step for step in job.get("steps", ()) if step.get("uses", "").startswith("actions/github-script")]
         for step in comments:
             assert step["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+def test_workflows_that_others_call_are_there_and_can_be_called():
+    for document in WORKFLOW_DOCUMENTS.values():
+        for called in [job["uses"] for job in document["jobs"].values() if "uses" in job]:
+            assert "workflow_call" in WORKFLOW_DOCUMENTS[called.removeprefix("./")][ON]
+
+
+@pytest.mark.parametrize(
+    ("tag", "owner", "said"),
+    [
+        ("v1.2.3", "someone", ""),
+        ("v1.2.4", "someone", "The tag is v1.2.4, and what was built is dist/reprbench-1.2.3-py3-none-any.whl"),
+        ("1.2", "someone", "The tag is 1.2"),
+        ("v$(touch x)", "someone", "The tag is v$(touch x)"),
+        ("v1.2.3", "OWNER", "These addresses"),
+    ],
+)
+def test_only_the_version_of_the_tag_is_published(tag, owner, said, tmp_path):
+    publish = DOCUMENTS[".github/workflows/release.yml"]["jobs"]["publish"]["steps"]
+    (number,) = [number for number, step in enumerate(publish) if step.get("name") == "Check the version"]
+    assert publish[number + 1]["uses"] == PUBLISH
+    (tmp_path / "dist").mkdir()
+    with zipfile.ZipFile(tmp_path / "dist" / "reprbench-1.2.3-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("reprbench-1.2.3.dist-info/METADATA", f"Project-URL: Source, https://x.org/{owner}/reprbench\n")
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", publish[number]["run"]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TAG": tag})
+    assert done.returncode == (1 if said else 0), done.stderr
+    assert said in done.stdout
+    assert not (tmp_path / "x").exists()
+
+
+def test_tags_that_move_publish_nothing():
+    (pattern,) = DOCUMENTS[".github/workflows/release.yml"][ON]["push"]["tags"]
+    # In GitHub's patterns, a dot is a dot.
+    form = re.compile(pattern.replace(".", r"\.").replace("*", ".*"))
+    assert [bool(form.fullmatch(tag)) for tag in ("v1", "v1.2", "v1.2.3", "v1.2.3rc1")] == [False, False, True, True]
 
 
 def test_the_commands_and_the_benchmark_of_the_page_are_valid(tmp_path, monkeypatch):

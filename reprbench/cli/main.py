@@ -31,6 +31,8 @@ COMMANDS = {
     "list": "reprbench.cli.list",
     "data": "reprbench.cli.data",
     "check": "reprbench.cli.check",
+    "new": "reprbench.cli.new",
+    "completion": "reprbench.cli.completion",
 }
 
 
@@ -58,7 +60,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of a command line; for an unknown one, suggest the nearest."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        # While a shell asks for completions, the command line is not yet complete.
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise UserError(
                 f"unknown command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}"
             )
