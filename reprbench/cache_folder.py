@@ -19,6 +19,12 @@ STALE_SECONDS = 24 * 3600
 
 
 def prepare(root: Path) -> None:
+    """Make the folder of a cache, see `make`, and remove what killed processes left there."""
+    make(root)
+    _remove_stale(root)
+
+
+def make(root: Path) -> None:
     """Make the folder of a cache, which git ignores; raise a `UserError` if nothing can be written there."""
     for folder in (root, *(root / name for name in FOLDERS if (root / name).exists())):
         if folder.exists() and not folder.is_dir():
@@ -29,7 +35,6 @@ def prepare(root: Path) -> None:
                 pass
         except OSError as error:
             raise cannot_write(folder, error) from None
-    _remove_stale(root)
 
 
 def _remove_stale(root: Path) -> None:

@@ -118,18 +118,23 @@ def _append(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; what is written there replaces `path` if the block raises nothing."""
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; what is written there replaces `path` if the block raises nothing.
+
+    What is not `lasting` may be lost if the machine fails, and so it is written at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except OSError as error:
         # Writing to an open file, as when the disk is full, names none.
         error.filename = error.filename or str(path)

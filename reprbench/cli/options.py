@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from reprbench.errors import UserError
-from reprbench.grammar import LARGEST_INTEGER, brief, is_parameter_name
+from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_name
 from reprbench.limit import Limit
 from reprbench.spec import Call, check_name, parse_calls, parse_value
 
@@ -137,11 +137,10 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Return the bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", value, re.IGNORECASE)
-        amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
-        if not 1 <= amount <= LARGEST_INTEGER:
-            raise UserError(f"--memory {brief(value)}: expected an amount like 4GB or 500MB")
-        return amount
+        try:
+            return bytes_of(value)
+        except ValueError as error:
+            raise UserError(f"--memory {brief(value)}: {error}") from None
 
 
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -32,9 +33,11 @@ from reprbench.spec import Budget, Call
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.registry import Registry
+    from reprbench.runner.executors.base import Executor
+    from reprbench.runner.limits import Limits
     from reprbench.runner.plan import Planned
     from reprbench.runner.request import Overrides, Request
-    from reprbench.runner.schedule import Folders, Limits
+    from reprbench.runner.schedule import Folders
     from reprbench.store import Store
 
 DEFAULT_EPOCHS = 10
@@ -92,6 +95,14 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     "there is a CUDA device and cpu if not.",
 )
 @click.option(
+    "--executor",
+    metavar="local|ray|slurm|FILE",
+    default="local",
+    show_default=True,
+    help="What runs the trials: this machine; a cluster of Ray or Slurm; or what a YAML file says (docs/clusters.md). "
+    "On a cluster --jobs is how many are submitted at the same time, by default all.",
+)
+@click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default="float32",
@@ -116,6 +127,7 @@ def command(
     timeout: float | None,
     memory: int | None,
     device: str,
+    executor: str,
     precision: Precision,
 ) -> int:
     """Fit methods, evaluate them, and show the table.
@@ -126,11 +138,14 @@ def command(
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
     from reprbench.run import checkpoint_seconds
-    from reprbench.runner.devices import choose_devices
+    from reprbench.runner.devices import CPU, choose_devices
+    from reprbench.runner.executors.choose import check_device, make_executor
+    from reprbench.runner.executors.settings import read_settings
     from reprbench.runner.launch import launcher
+    from reprbench.runner.limits import Limits
     from reprbench.runner.process import trial_environment
     from reprbench.runner.request import Overrides
-    from reprbench.runner.schedule import Folders, Limits
+    from reprbench.runner.schedule import Folders
     from reprbench.store import Store
 
     overrides = Overrides(
@@ -145,7 +160,10 @@ def command(
     )
     checkpoint_seconds()
     trials, data = Store(store), data_dirs(data_dir)
-    limits = Limits(jobs, timeout, memory, choose_devices(device, warn=warn), jobs_per_device)
+    asked = read_settings(executor)
+    check_device(asked, device)
+    devices = choose_devices(device, warn=warn) if asked.executor == "local" else CPU
+    limits = Limits(jobs, timeout, memory, devices, jobs_per_device)
     _say_if_fewer(limits)
     launcher.prepare(trial_environment(limits.threads_each))
     work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
@@ -154,7 +172,9 @@ def command(
         return 0
     prepare(CACHE.resolve())
     trials.check_writable()
-    return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
+    made = make_executor(asked, limits, device, CACHE.resolve())
+    with contextlib.closing(made):
+        return _carry_out(work, trials, Folders(data, CACHE.resolve()), made)
 
 
 def _say_if_fewer(limits: Limits) -> None:
@@ -237,6 +257,7 @@ def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Datase
 def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     from tabulate import tabulate
 
+    from reprbench.runner.estimate import estimate
     from reprbench.runner.waiting import held_by_others
 
     owners = [held_by_others(planned, store, CACHE.resolve()) if planned.runs else None for planned in work]
@@ -254,7 +275,10 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
-    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run{_where(limits)}")
+    count = sum(p.runs for p in work)
+    echo(f"\n{count} of {len(work)} trials to run{_where(limits)}")
+    if count:
+        echo(str(estimate(work, store.read()[0])))
 
 
 def _where(limits: Limits) -> str:
@@ -266,7 +290,7 @@ def _where(limits: Limits) -> str:
     return f", at most {limits.at_once} at the same time, on {', '.join(limits.devices)}"
 
 
-def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
+def _carry_out(work: list[Planned], store: Store, folders: Folders, executor: Executor) -> int:
     """Run what is to be run, and show the table of the whole request; return the exit status."""
     from reprbench.cli.progress import listener
     from reprbench.report.formats import as_terminal
@@ -274,7 +298,7 @@ def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limi
     from reprbench.runner.schedule import Schedule
 
     with listener([planned for planned in work if planned.runs]) as shown:
-        schedule = Schedule(store, folders, limits, shown)
+        schedule = Schedule(store, folders, executor, shown)
         ended = schedule.run(work)
     asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
     just_run = {trial.hash for trial in ended}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reprbench.runner.child import Child
-from reprbench.runner.job import FIGURES, HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
-from reprbench.runner.received import Progress, progress, read_part
+from reprbench.runner.job import JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
+from reprbench.runner.received import Progress, cleaned, progress, read_part, stored_files
 from reprbench.runner.working_folder import WorkingFolder
-from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
+from reprbench.texts import reason
 from reprbench.trial import Status
 
 LINGER_SECONDS = 10.0
@@ -22,13 +23,21 @@ LINGER_SECONDS = 10.0
 class TrialProcess:
     """A running trial. Close it when it has ended, which removes its working folder.
 
+    Parameters
+    ----------
+    timeout, memory : the most seconds and bytes that it may take.
+    closed : called when it is closed.
+
     Raises
     ------
     OSError
         If it cannot be started.
     """
 
-    def __init__(self, job: Job, timeout: float | None, memory: int | None) -> None:
+    def __init__(
+        self, job: Job, timeout: float | None, memory: int | None, closed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._closed = closed
         self._folder = WorkingFolder()
         self.path = self._folder.path
         self._timeout, self._memory = timeout, memory
@@ -81,7 +90,7 @@ class TrialProcess:
         code = self._child.end()
         self.messages()
         try:
-            result, name = _cleaned(read_part(self.path / RESULT, TrialResult)), None
+            result, name = cleaned(read_part(self.path / RESULT, TrialResult)), None
         except (OSError, ValueError) as error:
             name = signal.Signals(-code).name if code < 0 else None
             result = self._without_result(code, name, error)
@@ -94,13 +103,15 @@ class TrialProcess:
 
     def files(self) -> dict[str, Path]:
         """Return the files that belong in the trial's folder in the store."""
-        paths = [self.path / HISTORY, *sorted(self.path.glob(f"{FIGURES}/*.png"))]
-        return {str(path.relative_to(self.path)): path for path in paths if path.is_file() and not path.is_symlink()}
+        return stored_files(self.path)
 
     def close(self) -> None:
         """End the process, and remove the working folder."""
-        self._child.close()
-        self._folder.close()
+        try:
+            self._child.close()
+            self._folder.close()
+        finally:
+            self._closed()
 
     def _without_result(self, code: int, signal_name: str | None, error: Exception) -> TrialResult:
         if self._ended_by_us is not None:
@@ -121,13 +132,6 @@ class TrialProcess:
     def _measure(self) -> int:
         self._peak = max(self._peak, total := self._child.memory())
         return total
-
-
-def _cleaned(result: TrialResult) -> TrialResult:
-    result.reason = one_line(result.reason)
-    result.traceback = clean(result.traceback, TRACEBACK)
-    result.warnings = warning_lines(result.warnings)
-    return result
 
 
 def trial_environment(threads: int) -> dict[str, str]:

@@ -50,10 +50,10 @@ def read_finished(folder: Path, asked: Sequence[ProtocolJob]) -> Finished:
     with suppress(OSError, ValueError):
         fit = read_part(folder / FIT, TrialResult)
     evaluations: list[Evaluation] = []
-    for number, one in enumerate(asked):
-        if not evaluation_path(folder, number).exists():
+    for one in asked:
+        if not evaluation_path(folder, one).exists():
             break
-        evaluations.append(_read(evaluation_path(folder, number), one))
+        evaluations.append(_read(evaluation_path(folder, one), one))
     return Finished(fit, tuple(evaluations))
 
 
