@@ -16,9 +16,6 @@ from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_nam
 from reprbench.limit import Limit
 from reprbench.spec import Call, check_name, parse_calls, parse_value
 
-CACHE = Path(".reprbench")
-"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
-
 PLUGIN: Callable[[Any], Any] = click.option(
     "--plugin",
     "plugins",

@@ -13,7 +13,7 @@ from reprbench.evaluation import FIGURES as FIGURES
 from reprbench.files import write_text
 from reprbench.limit import Limit
 from reprbench.registry import Entry
-from reprbench.run import CHECKPOINT, Precision
+from reprbench.run_context import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import HISTORY as HISTORY
 from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json

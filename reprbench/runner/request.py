@@ -9,7 +9,7 @@ from typing import Any
 from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names
 from reprbench.errors import UserError
 from reprbench.limit import Limit
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import Deviation
 

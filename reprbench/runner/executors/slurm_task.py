@@ -42,7 +42,7 @@ class SlurmTask:
             time.sleep(END_SECONDS)
 
     def checkpoint(self, folder: Path) -> DelayedSubmission:
-        """Let submitit put the job into the queue again before its time is over; the fit goes on from its checkpoint."""
+        """Let submitit queue the job again before its time is over; the fit goes on from its checkpoint."""
         return DelayedSubmission(self, folder)
 
 
