@@ -67,7 +67,8 @@ class LoadedStore(Store):
             If there is none, or several; it lists them.
         """
         trials, problems = self.read()
-        named = [one for one in trials if _is_named(one, name.rstrip("/"))]
+        name = name.rstrip("/")
+        named = [one for one in trials if _is_named(one, name)]
         found = named or [one for one in trials if _begins(one, name)]
         if len(found) > 1:
             found = newest_of_each_row(found)

@@ -19,6 +19,7 @@ from reprbench.features import View
 from reprbench.frames import measurements_frame
 from reprbench.registry import Entry, discover
 from reprbench.runner.describe import code_of
+from reprbench.runner.devices import choose_devices
 from reprbench.texts import described
 from reprbench.trial import Trial
 
@@ -60,7 +61,7 @@ class StoredTrial:
 
         Parameters
         ----------
-        device : where it computes.
+        device : where it computes: "cpu", "cuda", or "cuda:0".
         fold : for a supervised learner, which was fitted once per fold: of which one.
 
         Raises
@@ -70,10 +71,11 @@ class StoredTrial:
         """
         from reprbench.runner.fitting import load_fit
 
-        cls = self.load_class()[1]
+        (device,) = choose_devices(device)[:1]
+        entry, cls = self.load_class()
         state = self.state_file(fold).read(unpack)
         if state is None:
-            raise UserError(self._not_cached())
+            raise UserError(self._not_cached(entry))
         one = self.record
         return load_fit(cls, one.method.parameters, one.dataset.shape, one.seed, state[0], device)
 
@@ -149,15 +151,15 @@ class StoredTrial:
             raise UserError(f"fold {fold}: trial {self.record.folder} has the folds 0 to {len(folds) - 1}")
         return folds[fold]
 
-    def _not_cached(self) -> str:
+    def _not_cached(self, entry: Entry) -> str:
         # The store has the trial: with that one, nothing would be fitted.
         return (
             f"trial {self.record.folder}: its fit is no longer in the cache {self._cache}; "
-            f"`{_command(self.record)}` makes it again"
+            f"`{_command(self.record, entry)}` makes it again"
         )
 
 
-def _command(one: Trial) -> str:
+def _command(one: Trial, entry: Entry) -> str:
     """Return the command that fits a trial again, whatever its store has."""
     adhoc = one.benchmark == "adhoc"
     options = [f"--dataset {shlex.quote(str(one.dataset.call))}"] if adhoc else [f"--benchmark {one.benchmark}"]
@@ -165,4 +167,5 @@ def _command(one: Trial) -> str:
     options += [f"--epochs {one.budget.epochs}"] if one.budget.epochs and adhoc else []
     options += [f"--limit {one.dataset.limit}"] if one.dataset.limit else []
     options += [f"--precision {one.precision}"] if one.precision != "float32" else []
+    options += [f"--plugin {shlex.quote(entry.target)}"] if entry.way == "file" else []
     return f"reprbench run {' '.join(options)} --store again"

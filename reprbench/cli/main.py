@@ -31,6 +31,10 @@ COMMANDS = {
     "list": "reprbench.cli.list",
     "data": "reprbench.cli.data",
     "check": "reprbench.cli.check",
+    "encode": "reprbench.cli.encode",
+    "export": "reprbench.cli.export",
+    "cache": "reprbench.cli.cache",
+    "store": "reprbench.cli.store",
 }
 
 
