@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -16,6 +17,8 @@ from reprbench.report.text import capitalized
 
 LONGEST_NAME = 60
 """Characters of a name that are drawn."""
+LONGEST_TITLE, TITLE_WIDTH = 150, 48
+"""Characters of a title that are drawn, and of one of its lines: as wide as a panel."""
 
 
 def draw_points(tables: Sequence[Table]) -> Figure:
@@ -49,10 +52,11 @@ def _draw(axes: Axes, table: Table) -> None:
     names = [_text(row.name if row.mean is not None else f"{row.name}: {row.status}") for row in table.rows]
     axes.set_yticks(list(places), names)
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
-    axes.set_xlabel(_text(capitalized(axis_label(table.metric, table.unit))))
-    axes.set_title(_text(f"{table.data.title}: {table.protocol}"))
+    axes.set_xlabel(_text(capitalized(axis_label(table.metric, table.unit))), fontsize=9)
+    title = textwrap.fill(_text(f"{table.data.title}: {table.protocol}", LONGEST_TITLE), TITLE_WIDTH)
+    axes.set_title(title, loc="left", fontsize=9)
 
 
-def _text(text: str) -> str:
+def _text(text: str, longest: int = LONGEST_NAME) -> str:
     # Matplotlib would read formulas between dollar signs.
-    return printable(text, LONGEST_NAME).replace("$", r"\$")
+    return printable(text, longest).replace("$", r"\$")
