@@ -11,6 +11,9 @@ from reprbench.cache import cannot_write
 from reprbench.errors import UserError
 from reprbench.files import make_ignored
 
+CACHE = Path(".reprbench")
+"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
+
 FOLDERS = ("fits", "features", "decoded", "unzipped")
 """The folders of a cache that hold checked files."""
 

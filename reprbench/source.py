@@ -133,6 +133,11 @@ def first_party(root: Path, path: Path, module: str, names: Sequence[str] = ()) 
     return list(_modules(root, module, names))
 
 
+def is_installed(package: str) -> bool:
+    """Return whether a top-level name belongs to Python, reprbench or an installed distribution: not the user's own."""
+    return package == _HARNESS.name or package in sys.stdlib_module_names or bool(_distributions(package))
+
+
 def _reached(files: Iterable[Path], root: Path | None = None) -> tuple[dict[Path, str], set[str]]:
     """Follow the imports of `files` through all first-party files, including the packages that contain them.
 

@@ -22,7 +22,7 @@ from reprbench.evaluation import Evaluation as Evaluation
 from reprbench.evaluation import Figure as Figure
 from reprbench.evaluation import Status as Status
 from reprbench.migrations import SCHEMA
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, check_name
 from reprbench.trial_parts import Cost as Cost
 from reprbench.trial_parts import DataRecord as DataRecord

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,6 @@ from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_nam
 from reprbench.limit import Limit
 from reprbench.spec import Call, check_name, parse_calls
 from reprbench.sweep import Sweep, parse_methods, parse_values
-
-CACHE = Path(".reprbench")
-"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
 
 PLUGIN: Callable[[Any], Any] = click.option(
     "--plugin",
@@ -42,6 +40,17 @@ STORE: Callable[[Any], Any] = click.option(
     show_default=True,
     help="The folder of finished trials.",
 )
+
+YES: Callable[[Any], Any] = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Return whether the user agrees; raise a `UserError` if nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UserError(f"{question} There is nobody to ask; --yes says that they may be removed")
+    return click.confirm(question)
 
 
 class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]

@@ -13,7 +13,7 @@ from reprbench.evaluation import FIGURES as FIGURES
 from reprbench.files import write_text
 from reprbench.limit import Limit
 from reprbench.registry import Entry
-from reprbench.run import CHECKPOINT, Precision
+from reprbench.run_context import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import HISTORY as HISTORY
 from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
@@ -58,7 +58,8 @@ class Job(msgspec.Struct, kw_only=True):
     threads: int = 1
     """CPU threads, filled in by the executor."""
     trials_at_once: int = 1
-    """How many trials may run at the same time on this machine, this one included: its times depend on them."""
+    """How many trials may run at the same time on its machine, this one included, filled in by the executor: its times
+    depend on them."""
     sent: bool = False
     """Whether it may run on another machine than the one that planned it, filled in by the executor."""
 

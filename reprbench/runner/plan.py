@@ -12,7 +12,7 @@ from reprbench.benchmark import Reference
 from reprbench.evaluation import FINISHED
 from reprbench.merge import all_sweeps
 from reprbench.registry import Entry
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
 from reprbench.trial import (

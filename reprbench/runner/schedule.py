@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -226,11 +227,12 @@ def _interruption(planned: Planned, folders: Folders) -> str:
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether a signal asked for the end, instead of being interrupted by it.
 
-    A signal that is ignored, as by ``nohup``, stays ignored.
+    A signal that is ignored, as by ``nohup``, stays ignored. Only the main thread of a program can be asked.
     """
     seen: list[int] = []
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    signals = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+    main = threading.current_thread() is threading.main_thread()
+    signals = [number for number in every if main and signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in signals]
     try:
         yield lambda: bool(seen)

@@ -20,10 +20,10 @@ from jobs import job, protocol_spec
 from msgspec.structs import replace
 from trials import evaluation, trial
 
+from reprbench.api.progress import ending
 from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
-from reprbench.cli.progress import ending
 from reprbench.cli.streams import Forgiving, forgiving
 from reprbench.errors import UserError
 from reprbench.owner import myself

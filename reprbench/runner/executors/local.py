@@ -29,10 +29,9 @@ class LocalExecutor:
         device = self._slots.free()
         if device is None:
             raise RuntimeError("all devices are taken")
-        placed = replace(job, device=device, threads=self._limits.threads_each, trials_at_once=self._limits.at_once)
-        process = TrialProcess(
-            placed, self._limits.timeout, self._limits.memory, closed=partial(self._slots.release, device)
-        )
+        limits = self._limits
+        placed = replace(job, device=device, threads=limits.threads_each, trials_at_once=limits.at_once)
+        process = TrialProcess(placed, limits.timeout, limits.memory, closed=partial(self._slots.release, device))
         self._slots.take(device)
         return process
 
