@@ -15,12 +15,13 @@ from reprbench.learner import Learner, parameters_model
 from reprbench.registrations import registered
 from reprbench.registry import discover
 from reprbench.spec import Call, parse_call, parse_calls
+from reprbench.sweep import Sweep, parse_methods
 
-Method = str | Call | type[Learner] | Learner
+Method = str | Call | Sweep | type[Learner] | Learner
 """A method: its call, as text or not; a class; or an object with the parameters that it should have."""
 
 
-def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tuple[Call, ...], tuple[Path, ...]]:
+def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tuple[Call | Sweep, ...], tuple[Path, ...]]:
     """Return the calls of methods, and the plugin files that define those that are given as classes.
 
     Raises
@@ -28,15 +29,15 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
     UserError
         If something is no method, or a class cannot be written to a file; see `capture`.
     """
-    if isinstance(methods, str | Call | type | Learner):
+    if isinstance(methods, str | Call | Sweep | type | Learner):
         methods = [methods]
-    calls: list[Call] = []
+    calls: list[Call | Sweep] = []
     plugins: list[Path] = []
     for method in methods:
         match method:
             case str():
-                calls += parse_calls(method)
-            case Call():
+                calls += parse_methods(method)
+            case Call() | Sweep():
                 calls.append(method)
             case Learner():
                 call, own = _of_class(type(method), cache)
