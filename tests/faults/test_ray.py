@@ -61,7 +61,7 @@ class Machines:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Machines]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("OMP_NUM_THREADS", str(CPUS))
         made = Machines(tmp_path_factory.mktemp("cluster"))
         yield made
         made.close()
@@ -85,8 +85,8 @@ def test_two_machines_give_the_bits_of_one(machines, here, tmp_path):
     words = ("run", "--methods", "ae,pca", "--epochs", "1", "--protocols", "linear-svm,knn", *FAST, *ON_CPU)
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    # The machines have the threads of their CPUs.
-    local = here(*words, cwd=tmp_path / "one", OMP_NUM_THREADS=str(CPUS))
+    # With as many threads: those of OMP_NUM_THREADS, and of the CPUs of a machine.
+    local = here(*words, cwd=tmp_path / "one")
     # Only machine a has the memory, and only b has GPUs.
     settings = f"resources: {{cpus: {CPUS}}}\nrows: {{pca: {{memory: 2GB}}, ae: {{gpus: 1}}}}\n"
     there = here(*words, "--executor", machines.settings(tmp_path / "ray.yaml", settings), cwd=tmp_path / "two")
@@ -150,7 +150,8 @@ def test_a_driver_that_ends_loses_nothing(machines, here, held, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "[1/1] held (seed 0): done" in done.stderr
     assert {trial.status for trial in trials(tmp_path).values()} == {"done"}
-    assert len(lines(tmp_path / "fits")) == 3
+    # Ray takes a while to end what a dead driver has submitted; until then, that may finish its fit for the next one.
+    assert 2 <= len(lines(tmp_path / "fits")) <= 3
 
 
 def test_a_machine_that_dies_costs_no_row(machines, here, held, tmp_path):
