@@ -24,6 +24,7 @@ from reprbench.grammar import (
     show_parameters,
     show_value,
 )
+from reprbench.measurement import LARGEST
 from reprbench.spec import Call, Count, Line, mistakes, named_call
 
 MOST_SETTINGS = 1_000
@@ -68,6 +69,8 @@ def _values(given: Any) -> tuple[Any, ...] | Distribution:
     if isinstance(given, list | tuple):
         if len({show_value(value) for value in given}) < max(len(given), 2):
             raise ValueError("expected at least two values, each once")
+        if large := [value for value in given if isinstance(value, int | float) and abs(value) > LARGEST]:
+            raise ValueError(f"{brief(large[0])} is too large to be swept; expected at most {LARGEST:g}")
         return tuple(given)
     match = _DISTRIBUTION.fullmatch(given) if isinstance(given, str) else None
     if match is None:
@@ -79,8 +82,8 @@ def _values(given: Any) -> tuple[Any, ...] | Distribution:
 
 def _distribution(kind: Any, low: float, high: float) -> Distribution:
     shown = f"{kind}({low:g}, {high:g})"
-    if not (math.isfinite(low) and low < high < math.inf):
-        raise ValueError(f"{shown}: expected two numbers, the smaller first")
+    if not -LARGEST <= low < high <= LARGEST:
+        raise ValueError(f"{shown}: expected two numbers up to {LARGEST:g}, the smaller first")
     if kind == "log" and low <= 0:
         raise ValueError(f"{shown}: expected numbers above 0")
     if kind == "int" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):

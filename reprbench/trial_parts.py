@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from reprbench.evaluation import Code, Seconds
 from reprbench.learner import Kind
 from reprbench.limit import Limit
+from reprbench.measurement import Coordinate
 from reprbench.spec import Call
 
 # Others come from no run, and reports could not compute with them.
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+if TYPE_CHECKING:
+    SettingValue = Any
+else:
+    SettingValue = Coordinate | list[Any] | dict[str, Any]
 
 
 class MethodRecord(msgspec.Struct, kw_only=True):
@@ -97,7 +103,7 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     row: str
     name: str
-    setting: dict[str, Any]
+    setting: dict[str, SettingValue]
     parameters: dict[str, Any]
     tries: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     by: str
@@ -105,6 +111,10 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
     on: Literal["training images", "development images"]
     chosen_on: tuple[Size, ...]
     reported_on: tuple[Size, ...]
+
+    def __post_init__(self) -> None:
+        if not (self.chosen_on and self.reported_on and self.setting and self.setting.keys() == self.parameters.keys()):
+            raise ValueError("a sweep without seeds, or whose setting has other parameters than the sweep")
 
     @property
     def how(self) -> str:

@@ -10,11 +10,13 @@ from test_grammar import VALUES
 from reprbench.benchmark import BenchmarkRow, load_benchmark
 from reprbench.errors import UserError
 from reprbench.grammar import Alternatives, show_value
+from reprbench.measurement import LARGEST
 from reprbench.spec import Call, parse_call, parse_calls
 from reprbench.sweep import MOST_SETTINGS, Distribution, Sweep, Tune, parse_method, parse_methods, parse_values
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
-SEVERAL = st.lists(VALUES, min_size=2, max_size=4, unique_by=show_value)
+SWEPT = VALUES.filter(lambda value: not isinstance(value, float) or abs(value) <= LARGEST)
+SEVERAL = st.lists(SWEPT, min_size=2, max_size=4, unique_by=show_value)
 
 
 def tune(**values):
@@ -91,6 +93,8 @@ def test_a_setting_may_have_several_values():
         ({"parameters": {"lr": "normal(0, 1)"}, "tries": 3}, "expected a list of values, or log(a, b)"),
         ({"parameters": {"lr": "log(0, 1)"}, "tries": 3}, "log(0, 1): expected numbers above 0"),
         ({"parameters": {"lr": "uniform(2, 1)"}, "tries": 3}, "the smaller first"),
+        ({"parameters": {"lr": [1, 1e200]}}, "1e+200 is too large to be swept"),
+        ({"parameters": {"lr": "uniform(1, 1e200)"}, "tries": 3}, "the smaller first"),
         ({"parameters": {"lr": "uniform(1, 1e999)"}, "tries": 3}, "the smaller first"),
         ({"parameters": {"lr": "int(1, 2.5)"}, "tries": 3}, "expected whole numbers"),
         ({"parameters": {"lr": "log(1e-4, 1e-2)"}}, "tries says how many settings to draw"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from trials import swept
 
 from reprbench.measurement import Headline, Measurement
 from reprbench.report.choice import choices
+from reprbench.store import Store
+from reprbench.trial import SweepRecord
 
 # The best on the test split, on the other seed, and in the measurement that chooses are three different settings.
 VALUES = {"1.0": [(60, 90), (99, 1)], "2.0": [(80, 50), (10, 50)], "3.0": [(70, 99), (70, 2)]}
@@ -111,3 +114,32 @@ def test_sweeps_of_other_rows_are_apart(change):
     other = [replace(one, **change) for one in swept(VALUES, better="lower")]
     found = choices([*swept(VALUES), *other])
     assert [one.chosen.setting["lr"] for one in found] == [2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chosen_on": []},
+        {"reported_on": []},
+        {"setting": {}, "parameters": {}},
+        {"setting": {"width": 1}},
+        {"setting": {"lr": 10**400}},
+        {"tries": 0},
+        {"on": "the test split"},
+    ],
+)
+def test_what_no_run_has_recorded_is_not_read(change):
+    known = msgspec.to_builtins(swept(VALUES)[0].sweeps[0])
+    assert msgspec.convert(known, SweepRecord) == swept(VALUES)[0].sweeps[0]
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**known, **change}, SweepRecord)
+
+
+def test_a_sweep_is_stored_as_it_is(tmp_path):
+    setting = {"lr": 1.0, "layers": ["a", 2], "tied": True, "none": None}
+    asked = {"setting": setting, "parameters": {name: [] for name in setting}}
+    (one,) = swept({"1.0": [(60, 90)]}, seeds=(0,), asked=asked)
+    Store(tmp_path).write(one, {})
+    (read,) = Store(tmp_path).read()[0]
+    assert repr(read.sweeps) == repr(one.sweeps)
+    assert read.only_setting

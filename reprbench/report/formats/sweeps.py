@@ -52,7 +52,7 @@ class _Axis:
         self.values = sorted(unique.values(), key=value_order)
         self.labels = list(map(show_value, self.values))
         self.numeric = all(isinstance(one, int | float) and not isinstance(one, bool) for one in self.values)
-        self.log = self.numeric and self.values[0] > 0 and self.values[-1] / self.values[0] >= LOG_FROM
+        self.log = self.numeric and 0 < LOG_FROM * self.values[0] <= self.values[-1]
 
     def order(self, value: Any) -> int:
         return self.labels.index(show_value(value))
@@ -112,7 +112,9 @@ def _draw_points(axes: Axes, axis: _Axis, choice: Choice, name: str, joined: boo
 
 def _heat_map(choice: Choice, names: Sequence[str]) -> Figure:
     """Return a cell for each pair of values: the first parameter down, the second across."""
-    down, across = (_Axis(choice.sweep.parameters[name]) for name in names)
+    down, across = (
+        _Axis([*choice.sweep.parameters[name], *(one.setting[name] for one in choice.settings)]) for name in names
+    )
     tried = {(down.order(one.setting[names[0]]), across.order(one.setting[names[1]])): one for one in choice.settings}
     means = np.full((len(down.values), len(across.values)), np.nan)
     for place, one in tried.items():
