@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from reprbench.files import NONBLOCK
 from reprbench.owner import Owner, alive, machine, myself
 
 SUFFIX = ".claim"
@@ -81,8 +82,8 @@ def release(path: Path, mine: Owner) -> None:
 def read(path: Path) -> Found | None:
     """Return what is known about a claim; None if there is none. The owner of a damaged one is unknown."""
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write into it.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        # Without it, opening a FIFO would wait for somebody to write into it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NONBLOCK)) as file:
             content, status = file.read(_LIMIT), os.fstat(file.fileno())
     except FileNotFoundError:
         return None

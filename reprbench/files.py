@@ -24,6 +24,10 @@ _KINDS = {
 }
 
 
+NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+"""The flag without which opening a FIFO waits for its other end; Windows has neither."""
+
+
 class NotRegularError(OSError, ValueError):
     """Something that is not a regular file: reading it could block, never end or have side effects."""
 
@@ -62,7 +66,7 @@ def _kind(status: os.stat_result) -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | NONBLOCK)
 
 
 def write_output(path: Path, content: str | bytes) -> None:
@@ -163,6 +167,8 @@ def make_ignored(folder: Path) -> None:
 
 def sync(path: Path) -> None:
     """Wait until the content of `path` (a file or a folder) has reached the disk."""
+    if sys.platform == "win32":
+        return  # where a folder cannot be opened, nor a file be flushed by others than its writer
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -150,6 +150,12 @@ def test_make_targets_and_extras_that_are_named_exist():
         assert set(re.findall(r"\.\[(\w+)\]", text)) <= set(extras), page.name
 
 
+def test_every_extra_is_described():
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    described = set(re.findall(r"^\| `([\w-]+)` \| ", (DOCS / "install.md").read_text(), re.MULTILINE))
+    assert described == set(extras)
+
+
 def test_every_protocol_has_a_section():
     text = (DOCS / "protocols.md").read_text()
     for entry in discover(folder=None).protocols.values():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import tomllib
 import zipfile
 from email.message import Message
 from email.parser import HeaderParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -141,3 +144,21 @@ def test_the_version_stands_in_one_place():
 def test_the_citation_is_valid():
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.citation-file-format"]
     run(*command, str(REPOSITORY / "CITATION.cff"), cwd=REPOSITORY)
+
+
+def test_everything_that_is_imported_is_required():
+    imported = set()
+    for path in [*(REPOSITORY / "reprbench").rglob("*.py"), *(REPOSITORY / "methods").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    # pydantic_core is a part of pydantic, in a distribution of its own.
+    others = imported - set(sys.stdlib_module_names) - {"reprbench", "pydantic_core"}
+    extras = [text for name, texts in PROJECT["optional-dependencies"].items() if name != "dev" for text in texts]
+    required = {re.split(r"[\[>=<]", text)[0].lower() for text in [*PROJECT["dependencies"], *extras]}
+    distributions = packages_distributions()
+    missing = [name for name in others if not {one.lower() for one in distributions.get(name, [name])} & required]
+    assert "torch" in others
+    assert not missing

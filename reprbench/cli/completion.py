@@ -20,9 +20,9 @@ def command(context: click.Context, shell: str) -> None:
     """Print the script that completes commands and options in SHELL.
 
     \b
-    bash, in ~/.bashrc:  source <(reprbench completion bash)
-    zsh, in ~/.zshrc:    source <(reprbench completion zsh)
-    fish:                reprbench completion fish > ~/.config/fish/completions/reprbench.fish
+    bash, in ~/.bashrc:                   source <(reprbench completion bash)
+    zsh, in ~/.zshrc:                     source <(reprbench completion zsh)
+    fish, in ~/.config/fish/config.fish:  reprbench completion fish | source
     """  # noqa: D301 - click reads \b, not backslash-b
     found = get_completion_class(shell)
     if found is None:

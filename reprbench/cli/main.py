@@ -142,7 +142,8 @@ def _one_interruption() -> Iterator[None]:
             signal.signal(one, at_once)
         raise KeyboardInterrupt
 
-    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # Windows has no SIGHUP.
+    every = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
     before = {one: handler for one in every if (handler := signal.getsignal(one)) in _DEFAULT_HANDLERS}
     for one in before:
         signal.signal(one, first)
