@@ -9,12 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import LARGEST_INTEGER, brief
 from reprbench.limit import LimitField
 from reprbench.spec import Budget, Call, CallField, Line, Name, check_line, mistakes
+from reprbench.sweep import Sweep, Tune, parse_method
 from reprbench.yaml_files import read_yaml
 
 PACKAGE = "reprbench.benchmarks"
@@ -62,6 +63,8 @@ class BenchmarkRow(_Form):
     """One row of a benchmark: a method, its published value, and its own protocols and budget if it has any."""
 
     method: CallField
+    tune: Tune | None = None
+    """The parameters of the method that are swept; in a file also written ``method: ae[lr=1e-3|1e-4]``."""
     label: Line | None = None
     group: Line | Literal[""] = ""
     """The heading under which the row appears in a report that has headings."""
@@ -69,10 +72,44 @@ class BenchmarkRow(_Form):
     budget: Budget | None = None
     protocols: Protocols | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_alternatives(cls, given: Any) -> Any:
+        """Make a sweep of a call whose parameters have alternatives."""
+        if not (isinstance(given, dict) and isinstance(given.get("method"), str)):
+            return given
+        try:
+            method = parse_method(given["method"])
+        except UserError as error:
+            raise ValueError(f"method: {error}") from None
+        if isinstance(method, Call):
+            return given
+        if given.get("tune") is not None:
+            raise ValueError("method has several values for a parameter, and there is a tune; write them in tune")
+        return {**given, "method": method.call, "tune": method.tune}
+
+    @model_validator(mode="after")
+    def _is_tuned_once(self) -> BenchmarkRow:
+        if twice := [name for name in self.tune.parameters if name in self.method.parameters] if self.tune else []:
+            raise ValueError(f"{twice[0]} is given in method and in tune; remove one")
+        return self
+
     @property
     def name(self) -> str:
-        """The row's name: its label, or else the call of its method."""
-        return self.label or str(self.method)
+        """The row's name: its label, or else the call of its method, with the values that are swept."""
+        return self.label or str(self.swept)
+
+    @property
+    def swept(self) -> Call | Sweep:
+        """The method as it would be typed."""
+        return Sweep(self.method, self.tune) if self.tune else self.method
+
+
+def row_of(method: Call | Sweep) -> BenchmarkRow:
+    """Return a row of its own for a method of the command line."""
+    if isinstance(method, Sweep):
+        return BenchmarkRow(method=method.call, tune=method.tune)
+    return BenchmarkRow(method=method)
 
 
 class Benchmark(_Form):

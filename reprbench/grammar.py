@@ -4,10 +4,12 @@
 
     calls  = [call {"," call}]
     call   = name ["[" [param {"," param}] "]"]
-    param  = name "=" value
+    param  = name "=" value {"|" value}
     value  = "[" [value {"," value}] "]" | quoted | bare
     quoted = '"' … '"' | "'" … "'"      a backslash escapes a quote or a backslash
-    bare   = anything without , [ ] = " and ': true, false, null, a number, or else a text, stripped of outer spaces
+    bare   = anything without , [ ] = | " and ': true, false, null, a number, or else a text, stripped of outer spaces
+
+Several values of a parameter, separated by ``|``, are `Alternatives`: only what is swept can have them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from reprbench.errors import UserError
@@ -31,13 +34,14 @@ LONGEST_NUMBER = 300
 LARGEST_INTEGER = 2**63 - 1
 """Beyond it and its negative a whole number fits neither into a tensor nor into a stored trial."""
 
-_SIGNS = ",[]=\"'"
-_REMEDY = "put quotes around a text that holds , [ ] = or a quote"
+_SIGNS = ",[]=|\"'"
+_REMEDY = "put quotes around a text that holds , [ ] = | or a quote"
+_ALTERNATIVES = "several values, separated by '|', are for parameters of the methods of a run; put quotes around a text"
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<sign>[,\[\]=])
+        (?P<sign>[,\[\]=|])
       | (?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<bare>[^,\[\]="']+)
+      | (?P<bare>[^,\[\]=|"']+)
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -45,7 +49,14 @@ _WORDS = {"true": True, "false": False, "null": None}
 # Digits after a leading zero, as in 007, are a text: as a number they would lose the zeros.
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_PARAMETER = re.compile(r"[^\s,\[\]=\"']{1,64}")
+_PARAMETER = re.compile(r"[^\s,\[\]=|\"']{1,64}")
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """Several values of one parameter, as in ``lr=1e-3|1e-4``: at least two."""
+
+    values: tuple[Any, ...]
 
 
 def brief(value: Any, longest: int = 80) -> str:
@@ -54,15 +65,19 @@ def brief(value: Any, longest: int = 80) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def read_calls(text: str) -> list[tuple[str, dict[str, Any]]]:
+def read_calls(text: str, swept: bool = False) -> list[tuple[str, dict[str, Any]]]:
     """Read names and parameters separated by commas; empty parts are dropped.
+
+    Parameters
+    ----------
+    swept : whether parameters may be `Alternatives`.
 
     Raises
     ------
     UserError
         In one line, if `text` does not follow the grammar.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, swept)
     calls = []
     while not reader.ended():
         if not reader.take(","):
@@ -71,9 +86,9 @@ def read_calls(text: str) -> list[tuple[str, dict[str, Any]]]:
     return calls
 
 
-def read_call(text: str) -> tuple[str, dict[str, Any]]:
+def read_call(text: str, swept: bool = False) -> tuple[str, dict[str, Any]]:
     """Read ``name`` or ``name[param=value,…]``; raise a one-line `UserError` otherwise."""
-    reader = _Reader(text)
+    reader = _Reader(text, swept)
     call = reader.call()
     reader.expect_end()
     return call
@@ -98,8 +113,18 @@ def read_value(text: str) -> Any:
     return value
 
 
+def read_alternatives(text: str) -> Any:
+    """Read a value, or `Alternatives` if there are several; raise a one-line `UserError` otherwise."""
+    reader = _Reader(text, swept=True)
+    value = reader.alternatives()
+    reader.expect_end()
+    return value
+
+
 def show_value(value: Any) -> str:
-    """Return `value` so that `read_value` returns it again: numbers, booleans, None, texts and lists of these."""
+    """Return `value` so that it is read again: numbers, booleans, None, texts, lists of these, and alternatives."""
+    if isinstance(value, Alternatives):
+        return "|".join(map(show_value, value.values))
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -115,7 +140,7 @@ def show_value(value: Any) -> str:
     return _show_text(os.fspath(value) if isinstance(value, os.PathLike) else str(value))
 
 
-def show_parameters(parameters: dict[str, Any]) -> str:
+def show_parameters(parameters: Mapping[str, Any]) -> str:
     """Return the text between the brackets of a call."""
     return ",".join(f"{name}={show_value(value)}" for name, value in parameters.items())
 
@@ -175,7 +200,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
 class _Reader:
     """Reads one text from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, swept: bool = False) -> None:
         if len(text) > LONGEST:
             raise UserError(f"cannot read {brief(text)}: {len(text)} characters; expected at most {LONGEST}")
         if not is_unicode(text):
@@ -183,6 +208,7 @@ class _Reader:
         self._text = text
         self._tokens = [*_tokens(text), ("end", "", len(text))]
         self._next = 0
+        self._swept = swept
 
     def ended(self) -> bool:
         return self._tokens[self._next][0] == "end"
@@ -221,7 +247,14 @@ class _Reader:
             self._fail(f"{brief(name)} is given twice")
         if not self.take("="):
             self._fail(f"expected {name}=value")
-        parameters[name] = self.value()
+        parameters[name] = self.alternatives()
+
+    def alternatives(self) -> Any:
+        """Read a value; or several, as `Alternatives`."""
+        values = [self.value()]
+        while self._swept and self.take("|"):
+            values.append(self.value())
+        return values[0] if len(values) == 1 else Alternatives(tuple(values))
 
     def value(self, depth: int = 0) -> Any:
         kind, content, _ = self._tokens[self._next]
@@ -254,8 +287,19 @@ class _Reader:
         return content.strip()
 
     def _fail(self, reason: str) -> NoReturn:
-        kind, _, position = self._tokens[self._next]
+        kind, content, position = self._tokens[self._next]
         if kind == "open":
             reason = f"a quote is not closed; {_REMEDY}"
+        elif (kind, content) == ("sign", "|") and not self._swept:
+            reason = _ALTERNATIVES
         place = "" if kind == "end" else f" at {brief(self._text[position:], 20)}"
         raise UserError(f"cannot read {brief(self._text)}{place}: {reason}")
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of an amount of memory like ``4GB`` or ``500MB``; raise a `ValueError` if it is none."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", text, re.IGNORECASE)
+    amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
+    if not 1 <= amount <= LARGEST_INTEGER:
+        raise ValueError("expected an amount like 4GB or 500MB")
+    return amount

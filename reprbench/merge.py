@@ -8,7 +8,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from reprbench.evaluation import FINISHED, Evaluation
-from reprbench.trial import Cost, ProtocolRecord, Trial, to_json
+from reprbench.trial import Cost, ProtocolRecord, SweepRecord, Trial, to_json
 
 PEAKS = ("peak_memory", "peak_device_memory")
 
@@ -28,6 +28,9 @@ def merged(stored: Trial, new: Trial) -> Trial:
         method=asked.method,
         dataset=asked.dataset,
         protocols=_protocols(asked.protocols, before.protocols, evaluations),
+        sweeps=all_sweeps(before.sweeps, asked.sweeps),
+        # What was once asked for as a row of its own stays one.
+        only_setting=asked.only_setting and before.only_setting,
         deviations=asked.deviations,
         reference=asked.reference,
         requested=asked.requested,
@@ -35,6 +38,12 @@ def merged(stored: Trial, new: Trial) -> Trial:
         cost=_cost(fit.cost, (stored if fit is new else new).cost, evaluations),
         changed_by_hand=stored.changed_by_hand or new.changed_by_hand,
     )
+
+
+def all_sweeps(before: Sequence[SweepRecord], asked: Sequence[SweepRecord]) -> list[SweepRecord]:
+    """Return the sweeps that a trial is a setting of, those that were asked for last at the end."""
+    keys = {sweep.key for sweep in asked}
+    return [*(sweep for sweep in before if sweep.key not in keys), *asked]
 
 
 def fit_of(stored: Trial, new: Trial) -> Trial:

@@ -150,15 +150,16 @@ def parse_call(text: str) -> Call:
     >>> parse_call('npz[path="a,b",image_size=8]').parameters
     {'path': 'a,b', 'image_size': 8}
     """
-    return _call(*read_call(text), text)
+    return named_call(*read_call(text), text)
 
 
 def parse_calls(text: str) -> list[Call]:
     """Parse calls separated by commas; commas inside brackets and quotes do not separate."""
-    return [_call(name, parameters, text) for name, parameters in read_calls(text)]
+    return [named_call(name, parameters, text) for name, parameters in read_calls(text)]
 
 
-def _call(name: str, parameters: dict[str, Any], text: str) -> Call:
+def named_call(name: str, parameters: dict[str, Any], text: str) -> Call:
+    """Return the call; raise a `UserError` that begins with `text`, where it was read, if the name is not valid."""
     return Call(name=check_name(name, brief(text)), parameters=parameters)
 
 

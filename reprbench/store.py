@@ -8,34 +8,16 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reprbench.errors import UserError
+from reprbench.frames import measurements_frame
 from reprbench.store_writer import OLD, locked, write_merged
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
 from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
-
-_COLUMNS = (
-    "benchmark",
-    "label",
-    "method",
-    "kind",
-    "dataset",
-    "budget",
-    "precision",
-    "seed",
-    "protocol",
-    "metric",
-    "value",
-    "unit",
-    "better",
-    "trial",
-    "ended",
-)
-"""The columns that every data frame of a store has."""
 
 
 class Store:
@@ -123,11 +105,7 @@ class Store:
 
         See `reprbench.load` for an example.
         """
-        import pandas
-
-        trials = self.each([]) if every else newest_of_each_row(self.each([]))
-        records = [record for trial in trials for record in _measured(trial)]
-        return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
+        return measurements_frame(self.each([]) if every else newest_of_each_row(self.each([])))
 
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
@@ -163,35 +141,6 @@ class Store:
                 for name in names:
                     if not name.startswith(OLD) or name.removeprefix(OLD) not in names:
                         yield f"{folder}/{name}/{TRIAL}"
-
-
-def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Yield the measurements of a trial as the rows of a data frame."""
-    about = {
-        "benchmark": trial.benchmark,
-        "label": trial.label,
-        "method": trial.method.name,
-        "kind": trial.method.kind,
-        "dataset": trial.dataset.title,
-        "budget": str(trial.budget),
-        "precision": trial.precision,
-        "seed": trial.seed,
-    }
-    parameters = {f"parameter.{name}": value for name, value in trial.method.parameters.items()}
-    for evaluation in trial.evaluations:
-        for one in evaluation.measurements:
-            yield {
-                **about,
-                "protocol": str(evaluation.call),
-                "metric": one.metric,
-                "value": one.value,
-                "unit": one.unit,
-                "better": one.better,
-                "trial": trial.folder,
-                "ended": trial.ended,
-                **parameters,
-                **{f"at.{name}": value for name, value in one.at.items()},
-            }
 
 
 def _read(path: str) -> Trial:

@@ -17,7 +17,7 @@ from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.learner import FeatureMaps, ImageShape, Learner, SupervisedLearner, make
 from reprbench.outputs import checked
-from reprbench.run import Run, seeded
+from reprbench.run_context import Run, seeded
 from reprbench.spec import Budget
 from reprbench.state import evaluating, learner_state, load_learner_state, to_device
 from reprbench.texts import described

@@ -22,7 +22,7 @@ from reprbench.evaluation import Evaluation as Evaluation
 from reprbench.evaluation import Figure as Figure
 from reprbench.evaluation import Status as Status
 from reprbench.migrations import SCHEMA
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, check_name
 from reprbench.trial_parts import Cost as Cost
 from reprbench.trial_parts import DataRecord as DataRecord
@@ -31,6 +31,7 @@ from reprbench.trial_parts import DeviationKind as DeviationKind
 from reprbench.trial_parts import MethodRecord as MethodRecord
 from reprbench.trial_parts import ProtocolRecord as ProtocolRecord
 from reprbench.trial_parts import Size as Size
+from reprbench.trial_parts import SweepRecord as SweepRecord
 
 TRIAL, HISTORY = "trial.json", "history.csv"
 """The files in a trial's folder, besides figures."""
@@ -76,6 +77,10 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
     signal: str | None = None
     protocols: list[ProtocolRecord] = []
     """The protocols that were requested, even if the trial did not get that far."""
+    sweeps: list[SweepRecord] = []
+    """Those of which it is a setting; of several with the same row, the one that was asked for last is at the end."""
+    only_setting: bool = False
+    """Whether it was only asked for as a setting of sweeps, and is no row of its own."""
     deviations: list[Deviation] = []
     warnings: list[str] = []
     reference: Reference | None = None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from reprbench.evaluation import Code, Seconds
 from reprbench.learner import Kind
 from reprbench.limit import Limit
+from reprbench.measurement import Coordinate
 from reprbench.spec import Call
 
 # Others come from no run, and reports could not compute with them.
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+if TYPE_CHECKING:
+    SettingValue = Any
+else:
+    SettingValue = Coordinate | list[Any] | dict[str, Any]
 
 
 class MethodRecord(msgspec.Struct, kw_only=True):
@@ -76,6 +83,56 @@ class Deviation(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A sweep whose settings include a trial's method: what was asked, which is the same in all its trials, and which.
+
+    Attributes
+    ----------
+    row : the name of the sweep's row in tables.
+    name : what the row is called if this setting is chosen.
+    setting : this trial's values of the swept parameters.
+    parameters : what was asked for each of them: a list of values, or the name and bounds of a distribution.
+    tries : how many settings are tried.
+    by : the metric by which one is chosen.
+    protocol : the hash of the protocol that measures it, as in `ProtocolRecord`.
+    on : where it is measured: inside the training images, or on the development images that are the test split.
+    chosen_on, reported_on : seeds; the same if there is only one.
+    """
+
+    row: str
+    name: str
+    setting: dict[str, SettingValue]
+    parameters: dict[str, Any]
+    tries: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    by: str
+    protocol: str
+    on: Literal["training images", "development images"]
+    chosen_on: tuple[Size, ...]
+    reported_on: tuple[Size, ...]
+
+    def __post_init__(self) -> None:
+        if not (self.chosen_on and self.reported_on and self.setting and self.setting.keys() == self.parameters.keys()):
+            raise ValueError("a sweep without seeds, or whose setting has other parameters than the sweep")
+
+    @property
+    def how(self) -> str:
+        """How a setting is chosen and reported, in words."""
+        on, reported = map(_seeds_text, (self.chosen_on, self.reported_on))
+        then = "which is reported too" if self.chosen_on == self.reported_on else f"and reported on {reported}"
+        images = ", on the same development images" if self.on == "development images" else ""
+        return f"by {self.by}, on {on}, {then}{images}"
+
+    @property
+    def key(self) -> str:
+        """What all trials of the sweep have in common."""
+        asked = {**msgspec.to_builtins(self), "setting": None, "name": None}
+        return json.dumps(asked, sort_keys=True)
+
+
+def _seeds_text(seeds: tuple[int, ...]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 class ProtocolRecord(msgspec.Struct, frozen=True):

@@ -12,12 +12,13 @@ Kinds of blocks, by the word after the fence:
 - ``text``: drawings in text.
 
 Substitutions that make it fast: ``reprbench run`` gets ``--epochs 1 --limit 150`` in place of its own epochs and limit,
-and a linear SVM with a single C, which outputs then show after the protocol's name; and instead of
+and a linear SVM with a single C (two in a sweep), which outputs then show after the protocol's name; and instead of
 ``pip install --editable .`` the metadata is written that it would write.
 """
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import shlex
@@ -43,6 +44,8 @@ NOT_VALID = "# not valid"
 """How a benchmark file begins that shows mistakes."""
 QUICK = ("--epochs", "1", "--limit", "150")
 QUICK_SVM = ("--set", "linear-svm.costs=[0.1]")
+QUICK_SWEEP = ("--set", "linear-svm.costs=[0.1,1]", "--set", "linear-svm.inner_folds=2")
+"""A setting is chosen by the cross-validation that chooses C."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Session:
 
     def follow(self, page: str, folder: Path | None = None) -> None:
         """Do everything that a page shows; commands run in `folder`, by default the session's."""
-        namespace: dict[str, Any] = {}
+        namespace: dict[str, Any] = {"__name__": "__main__"}
         for block in blocks(page):
             assert block.kind in KINDS, f"no test reads blocks of kind {block.kind!r}"
             if block.title:
@@ -146,8 +149,11 @@ class Session:
     def _execute(self, block: Block, namespace: dict[str, Any]) -> None:
         before = Path.cwd()
         os.chdir(self.folder)
+        # As cells of a notebook are known, for those who look for the source of a class.
+        name = f"<page {len(linecache.cache)}>"
+        linecache.cache[name] = len(block.text), None, block.text.splitlines(keepends=True), name
         try:
-            exec(compile(block.text, "<page>", "exec"), namespace)  # noqa: S102  (the page is ours)
+            exec(compile(block.text, name, "exec"), namespace)  # noqa: S102  (the page is ours)
         finally:
             os.chdir(before)
 
@@ -192,7 +198,8 @@ def quick(line: str) -> str:
         return line
     protocols = re.search(r"--protocols (\S+)", line)
     has_svm = "linear-svm" in protocols[1] if protocols else "--benchmark" not in line
-    return " ".join([re.sub(r" --(epochs|limit) \d+", "", line), *QUICK, *(QUICK_SVM if has_svm else ())])
+    svm = QUICK_SWEEP if "|" in line else QUICK_SVM
+    return " ".join([re.sub(r" --(epochs|limit) \d+", "", line), *QUICK, *(svm if has_svm else ())])
 
 
 def refused(path: Path) -> bool:

@@ -13,7 +13,9 @@ from reprbench.grammar import (
     DEEPEST,
     LONGEST,
     LONGEST_NUMBER,
+    Alternatives,
     brief,
+    read_alternatives,
     read_call,
     read_calls,
     read_value,
@@ -24,7 +26,7 @@ from reprbench.grammar import (
 TEXTS = st.one_of(
     st.text(),
     # What looks like something else, or like structure.
-    st.text(alphabet=",[]=\"'\\ \t\n-+.0123456789eE_:aN"),
+    st.text(alphabet=",[]=|\"'\\ \t\n-+.0123456789eE_:aN"),
     st.sampled_from(["true", "false", "null", "True", "yes", "no", "007", "1_0", "inf", "nan", "~", ".5", "1e-3", ""]),
 )
 SCALARS = st.one_of(
@@ -65,7 +67,8 @@ def test_values(text, value):
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "a,b", "a=b", "a]", "[", "[a", "[a]]", "[a b] c", "[,]", "[a,,b]", "[a][b]", "Bob's", '"a', "'a",
+        "", " ", "a,b", "a=b", "a|b", "1|2", "|", "a|", "[a|b]",
+        "a]", "[", "[a", "[a]]", "[a b] c", "[,]", "[a,,b]", "[a][b]", "Bob's", '"a', "'a",
         '"a"b', 'a"b"', '"a""b"', "1e999", "-1e999", r'"\"',
     ],
 )  # fmt: skip
@@ -87,6 +90,17 @@ def test_calls_in_a_list_are_read_as_they_are_shown(parameters):
     calls = [("first", {}), ("second", given_once), ("third", given_once)]
     text = ", ".join(f"{name}[{show_parameters(inner)}]" for name, inner in calls)
     assert repr(read_calls(text)) == repr(calls)
+
+
+@given(st.lists(VALUES, min_size=2, max_size=4))
+def test_alternatives_are_read_as_they_are_shown(values):
+    several = Alternatives(tuple(values))
+    assert repr(read_alternatives(show_value(several))) == repr(several)
+
+
+@given(VALUES)
+def test_one_value_has_no_alternatives(value):
+    assert repr(read_alternatives(show_value(value))) == repr(value)
 
 
 @given(TEXTS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from trials import evaluation, method, protocol, trial
+from trials import evaluation, method, protocol, sweep_record, trial
 
 from reprbench.benchmark import Reference
 from reprbench.evaluation import Evaluation
@@ -163,3 +163,16 @@ def test_the_fits_of_a_further_evaluation_replace_those_of_more_folds_by_no_less
     for found in (merged(ten_folds, one_fold), merged(one_fold, ten_folds)):
         assert (found.cost.fit_seconds, found.cost.evaluation_seconds) == (seconds, 28)
         assert kept(found) == [("knn", "done"), ("embedding", "done")]
+
+
+def test_what_was_once_a_row_or_a_setting_of_a_sweep_stays_one():
+    first, second = (sweep_record("AE", 1.0, [1.0, rate], (0,)) for rate in (2.0, 3.0))
+    alone = one(10, record("knn", 9))
+    setting = one(20, record("knn", 19), sweeps=[first], only_setting=True)
+    other = one(30, record("knn", 29), sweeps=[second], only_setting=True)
+    assert (merged(alone, setting).only_setting, merged(alone, setting).sweeps) == (False, [first])
+    assert (merged(setting, other).only_setting, merged(setting, other).sweeps) == (True, [first, second])
+    assert merged(other, setting).sweeps == [first, second]
+    again = one(40, sweeps=[first], only_setting=True)
+    assert merged(merged(setting, other), again).sweeps == [second, first]
+    assert merged(setting, alone).only_setting is False

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from reprbench.measurement import Headline, Measurement
+from reprbench.measurement import Better, Headline, Measurement
 from reprbench.spec import Budget, Call, parse_call
-from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, ProtocolRecord, Trial
+from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, ProtocolRecord, SweepRecord, Trial
 
 
 def method(call: str = "ae", **changes: Any) -> MethodRecord:
@@ -94,3 +94,50 @@ def fits(one: Trial, *shifts: float) -> list[Trial]:
         )
         for seed, shift in enumerate(shifts)
     ]
+
+
+def swept(
+    values: dict[str, list[Any]],
+    row: str = "AE",
+    seeds: tuple[int, ...] = (0, 1),
+    better: Better = "higher",
+    asked: dict[str, Any] | None = None,
+    **changes: Any,
+) -> list[Trial]:
+    """Return the trials of a sweep over `lr`, one for each setting and seed.
+
+    `values` has for each learning rate a pair for each seed, or None: inner accuracy, by which a setting is chosen,
+    and accuracy on the test split.
+    """
+    found = []
+    for place, (lr, pairs) in enumerate(values.items()):
+        record = sweep_record(row, float(lr), list(map(float, values)), seeds, **(asked or {}))
+        for seed, pair in zip(seeds, pairs, strict=False):
+            one = trial(record.name, seed, digest=f"{place}{seed}".ljust(64, "e"), method=method(f"ae[lr={lr}]"))
+            evaluations = [evaluation([pair[1]] * 2, version=1)] if pair else []
+            for each in evaluations:
+                each.measurements += [
+                    Measurement("inner accuracy", pair[0] + fold, "%", better, {"fold": fold}) for fold in (-1, 1)
+                ]
+            status = "done" if pair else "failed"
+            more = {"sweeps": [record], "only_setting": True, "evaluations": evaluations, "status": status}
+            found.append(replace(one, **{**more, **changes}))
+    return found
+
+
+def sweep_record(row: str, lr: float, rates: list[float], seeds: tuple[int, ...], **changes: Any) -> SweepRecord:
+    """Return what a trial with that learning rate records of a sweep over the `rates`."""
+    half = seeds[: max(1, len(seeds) // 2)]
+    known: dict[str, Any] = {
+        "row": row,
+        "name": f"{row}[lr={lr}]",
+        "setting": {"lr": lr},
+        "parameters": {"lr": rates},
+        "tries": len(rates),
+        "by": "inner accuracy",
+        "protocol": "hash of linear-svm",
+        "on": "training images",
+        "chosen_on": half,
+        "reported_on": seeds[len(half) :] or half,
+    }
+    return SweepRecord(**{**known, **changes})

@@ -5,6 +5,7 @@ A line for each setting, means over seeds: the best accuracy first. The rules by
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 import reprbench
 
-ALL_LAYERS = "linear-svm[layers=all,pooling=max,grid=2]"
+ALL_LAYERS = "linear-svm[layers=all]"
 PARTNERS = {"ameae": "ae", "denoising-ameae": "dae", "sparse-ameae": "sparse-ae"}
 
 
@@ -24,7 +25,7 @@ def settings(store: Path) -> pd.DataFrame:
         {
             "all layers": accuracy[accuracy.protocol == ALL_LAYERS].groupby("trial").value.mean(),
             "last layer": accuracy[accuracy.protocol == "linear-svm"].groupby("trial").value.mean(),
-            "error": frame[(frame.metric == "MSE") & (frame.decoder == "own")].groupby("trial").value.mean(),
+            "error": frame[(frame.metric == "MSE") & (frame["at.decoder"] == "own")].groupby("trial").value.mean(),
         }
     )
     ends = {trial: end_of_history(store / trial) for trial in per_trial.index}
@@ -38,12 +39,10 @@ def settings(store: Path) -> pd.DataFrame:
 
 def end_of_history(folder: Path) -> dict[str, float]:
     """Return what the last epoch logged of the classifier and of the code."""
-    history = folder / "history.csv"
-    if not history.exists():
-        return {}
-    last = pd.read_csv(history).iloc[-1]
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     names = ("zeros", "classifier_accuracy", "classifier_gain", "gradient_ratio")
-    return {name: float(last[name]) for name in names if name in last}
+    return {name: float(rows[-1][name]) for name in names if rows and rows[-1].get(name)}
 
 
 def main(store: Path) -> None:

@@ -33,6 +33,10 @@ COMMANDS = {
     "check": "reprbench.cli.check",
     "new": "reprbench.cli.new",
     "completion": "reprbench.cli.completion",
+    "encode": "reprbench.cli.encode",
+    "export": "reprbench.cli.export",
+    "cache": "reprbench.cli.cache",
+    "store": "reprbench.cli.store",
 }
 
 

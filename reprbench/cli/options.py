@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,10 @@ from typing import Any
 import click
 
 from reprbench.errors import UserError
-from reprbench.grammar import LARGEST_INTEGER, brief, is_parameter_name
+from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_name
 from reprbench.limit import Limit
-from reprbench.spec import Call, check_name, parse_calls, parse_value
-
-CACHE = Path(".reprbench")
-"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
+from reprbench.spec import Call, check_name, parse_calls
+from reprbench.sweep import Sweep, parse_methods, parse_values
 
 PLUGIN: Callable[[Any], Any] = click.option(
     "--plugin",
@@ -42,6 +41,17 @@ STORE: Callable[[Any], Any] = click.option(
     help="The folder of finished trials.",
 )
 
+YES: Callable[[Any], Any] = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Return whether the user agrees; raise a `UserError` if nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UserError(f"{question} There is nobody to ask; --yes says that they may be removed")
+    return click.confirm(question)
+
 
 class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """Comma-separated calls: ``ae,dae[noise=0.3]``."""
@@ -54,6 +64,19 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if not calls and not isinstance(value, tuple):
             raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
         return calls
+
+
+class Methods(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Comma-separated calls whose parameters may have several values: ``pca,ae[lr=1e-3|1e-4]``."""
+
+    name = "NAME[param=value|value],…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call | Sweep, ...]:
+        """Parse the calls; raise a `UserError` that says what cannot be read, or that there are none."""
+        methods = value if isinstance(value, tuple) else tuple(parse_methods(value))
+        if not methods and not isinstance(value, tuple):
+            raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
+        return methods
 
 
 COUNT = click.IntRange(1, LARGEST_INTEGER)
@@ -137,11 +160,10 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Return the bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", value, re.IGNORECASE)
-        amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
-        if not 1 <= amount <= LARGEST_INTEGER:
-            raise UserError(f"--memory {brief(value)}: expected an amount like 4GB or 500MB")
-        return amount
+        try:
+            return bytes_of(value)
+        except ValueError as error:
+            raise UserError(f"--memory {brief(value)}: {error}") from None
 
 
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -160,7 +182,7 @@ class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the ``key=value`` pairs of ``--set`` as a dict."""
+    """Return the ``key=value`` pairs of ``--set`` as a dict; several values are `Alternatives`."""
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -172,5 +194,5 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
             check_name(owner, f"--set {brief(pair)}")
         if key in settings:
             raise UserError(f"--set {brief(pair)}: {key} is given twice")
-        settings[key] = parse_value(value, pair)
+        settings[key] = parse_values(value, pair)
     return settings

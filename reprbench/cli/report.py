@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     help="Also show trials superseded by a later one of the same row.",
 )
 @click.option(
+    "--sweep",
+    "sweeps",
+    is_flag=True,
+    help="Also show the settings of sweeps that were not chosen; with --format html or --figures, also their charts.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
@@ -76,6 +82,7 @@ def command(
     seeds: Seeds,
     test: Test,
     every: bool,
+    sweeps: bool,
     form: str,
     output: Path | None,
     figures: Path | None,
@@ -94,7 +101,7 @@ def command(
     stores = stores or (Path("results"),)
     # Nearly everything that the command makes is needed until its end.
     with collector_paused():
-        tables = _tables(stores, Wanted(benchmarks, methods, datasets, protocols), Settings(seeds, test, every))
+        tables = _tables(stores, Wanted(benchmarks, methods, datasets, protocols), Settings(seeds, test, every, sweeps))
         _write(_text(tables, form, pivot, stores, output), output)
         if figures is not None:
             _draw(figures, tables)
@@ -111,7 +118,10 @@ def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[
     chosen.sort(key=lambda trial: trial.order)
     tables = make_tables(chosen, known_benchmarks(chosen, wanted), settings, among=found)
     if not tables:
-        raise UserError("all selected trials are superseded by later ones of the same rows; --all shows them")
+        raise UserError(
+            "all selected trials are superseded by later ones of the same rows, or settings of sweeps that were not "
+            "chosen; --all shows them"
+        )
     return select_tables(tables, wanted)
 
 
@@ -158,4 +168,7 @@ def _draw(folder: Path, tables: list[Table]) -> None:
     for path in written:
         echo(f"wrote {path}", err=True)
     if not written:
-        echo("no figures: no row has curves, and no three methods share two datasets", err=True)
+        echo(
+            "no figures: no row has curves, no sweep is shown (--sweep), and no three methods share two datasets",
+            err=True,
+        )

@@ -39,6 +39,7 @@ def command(trial: str, store: Path, form: str) -> None:
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
+    from reprbench.grammar import show_parameters
     from reprbench.report.row import CHANGED_BY_HAND
 
     method, data = trial.method, trial.dataset
@@ -52,6 +53,10 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         f"budget      {trial.budget}; precision {trial.precision}; seed {trial.seed}",
         f"fit         {trial.hash}",
         f"parameters  {', '.join(f'{k}={v}' for k, v in method.parameters.items())}",
+        *(
+            f"sweep       {sweep.row}: {show_parameters(sweep.setting)}, of {sweep.tries} settings; chosen {sweep.how}"
+            for sweep in trial.sweeps
+        ),
         *_cost_lines(trial.cost),
         *(f"note        {note}" for note in [*trial.deviations, *trial.warnings]),
     ]

@@ -116,6 +116,11 @@ class Protocol(StrictNumbers):
     headlines: ClassVar[tuple[str, ...]]
     needs: ClassVar[tuple[type, ...]] = ()
 
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The metrics that are measured without the test split: a sweep may choose by them, by default by the first."""
+        return ()
+
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features that `evaluate` will request.
 

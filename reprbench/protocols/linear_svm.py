@@ -14,13 +14,14 @@ from pydantic import Field, PositiveFloat
 from reprbench.capabilities import Classifies
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold, FoldProtocol
-from reprbench.run import derive_seed
+from reprbench.run_context import derive_seed
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
     from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
 
+INNER_ACCURACY = "inner accuracy"
 COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
 
@@ -87,6 +88,11 @@ class LinearSVM(SVMProtocol):
     version = 2
     headlines = ("accuracy",)
 
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """Accuracy in the cross-validation that chooses C; there is none if there is only one."""
+        return (INNER_ACCURACY,) if len(self.costs) > 1 else ()
+
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%), the chosen C and its cross-validated accuracy (%) for every fold."""
         outcome, choices = Outcome(), []
@@ -100,7 +106,7 @@ class LinearSVM(SVMProtocol):
             ]
             if choice.accuracies:
                 inner = 100 * max(choice.accuracies)
-                outcome.measurements.append(Measurement("inner accuracy", inner, "%", "higher", at))
+                outcome.measurements.append(Measurement(INNER_ACCURACY, inner, "%", "higher", at))
             if (head := head_accuracy(subject, fold)) is not None:
                 outcome.measurements.append(Measurement("head accuracy", 100 * head, "%", "higher", at))
             choices.append(choice)

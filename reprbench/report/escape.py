@@ -1,4 +1,4 @@
-"""Escapes text from others, such as labels and messages, for GitHub's Markdown."""
+"""Escapes text from others, such as labels and messages: for GitHub's Markdown, and for figures."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def markdown(text: str) -> str:
     """
     marked = _MARKUP.sub(r"\\\1", html.escape(printable(text).strip(), quote=False))
     return _BLOCK_SIGN.sub(r"\1\\", _INSIDE_LINK.sub("<!-- -->", marked))
+
+
+LONGEST_TEXT = 80
+"""Characters of a name or title in a figure."""
+
+
+def figure_text(text: str) -> str:
+    """Return a text as a figure shows it: on one line, and without formulas, which Matplotlib would read in it."""
+    return printable(text, LONGEST_TEXT).replace("$", r"\$")

@@ -22,6 +22,8 @@ from reprbench.report.under import BESIDE, KINDS, Emphasis, UnderLine, headline_
 from reprbench.report.verdict import Verdict
 
 COSTS = ("Features", "Parameters", "Fit", "Evaluation", "Peak memory", "Peak device memory")
+SETTINGS = "Settings"
+"""The column that says how many settings a row is chosen from."""
 LEFT = {"Method", "Verdict", "Notes"}
 
 Footnotes = dict[str, int]
@@ -68,7 +70,7 @@ def table_grid(table: Table, by_group: bool = False) -> Grid:
         (heading, [_cells(row, footnotes, decimals) for row in rows])
         for heading, rows in (_grouped(table) if by_group else [("", list(table.rows))])
     ]
-    headers = ["Method", *headline_headers(table), "Reference", "Verdict", *COSTS, "Notes"]
+    headers = ["Method", *headline_headers(table), "Reference", "Verdict", SETTINGS, *COSTS, "Notes"]
     lines = [line for _, block in blocks for line in block]
     used = [column for column in range(len(headers)) if any(line[column].text for line in lines)]
     return Grid(
@@ -107,6 +109,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
         *_result_cells(row, decimals),
         GridCell(published),
         GridCell(f"{row.verdict} {_numbers(verdict_notes(row), footnotes)}".rstrip() if row.verdict else ""),
+        GridCell("" if row.tries is None else str(row.tries)),
         GridCell("" if row.dimension is None else fixed(row.dimension, 0)),
         GridCell(count_text(row.parameters)),
         GridCell(fit_text(row)),

@@ -8,13 +8,13 @@ from typing import Any
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import read_parameters, show_value
-from reprbench.measurement import Measurement
+from reprbench.measurement import Better, Measurement
 from reprbench.report.grid import Grid, GridCell, method_name
 from reprbench.report.measured import by_fold, fold_count, fold_ratio, matching
 from reprbench.report.row import Row
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
-from reprbench.report.text import capitalized, decimals_for, folds_text, place_text, plus_minus
+from reprbench.report.text import capitalized, decimals_for, folds_text, place_text, plus_minus, value_order
 from reprbench.report.under import UnderLine
 from reprbench.trial import Evaluation
 
@@ -41,12 +41,12 @@ class PivotRow:
 
 @dataclass(frozen=True)
 class Pivot:
-    """One metric of the rows of one table."""
+    """One metric of the rows of one table, best first by that metric alone."""
 
     table: Table
     metric: str
     unit: str
-    better: str
+    better: Better
     at: Mapping[str, Any]
     coordinate: str
     """The coordinate whose values are the columns; "" if nothing but the fold varies."""
@@ -101,7 +101,9 @@ def make_pivots(question: PivotQuestion, tables: Sequence[Table]) -> list[Pivot]
 def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, list[Measurement]]]) -> Pivot:
     measurements = [one for _, own in found for one in own]
     coordinate = _varying(question, measurements)
-    columns = tuple(sorted({one.at.get(coordinate) for one in measurements}, key=_order)) if coordinate else (None,)
+    columns = (
+        tuple(sorted({one.at.get(coordinate) for one in measurements}, key=value_order)) if coordinate else (None,)
+    )
     rows: list[PivotRow] = []
     folds: set[int] = set()
     for row, own in found:
@@ -114,10 +116,21 @@ def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, lis
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
         rows.append(PivotRow(row, method_name(row), tuple(cells), reason))
     first = measurements[0]
+    rows.sort(key=lambda row: _badness(row, first.better))
     at = dict(question.at)
     return Pivot(
         table, question.metric, first.unit, first.better, at, coordinate, columns, tuple(rows), frozenset(folds)
     )
+
+
+def _badness(row: PivotRow, better: Better) -> tuple[bool, float, str]:
+    """Return a key that sorts rows by their mean over the columns, best first; without a direction by their names.
+
+    The order of the table would tell what was measured on the test split.
+    """
+    known = [cell.mean for cell in row.cells if cell]
+    mean = sum(known) / len(known) if known and better != "neither" else 0.0
+    return not known, mean if better == "lower" else -mean, row.name
 
 
 def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> str:
@@ -131,8 +144,10 @@ def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> st
     # A name that goes with a number (a layer and its depth) is not a coordinate of its own.
     names = [name for name in varying if not _follows(name, varying, measurements)]
     if len(names) > 1:
-        known = "; ".join(f"{name}: {', '.join(map(str, sorted(varying[name], key=_order)))}" for name in sorted(names))
-        fixed = f"{question.metric}@{names[0]}={show_value(min(varying[names[0]], key=_order))}"
+        known = "; ".join(
+            f"{name}: {', '.join(map(str, sorted(varying[name], key=value_order)))}" for name in sorted(names)
+        )
+        fixed = f"{question.metric}@{names[0]}={show_value(min(varying[names[0]], key=value_order))}"
         raise UserError(
             f"--pivot {question.metric!r}: {' and '.join(sorted(names))} vary; "
             f"fix all but one, as in {fixed!r} ({known})"
@@ -149,12 +164,6 @@ def _follows(name: str, varying: Mapping[str, set[Any]], measurements: Iterable[
         if len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs}):
             return True
     return False
-
-
-def _order(value: Any) -> tuple[int, float, str]:
-    """Return a key that sorts numbers by size and before words."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (0, float(value), "") if is_number else (1, 0.0, str(value))
 
 
 def _nothing(question: PivotQuestion, evaluations: Iterable[Evaluation]) -> str:

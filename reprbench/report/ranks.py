@@ -44,7 +44,7 @@ def ranks_over_datasets(tables: Sequence[Table]) -> list[Ranks]:
     """Return ranks for each protocol with at least three methods that have values on at least two datasets.
 
     If a dataset has several tables (fewer images, another benchmark), the one with the most values counts. Supervised
-    rows do not take part.
+    rows do not take part. A sweep is one method, whatever setting it chooses on each dataset.
     """
     found: dict[Call, dict[str, Table]] = {}
     for table in tables:
@@ -77,6 +77,6 @@ def _means(table: Table) -> dict[str, float]:
     """Return the mean over seeds of each method's means, by name in lower case."""
     values: dict[str, list[float]] = {}
     for row in table.rows:
-        if row.mean is not None and row.kind != "supervised" and not row.superseded:
-            values.setdefault(row.method.casefold(), []).append(row.mean)
+        if row.mean is not None and row.kind != "supervised" and not (row.superseded or row.only_setting):
+            values.setdefault(row.competitor.casefold(), []).append(row.mean)
     return {name: sum(numbers) / len(numbers) for name, numbers in values.items()}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from reprbench.benchmark import Reference
 from reprbench.learner import Kind
 from reprbench.measurement import Better, Headline
 from reprbench.report.best import Standing
+from reprbench.report.choice import Choice
 from reprbench.report.measured import ByFold, by_fold, fold_ratio, matching
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.verdict import Verdict, judge
@@ -74,6 +74,9 @@ class Row(Struct, frozen=True):
     notes : warnings, deviations, and what sets the row apart.
     group : the heading of the benchmark under which the row stands.
     superseded : whether a later trial took the row's place.
+    choice : of the setting that is shown, if it is the row of a sweep.
+    tries : how many settings the row is chosen from, if rows of its table are chosen.
+    only_setting : whether it is a setting of a sweep, and no row that competes.
     apart : what distinguishes it from other rows with its label: budget, precision, protocol, the protocol's code.
     shows_seeds : whether its table has several seeds, so that they are part of its name.
     """
@@ -88,6 +91,9 @@ class Row(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     group: str = ""
     superseded: bool = False
+    choice: Choice | None = None
+    tries: int | None = None
+    only_setting: bool = False
     apart: tuple[str, ...] = ()
     shows_seeds: bool = False
 
@@ -99,6 +105,11 @@ class Row(Struct, frozen=True):
     @property
     def method(self) -> str:
         """The label, and what distinguishes the row from others with it; the same for all seeds of a method."""
+        return _called(self._shown, self.apart)
+
+    @property
+    def competitor(self) -> str:
+        """The same, but of a sweep its label, whatever setting was chosen."""
         return _called(self.label, self.apart)
 
     @property
@@ -106,7 +117,12 @@ class Row(Struct, frozen=True):
         """The row's name in its table: the method's, with seeds if the table has several."""
         seeds = self.seeds if self.shows_seeds else ()
         shown = (f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",) if seeds else ()
-        return _called(self.label, (*shown, *self.apart))
+        return _called(self._shown, (*shown, *self.apart))
+
+    @property
+    def _shown(self) -> str:
+        """The label; of a sweep the name with the setting that is chosen."""
+        return self.choice.chosen.record.name if self.choice and self.choice.chosen else self.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -194,7 +210,7 @@ class Row(Struct, frozen=True):
 
 
 def make_row(
-    source: Source, headlines: Sequence[Headline], group: str, notes: Iterable[str] = (), superseded: bool = False
+    source: Source, headlines: Sequence[Headline], group: str = "", notes: Iterable[str] = (), superseded: bool = False
 ) -> Row:
     """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
@@ -258,35 +274,6 @@ def verdict_of(
     foreign = tuple(str(one) for one in source.trial.deviations if one.from_benchmark)
     summary, unit = (first.summary, first.unit) if first else (None, "")
     return judge(reference, summary, unit, foreign, seeds, why)
-
-
-def distinguished(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a table with what their names need: seeds, and what rows with the same label differ in."""
-    several_seeds = len({seed for row in rows for seed in row.seeds}) > 1
-    labels: dict[str, list[Row]] = {}
-    for row in rows:
-        labels.setdefault(row.label, []).append(row)
-    differing = {label: _differing(same) for label, same in labels.items()}
-    return [replace(row, apart=_apart(row, differing[row.label]), shows_seeds=several_seeds) for row in rows]
-
-
-def _apart(row: Row, differing: Iterable[Callable[[Row], object]]) -> tuple[str, ...]:
-    texts = (str(found) for show in differing if (found := show(row)) is not None)
-    return (*texts, *(("superseded",) if row.superseded else ()))
-
-
-_APART: tuple[Callable[[Row], object], ...] = (
-    lambda row: row.key.budget,
-    lambda row: row.key.precision,
-    lambda row: row.sources[0].protocol.call,
-    lambda row: row.code,
-    lambda row: f"numerics {row.sources[0].trial.numerics}",
-)
-
-
-def _differing(rows: Sequence[Row]) -> list[Callable[[Row], object]]:
-    """Return what rows with the same label differ in, besides seeds."""
-    return [show for show in _APART if mixed([show(row) for row in rows])]
 
 
 def mixed(values: Iterable[object]) -> bool:

@@ -14,13 +14,13 @@ from reprbench.trial import Code, RowKey
 
 
 def by_method(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the places of the rows of each method, one per seed; superseded rows are left out.
+    """Return the places of the rows of each method, one per seed; superseded rows and those without are left out.
 
     Seeds of one method share the row key except for the seed, the protocol with its code, and reprbench's numerics.
     """
     methods: dict[tuple[RowKey, Call, Code | None, int], list[int]] = {}
     for place, row in enumerate(rows):
-        if not row.superseded:
+        if row.sources and not row.superseded:
             source = row.sources[0]
             key = (replace(row.key, seed=None), source.protocol.call, row.code, source.trial.numerics)
             methods.setdefault(key, []).append(place)

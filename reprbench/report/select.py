@@ -73,7 +73,7 @@ def _narrowed(benchmark: Benchmark, methods: tuple[str, ...]) -> Benchmark:
 
 def method_names(trial: Trial) -> tuple[str, ...]:
     """Return the names by which a trial's method can be selected."""
-    return (trial.label, *_call_names(trial.method.call))
+    return (trial.label, *_call_names(trial.method.call), *(sweep.row for sweep in trial.sweeps))
 
 
 def _call_names(call: Call) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ from msgspec.structs import replace
 
 from reprbench.benchmark import Benchmark
 from reprbench.measurement import Better, Headline
+from reprbench.report.apart import distinguished
 from reprbench.report.best import BySeed, Comparison, Standing, Test, compare
+from reprbench.report.choice import Choice, choices
 from reprbench.report.marks import current_code, current_numerics, mark
 from reprbench.report.measured import ByFold, fold_ratio, shared_folds
-from reprbench.report.row import NOT_RUN, HeadlineResult, Row, Source, distinguished, make_row
+from reprbench.report.row import NOT_RUN, HeadlineResult, Row, Source
 from reprbench.report.seeds import by_method, merge_seeds, share_verdicts
 from reprbench.report.statistics import variance_components
+from reprbench.report.swept import choices_in, chosen_under, rows_of, shown_sources, with_tries
 from reprbench.report.text import place_text
 from reprbench.report.verdict import Verdict
 from reprbench.spec import Call
@@ -33,11 +36,13 @@ class Settings:
     seeds : whether the seeds of a method are rows of their own or one row.
     test : which test compares the best row with the others.
     every : whether trials superseded by a later one of the same row are rows too.
+    sweeps : whether all settings of a sweep are rows, in addition to the one that is chosen.
     """
 
     seeds: Seeds = "apart"
     test: Test = "t"
     every: bool = False
+    sweeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Table:
     seeds : the spread over seeds of the first headline, for each method that has several.
     explanations : notes that concern all rows.
     order : the labels of the rows in the order of the benchmark's file, where it is known.
+    settings : how many trials are not shown because they are settings of sweeps.
+    sweeps : those whose settings are rows, and were chosen by a measurement of this protocol.
     """
 
     benchmark: str
@@ -83,6 +90,8 @@ class Table:
     seeds: tuple[SeedSpread, ...] = ()
     explanations: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    settings: int = 0
+    sweeps: tuple[Choice, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -125,7 +134,8 @@ def make_tables(
     among : all trials of the stores, if `trials` is a selection: any of them may supersede a selected one.
     """
     settings, known, trials = settings or Settings(), benchmarks or {}, list(trials)
-    latest = {id(trial) for trial in newest_of_each_row(trials if among is None else among)}
+    newest = newest_of_each_row(trials if among is None else among)
+    latest, found = {id(trial) for trial in newest}, choices(newest)
     groups: dict[tuple[str, str, str], list[Source]] = {}
     for trial in trials:
         for protocol in trial.protocols:
@@ -137,22 +147,29 @@ def make_tables(
         shown = [source for source in group if settings.every or id(source.trial) in latest]
         if shown:
             old = {id(source.trial) for source in shown} - latest
-            tables.append(_table(shown, old, len(group) - len(shown), known.get(key[0]), settings))
-    return tables
+            own = choices_in(shown, found)
+            tables.append(_table(shown, old, len(group) - len(shown), known.get(key[0]), settings, own))
+    # What an earlier sweep of a row tried in addition is shown only if settings are.
+    return [table for table in tables if table.rows]
 
 
 def _table(
-    sources: Sequence[Source], old: set[int], superseded: int, benchmark: Benchmark | None, settings: Settings
+    every: Sequence[Source],
+    old: set[int],
+    superseded: int,
+    benchmark: Benchmark | None,
+    settings: Settings,
+    found: Sequence[Choice],
 ) -> Table:
-    code = current_code(sources)
-    headlines = _headlines(sources, code)
+    every_setting = settings.sweeps or settings.every
+    sources = shown_sources(every, found, every_setting)
+    code = current_code(every)
+    headlines = _headlines(every, code)
     groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
     notes, explanations = mark(sources, headlines)
-    rows = [
-        make_row(source, headlines, groups.get(source.trial.label, ""), own, superseded=id(source.trial) in old)
-        for source, own in zip(sources, notes, strict=True)
-    ]
-    first = sources[0]
+    rows = [replace(row, group=groups.get(row.label, "")) for row in rows_of(sources, headlines, notes, old, found)]
+    rows = [row for row in rows if every_setting or not row.only_setting]
+    first = every[0]
     data = first.trial.dataset
     rows, methods = distinguished(rows), by_method(rows)
     competing = [places for places in methods if _competes(rows[places[0]], code, current_numerics(sources))]
@@ -161,6 +178,7 @@ def _table(
     rows = merge_seeds(rows) if settings.seeds == "together" else share_verdicts(rows)
     if benchmark and first.is_first and not any(d.from_benchmark for s in sources for d in s.trial.deviations):
         rows += not_run(benchmark, data.digest, headlines, {row.label for row in rows})
+    rows, unequal = with_tries(rows)
     # Rows without a result come last; equal rows are ordered by name.
     rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seeds))
     return Table(
@@ -174,8 +192,10 @@ def _table(
         comparisons=comparisons,
         superseded=superseded,
         seeds=spread,
-        explanations=explanations,
+        explanations=(*explanations, *unequal),
         order=tuple(groups),
+        settings=len(every) - len(sources),
+        sweeps=tuple(choice for choice in found if chosen_under(choice, every)) if every_setting else (),
     )
 
 
@@ -205,9 +225,11 @@ def _tested(
 def _competes(row: Row, code: Code | None, numerics: int) -> bool:
     """Return whether a row is from this `code` of the protocol and these `numerics`, and not supervised.
 
+    Settings do not compete: only the one that was chosen without the test split does, as the row of its sweep.
     Controls compete: a win of one is worth knowing. Supervised rows do not, since they have seen labels.
     """
-    return row.code == code and row.sources[0].trial.numerics == numerics and row.kind != "supervised"
+    current = bool(row.sources) and row.code == code and row.sources[0].trial.numerics == numerics
+    return current and row.kind != "supervised" and not row.only_setting
 
 
 def _values(results: Sequence[Mapping[int, HeadlineResult | None]]) -> tuple[dict[int, BySeed], Better]:

@@ -65,6 +65,12 @@ def place_text(at: Iterable[tuple[str, object]]) -> str:
     return ", ".join(f"{name} {value}" for name, value in at)
 
 
+def value_order(value: object) -> tuple[int, float, str]:
+    """Return a key that sorts numbers by size and before words."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, float(value), "") if is_number else (1, 0.0, str(value))  # type: ignore[arg-type]
+
+
 def folds_text(counts: Collection[int]) -> str:
     """Return how often values were measured, from the number of folds of each; 0 if a value belongs to no fold."""
     several = sorted(set(counts) - {0})

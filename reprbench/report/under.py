@@ -63,6 +63,9 @@ def under_lines(table: Table) -> list[UnderLine]:
                 "--all shows all"
             )
         )
+    if table.settings:
+        s, are = ("", "is") if table.settings == 1 else ("s", "are")
+        lines.append(UnderLine(f"{table.settings} other trial{s} of sweeps {are} not shown; --sweep shows all"))
     return lines
 
 

@@ -65,6 +65,7 @@ class Description(msgspec.Struct, kw_only=True):
     packages : the distributions that its code imports from.
     kind : of a method.
     capabilities : those that a method has, or a protocol needs.
+    headlines, selects : the metrics that a protocol shows, and those that it measures without the test split.
     """
 
     problem: str = ""
@@ -81,6 +82,8 @@ class Description(msgspec.Struct, kw_only=True):
     packages: list[str] = []
     kind: Kind = "unsupervised"
     capabilities: list[str] = []
+    headlines: list[str] = []
+    selects: list[str] = []
 
 
 class Answer(msgspec.Struct):
@@ -111,7 +114,9 @@ def _describe(cls: Any, question: Question) -> Description:
     found.applied = list(applied)
     given = {**question.parameters, **applied}
     try:
-        _fill(found, model.model_validate(given), given)
+        validated = model.model_validate(given)
+        _fill(found, validated, given)
+        found.selects = list(getattr(validated, "selects", ())) if question.entry.kind == "protocol" else []
     except ValidationError as error:
         what = f"{question.entry.kind} {question.entry.name}"
         found.mistakes = mistakes(error, what, model.model_fields)
@@ -151,7 +156,7 @@ def _protocol(cls: Any, entry: Entry) -> Description:
         return Description(problem=problem)
     if not isinstance(getattr(cls, "headlines", None), tuple | list):
         return Description(problem=f"{cls.__name__}.headlines: expected a tuple of the metrics that tables show")
-    return Description(capabilities=[need.__name__ for need in cls.needs])
+    return Description(capabilities=[need.__name__ for need in cls.needs], headlines=list(map(str, cls.headlines)))
 
 
 @cache

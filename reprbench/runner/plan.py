@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from reprbench.benchmark import Reference
 from reprbench.evaluation import FINISHED
+from reprbench.merge import all_sweeps
 from reprbench.registry import Entry
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
 from reprbench.trial import (
@@ -22,6 +23,7 @@ from reprbench.trial import (
     MethodRecord,
     ProtocolRecord,
     RowKey,
+    SweepRecord,
     Trial,
     to_json,
     trial_folder,
@@ -42,6 +44,7 @@ class ProtocolSpec:
     code : identifies the state of its code.
     parameters : all of them, as JSON.
     packages : the distributions that its code imports from.
+    headlines, selects : the metrics that it shows, and those that it measures without the test split.
     """
 
     entry: Entry
@@ -49,6 +52,8 @@ class ProtocolSpec:
     code: Code
     parameters: Mapping[str, Any]
     packages: tuple[str, ...] = ()
+    headlines: tuple[str, ...] = ()
+    selects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class TrialSpec:
     ----------
     identifying : the method's parameters, with files by content.
     packages : the distributions that the code of method and protocols imports.
+    sweeps, only_setting : as in `Trial`.
     problem, traceback : why the method cannot run at all (its import failed).
     """
 
@@ -76,6 +82,8 @@ class TrialSpec:
     packages: tuple[str, ...] = ()
     reference: Reference | None = None
     deviations: tuple[Deviation, ...] = ()
+    sweeps: tuple[SweepRecord, ...] = ()
+    only_setting: bool = False
     problem: str = ""
     traceback: str = ""
 
@@ -176,7 +184,10 @@ def _why_evaluate(missing: Sequence[ProtocolSpec], same: Trial) -> str:
 
 def _record_or_keep(spec: TrialSpec, same: Trial, newest: Trial | None) -> Planned:
     """Return what to do about a trial whose results are all there."""
-    asked, there = _recorded(spec, protocol_records(spec, same, same.evaluations)), _recorded(same, same.protocols)
+    sweeps = tuple(all_sweeps(same.sweeps, spec.sweeps))
+    requested = replace(spec, sweeps=sweeps, only_setting=spec.only_setting and same.only_setting)
+    asked = _recorded(requested, protocol_records(spec, same, same.evaluations))
+    there = _recorded(same, same.protocols)
     changed = [name for name in asked if asked[name] != there[name]]
     if changed:
         return Planned(spec, "record", f"recorded anew: {', '.join(changed)}", (), same)
@@ -194,6 +205,7 @@ def _recorded(one: TrialSpec | Trial, protocols: Sequence[ProtocolRecord]) -> di
         "method": (one.method.call, one.method.origin),
         "dataset": (one.dataset.call, one.dataset.title),
         "protocols": {record.hash: record for record in protocols},
+        "sweeps": (list(one.sweeps), one.only_setting),
     }
 
 

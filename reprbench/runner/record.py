@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from reprbench.merge import all_sweeps
 from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
 from reprbench.runner.received import read_part
@@ -50,10 +51,10 @@ def read_finished(folder: Path, asked: Sequence[ProtocolJob]) -> Finished:
     with suppress(OSError, ValueError):
         fit = read_part(folder / FIT, TrialResult)
     evaluations: list[Evaluation] = []
-    for number, one in enumerate(asked):
-        if not evaluation_path(folder, number).exists():
+    for one in asked:
+        if not evaluation_path(folder, one).exists():
             break
-        evaluations.append(_read(evaluation_path(folder, number), one))
+        evaluations.append(_read(evaluation_path(folder, one), one))
     return Finished(fit, tuple(evaluations))
 
 
@@ -130,6 +131,8 @@ def _record(
         traceback=result.traceback,
         signal=signal_name,
         protocols=protocol_records(spec, None, ()),
+        sweeps=list(spec.sweeps),
+        only_setting=spec.only_setting,
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
@@ -152,6 +155,8 @@ def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
         method=spec.method,
         dataset=spec.dataset,
         protocols=protocol_records(spec, stored, stored.evaluations),
+        sweeps=all_sweeps(stored.sweeps, spec.sweeps),
+        only_setting=spec.only_setting and stored.only_setting,
         deviations=list(spec.deviations),
         reference=spec.reference,
         requested=now(),

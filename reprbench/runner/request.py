@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names
+from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names, row_of
 from reprbench.errors import UserError
+from reprbench.grammar import Alternatives
 from reprbench.limit import Limit
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, Call
+from reprbench.sweep import Sweep
 from reprbench.trial import Deviation
 
 
@@ -18,7 +20,7 @@ from reprbench.trial import Deviation
 class Overrides:
     """The changes that the command line makes to a benchmark."""
 
-    methods: tuple[Call, ...] = ()
+    methods: tuple[Call | Sweep, ...] = ()
     dataset: Call | None = None
     protocols: tuple[Call, ...] = ()
     epochs: int | None = None
@@ -26,7 +28,10 @@ class Overrides:
     limit: Limit | None = None
     precision: Precision = "float32"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """``--set``: ``param`` of every method that has it, ``name.param`` of one method, protocol or dataset."""
+    """``--set``: ``param`` of every method that has it, ``name.param`` of one method, protocol or dataset.
+
+    A method's parameter may have several values, as `Alternatives`: it is swept.
+    """
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,12 @@ def _override(row: BenchmarkRow, benchmark: Benchmark, overrides: Overrides) -> 
 
 
 def _set(call: Call, settings: Mapping[str, Any]) -> Call:
-    """Return the call with the settings meant for it."""
-    return call.with_parameters(**_owned(call.name, settings))
+    """Return the call of a dataset or protocol with the settings meant for it."""
+    owned = _owned(call.name, settings)
+    for name, value in owned.items():
+        if isinstance(value, Alternatives):
+            raise UserError(f"--set {call.name}.{name}: only a method's parameter can have several values; give one")
+    return call.with_parameters(**owned)
 
 
 def _owned(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,13 +109,14 @@ def _owned(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key.rpartition(".")[2]: v for key, v in settings.items() if key.rpartition(".")[0] == name}
 
 
-def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call]) -> tuple[BenchmarkRow, ...]:
+def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call | Sweep]) -> tuple[BenchmarkRow, ...]:
     """Return the benchmark's rows of the requested methods, and new rows for those it does not have."""
     chosen: list[BenchmarkRow] = []
-    for call in methods:
-        exact = [row for row in rows if row.method == call]
-        named = [row for row in rows if row.method.name == call.name and not call.parameters]
-        chosen += [row for row in exact or named or [BenchmarkRow(method=call)] if row not in chosen]
+    for method in methods:
+        exact = [row for row in rows if row.swept == method]
+        bare = isinstance(method, Call) and not method.parameters
+        named = [row for row in rows if bare and row.method.name == method.name]
+        chosen += [row for row in exact or named or [row_of(method)] if row not in chosen]
     return tuple(chosen)
 
 

@@ -15,10 +15,11 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.registry import EntryKind, Registry
 from reprbench.runner.describe import Description, Question
 from reprbench.runner.descriptions import SECONDS_EACH, describe
-from reprbench.runner.plan import ProtocolSpec, TrialSpec, protocol_hash
-from reprbench.runner.request import Request, settings_for
+from reprbench.runner.plan import ProtocolSpec, TrialSpec, digest, protocol_hash
+from reprbench.runner.request import Request
+from reprbench.runner.sweeps import Variant, criterion, sweep_records, swept_by, together, variants
 from reprbench.spec import Call, show_value
-from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord
+from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord, SweepRecord
 
 
 def make_specs(
@@ -35,34 +36,41 @@ def make_specs(
         method cannot take.
     """
     benchmark = request.benchmark
-    questions = _questions(request, registry, dataset)
+    rows = variants(request)
+    questions = [_question(one, registry, dataset) for row in rows for one in row]
     calls = _protocol_calls(benchmark)
     asked = [Question(registry.find("protocol", call.name), call.parameters) for call in calls]
     answers = describe([*questions, *asked], seconds, memory)
-    descriptions = answers[: len(questions)]
+    methods = list(zip(questions, answers[: len(questions)], strict=True))
     answered = list(zip(asked, answers[len(questions) :], strict=True))
-    _check(request.settings, list(zip(questions, descriptions, strict=True)), answered)
+    _check(request.settings, methods, answered)
     protocols = {call: _protocol_spec(call, *one) for call, one in zip(calls, answered, strict=True)}
-    data = data_record(benchmark, dataset)
-    specs = [
-        spec
-        for row in zip(benchmark.methods, questions, descriptions, request.deviations, strict=True)
-        for spec in _row_specs(request, Asked(*row), protocols, registry, data, dataset.notes)
-    ]
-    return _unique(specs, {row.label for row in benchmark.methods})
+    described = iter(methods)
+    groups = [[Asked(one, *next(described)) for one in row] for row in rows]
+    context = Context(request, protocols, registry, data_record(benchmark, dataset), dataset.notes)
+    made, wrong = [], []
+    for group in groups:
+        try:
+            made += _group_specs(context, group)
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return _unique(made, {row.label for row in benchmark.methods})
 
 
 def _unique(specs: Sequence[TrialSpec], labels: Container[str | None]) -> list[TrialSpec]:
     """Return the specs without those of the same fit, which would be stored as one trial.
 
     Two ways to write a method are one row, under the first name. If one of them has one of the `labels`, or protocols
-    of its own, they are meant to be two, and a `UserError` is raised.
+    of its own, they are meant to be two, and a `UserError` is raised. A setting of a sweep may be a row too.
     """
     unique: dict[str, TrialSpec] = {}
     wrong = []
     for spec in specs:
         first = unique.setdefault(spec.hash, spec)
-        labeled = first.label in labels or spec.label in labels
+        unique[spec.hash] = together(first, spec)
+        labeled = not (first.only_setting or spec.only_setting) and (first.label in labels or spec.label in labels)
         if first.label != spec.label and (labeled or first.protocols != spec.protocols):
             wrong.append(
                 f"the rows {first.label!r} and {spec.label!r} are the same fit of {spec.method.call}; change the "
@@ -75,26 +83,40 @@ def _unique(specs: Sequence[TrialSpec], labels: Container[str | None]) -> list[T
 
 @dataclass(frozen=True)
 class Asked:
-    """A row of the benchmark, the question about its method, the answer, and the row's deviations from the file."""
+    """A row with one value for each parameter, the question about its method, and the answer."""
 
-    row: BenchmarkRow
+    variant: Variant
     question: Question
     description: Description
-    deviations: tuple[Deviation, ...]
+
+    @property
+    def call(self) -> Call:
+        """The method with what ``--set`` gives it."""
+        applied = {name: self.question.offered[name] for name in self.description.applied}
+        return self.variant.row.method.with_parameters(**applied)
+
+    @property
+    def identifying(self) -> Mapping[str, Any]:
+        """What distinguishes the fit from others of the method."""
+        found = self.description
+        return self.call.parameters if found.problem else found.identifying
 
 
-def _questions(request: Request, registry: Registry, dataset: Dataset) -> list[Question]:
-    """Return the question about the method of each row."""
-    rows = request.benchmark.methods
-    return [
-        Question(
-            registry.find("method", row.method.name),
-            row.method.parameters,
-            settings_for(row.method.name, request.settings),
-            dataset.train.shape,
-        )
-        for row in rows
-    ]
+@dataclass(frozen=True)
+class Context:
+    """What all rows of a request have in common."""
+
+    request: Request
+    protocols: Mapping[Call, ProtocolSpec]
+    registry: Registry
+    data: DataRecord
+    notes: Sequence[str]
+
+
+def _question(variant: Variant, registry: Registry, dataset: Dataset) -> Question:
+    """Return the question about the method of a row."""
+    method = variant.row.method
+    return Question(registry.find("method", method.name), method.parameters, variant.offered, dataset.train.shape)
 
 
 def _protocol_calls(benchmark: Benchmark) -> list[Call]:
@@ -107,39 +129,49 @@ def _protocol_spec(call: Call, question: Question, found: Description) -> Protoc
     record = ProtocolRecord(
         Call(name=call.name, parameters=found.changed), protocol_hash(call.name, found.code, found.identifying)
     )
-    return ProtocolSpec(question.entry, record, found.code, found.parameters, tuple(found.packages))
+    shown = tuple(found.headlines), tuple(found.selects)
+    return ProtocolSpec(question.entry, record, found.code, found.parameters, tuple(found.packages), *shown)
 
 
-def _row_specs(
-    request: Request,
-    asked: Asked,
-    protocols: Mapping[Call, ProtocolSpec],
-    registry: Registry,
-    data: DataRecord,
-    notes: Sequence[str],
-) -> list[TrialSpec]:
-    """Return the trials of one row: one per seed."""
-    benchmark, row, found = request.benchmark, asked.row, asked.description
-    applied = {name: asked.question.offered[name] for name in found.applied}
-    method = _method_record(asked, row.method.with_parameters(**applied))
-    identifying = method.call.parameters if found.problem else found.identifying
-    chosen = _row_protocols(benchmark, row, protocols)
+def _group_specs(context: Context, group: Sequence[Asked]) -> list[TrialSpec]:
+    """Return the trials of one row: one per setting, if it is swept, and seed."""
+    distinct = list({digest(dict(one.identifying)): one for one in reversed(group)}.values())[::-1]
+    first = distinct[0]
+    sweep = swept_by(first.variant, first.description.applied)
+    if sweep is None or len(distinct) == 1:
+        return _row_specs(context, first, None)
+    row, benchmark = first.variant.origin, context.request.benchmark
+    chosen = _row_protocols(benchmark, row, context.protocols)
+    name = row.label or str(sweep)
+    found = criterion(name, sweep.tune.by, first.description.kind, chosen, context.data.call)
+    settings = [({key: one.variant.setting[key] for key in sweep.tune.parameters}, one.call) for one in distinct]
+    records = sweep_records(sweep, row, found, benchmark.seeds, settings)
+    return [spec for one, own in zip(distinct, records, strict=True) for spec in _row_specs(context, one, own)]
+
+
+def _row_specs(context: Context, asked: Asked, sweep: SweepRecord | None) -> list[TrialSpec]:
+    """Return the trials of a row, or of one setting of its `sweep`: one per seed."""
+    benchmark, row, found = context.request.benchmark, asked.variant.row, asked.description
+    method = _method_record(asked)
+    chosen = _row_protocols(benchmark, row, context.protocols)
     return [
         TrialSpec(
             benchmark=benchmark.name,
-            label=row.label or str(method.call),
+            label=sweep.name if sweep else row.label or str(method.call),
             entry=asked.question.entry,
             method=method,
-            identifying=identifying,
-            dataset=data,
-            dataset_entry=registry.find("dataset", data.call.name),
+            identifying=asked.identifying,
+            dataset=context.data,
+            dataset_entry=context.registry.find("dataset", context.data.call.name),
             budget=row.budget or benchmark.budget,
-            precision=request.precision,
+            precision=context.request.precision,
             seed=seed,
             protocols=chosen,
             packages=tuple(dict.fromkeys([*found.packages, *(name for one in chosen for name in one.packages)])),
             reference=row.reference,
-            deviations=(*asked.deviations, *_own_deviations(row, method.call, notes)),
+            deviations=(*asked.variant.deviations, *_own_deviations(row, method.call, context.notes)),
+            sweeps=(sweep,) if sweep else (),
+            only_setting=sweep is not None,
             problem=found.problem,
             traceback=found.traceback,
         )
@@ -147,10 +179,10 @@ def _row_specs(
     ]
 
 
-def _method_record(asked: Asked, call: Call) -> MethodRecord:
+def _method_record(asked: Asked) -> MethodRecord:
     found = asked.description
     return MethodRecord(
-        call=call,
+        call=asked.call,
         parameters=found.parameters,
         origin=asked.question.entry.origin,
         code=found.code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from trials import evaluation, method, trial
+from trials import evaluation, method, swept, trial
 
 from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget
@@ -93,6 +93,13 @@ def test_unknown_costs_are_left_out(here, tmp_path, cost, shown):
 def test_it_names_an_unusual_kind(here, tmp_path, kind, shown):
     Store(tmp_path / "results").write(trial(method=method(kind=kind)), {})
     assert shown in here("show", "aaaa").stdout.splitlines()[0]
+
+
+def test_it_names_the_sweep_of_a_setting(here, tmp_path):
+    one, _ = swept({"1.0": [(60, 90)], "2.0": [(80, 50)]}, seeds=(0,))
+    Store(tmp_path / "results").write(one, {})
+    line = "sweep       AE: lr=1.0, of 2 settings; chosen by inner accuracy, on seed 0, which is reported too\n"
+    assert line in here("show", one.hash[:6]).stdout
 
 
 def test_json_is_what_is_stored(here, store):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reprbench import Curve, Headline, Images, Learner, Measurement, Outcome, View
-from reprbench.api import encode
+from reprbench.api.encoding import encode
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache, extract
 from reprbench.outputs import checked_images

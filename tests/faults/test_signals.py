@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,20 +20,24 @@ from jobs import job, protocol_spec
 from msgspec.structs import replace
 from trials import evaluation, trial
 
+from reprbench.api.progress import ending
 from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
-from reprbench.cli.progress import ending
 from reprbench.cli.streams import Forgiving, forgiving
+from reprbench.errors import UserError
 from reprbench.owner import myself
 from reprbench.registry import Entry
 from reprbench.runner import schedule, waiting
 from reprbench.runner.describe import Question
 from reprbench.runner.descriptions import describe
+from reprbench.runner.executors import local
+from reprbench.runner.executors.local import LocalExecutor
 from reprbench.runner.job import TrialResult, read_job, write_job
+from reprbench.runner.limits import Limits
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.received import Progress
-from reprbench.runner.schedule import Folders, Limits, Schedule
+from reprbench.runner.schedule import Folders, Schedule
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, MethodRecord
@@ -62,6 +67,7 @@ class FakeProcess:
     """Ends at once, as its label says."""
 
     label: str
+    when_closed: Callable[[], None]
     outcome: TrialResult = field(default_factory=lambda: TrialResult(status="done"))
     closed: bool = False
     path: Path = Path("nothing is finished here")
@@ -69,6 +75,8 @@ class FakeProcess:
     def __post_init__(self) -> None:
         if self.label == "no space":
             raise OSError(errno.ENOSPC, "No space left on device", "somewhere/job.json")
+        if self.label == "refused":
+            raise UserError("Slurm refused it: invalid partition")
         if self.label == "no start":
             raise ValueError("Out of range float values are not JSON compliant")
 
@@ -98,6 +106,7 @@ class FakeProcess:
 
     def close(self) -> None:
         self.closed = True
+        self.when_closed()
 
 
 class Listening:
@@ -117,15 +126,16 @@ def run(tmp_path, monkeypatch):
     """Run trials whose processes do what their labels say; return the schedule and the trials by label."""
     made: list[FakeProcess] = []
 
-    def process(job, timeout, memory):
-        made.append(FakeProcess(job.parameters["label"]))
+    def process(job, timeout, memory, closed):
+        made.append(FakeProcess(job.parameters["label"], closed))
         return made[-1]
 
-    monkeypatch.setattr(schedule, "TrialProcess", process)
+    monkeypatch.setattr(local, "TrialProcess", process)
     monkeypatch.setattr(schedule, "remove_abandoned", lambda: None)
 
     def start(*labels: str, failing: bool = False):
-        found = Schedule(Store(tmp_path / "results"), Folders([], tmp_path / "cache"), Limits(), Listening(failing))
+        places = Store(tmp_path / "results"), Folders([], tmp_path / "cache")
+        found = Schedule(*places, LocalExecutor(Limits()), Listening(failing))
         trials = found.run([planned(label) for label in labels])
         assert all(one.closed for one in made)
         return found, {trial.label: trial for trial in trials}
@@ -169,6 +179,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
     ("label", "reason"),
     [
         ("no space", "could not be started: No space left on device: somewhere/job.json; free space"),
+        ("refused", "could not be started: Slurm refused it: invalid partition"),
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
         ("bad result", "reprbench could not handle this trial: RuntimeError: no result"),
@@ -204,7 +215,7 @@ def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, t
 
     monkeypatch.setattr(schedule, "Schedule", Interrupted)
     monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), Limits()) == 130
+    assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
 
 
@@ -222,7 +233,7 @@ def test_only_what_was_asked_for_decides_the_exit_status(monkeypatch, tmp_path):
 
     monkeypatch.setattr(schedule, "Schedule", Finished)
     monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    places = Store(tmp_path), Folders([], tmp_path), Limits()
+    places = Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())
     assert run_module._carry_out([first, second], *places) == 0
     found.evaluations[0] = failed_too = evaluation([], hash=of_first.hash, status="failed", reason="now")
     assert found.failure(first.hashes) is failed_too

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from trials import evaluation, trial
+from trials import evaluation, swept, trial
 
 from reprbench.report.rank_tests import critical_difference
 from reprbench.report.ranks import Ranks, ranks_over_datasets
-from reprbench.report.table import make_tables
+from reprbench.report.table import Settings, make_tables
 
 
 def ranked(*datasets: dict[str, float], better: str = "higher", **changes) -> list[Ranks]:
@@ -37,6 +37,22 @@ def test_three_methods_on_two_datasets_have_ranks(better, expected):
     # Friedman's statistic by hand: 12·2/(3·4)·Σ(r − 2)² = 2·(0.25 + 0.25 + 1) = 3; χ² with two degrees, exp(−3/2).
     assert found.p == pytest.approx(0.22313016)
     assert "critical difference 2.34 (Nemenyi, 5 %)" in str(found)
+
+
+@pytest.mark.parametrize("sweeps", [False, True])
+def test_a_sweep_is_one_method_whatever_it_chooses(sweeps):
+    tables = []
+    for number, (values, best) in enumerate(((FIRST, "1.0"), (SECOND, "2.0"))):
+        data = replace(trial().dataset, title=f"Data {number}", digest=str(number) * 64)
+        pairs = {rate: [(90 if rate == best else 10, 60)] for rate in ("1.0", "2.0")}
+        others = [
+            trial(label, digest=label * 64, dataset=data, evaluations=[evaluation([value, value])])
+            for label, value in values.items()
+        ]
+        tables += make_tables([*swept(pairs, seeds=(0,), dataset=data), *others], settings=Settings(sweeps=sweeps))
+    (found,) = ranks_over_datasets(tables)
+    assert sorted(found.average) == ["a", "ae", "b", "c"]
+    assert found.average["ae"] == 1.5
 
 
 def test_fewer_methods_or_datasets_have_none():

@@ -158,6 +158,33 @@ def test_a_protocol_must_have_the_name_of_its_entry_point():
     assert answer(Question(entry)).problem == "the class is not called 'other'; use @register_protocol(\"other\")"
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "selects"),
+    [
+        ("linear-svm", {}, ["inner accuracy"]),
+        ("linear-svm", {"costs": [1.0]}, []),
+        ("few-labels", {}, []),
+        ("knn", {}, []),
+    ],
+)
+def test_a_protocol_says_what_it_shows_and_what_it_measures_without_the_test_split(name, parameters, selects):
+    found = answer(Question(discover(folder=None).find("protocol", name), parameters))
+    assert (found.problem, found.mistakes, found.selects) == ("", [], selects)
+    assert found.headlines
+
+
+def test_a_protocol_of_ones_own_may_choose_settings(described):
+    code = (
+        PROTOCOL
+        + """
+    @property
+    def selects(self):
+        return ("held-out loss",)
+"""
+    )
+    assert described(code).selects == ["held-out loss"]
+
+
 class Files(BaseModel):
     weights: File
     extra: File | None = None

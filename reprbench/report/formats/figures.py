@@ -15,8 +15,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from reprbench.measurement import Curve
 from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png
-from reprbench.printable import printable
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, at_values, axis_label, curve_key, curves_of
+from reprbench.report.escape import figure_text
+from reprbench.report.formats.sweeps import draw_sweep
 from reprbench.report.ranks import Ranks
 from reprbench.report.row import Source
 from reprbench.report.seeds import by_method
@@ -26,8 +27,6 @@ from reprbench.report.text import capitalized
 DASHES = ("-", "--", ":", "-.")
 LONGEST_NAME = 150
 """Characters of a file's name."""
-LONGEST_TEXT = 80
-"""Characters of a name or title in a figure."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Panel:
 
 
 def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> list[Path]:
-    """Write a PNG for each metric and x of each table's curves, and for each critical-difference diagram.
+    """Write a PNG for each metric and x of each table's curves, each sweep, and each critical-difference diagram.
 
     Returns
     -------
@@ -68,6 +67,8 @@ def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> l
         digest = [table.data.digest[:8]] if several[table.benchmark, table.protocol] > 1 else []
         for (metric, x), panels in panels_of(table).items():
             save_png(draw_curves(panels), paths.new([table.benchmark, *digest, str(table.protocol), metric, x]))
+        for choice in table.sweeps:
+            save_png(draw_sweep(choice), paths.new([table.benchmark, *digest, "sweep", choice.sweep.row]))
     for one in ranks:
         save_png(draw_ranks(one), paths.new(["ranks", one.protocol]))
     return paths.given
@@ -101,7 +102,7 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
     for method, (name, sources) in enumerate(_methods(table)):
         for one in curves_of(sources):
             _, lines = found.setdefault(curve_key(one.curve), (one, []))
-            lines.append(PanelLine(method, _drawn(name), one.points))
+            lines.append(PanelLine(method, figure_text(name), one.points))
     panels: dict[tuple[str, str], list[Panel]] = {}
     for first, lines in found.values():
         panel = Panel(first.curve, first.unit, tuple(lines))
@@ -110,8 +111,12 @@ def panels_of(table: Table) -> dict[tuple[str, str], list[Panel]]:
 
 
 def _methods(table: Table) -> list[tuple[str, list[Source]]]:
-    """Return each method's name and sources, of all seeds that have an evaluation, in the order of the table."""
-    rows = [row for row in table.rows if any(source.evaluation for source in row.sources)]
+    """Return each method's name and sources, of all seeds that have an evaluation, in the order of the table.
+
+    Settings of sweeps are left out: they have figures of their own.
+    """
+    measured = [row for row in table.rows if any(source.evaluation for source in row.sources)]
+    rows = [row for row in measured if not row.only_setting]
     return [
         (rows[places[0]].method, [source for place in places for source in rows[place].sources if source.evaluation])
         for places in by_method(rows)
@@ -127,11 +132,11 @@ def draw_curves(panels: Sequence[Panel]) -> Figure:
     axes = new_axes(figure, rows, columns, sharey=True).ravel()
     for axis, panel, title in zip(axes, panels, _panel_titles(panels), strict=False):
         _draw_panel(axis, panel, list(names))
-        axis.set_title(_drawn(title), fontsize=9)
+        axis.set_title(figure_text(title), fontsize=9)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis in axes[: len(panels) : columns]:
-        axis.set_ylabel(_drawn(capitalized(axis_label(panels[0].curve.metric, panels[0].unit))))
+        axis.set_ylabel(figure_text(capitalized(axis_label(panels[0].curve.metric, panels[0].unit))))
     handles = {
         one.method: drawn
         for axis, panel in zip(axes, panels, strict=False)
@@ -169,7 +174,7 @@ def _draw_panel(axes: Axes, panel: Panel, methods: Sequence[int]) -> None:
         x, mean = [point.x for point in points], [point.mean for point in points]
         line(axes, x, mean, one.name, number, spread, linestyle=style)
     curve = panel.curve
-    axes.set_xlabel(_drawn(curve.x_label or curve.x))
+    axes.set_xlabel(figure_text(curve.x_label or curve.x))
     if curve.log:
         places = sorted({point.x for one in panel.lines for point in one.points})
         axes.set_xscale("log")
@@ -183,7 +188,7 @@ def draw_ranks(ranks: Ranks) -> Figure:
 
     A bar joins methods that Nemenyi's test does not distinguish.
     """
-    ordered = sorted(((_drawn(label), rank) for label, rank in ranks.average.items()), key=lambda item: item[1])
+    ordered = sorted(((figure_text(label), rank) for label, rank in ranks.average.items()), key=lambda item: item[1])
     count, half = len(ordered), (len(ordered) + 1) // 2
     groups = _groups([rank for _, rank in ordered], ranks.critical_difference)
     first_label = 0.55 + 0.22 * len(groups)
@@ -239,8 +244,3 @@ def _groups(ranks: Sequence[float], critical: float) -> list[tuple[float, float]
         if last > first and (not runs or last > runs[-1][1]):
             runs.append((first, last))
     return [(ranks[first], ranks[last]) for first, last in runs]
-
-
-def _drawn(text: str) -> str:
-    """Return a text as a figure shows it: on one line, and without formulas, which Matplotlib would read in it."""
-    return printable(text, LONGEST_TEXT).replace("$", r"\$")

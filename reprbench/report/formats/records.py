@@ -10,6 +10,7 @@ from typing import Any
 
 from reprbench.measurement import Headline
 from reprbench.printable import printable
+from reprbench.report.choice import Choice
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.statistics import Summary
@@ -60,6 +61,22 @@ def _table(table: Table) -> Record:
         "seeds": [vars(spread) for spread in table.seeds],
         "explanations": table.explanations,
         "order": table.order,
+        "settings_not_shown": table.settings,
+        "sweeps": [_sweep(choice) for choice in table.sweeps],
+    }
+
+
+def _sweep(choice: Choice) -> Record:
+    """Return all settings of a sweep, with the values by which one was chosen."""
+    return {
+        "row": choice.sweep.row,
+        "parameters": choice.sweep.parameters,
+        "by": choice.sweep.by,
+        "unit": choice.unit,
+        "better": choice.better,
+        "settings": [
+            {"setting": one.setting, **_summary(one.value), "chosen": one is choice.chosen} for one in choice.settings
+        ],
     }
 
 
@@ -114,8 +131,24 @@ def _row(row: Row) -> Record:
         "evaluation_seconds": row.evaluation_seconds,
         "peak_memory": row.peak_memory,
         "peak_device_memory": row.peak_device_memory,
+        "tries": row.tries,
+        **_choice(row),
+        "only_setting": row.only_setting,
         "notes": list(row.notes),
         "trials": [source.trial.folder for source in row.sources],
+    }
+
+
+def _choice(row: Row) -> Record:
+    """Return which setting a row shows, and how it was chosen, if it is that of a sweep."""
+    choice = row.choice
+    return {
+        "setting": choice.chosen.setting if choice and choice.chosen else {},
+        "chosen_by": choice and choice.sweep.by,
+        "chosen_on": list(choice.sweep.chosen_on) if choice else [],
+        "reported_on": list(choice.sweep.reported_on) if choice else [],
+        "settings_without_value": choice and choice.failed,
+        "settings_missing": choice and choice.missing,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reprbench.report.formats.html.costs import COST_KINDS
 from reprbench.report.grid import (
+    SETTINGS,
     Footnotes,
     emphasis,
     headline_headers,
@@ -94,6 +95,7 @@ def _columns(table: Table) -> list[PageColumn]:
         ),
         PageColumn("reference", "Reference"),
         PageColumn("verdict", "Verdict", numeric=False),
+        PageColumn("settings", SETTINGS),
         PageColumn("features", "Features"),
         *(costs[key] for key in COST_COLUMNS),
     ]
@@ -105,7 +107,9 @@ def _headline_keys(place: int) -> tuple[str, str]:
 
 
 def _row(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
-    styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if row.superseded else [])]
+    # Settings of sweeps are shown in the color of what does not compete.
+    soft = row.superseded or row.only_setting
+    styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if soft else [])]
     notes = numbers(row_notes(row), footnotes)
     return PageRow(row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
 
@@ -120,6 +124,7 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str,
             published, reference.value if reference else None, notes=numbers(reference_notes(row), footnotes)
         ),
         "verdict": _verdict_cell(row, footnotes),
+        "settings": PageCell("" if row.tries is None else str(row.tries), row.tries),
         "features": PageCell("" if row.dimension is None else fixed(row.dimension, 0), row.dimension),
         **{key: PageCell(kind.text(row), kind.value(row)) for key, kind in COST_KINDS.items()},
     }

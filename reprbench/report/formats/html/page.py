@@ -16,6 +16,7 @@ from reprbench import __version__
 from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
 from reprbench.report.formats.html.details import counts_text
+from reprbench.report.formats.html.environment import environment
 from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
 from reprbench.report.formats.html.payload import make_payload
 from reprbench.report.formats.html.thumbnails import data_uri, fair_share
@@ -75,18 +76,11 @@ def as_html(tables: Sequence[Table], stores: Sequence[Path], beside: Path) -> st
 
 
 def _render(**content: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reprbench.report.formats.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style, script = _static("css", STYLES), _static("js", SCRIPTS)
-    page = environment.get_template("page.html.j2").render(
-        **content, version=__version__, style=style, script=script, policy=_policy(style, script)
+    page = (
+        environment()
+        .get_template("page.html.j2")
+        .render(**content, version=__version__, style=style, script=script, policy=_policy(style, script))
     )
     return printable_lines(page, None)
 
@@ -105,6 +99,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
         "failed": sum(row.status not in ("done", "skipped", NOT_RUN, NOT_EVALUATED) for row in rows),
         "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
         "ranks": _ranks(tables),
+        "sweeps": _sweeps(tables),
     }
 
 
@@ -136,6 +131,20 @@ def _ranks(tables: Sequence[Table]) -> list[tuple[str, str]]:
     from reprbench.report.formats.figures import draw_ranks
 
     return [(str(ranks), data_uri("png", as_png(draw_ranks(ranks)))) for ranks in found]
+
+
+def _sweeps(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Return each sweep whose settings are shown: in words, and its figure's data URI."""
+    found = [(table, choice) for table in tables for choice in table.sweeps]
+    if not found:
+        return []
+    from reprbench.plotting import as_png
+    from reprbench.report.formats.sweeps import draw_sweep
+
+    return [
+        (f"{table.benchmark}, {table.data.title}: {choice.summary}", data_uri("png", as_png(draw_sweep(choice))))
+        for table, choice in found
+    ]
 
 
 def _heading(table: Table) -> tuple[str, str, str]:
