@@ -82,7 +82,7 @@ def test_layers_that_differ_between_batches_are_refused(kind, way, tmp_path):
     maps, message = ODD[kind]
     ways: dict[str, Callable[[], Any]] = {
         "extract": lambda: features(maps),
-        "cache": lambda: FeatureCache(tmp_path).matrices(
+        "cache": lambda: FeatureCache(tmp_path, "fit").matrices(
             {}, lambda: learner(maps), IMAGES, np.arange(10), [View(layers="all")]
         ),
         "encode": lambda: encode(learner(maps), IMAGES),
