@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 from reprbench.errors import UserError
@@ -26,7 +27,7 @@ IMPORT_SECONDS = 60.0
 """How long the import of a method may take."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("method", metavar="NAME|FILE")
 @PLUGIN
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of each error.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import STORE
 from reprbench.errors import UserError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from reprbench.trial import Cost, Evaluation, Trial
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trial")
 @STORE
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
