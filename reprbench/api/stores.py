@@ -9,9 +9,8 @@ from pathlib import Path
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
-from reprbench.store import Store
+from reprbench.store import Store, read_or_refuse
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
-from reprbench.trial_file import read_trial
 
 MOST_SHOWN = 10
 """Trials that a message lists."""
@@ -69,7 +68,7 @@ class LoadedStore(Store):
             If there is none, or several; it lists them.
         """
         if (folder := _folder(name)) is not None:
-            return StoredTrial(_read(folder), folder.parents[2], self._cache, self._plugins)
+            return StoredTrial(read_or_refuse(folder / TRIAL), folder.parents[2], self._cache, self._plugins)
         trials, problems = self.read()
         name = name.rstrip("/")
         named = [one for one in trials if _is_named(one, name)]
@@ -87,13 +86,6 @@ def _folder(name: str) -> Path | None:
     folder = path.parent if path.name == TRIAL else path
     # Of a path that is too long, `Path.is_file` raises an error.
     return folder.absolute() if os.path.isfile(folder / TRIAL) else None  # noqa: PTH113
-
-
-def _read(folder: Path) -> Trial:
-    try:
-        return read_trial(folder / TRIAL)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / TRIAL}: cannot be read: {error}") from None
 
 
 def _is_named(trial: Trial, name: str) -> bool:

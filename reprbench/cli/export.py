@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN, STORE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trial")
 @click.argument("folder", type=click.Path(path_type=Path))
 @STORE

@@ -302,6 +302,22 @@ def test_ctrl_c_before_the_command_is_known_is_one_line_and_130():
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+THROUGH_EXEC = """
+import sys
+from reprbench.cli.main import leave_interrupted
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    {}
+"""
+
+
+@pytest.mark.parametrize(("leave", "status"), [("sys.exit(130)", -signal.SIGINT), ("leave_interrupted()", 130)])
+def test_the_status_is_130_also_after_an_interruption_that_python_saw_in_exec(tmp_path, leave, status):
+    (tmp_path / "interrupted.py").write_text(THROUGH_EXEC.format(leave))
+    assert subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path).returncode == status
+
+
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
