@@ -9,7 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reprbench.api import encode, load
+    from reprbench.api.datasets import dataset
+    from reprbench.api.encoding import encode
+    from reprbench.api.evaluating import evaluate
+    from reprbench.api.exports import load_learner
+    from reprbench.api.results import Results
+    from reprbench.api.run import run
+    from reprbench.api.stores import LoadedStore, load
+    from reprbench.api.trials import StoredTrial
     from reprbench.batch_norm import measure_batch_norm
     from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
-    from reprbench.run import Run
+    from reprbench.run_context import Run
     from reprbench.spec import Budget
     from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
@@ -55,26 +62,33 @@ EXPORTS = {
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
+    "LoadedStore": "reprbench.api.stores",
     "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
+    "Results": "reprbench.api.results",
     "Resumes": "reprbench.capabilities",
-    "Run": "reprbench.run",
+    "Run": "reprbench.run_context",
     "Snapshots": "reprbench.protocols.subject",
     "Store": "reprbench.store",
+    "StoredTrial": "reprbench.api.trials",
     "Subject": "reprbench.protocols.subject",
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.torch_learner",
     "TorchSupervisedLearner": "reprbench.torch_learner",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
-    "encode": "reprbench.api",
-    "load": "reprbench.api",
+    "dataset": "reprbench.api.datasets",
+    "encode": "reprbench.api.encoding",
+    "evaluate": "reprbench.api.evaluating",
+    "load": "reprbench.api.stores",
+    "load_learner": "reprbench.api.exports",
     "measure_batch_norm": "reprbench.batch_norm",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
+    "run": "reprbench.api.run",
     "train": "reprbench.training",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
@@ -102,14 +116,17 @@ __all__ = [
     "Kind",
     "Labels",
     "Learner",
+    "LoadedStore",
     "Measurement",
     "Outcome",
     "Protocol",
     "Reconstructs",
+    "Results",
     "Resumes",
     "Run",
     "Snapshots",
     "Store",
+    "StoredTrial",
     "Subject",
     "SupervisedLearner",
     "TorchLearner",
@@ -117,12 +134,16 @@ __all__ = [
     "UserError",
     "View",
     "__version__",
+    "dataset",
     "encode",
+    "evaluate",
     "load",
+    "load_learner",
     "measure_batch_norm",
     "register",
     "register_dataset",
     "register_protocol",
+    "run",
     "train",
 ]
 

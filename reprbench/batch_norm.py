@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from reprbench.images import Images, Indices
 from reprbench.learner import Learner
-from reprbench.run import Run, derive_seed
+from reprbench.run_context import Run, derive_seed
 from reprbench.state import evaluating, networks_of
 
 MEASURED_IMAGES = 5000

@@ -11,6 +11,9 @@ from reprbench.cache import cannot_write
 from reprbench.errors import UserError
 from reprbench.files import make_ignored
 
+CACHE = Path(".reprbench")
+"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
+
 FOLDERS = ("fits", "features", "decoded", "unzipped")
 """The folders of a cache that hold checked files."""
 
@@ -19,6 +22,12 @@ STALE_SECONDS = 24 * 3600
 
 
 def prepare(root: Path) -> None:
+    """Make the folder of a cache, see `make`, and remove what killed processes left there."""
+    make(root)
+    _remove_stale(root)
+
+
+def make(root: Path) -> None:
     """Make the folder of a cache, which git ignores; raise a `UserError` if nothing can be written there."""
     for folder in (root, *(root / name for name in FOLDERS if (root / name).exists())):
         if folder.exists() and not folder.is_dir():
@@ -29,7 +38,6 @@ def prepare(root: Path) -> None:
                 pass
         except OSError as error:
             raise cannot_write(folder, error) from None
-    _remove_stale(root)
 
 
 def _remove_stale(root: Path) -> None:

@@ -65,8 +65,8 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write_output(path: Path, text: str) -> None:
-    """Write `text` to a file that the user named; a regular file changes all at once.
+def write_output(path: Path, content: str | bytes) -> None:
+    """Write a text, or bytes, to a file that the user named; a regular file changes all at once.
 
     What lies behind a link is written and the link stays; a device or FIFO is written to, not replaced. ``/dev/stdout``
     and ``/dev/stderr`` are the program's own, with what was written to them before.
@@ -76,7 +76,7 @@ def write_output(path: Path, text: str) -> None:
     UserError
         If it cannot be written.
     """
-    content = text.encode("utf-8", "backslashreplace")
+    content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if (descriptor := _standard_stream(path)) is not None:
         _append(descriptor, content)
         return
@@ -118,18 +118,23 @@ def _append(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; what is written there replaces `path` if the block raises nothing."""
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; what is written there replaces `path` if the block raises nothing.
+
+    What is not `lasting` may be lost if the machine fails, and so it is written at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except OSError as error:
         # Writing to an open file, as when the disk is full, names none.
         error.filename = error.filename or str(path)

@@ -294,3 +294,12 @@ class _Reader:
             reason = _ALTERNATIVES
         place = "" if kind == "end" else f" at {brief(self._text[position:], 20)}"
         raise UserError(f"cannot read {brief(self._text)}{place}: {reason}")
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of an amount of memory like ``4GB`` or ``500MB``; raise a `ValueError` if it is none."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", text, re.IGNORECASE)
+    amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
+    if not 1 <= amount <= LARGEST_INTEGER:
+        raise ValueError("expected an amount like 4GB or 500MB")
+    return amount

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from reprbench.images import Images, Labels
-    from reprbench.run import Run
+    from reprbench.run_context import Run
 
 FeatureMaps = Mapping[str, "Tensor"]
 """Layer names, ordered from input to output, to tensors (N, C', H', W') or (N, D). The last is *the* representation."""

@@ -44,10 +44,17 @@ STYLE: Any = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show, although pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        return as_png(self)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of `width` × `height` inches in the style of all figures; 3.5 × 2.6 fits a column."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+        figure = ShownFigure(figsize=(width, height), dpi=DOTS_PER_INCH)
         FigureCanvasAgg(figure)
     return figure
 

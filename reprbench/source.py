@@ -72,6 +72,11 @@ def packages(files: Iterable[Path], root: Path | None = None) -> list[str]:
     return sorted({name for package in others for name in _distributions(package)}, key=str.lower)
 
 
+def code_files(file: Path, root: Path | None = None) -> list[Path]:
+    """Return the files whose code counts in the `digest` of one: itself and every first-party file it imports."""
+    return sorted(_reached([file], root)[0])
+
+
 def code_identity(cls: type, file: Path, root: Path | None = None) -> dict[str, Any]:
     """Return what identifies the code of a method or protocol class, as JSON.
 
@@ -126,6 +131,11 @@ def first_party(root: Path, path: Path, module: str, names: Sequence[str] = ()) 
     if _holds_distributions(root) and not (path.is_relative_to(root) and _same_distribution(root, path, top)):
         return []
     return list(_modules(root, module, names))
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a top-level name belongs to Python, reprbench or an installed distribution: not the user's own."""
+    return package == _HARNESS.name or package in sys.stdlib_module_names or bool(_distributions(package))
 
 
 def _reached(files: Iterable[Path], root: Path | None = None) -> tuple[dict[Path, str], set[str]]:

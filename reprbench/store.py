@@ -6,36 +6,18 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reprbench.errors import UserError
+from reprbench.frames import measurements_frame
 from reprbench.store_writer import OLD, locked, write_merged
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
 from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
-
-_COLUMNS = (
-    "benchmark",
-    "label",
-    "method",
-    "kind",
-    "dataset",
-    "budget",
-    "precision",
-    "seed",
-    "protocol",
-    "metric",
-    "value",
-    "unit",
-    "better",
-    "trial",
-    "ended",
-)
-"""The columns that every data frame of a store has."""
 
 
 class Store:
@@ -123,11 +105,7 @@ class Store:
 
         See `reprbench.load` for an example.
         """
-        import pandas
-
-        trials = self.each([]) if every else newest_of_each_row(self.each([]))
-        records = [record for trial in trials for record in _measured(trial)]
-        return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
+        return measurements_frame(self.each([]) if every else newest_of_each_row(self.each([])))
 
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
@@ -140,14 +118,13 @@ class Store:
         found = []
         for path in map(Path, self._trial_files()):
             folder = path.parent.relative_to(self.root)
-            names = (str(folder), folder.name, folder.name.partition("-")[2])
-            if any(name.startswith(prefix.rstrip("/")) for name in names):
-                try:
-                    found.append((path.parent, _read(str(path))))
-                except FileNotFoundError:
-                    continue
-                except (OSError, ValueError) as error:
-                    raise UserError(f"{path}: cannot be read: {error}") from None
+            wanted, short = prefix.rstrip("/"), folder.name.partition("-")[2]
+            # A folder's name has only the first characters of the hash.
+            longer = len(wanted) > len(short) > 0 and wanted.startswith(short)
+            if longer or any(name.startswith(wanted) for name in (str(folder), folder.name, short)):
+                with suppress(FileNotFoundError):
+                    trial = read_or_refuse(path)
+                    found += [(path.parent, trial)] if not longer or trial.hash.startswith(wanted) else []
         return found
 
     def _trial_files(self) -> Iterator[str]:
@@ -165,33 +142,14 @@ class Store:
                         yield f"{folder}/{name}/{TRIAL}"
 
 
-def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
-    """Yield the measurements of a trial as the rows of a data frame."""
-    about = {
-        "benchmark": trial.benchmark,
-        "label": trial.label,
-        "method": trial.method.name,
-        "kind": trial.method.kind,
-        "dataset": trial.dataset.title,
-        "budget": str(trial.budget),
-        "precision": trial.precision,
-        "seed": trial.seed,
-    }
-    parameters = {f"parameter.{name}": value for name, value in trial.method.parameters.items()}
-    for evaluation in trial.evaluations:
-        for one in evaluation.measurements:
-            yield {
-                **about,
-                "protocol": str(evaluation.call),
-                "metric": one.metric,
-                "value": one.value,
-                "unit": one.unit,
-                "better": one.better,
-                "trial": trial.folder,
-                "ended": trial.ended,
-                **parameters,
-                **{f"at.{name}": value for name, value in one.at.items()},
-            }
+def read_or_refuse(path: Path) -> Trial:
+    """Return the trial in that file; raise a `UserError` if it cannot be read, unless it is not there."""
+    try:
+        return _read(str(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def _read(path: str) -> Trial:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reprbench.images import Images, Indices, Labels, copied_to
 from reprbench.learner import Learner, SupervisedLearner
-from reprbench.run import Run
+from reprbench.run_context import Run
 from reprbench.state import networks_of
 from reprbench.training import Step, Values, train
 

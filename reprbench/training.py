@@ -17,7 +17,7 @@ from reprbench.batch_norm import learning, measure_batch_norm, restored, warning
 from reprbench.capabilities import Reconstructs, Resumes
 from reprbench.errors import Diverged
 from reprbench.images import Images, Indices
-from reprbench.run import Run
+from reprbench.run_context import Run
 from reprbench.state import evaluating
 
 REPORT_SECONDS = 0.5

@@ -22,7 +22,7 @@ from reprbench.evaluation import Evaluation as Evaluation
 from reprbench.evaluation import Figure as Figure
 from reprbench.evaluation import Status as Status
 from reprbench.migrations import SCHEMA
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, check_name
 from reprbench.trial_parts import Cost as Cost
 from reprbench.trial_parts import DataRecord as DataRecord
@@ -84,6 +84,10 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
     deviations: list[Deviation] = []
     warnings: list[str] = []
     reference: Reference | None = None
+    title: str = ""
+    """The benchmark's; empty in trials from before it was recorded, and of no benchmark's file."""
+    group: str = ""
+    """The heading of the benchmark under which the row stands."""
     evaluations: list[Evaluation] = []
     cost: Cost = msgspec.field(default_factory=Cost)
     provenance: dict[str, Any] = {}

@@ -18,6 +18,7 @@ and a linear SVM with a single C (two in a sweep), which outputs then show after
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import shlex
@@ -121,7 +122,7 @@ class Session:
 
     def follow(self, page: str, folder: Path | None = None) -> None:
         """Do everything that a page shows; commands run in `folder`, by default the session's."""
-        namespace: dict[str, Any] = {}
+        namespace: dict[str, Any] = {"__name__": "__main__"}
         for block in blocks(page):
             assert block.kind in KINDS, f"no test reads blocks of kind {block.kind!r}"
             if block.title:
@@ -148,8 +149,11 @@ class Session:
     def _execute(self, block: Block, namespace: dict[str, Any]) -> None:
         before = Path.cwd()
         os.chdir(self.folder)
+        # As cells of a notebook are known, for those who look for the source of a class.
+        name = f"<page {len(linecache.cache)}>"
+        linecache.cache[name] = len(block.text), None, block.text.splitlines(keepends=True), name
         try:
-            exec(compile(block.text, "<page>", "exec"), namespace)  # noqa: S102  (the page is ours)
+            exec(compile(block.text, name, "exec"), namespace)  # noqa: S102  (the page is ours)
         finally:
             os.chdir(before)
 

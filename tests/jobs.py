@@ -30,9 +30,9 @@ def job(dataset: Any, cache: Path) -> Job:
         hash="f" * 64,
         protocols=[],
         identity={},
+        key="f" * 64,
+        label="x",
         packages=[],
-        device="cpu",
-        threads=1,
     )
 
 

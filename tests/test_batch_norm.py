@@ -11,7 +11,7 @@ from torch import nn
 
 from reprbench import Budget, Images, Learner, Run, TorchLearner, batch_norm, measure_batch_norm
 from reprbench.batch_norm import chosen, difference, normalizations
-from reprbench.run import seeded
+from reprbench.run_context import seeded
 from reprbench.training import train
 
 SHAPE = (1, 6, 6)

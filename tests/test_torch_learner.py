@@ -11,7 +11,7 @@ from reprbench import Budget, Diverged, Images, Run, TorchLearner, TorchSupervis
 from reprbench.arrays import pack, unpack
 from reprbench.features import extract
 from reprbench.learner import make
-from reprbench.run import seeded
+from reprbench.run_context import seeded
 from reprbench.state import learner_state, load_learner_state, to_device
 from reprbench.training import run_order
 

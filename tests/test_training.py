@@ -7,7 +7,7 @@ from torch import nn
 
 from reprbench.errors import Diverged
 from reprbench.images import Images
-from reprbench.run import Run, derive_seed, seeded
+from reprbench.run_context import Run, derive_seed, seeded
 from reprbench.runner.fitting import write_history
 from reprbench.spec import Budget
 from reprbench.torch_learner import TorchLearner
@@ -76,7 +76,7 @@ def test_a_resumed_fit_equals_an_undisturbed_one_bit_for_bit(tmp_path, monkeypat
     fit(whole, whole_run)
     monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
     monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 0.0)
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("reprbench.run_context.CHECKPOINT_SHARE", 0)
     broken = learner()
     broken._stop_at = stop
     with pytest.raises(KeyboardInterrupt):

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo
-from reprbench.cli.options import CACHE, DATA_DIR, Calls
+from reprbench.cli.options import DATA_DIR, Calls
 from reprbench.errors import UserError
 from reprbench.spec import Call
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List, fetch or verify datasets."""
 
@@ -21,6 +22,7 @@ def command() -> None:
 @DATA_DIR
 def list_(data_dir: Path | None) -> None:
     """List the datasets and whether their files are there."""
+    from reprbench.cache_folder import CACHE
     from reprbench.data.catalog import BUILT_IN, dataset_files
     from reprbench.data.locate import data_dirs
     from reprbench.registry import discover
@@ -55,6 +57,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 @DATA_DIR
 def verify(dataset: tuple[Call, ...], data_dir: Path | None) -> int:
     """Compare the files of DATASET with the official digests; exit status 1 if one differs."""
+    from reprbench.cache_folder import CACHE
     from reprbench.data.catalog import verify as verify_dataset
     from reprbench.data.locate import data_dirs
 

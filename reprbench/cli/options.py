@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,10 @@ from typing import Any
 import click
 
 from reprbench.errors import UserError
-from reprbench.grammar import LARGEST_INTEGER, brief, is_parameter_name
+from reprbench.grammar import LARGEST_INTEGER, brief, bytes_of, is_parameter_name
 from reprbench.limit import Limit
 from reprbench.spec import Call, check_name, parse_calls
 from reprbench.sweep import Sweep, parse_methods, parse_values
-
-CACHE = Path(".reprbench")
-"""Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
 
 PLUGIN: Callable[[Any], Any] = click.option(
     "--plugin",
@@ -42,6 +40,17 @@ STORE: Callable[[Any], Any] = click.option(
     show_default=True,
     help="The folder of finished trials.",
 )
+
+YES: Callable[[Any], Any] = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Return whether the user agrees; raise a `UserError` if nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UserError(f"{question} There is nobody to ask; --yes says that they may be removed")
+    return click.confirm(question)
 
 
 class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -68,6 +77,11 @@ class Methods(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if not methods and not isinstance(value, tuple):
             raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
         return methods
+
+
+def joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """Return the items of an option's lists, which is one that may be given several times, each once."""
+    return tuple(dict.fromkeys(item for items in lists for item in items))
 
 
 COUNT = click.IntRange(1, LARGEST_INTEGER)
@@ -151,11 +165,10 @@ class Memory(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Return the bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([KMGT])i?B?", value, re.IGNORECASE)
-        amount = int(float(match[1]) * 1024 ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
-        if not 1 <= amount <= LARGEST_INTEGER:
-            raise UserError(f"--memory {brief(value)}: expected an amount like 4GB or 500MB")
-        return amount
+        try:
+            return bytes_of(value)
+        except ValueError as error:
+            raise UserError(f"--memory {brief(value)}: {error}") from None
 
 
 class Device(click.ParamType):  # type: ignore[type-arg, unused-ignore]

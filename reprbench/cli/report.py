@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from reprbench.trial import Trial
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("stores", metavar="[STORE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--benchmark", "benchmarks", multiple=True, metavar="NAME", help="Only this benchmark; repeatable.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method: label, name or call.")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from reprbench.benchmark import Benchmark, row_of
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import (
-    CACHE,
     COUNT,
     DATA_DIR,
     JOBS,
@@ -23,23 +23,18 @@ from reprbench.cli.options import (
     Methods,
     Seconds,
     Seeds,
+    joined,
     parse_settings,
 )
 from reprbench.errors import UserError
 from reprbench.limit import Limit
-from reprbench.run import Precision
-from reprbench.spec import Budget, Call
+from reprbench.run_context import Precision
+from reprbench.spec import Call
 from reprbench.sweep import Sweep
 
 if TYPE_CHECKING:
-    from reprbench.data.dataset import Dataset
-    from reprbench.registry import Registry
-    from reprbench.runner.plan import Planned
-    from reprbench.runner.request import Overrides, Request
-    from reprbench.runner.schedule import Folders, Limits
-    from reprbench.store import Store
-
-DEFAULT_EPOCHS = 10
+    from reprbench.api.running import PreparedRun
+    from reprbench.runner.limits import Limits
 
 NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
   reprbench run --methods ameae,dae,sparse-ae          (on the embedded digits)
@@ -47,18 +42,20 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 `reprbench list methods` and `reprbench list benchmarks` show what there is."""
 
 
-@click.command()
-@click.option("--methods", type=Methods(), default=(), help="The methods to compare: ae,dae[noise=0.3|0.5],…")
+@click.command(cls=Command)
+@click.option(
+    "--methods", type=Methods(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3|0.5],…"
+)
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
+@click.option("--protocols", type=Calls(), multiple=True, callback=joined, help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=COUNT, help="Epochs of fitting.")
 @click.option(
     "--limit",
     type=ImageCounts(),
     help="At most this many images per split: 1000, or by split, like unlabeled=10000,test=2000.",
 )
-@click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
+@click.option("--seeds", type=Seeds(), multiple=True, callback=joined, help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
     "settings",
@@ -94,6 +91,14 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     "there is a CUDA device and cpu if not.",
 )
 @click.option(
+    "--executor",
+    metavar="local|ray|slurm|FILE",
+    default="local",
+    show_default=True,
+    help="What runs the trials: this machine; a cluster of Ray or Slurm; or what a YAML file says (docs/clusters.md). "
+    "On a cluster --jobs is how many are submitted at the same time, by default all.",
+)
+@click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default="float32",
@@ -118,22 +123,17 @@ def command(
     timeout: float | None,
     memory: int | None,
     device: str,
+    executor: str,
     precision: Precision,
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
     Finished trials are kept: repeating the command runs only what is missing, changed, or failed.
     """
-    from reprbench.cache_folder import prepare
-    from reprbench.data.locate import data_dirs
-    from reprbench.registry import discover
-    from reprbench.run import checkpoint_seconds
-    from reprbench.runner.devices import choose_devices
-    from reprbench.runner.launch import launcher
-    from reprbench.runner.process import trial_environment
+    from reprbench.api.progress import listener
+    from reprbench.api.running import RunOptions, prepare_run
+    from reprbench.report.formats import as_terminal
     from reprbench.runner.request import Overrides
-    from reprbench.runner.schedule import Folders, Limits
-    from reprbench.store import Store
 
     overrides = Overrides(
         methods=methods,
@@ -145,80 +145,33 @@ def command(
         precision=precision,
         settings=parse_settings(settings),
     )
-    checkpoint_seconds()
-    trials, data = Store(store), data_dirs(data_dir)
-    limits = Limits(jobs, timeout, memory, choose_devices(device, warn=warn), jobs_per_device)
-    _say_if_fewer(limits)
-    launcher.prepare(trial_environment(limits.threads_each))
-    work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
-    if only_plan:
-        _show_plan(work, trials, limits)
-        return 0
-    prepare(CACHE.resolve())
-    trials.check_writable()
-    return _carry_out(work, trials, Folders(data, CACHE.resolve()), limits)
-
-
-def _say_if_fewer(limits: Limits) -> None:
-    """Warn if fewer trials run at the same time than ``--jobs`` says."""
-    if limits.jobs is not None and limits.at_once < limits.jobs:
-        count = len(limits.devices)
-        warn(
-            f"--jobs {limits.jobs}: only {limits.at_once} at the same time, "
-            f"{limits.jobs_per_device} on each of {count} CUDA device{'s' if count > 1 else ''}; "
-            f"--jobs-per-device {-(-limits.jobs // count)} lets them share"
-        )
-
-
-def make_plan(
-    name: str | None,
-    overrides: Overrides,
-    registry: Registry,
-    store: Store,
-    data_dirs: list[Path],
-    limits: Limits,
-) -> list[Planned]:
-    """Return what is to be done for every trial of the request.
-
-    Parameters
-    ----------
-    name : of the benchmark, or its file; None for an ad hoc one of the methods in `overrides`.
-    limits : of the trials, whose methods may take as much to import and build, and always a minute.
-    """
-    from reprbench.benchmark import find_benchmark
-    from reprbench.runner.descriptions import SECONDS_EACH
-    from reprbench.runner.plan import plan
-    from reprbench.runner.request import apply
-    from reprbench.runner.specs import check_entries, make_specs
-
-    request = apply(find_benchmark(name), overrides) if name is not None else _adhoc(overrides)
-    # Cheap mistakes first: reading data can take a while.
-    check_entries(request.benchmark, registry)
-    seconds = max(limits.timeout or 0, SECONDS_EACH)
-    specs = make_specs(request, registry, _load(request, registry, data_dirs), seconds, limits.memory)
-    trials, problems = store.read()
-    for problem in problems:
-        warn(problem)
-    return plan(specs, trials)
-
-
-def _adhoc(overrides: Overrides) -> Request:
-    """Return an ad hoc benchmark of the methods; dataset, protocols, budget and seeds are its own, not deviations."""
-    from reprbench.runner.request import Overrides, apply
-
-    if not overrides.methods:
+    if not methods and benchmark is None:
         raise UserError(NOTHING_TO_RUN)
-    benchmark = Benchmark(
-        name="adhoc",
-        title="Methods named on the command line",
-        dataset=overrides.dataset or Call(name="digits"),
-        protocols=overrides.protocols or (Call(name="linear-svm"),),
-        methods=tuple(map(row_of, dict.fromkeys(overrides.methods))),
-        budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
-        seeds=overrides.seeds or (0,),
+    options = RunOptions(
+        overrides=overrides,
+        benchmark=benchmark,
+        plugins=plugins,
+        data_dir=data_dir,
+        store=store,
+        jobs=jobs,
+        jobs_per_device=jobs_per_device,
+        timeout=timeout,
+        memory=memory,
+        device=device,
+        executor=executor,
     )
-    rest = Overrides(limit=overrides.limit, precision=overrides.precision, settings=overrides.settings)
-    return apply(benchmark, rest)
+    prepared = prepare_run(options, warn)
+    if only_plan:
+        _show_plan(prepared)
+        return 0
+    prepared.check()
+    with listener(prepared.to_run, partial(echo, err=True)) as shown:
+        end = prepared.execute(shown)
+    echo(as_terminal(end.tables))
+    if end.interrupted:
+        echo("interrupted; run the same command again to continue", err=True)
+        return 130
+    return int(end.failed)
 
 
 def _only(calls: tuple[Call, ...], option: str) -> Call | None:
@@ -227,22 +180,12 @@ def _only(calls: tuple[Call, ...], option: str) -> Call | None:
     return calls[0] if calls else None
 
 
-def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Dataset:
-    from reprbench.data.catalog import load_dataset
-
-    call = request.benchmark.dataset
-    entry = registry.find("dataset", call.name)
-    dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
-    return dataset.limited(request.benchmark.limit)
-
-
-def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
+def _show_plan(prepared: PreparedRun) -> None:
     from tabulate import tabulate
 
     from reprbench.runner.sweeps import sweep_lines
-    from reprbench.runner.waiting import held_by_others
 
-    owners = [held_by_others(planned, store, CACHE.resolve()) if planned.runs else None for planned in work]
+    work = prepared.work
     rows = [
         [
             p.spec.label,
@@ -253,12 +196,17 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
             p.spec.hash[:8],
             ", ".join(str(protocol.record.call) for protocol in p.missing),
         ]
-        for p, owner in zip(work, owners, strict=True)
+        for p, owner in zip(work, prepared.owners(), strict=True)
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
-    echo("\n" + "".join(f"{line}\n" for line in sweep_lines([planned.spec for planned in work])), nl=False)
-    echo(f"{sum(p.runs for p in work)} of {len(work)} trials to run{_where(limits)}")
+    about_data = [str(one) for one in work[0].spec.deviations if one.kind == "data"]
+    about_data = [*work[0].spec.dataset.elsewhere, *about_data]
+    echo("".join(f"\n{note}" for note in [*about_data, *sweep_lines([p.spec for p in work])]))
+    count = len(prepared.to_run)
+    echo(f"{count} of {len(work)} trials to run{_where(prepared.limits)}")
+    if count:
+        echo(str(prepared.estimate()))
 
 
 def _where(limits: Limits) -> str:
@@ -268,29 +216,3 @@ def _where(limits: Limits) -> str:
     if limits.devices == CPU:
         return ""
     return f", at most {limits.at_once} at the same time, on {', '.join(limits.devices)}"
-
-
-def _carry_out(work: list[Planned], store: Store, folders: Folders, limits: Limits) -> int:
-    """Run what is to be run, and show the table of the whole request; return the exit status."""
-    from reprbench.cli.progress import listener
-    from reprbench.report.formats import as_terminal
-    from reprbench.report.table import make_tables
-    from reprbench.runner.schedule import Schedule
-
-    with listener([planned for planned in work if planned.runs]) as shown:
-        schedule = Schedule(store, folders, limits, shown)
-        ended = schedule.run(work)
-    asked = {(planned.spec.benchmark, planned.spec.hash) for planned in work}
-    just_run = {trial.hash for trial in ended}
-    trials = [
-        trial for trial in store.read()[0] if (trial.benchmark, trial.hash) in asked and trial.hash not in just_run
-    ]
-    # In the order of the store: which trials another run has run makes no difference.
-    shown_trials = sorted([*trials, *ended], key=lambda trial: trial.folder.split("/"))
-    echo(as_terminal(make_tables(shown_trials)))
-    if schedule.interrupted:
-        echo("interrupted; run the same command again to continue", err=True)
-        return 130
-    # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
-    wanted = {planned.spec.hash: planned.hashes for planned in work}
-    return int(any(trial.failure(wanted[trial.hash]) for trial in ended))

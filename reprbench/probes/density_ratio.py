@@ -22,7 +22,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 from reprbench.errors import Diverged
 from reprbench.images import Indices, copied_to
 from reprbench.probes.standardize import Standardizer, standardize
-from reprbench.run import derive_seed, seeded
+from reprbench.run_context import derive_seed, seeded
 
 Codes = NDArray[np.float32]
 """Shape (2, n, D): the codes of n originals, then those of their n reconstructions, in the same order."""

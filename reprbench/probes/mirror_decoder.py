@@ -15,7 +15,7 @@ from torch.nn import functional
 from reprbench.batch_norm import average
 from reprbench.errors import Diverged
 from reprbench.outputs import CheckedBatches
-from reprbench.run import derive_seed, seeded
+from reprbench.run_context import derive_seed, seeded
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:

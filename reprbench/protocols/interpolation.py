@@ -15,7 +15,7 @@ from reprbench.data.folds import random_rows
 from reprbench.errors import UserError
 from reprbench.outputs import checked_images
 from reprbench.protocols.base import Curve, Measurement, Outcome, Protocol, Subject
-from reprbench.run import derive_seed
+from reprbench.run_context import derive_seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveFloat
 from reprbench.capabilities import Classifies
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold, FoldProtocol
-from reprbench.run import derive_seed
+from reprbench.run_context import derive_seed
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:

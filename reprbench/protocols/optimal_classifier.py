@@ -16,7 +16,7 @@ from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.outputs import CheckedBatches, checked_images
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
-from reprbench.run import derive_seed
+from reprbench.run_context import derive_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -149,7 +149,7 @@ class Subject:
         import numpy as np
 
         from reprbench.data.folds import named_generator
-        from reprbench.run import derive_seed
+        from reprbench.run_context import derive_seed
 
         if seed is None:
             return named_generator(f"{self.dataset.name} {name}")

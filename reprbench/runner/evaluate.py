@@ -58,7 +58,7 @@ class Evaluator:
     ) -> None:
         self._job, self._cls, self._dataset = job, cls, dataset
         self._fits, self._folder, self._report = fits, folder, report
-        self._cache = FeatureCache(job.cache / "features")
+        self._cache = FeatureCache(job.cache / "features", job.hash)
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
         self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import select
 import sys
 import time
@@ -70,7 +71,7 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         job.dataset_entry, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
     ).limited(job.limit)
     if dataset.digest != job.data_digest:
-        raise UserError(f"the files of {dataset.title} changed after the run was planned; run it again")
+        raise _other_than_planned(job, f"the files of {dataset.title}")
     cls = job.entry.load()
     protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
     _check_unchanged(job, cls, protocols)
@@ -79,11 +80,11 @@ def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None
         if cls.kind != "supervised":
             fits.ensure(None)
         evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
-        for number, (asked, protocol) in enumerate(zip(job.protocols, protocols, strict=True)):
+        for asked, protocol in zip(job.protocols, protocols, strict=True):
             _note(fits, folder, result)
             # Says to the parent that the fit is done; those of a supervised learner are made by its evaluations.
             write_json(folder / FIT, to_json(msgspec.structs.replace(result, status="done")))
-            write_json(evaluation_path(folder, number), to_json(evaluator.attempt(asked, protocol)))
+            write_json(evaluation_path(folder, asked), to_json(evaluator.attempt(asked, protocol)))
     finally:
         _note(fits, folder, result)
     _count(fits, dataset, job.device, result)
@@ -120,8 +121,15 @@ def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]
         if protocol_hash(asked.call.name, code, parameters_by_content(protocol)) != asked.hash:
             changed.append(f"protocol {asked.call}")
     if changed:
-        what = " and ".join(changed)
-        raise UserError(f"the code or a file of {what} changed after the run was planned; run it again")
+        raise _other_than_planned(job, f"the code or a file of {' and '.join(changed)}")
+
+
+def _other_than_planned(job: Job, what: str) -> UserError:
+    """Return the mistake that something is not what the run was planned with."""
+    if job.sent:
+        there = f"{what} on {platform.node()} are not those that the run was planned with"
+        return UserError(f"{there}; have the same on all machines, or run it again if they changed meanwhile")
+    return UserError(f"{what} changed after the run was planned; run it again")
 
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:

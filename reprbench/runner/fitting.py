@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,17 @@ from reprbench.cache import CacheFile
 from reprbench.files import write_text
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
-from reprbench.run import Run, seeded
+from reprbench.run_context import Run, seeded
 from reprbench.runner.received import number
 from reprbench.state import learner_state, load_learner_state, to_device
 from reprbench.texts import warning_lines
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reprbench.data.dataset import Dataset
     from reprbench.images import Images, Indices
+    from reprbench.learner import ImageShape
     from reprbench.runner.job import Job
 
 STATE = "state.safetensors"
@@ -65,7 +68,7 @@ class Fits:
 
     def key(self, rows: Indices | None) -> str:
         """Return the name of the fit on `rows` of the training split (None: on the unlabeled images)."""
-        return "unlabeled" if rows is None else f"rows-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
+        return fit_key(rows)
 
     def learner(self, rows: Indices | None) -> Learner:
         """Return the fitted learner on the job's device; only the last one is kept in memory."""
@@ -112,17 +115,14 @@ class Fits:
         return self.learner(self._first) if self._loaded is None else self._loaded[1]
 
     def _file(self, key: str, name: str) -> CacheFile:
-        return CacheFile(self._job.cache / "fits", f"{self._job.hash}/{key}/{name}")
+        return _file(self._job.cache, self._job.hash, key, name)
 
     def _load(self, state: dict[str, Any]) -> Learner:
-        learner = self._make()
-        load_learner_state(learner, state)
-        to_device(learner, self._job.device)
-        return learner
+        job, shape = self._job, self._dataset.train.shape
+        return load_fit(self._cls, job.parameters, shape, job.seed, state, job.device)
 
     def _make(self) -> Learner:
-        with seeded(self._job.seed, "weights"):
-            return make(self._cls, self._job.parameters, self._dataset.train.shape)
+        return _make(self._cls, self._job.parameters, self._dataset.train.shape, self._job.seed)
 
     def _fit(self, rows: Indices | None, key: str) -> None:
         started = time.monotonic()
@@ -172,6 +172,40 @@ class Fits:
             images.batch(watched, self._job.device),
             self._job.precision,
         )
+
+
+def fit_key(rows: Indices | None) -> str:
+    """Return the name of a fit on `rows` of the training split (None: on the unlabeled images)."""
+    return "unlabeled" if rows is None else f"rows-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
+
+
+def state_file(cache: Path, fit: str, rows: Indices | None) -> CacheFile:
+    """Return the file of the state of a trial's learner; `fit` is the trial's hash."""
+    return _file(cache, fit, fit_key(rows), STATE)
+
+
+def load_fit(
+    cls: type[Learner],
+    parameters: Mapping[str, Any],
+    shape: ImageShape,
+    seed: int,
+    state: Mapping[str, Tensor],
+    device: str,
+) -> Learner:
+    """Return a learner made anew, with the state of one that was fitted, on `device`."""
+    learner = _make(cls, parameters, shape, seed)
+    load_learner_state(learner, state)
+    to_device(learner, device)
+    return learner
+
+
+def _make(cls: type[Learner], parameters: Mapping[str, Any], shape: ImageShape, seed: int) -> Learner:
+    with seeded(seed, "weights"):
+        return make(cls, parameters, shape)
+
+
+def _file(cache: Path, fit: str, key: str, name: str) -> CacheFile:
+    return CacheFile(cache / "fits", f"{fit}/{key}/{name}")
 
 
 def _images_seen(run: Run) -> int:

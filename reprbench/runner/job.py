@@ -13,7 +13,7 @@ from reprbench.evaluation import FIGURES as FIGURES
 from reprbench.files import write_text
 from reprbench.limit import Limit
 from reprbench.registry import Entry
-from reprbench.run import CHECKPOINT, Precision
+from reprbench.run_context import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import HISTORY as HISTORY
 from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
@@ -47,12 +47,21 @@ class Job(msgspec.Struct, kw_only=True):
     protocols: list[ProtocolJob]
     packages: list[str]
     """The distributions whose versions belong in the provenance."""
-    device: str
-    threads: int
-    trials_at_once: int = 1
-    """How many trials may run at the same time on this machine, this one included: its times depend on them."""
     identity: dict[str, Any]
     """Of the trial as it was planned; `hash` is its digest."""
+    key: str
+    """Of the whole request for this trial: equal for jobs that only differ in which of its protocols are left."""
+    label: str
+    """Of the row."""
+    device: str = "cpu"
+    """``cpu`` or ``cuda:N``, filled in by the executor; ``cuda`` is the first that the trial's machine has to offer."""
+    threads: int = 1
+    """CPU threads, filled in by the executor."""
+    trials_at_once: int = 1
+    """How many trials may run at the same time on its machine, this one included, filled in by the executor: its times
+    depend on them."""
+    sent: bool = False
+    """Whether it may run on another machine than the one that planned it, filled in by the executor."""
 
 
 class TrialResult(msgspec.Struct, kw_only=True):
@@ -70,9 +79,19 @@ class TrialResult(msgspec.Struct, kw_only=True):
     provenance: dict[str, Any] = {}
 
 
+class Ended(msgspec.Struct):
+    """The content of ``ended.json``: how a trial ended that ran elsewhere."""
+
+    result: TrialResult
+    signal: str | None
+    """The name of the signal that ended it before it had a result."""
+
+
 JOB, FIT, RESULT, LOG = "job.json", "fit.json", "result.json", "output.txt"
 PROVENANCE, EVALUATIONS = "provenance.json", "evaluations"
 """The files, and the folder of evaluations, in the working folder of a trial's process."""
+PROGRESS, ENDED = "progress.json", "ended.json"
+"""The files that replace the messages and the end of a process where that runs elsewhere."""
 
 
 def has_checkpoint(cache: Path, fit: str) -> bool:
@@ -90,9 +109,9 @@ def read_job(path: Path) -> Job:
     return msgspec.convert(json.loads(path.read_bytes()), Job, dec_hook=converted)
 
 
-def evaluation_path(folder: Path, number: int) -> Path:
-    """Return the path of the evaluation of the job's protocol with that number, from 0, in the working folder."""
-    return folder / EVALUATIONS / f"{number}.json"
+def evaluation_path(folder: Path, asked: ProtocolJob) -> Path:
+    """Return the path of an evaluation in the working folder."""
+    return folder / EVALUATIONS / f"{asked.hash}.json"
 
 
 def unfinished(asked: ProtocolJob, status: Status, reason: str, traceback: str = "") -> Evaluation:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reprbench.runner.child import Child
-from reprbench.runner.job import FIGURES, HISTORY, JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
-from reprbench.runner.received import Progress, progress, read_part
+from reprbench.runner.job import JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
+from reprbench.runner.oom import oom_kills
+from reprbench.runner.received import Progress, cleaned, progress, read_part, stored_files
 from reprbench.runner.working_folder import WorkingFolder
-from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
+from reprbench.texts import reason
 from reprbench.trial import Status
 
 LINGER_SECONDS = 10.0
@@ -22,13 +24,21 @@ LINGER_SECONDS = 10.0
 class TrialProcess:
     """A running trial. Close it when it has ended, which removes its working folder.
 
+    Parameters
+    ----------
+    timeout, memory : the most seconds and bytes that it may take.
+    closed : called when it is closed.
+
     Raises
     ------
     OSError
         If it cannot be started.
     """
 
-    def __init__(self, job: Job, timeout: float | None, memory: int | None) -> None:
+    def __init__(
+        self, job: Job, timeout: float | None, memory: int | None, closed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._closed = closed
         self._folder = WorkingFolder()
         self.path = self._folder.path
         self._timeout, self._memory = timeout, memory
@@ -36,6 +46,7 @@ class TrialProcess:
         self._ended_by_us: tuple[Status, str] | None = None
         self._answered: float | None = None
         self._problem = ""
+        self._oom_kills = oom_kills()
         try:
             write_job(self.path / JOB, job)
             environment = trial_environment(job.threads)
@@ -81,7 +92,7 @@ class TrialProcess:
         code = self._child.end()
         self.messages()
         try:
-            result, name = _cleaned(read_part(self.path / RESULT, TrialResult)), None
+            result, name = cleaned(read_part(self.path / RESULT, TrialResult)), None
         except (OSError, ValueError) as error:
             name = signal.Signals(-code).name if code < 0 else None
             result = self._without_result(code, name, error)
@@ -94,18 +105,22 @@ class TrialProcess:
 
     def files(self) -> dict[str, Path]:
         """Return the files that belong in the trial's folder in the store."""
-        paths = [self.path / HISTORY, *sorted(self.path.glob(f"{FIGURES}/*.png"))]
-        return {str(path.relative_to(self.path)): path for path in paths if path.is_file() and not path.is_symlink()}
+        return stored_files(self.path)
 
     def close(self) -> None:
         """End the process, and remove the working folder."""
-        self._child.close()
-        self._folder.close()
+        try:
+            self._child.close()
+            self._folder.close()
+        finally:
+            self._closed()
 
     def _without_result(self, code: int, signal_name: str | None, error: Exception) -> TrialResult:
         if self._ended_by_us is not None:
             status, why = self._ended_by_us
             return TrialResult(status=status, reason=why)
+        if signal_name == "SIGKILL" and oom_kills() > self._oom_kills:
+            return TrialResult(status="out-of-memory", reason="the system killed it, since memory ran out")
         if signal_name == "SIGKILL":
             why = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
         elif signal_name:
@@ -121,13 +136,6 @@ class TrialProcess:
     def _measure(self) -> int:
         self._peak = max(self._peak, total := self._child.memory())
         return total
-
-
-def _cleaned(result: TrialResult) -> TrialResult:
-    result.reason = one_line(result.reason)
-    result.traceback = clean(result.traceback, TRACEBACK)
-    result.warnings = warning_lines(result.warnings)
-    return result
 
 
 def trial_environment(threads: int) -> dict[str, str]:

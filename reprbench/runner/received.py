@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from reprbench.files import NotRegularError, open_regular
-from reprbench.runner.job import converted
-from reprbench.texts import TRACEBACK, clean, one_line, reason
+from reprbench.runner.job import FIGURES, HISTORY, TrialResult, converted
+from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
 
 RESULT_BYTES = 64 * 2**20
 """The most that a trial may say in one file: hundreds of times what the largest of our protocols do."""
@@ -68,6 +68,20 @@ def decode(content: bytes, kind: type[Part]) -> Part:
         return msgspec.json.decode(content, type=kind, dec_hook=converted)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def stored_files(folder: Path) -> dict[str, Path]:
+    """Return the files in a trial's working folder that belong in its folder in the store, by their paths there."""
+    paths = [folder / HISTORY, *sorted(folder.glob(f"{FIGURES}/*.png"))]
+    return {str(path.relative_to(folder)): path for path in paths if path.is_file() and not path.is_symlink()}
+
+
+def cleaned(result: TrialResult) -> TrialResult:
+    """Return a result whose texts are as they are kept."""
+    result.reason = one_line(result.reason)
+    result.traceback = clean(result.traceback, TRACEBACK)
+    result.warnings = warning_lines(result.warnings)
+    return result
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -141,9 +155,13 @@ def progress(lines: list[bytes]) -> list[Progress]:
 
 def _progress(line: bytes) -> Progress | None:
     try:
-        message = decode(line, Progress)
+        return checked_progress(decode(line, Progress))
     except ValueError:
         return None
+
+
+def checked_progress(message: Progress) -> Progress:
+    """Return a report whose texts and numbers can be shown."""
     message.what = one_line(message.what, 80)
     message.problem = one_line(message.problem)
     message.share = min(max(message.share, 0.0), 1.0)

@@ -10,7 +10,7 @@ from reprbench.benchmark import Benchmark, BenchmarkRow, repeated_names, row_of
 from reprbench.errors import UserError
 from reprbench.grammar import Alternatives
 from reprbench.limit import Limit
-from reprbench.run import Precision
+from reprbench.run_context import Precision
 from reprbench.spec import Budget, Call
 from reprbench.sweep import Sweep
 from reprbench.trial import Deviation

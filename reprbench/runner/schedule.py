@@ -1,10 +1,10 @@
-"""Runs the planned trials, several at a time, and writes each to the store as soon as it ends."""
+"""Has an executor run the planned trials, and writes each to the store as soon as it ends."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,11 @@ from typing import Any, Protocol
 import msgspec
 
 from reprbench.claims import Claims
+from reprbench.errors import UserError
 from reprbench.owner import Owner
-from reprbench.runner.devices import CPU, Slots, trials_at_once
+from reprbench.runner.executors.base import Executor, Submitted
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
-from reprbench.runner.launch import launcher
-from reprbench.runner.plan import Planned, TrialSpec
-from reprbench.runner.process import TrialProcess
+from reprbench.runner.plan import Planned, TrialSpec, digest
 from reprbench.runner.received import Progress
 from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
 from reprbench.runner.waiting import Waiting
@@ -32,36 +31,6 @@ from reprbench.trial import TRIAL, Trial
 from reprbench.trial_file import read_trial
 
 POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of a run."""
-
-    jobs: int | None = None
-    """Trials at the same time, as far as the devices have places; None is as many as these have, and on the CPU 1."""
-    timeout: float | None = None
-    """Seconds a trial may take."""
-    memory: int | None = None
-    """Bytes a trial may use, without mapped files."""
-    devices: tuple[str, ...] = CPU
-    """The CPU, or CUDA devices; each trial gets one."""
-    jobs_per_device: int = 1
-    """Trials that share a CUDA device."""
-    threads: int | None = None
-    """CPU threads of a trial; by default the number of cores, or OMP_NUM_THREADS, divided by `at_once`."""
-
-    @property
-    def at_once(self) -> int:
-        """How many trials run at the same time."""
-        return trials_at_once(self.jobs, self.devices, self.jobs_per_device)
-
-    @property
-    def threads_each(self) -> int:
-        """CPU threads of one trial."""
-        allowed = os.environ.get("OMP_NUM_THREADS", "")
-        cores = int(allowed) if allowed.isdecimal() else os.cpu_count() or 1
-        return self.threads or max(1, cores // self.at_once)
 
 
 @dataclass(frozen=True)
@@ -96,8 +65,7 @@ class Running:
     """A trial that is running."""
 
     planned: Planned
-    process: TrialProcess
-    device: str
+    submitted: Submitted
     begun: str
     asked: list[ProtocolJob]
     stored: int = 0
@@ -105,16 +73,16 @@ class Running:
 
 
 class Schedule:
-    """Runs each planned trial in a process of its own and writes it to the store as soon as it ends.
+    """Has an executor run each planned trial and writes it to the store as soon as it ends.
 
     Attributes
     ----------
     interrupted : whether a signal asked for the end of the last run.
     """
 
-    def __init__(self, store: Store, folders: Folders, limits: Limits, listener: Listener) -> None:
+    def __init__(self, store: Store, folders: Folders, executor: Executor, listener: Listener) -> None:
         self.interrupted = False
-        self._store, self._folders, self._limits, self._listener = store, folders, limits, listener
+        self._store, self._folders, self._executor, self._listener = store, folders, executor, listener
 
     def run(self, work: Sequence[Planned]) -> list[Trial]:
         """Record and run all trials that are not kept; return them in the order in which they ended.
@@ -125,17 +93,15 @@ class Schedule:
         """
         remove_abandoned()
         running: list[Running] = []
-        slots = Slots(self._limits.devices, self._limits.at_once)
         ended = [self._record_anew(one.spec, one.stored) for one in work if one.action == "record" and one.stored]
         with _interruptible() as interrupted, Claims(partial(self._tell, self._listener.warned)) as claims:
             to_run = [planned for planned in work if planned.runs]
             waits = partial(self._tell, self._listener.waits)
             waiting = Waiting(to_run, self._store, self._folders.cache, claims, waits)
             while (waiting or running) and not interrupted():
-                while (device := slots.free()) and not interrupted() and (planned := waiting.next()):
-                    begun = self._start(planned, device)
+                while self._executor.has_room() and not interrupted() and (planned := waiting.next()):
+                    begun = self._start(planned)
                     if isinstance(begun, Running):
-                        slots.take(device)
                         running.append(begun)
                     else:
                         ended.append(begun)
@@ -143,7 +109,6 @@ class Schedule:
                 for one in [one for one in running if self._look(one)]:
                     running.remove(one)
                     ended.append(self._close(one))
-                    slots.release(one.device)
                     waiting.release(one.planned)
                 if running or waiting:
                     time.sleep(POLL_SECONDS)
@@ -151,7 +116,7 @@ class Schedule:
         self.interrupted = interrupted()
         return ended
 
-    def _start(self, planned: Planned, device: str) -> Running | Trial:
+    def _start(self, planned: Planned) -> Running | Trial:
         """Start a trial; return its record if it cannot be started, or another run has finished it meanwhile."""
         begun = now()
         if planned.spec.problem:
@@ -160,16 +125,18 @@ class Schedule:
             return self._finished_elsewhere(planned, planned.stored)
         self._tell(self._listener.started, planned)
         try:
-            job = _job(planned, self._folders, device, self._limits.threads_each)
-            process = TrialProcess(job, self._limits.timeout, self._limits.memory)
-            for line in launcher.warnings():
+            job = _job(planned, self._folders)
+            submitted = self._executor.submit(job)
+            for line in self._executor.warnings():
                 self._tell(self._listener.warned, line)
         except OSError as error:
             place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
             return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
+        except UserError as error:
+            return self._fail(planned, f"could not be started: {error}", "", begun)
         except Exception as error:
             return self._fail(planned, _own_failure(error), traceback_of(error), begun)
-        return Running(planned, process, device, begun, job.protocols)
+        return Running(planned, submitted, begun, job.protocols)
 
     def _finished_elsewhere(self, planned: Planned, stored: Trial) -> Trial:
         trial = self._record_anew(planned.spec, stored) if planned.action == "record" else stored
@@ -179,42 +146,43 @@ class Schedule:
     def _look(self, one: Running) -> bool:
         """Pass a trial's reports on to the listener, store what it has finished; return whether it has ended."""
         try:
-            ended = one.process.ended()
-            for message in one.process.messages():
+            ended = one.submitted.ended()
+            for message in one.submitted.messages():
                 self._tell(self._listener.progressed, one.planned, message)
             if not ended:
                 self._store_finished(one)
         except Exception as error:
-            one.process.end("failed", _own_failure(error))
+            one.submitted.end("failed", _own_failure(error))
             return True
         return ended
 
     def _store_finished(self, one: Running) -> None:
         """Store the evaluations that a running trial has finished since the last look."""
-        if not evaluation_path(one.process.path, one.stored).exists():
+        left = one.asked[one.stored :]
+        if not left or not evaluation_path(one.submitted.path, left[0]).exists():
             return
-        finished = read_finished(one.process.path, one.asked)
+        finished = read_finished(one.submitted.path, one.asked)
         one.stored = len(finished.evaluations)
         # What cannot be written now is written again, or reported, when the trial has ended.
         with contextlib.suppress(Exception):
-            self._store.write(so_far(one.planned, finished, one.begun), one.process.files())
+            self._store.write(so_far(one.planned, finished, one.begun), one.submitted.files())
 
     def _interrupt(self, one: Running) -> Trial:
         # What cannot be ended now is tried again when it is closed.
         with contextlib.suppress(Exception):
-            one.process.end("interrupted", _interruption(one.planned, self._folders))
+            one.submitted.end("interrupted", _interruption(one.planned, self._folders))
         return self._close(one)
 
     def _close(self, one: Running) -> Trial:
         try:
-            result, signal_name = one.process.result()
-            finished = read_finished(one.process.path, one.asked)
+            result, signal_name = one.submitted.result()
+            finished = read_finished(one.submitted.path, one.asked)
             trial = record(one.planned, result, signal_name, finished, one.begun)
-            return self._keep(one.planned, trial, one.process.files())
+            return self._keep(one.planned, trial, one.submitted.files())
         except Exception as error:
             return self._fail(one.planned, _own_failure(error), traceback_of(error), one.begun)
         finally:
-            one.process.close()
+            one.submitted.close()
 
     def _fail(self, planned: Planned, reason: str, traceback: str, begun: str) -> Trial:
         """Record a trial that never ran, or that this process cannot handle."""
@@ -259,11 +227,12 @@ def _interruption(planned: Planned, folders: Folders) -> str:
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether a signal asked for the end, instead of being interrupted by it.
 
-    A signal that is ignored, as by ``nohup``, stays ignored.
+    A signal that is ignored, as by ``nohup``, stays ignored. Only the main thread of a program can be asked.
     """
     seen: list[int] = []
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    signals = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+    main = threading.current_thread() is threading.main_thread()
+    signals = [number for number in every if main and signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in signals]
     try:
         yield lambda: bool(seen)
@@ -272,7 +241,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _job(planned: Planned, folders: Folders, device: str, threads: int) -> Job:
+def _job(planned: Planned, folders: Folders) -> Job:
     spec = planned.spec
     return Job(
         entry=spec.entry,
@@ -290,6 +259,6 @@ def _job(planned: Planned, folders: Folders, device: str, threads: int) -> Job:
         identity=spec.identity(),
         protocols=protocol_jobs(planned),
         packages=list(spec.packages),
-        device=device,
-        threads=threads,
+        key=digest([spec.hash, sorted(planned.hashes)]),
+        label=spec.label,
     )

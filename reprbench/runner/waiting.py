@@ -79,10 +79,24 @@ class Waiting:
 
 def claims_of(spec: TrialSpec, store: Store, cache: Path) -> tuple[Path, Path]:
     """Return the files of the claims on a trial and on its fit."""
-    folder = spec.folder
+    return trial_claim(store, spec.folder), fit_claim(cache, spec.hash)
+
+
+def trial_claim(store: Store, folder: str) -> Path:
+    """Return the file of the claim on a trial, given its folder inside the store."""
     readable = re.sub(r"[^\w.-]+", "-", folder, flags=re.ASCII)[-100:]
     name = f"{readable}-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
-    return store.root / ".locks" / f"{name}{SUFFIX}", cache / "claims" / f"{spec.hash}{SUFFIX}"
+    return store.root / ".locks" / f"{name}{SUFFIX}"
+
+
+def fit_claim(cache: Path, fit: str) -> Path:
+    """Return the file of the claim on a fit, given the hash of its trial."""
+    return claims_folder(cache) / f"{fit}{SUFFIX}"
+
+
+def claims_folder(cache: Path) -> Path:
+    """Return the folder of the claims on fits."""
+    return cache / "claims"
 
 
 def held_by_others(planned: Planned, store: Store, cache: Path) -> Owner | None:

@@ -4,7 +4,8 @@ from functools import partial
 
 import pytest
 
-from reprbench.runner import devices, schedule
+from reprbench.runner import devices
+from reprbench.runner.executors import local
 from reprbench.runner.inventory import Inventory
 
 ASK = ("run", "--methods", "pca", "--limit", "60", "--plan")
@@ -39,7 +40,7 @@ def test_fewer_trials_at_the_same_time_than_jobs_are_a_warning(here, four):
 
 
 def test_a_plan_with_a_device_that_is_not_there_is_a_mistake(here, four, monkeypatch):
-    monkeypatch.setattr(schedule, "TrialProcess", lambda *_: pytest.fail("started a trial"))
+    monkeypatch.setattr(local, "TrialProcess", lambda *_, **__: pytest.fail("started a trial"))
     for words in (ASK, ASK[:-1]):
         done = here(*words, "--device", "cuda:1,cuda:4")
         assert done.returncode == 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from functools import partial
 
 import pytest
 from common import REPOSITORY
@@ -11,7 +12,7 @@ from rich.progress import BarColumn
 from rich.progress import Progress as Display
 from trials import evaluation, trial
 
-from reprbench.cli import progress
+from reprbench.api import progress
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.main import main
 from reprbench.runner.received import Progress
@@ -79,7 +80,7 @@ def test_a_live_display_shows_names_and_values_literally():
 
 def test_plain_lines_are_lines(capsys):
     one = planned(EVIL)
-    listener = progress.PlainListener(1)
+    listener = progress.PlainListener(1, partial(echo, err=True))
     listener.started(one)
     listener.finished(one, trial(EVIL, status="failed", reason="a\nb\x1b"))
     lines = capsys.readouterr().err.splitlines()

@@ -13,7 +13,7 @@ from pathlib import Path
 import common
 import pytest
 
-from reprbench.cli.progress import PlainListener
+from reprbench.api.progress import PlainListener
 
 HELD = """
 @register("held")

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,20 +20,23 @@ from jobs import job, protocol_spec
 from msgspec.structs import replace
 from trials import evaluation, trial
 
+from reprbench.api.progress import ending
 from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
-from reprbench.cli.progress import ending
 from reprbench.cli.streams import Forgiving, forgiving
 from reprbench.owner import myself
 from reprbench.registry import Entry
 from reprbench.runner import schedule, waiting
 from reprbench.runner.describe import Question
 from reprbench.runner.descriptions import describe
+from reprbench.runner.executors import local
+from reprbench.runner.executors.local import LocalExecutor
 from reprbench.runner.job import TrialResult, read_job, write_job
+from reprbench.runner.limits import Limits
 from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.runner.received import Progress
-from reprbench.runner.schedule import Folders, Limits, Schedule
+from reprbench.runner.schedule import Folders, Schedule
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, MethodRecord
@@ -62,6 +66,7 @@ class FakeProcess:
     """Ends at once, as its label says."""
 
     label: str
+    when_closed: Callable[[], None]
     outcome: TrialResult = field(default_factory=lambda: TrialResult(status="done"))
     closed: bool = False
     path: Path = Path("nothing is finished here")
@@ -98,6 +103,7 @@ class FakeProcess:
 
     def close(self) -> None:
         self.closed = True
+        self.when_closed()
 
 
 class Listening:
@@ -117,15 +123,16 @@ def run(tmp_path, monkeypatch):
     """Run trials whose processes do what their labels say; return the schedule and the trials by label."""
     made: list[FakeProcess] = []
 
-    def process(job, timeout, memory):
-        made.append(FakeProcess(job.parameters["label"]))
+    def process(job, timeout, memory, closed):
+        made.append(FakeProcess(job.parameters["label"], closed))
         return made[-1]
 
-    monkeypatch.setattr(schedule, "TrialProcess", process)
+    monkeypatch.setattr(local, "TrialProcess", process)
     monkeypatch.setattr(schedule, "remove_abandoned", lambda: None)
 
     def start(*labels: str, failing: bool = False):
-        found = Schedule(Store(tmp_path / "results"), Folders([], tmp_path / "cache"), Limits(), Listening(failing))
+        places = Store(tmp_path / "results"), Folders([], tmp_path / "cache")
+        found = Schedule(*places, LocalExecutor(Limits()), Listening(failing))
         trials = found.run([planned(label) for label in labels])
         assert all(one.closed for one in made)
         return found, {trial.label: trial for trial in trials}
@@ -204,7 +211,7 @@ def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, t
 
     monkeypatch.setattr(schedule, "Schedule", Interrupted)
     monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), Limits()) == 130
+    assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
 
 
@@ -222,7 +229,7 @@ def test_only_what_was_asked_for_decides_the_exit_status(monkeypatch, tmp_path):
 
     monkeypatch.setattr(schedule, "Schedule", Finished)
     monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    places = Store(tmp_path), Folders([], tmp_path), Limits()
+    places = Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())
     assert run_module._carry_out([first, second], *places) == 0
     found.evaluations[0] = failed_too = evaluation([], hash=of_first.hash, status="failed", reason="now")
     assert found.failure(first.hashes) is failed_too
@@ -293,6 +300,22 @@ import reprbench.cli.main
 def test_ctrl_c_before_the_command_is_known_is_one_line_and_130():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+THROUGH_EXEC = """
+import sys
+from reprbench.cli.main import leave_interrupted
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    {}
+"""
+
+
+@pytest.mark.parametrize(("leave", "status"), [("sys.exit(130)", -signal.SIGINT), ("leave_interrupted()", 130)])
+def test_the_status_is_130_also_after_an_interruption_that_python_saw_in_exec(tmp_path, leave, status):
+    (tmp_path / "interrupted.py").write_text(THROUGH_EXEC.format(leave))
+    assert subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path).returncode == status
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------

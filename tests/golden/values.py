@@ -164,9 +164,9 @@ def fitted(cls: type[Learner], parameters: dict[str, Any], dataset: Any) -> Iter
             hash="golden",
             protocols=[],
             identity={},
+            key="golden",
+            label="x",
             packages=[],
-            device="cpu",
-            threads=1,
         )
         yield Fits(job, cls, dataset, lambda what, share, latest: None, {})
 

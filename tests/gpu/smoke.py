@@ -29,7 +29,7 @@ from fits import METHODS, blobs, encoded, fit, small
 
 from reprbench.learner import Learner, make
 from reprbench.probes.linear_svm import train_fold
-from reprbench.run import Budget, Precision, Run, seeded
+from reprbench.run_context import Budget, Precision, Run, seeded
 from reprbench.state import learner_state, load_learner_state, to_device
 
 ENCODING_TOLERANCE = 1e-3

@@ -20,4 +20,4 @@ def one_thread() -> Iterator[None]:
 def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a checkpoint whenever one may be written."""
     monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("reprbench.run_context.CHECKPOINT_SHARE", 0)

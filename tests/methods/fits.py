@@ -27,7 +27,7 @@ from reprbench.methods.supervised import Supervised
 
 from reprbench.images import Images
 from reprbench.learner import Learner, SupervisedLearner, make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
 TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]

@@ -24,7 +24,7 @@ from torch import nn
 
 from reprbench import UserError
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 
 CLASSES = [DCGAN, BiGAN, ALI]
 each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.method_name)

@@ -7,7 +7,7 @@ from reprbench.methods.ali import ALI, dropout, geometry
 from torch import nn
 
 from reprbench.learner import make
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 
 
 def test_alis_networks_at_32_are_the_published_ones():

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from reprbench import Images
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state
 
 PAIRS = [(AMEAE, AE), (DenoisingAMEAE, DAE), (SparseAMEAE, SparseAE)]
@@ -159,7 +159,7 @@ def test_instance_noise_is_drawn_only_where_it_is_wanted_and_resumes(tmp_path, m
     assert "instance noise" not in plain._generators.keys() | quiet._generators.keys()
     whole, _ = fitted(AMEAE, images, epochs=3, instance_noise=0.2)
     monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("reprbench.run.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("reprbench.run_context.CHECKPOINT_SHARE", 0)
     monkeypatch.setattr("reprbench.training.REPORT_SECONDS", 0.0)
     with seeded(0, "weights"):
         broken = make(AMEAE, {"width": 8, "batch_size": 8, "instance_noise": 0.2}, images.shape)

@@ -10,7 +10,7 @@ from reprbench.methods.autoencoders import AE, DAE, SparseAE, adam
 from torch.nn import functional
 
 from reprbench import Decodes, Images, Reconstructs, Resumes, UserError
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 
 
 @pytest.fixture

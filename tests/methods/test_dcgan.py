@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from reprbench import Decodes, Reconstructs, Resumes
 from reprbench.learner import make
-from reprbench.run import Budget, Run, derive_seed
+from reprbench.run_context import Budget, Run, derive_seed
 from reprbench.state import learner_state, load_learner_state
 from reprbench.testing import check_learner
 

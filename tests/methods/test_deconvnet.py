@@ -13,7 +13,7 @@ from reprbench.methods.deconvolution import (
 
 from reprbench import Budget, Reconstructs, Resumes, Run, UserError
 from reprbench.learner import make
-from reprbench.run import seeded
+from reprbench.run_context import seeded
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

@@ -20,7 +20,7 @@ from reprbench.batch_norm import normalizations
 from reprbench.errors import Diverged
 from reprbench.features import View, extract
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 
 READING = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal", "_unique2"}
 """Operations whose result the host reads."""

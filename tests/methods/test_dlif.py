@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 
 from reprbench import Budget, Images, Run, UserError
 from reprbench.learner import make
-from reprbench.run import seeded
+from reprbench.run_context import seeded
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

@@ -14,7 +14,7 @@ from reprbench.methods.stacked_dae import StackedDAE
 
 from reprbench.learner import make
 from reprbench.registry import discover
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state, load_learner_state
 from reprbench.testing import check_learner
 

@@ -8,7 +8,7 @@ from reprbench.methods.bigan import BiGAN
 
 from reprbench import Decodes, Reconstructs, Resumes, UserError
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state, load_learner_state
 from reprbench.testing import check_learner
 

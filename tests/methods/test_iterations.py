@@ -7,7 +7,7 @@ from fits import interrupting
 from reprbench.methods.iterations import Stages, iterate, minimize
 from scipy import optimize
 
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 
 pytestmark = pytest.mark.usefixtures("checkpoints")
 

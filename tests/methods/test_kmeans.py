@@ -12,7 +12,7 @@ from reprbench.methods.kmeans import KMeans, RandomPatches, lloyd_step, random_p
 from reprbench.methods.patches import every_patch
 from sklearn import cluster
 
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

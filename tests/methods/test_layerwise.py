@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from reprbench.methods.iterations import whose_turn
 
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 
 
 @given(some.integers(1, 200), some.integers(1, 7))

@@ -15,7 +15,7 @@ from reprbench.methods.patches import (
 from torch.nn import functional
 
 from reprbench import Images
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 
 SHAPES = [(12, 12), (7, 9), (11, 5)]
 

@@ -13,7 +13,7 @@ from sklearn.neural_network import BernoulliRBM
 
 from reprbench import Decodes, Images, Reconstructs, Resumes, UserError
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

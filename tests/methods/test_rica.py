@@ -12,7 +12,7 @@ from reprbench.methods.linear_filters import unit_rows
 from reprbench.methods.patches import second_moments
 from reprbench.methods.rica import RICA, rica
 
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

@@ -12,7 +12,7 @@ from reprbench.methods.sparse_coding import SC, alternation, lasso, omp1_step, s
 from sklearn.decomposition import sparse_encode
 
 from reprbench.learner import make
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 from reprbench.state import learner_state
 
 SMALL = {"receptive_field": 4, "n_features": 12, "n_patches": 400, "iterations": 6}

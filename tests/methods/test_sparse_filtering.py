@@ -9,7 +9,7 @@ from reprbench.methods.patches import second_moments
 from reprbench.methods.sparse_filtering import SparseFiltering, feature_norms, sparse_filtering
 from torch.autograd import gradcheck
 
-from reprbench.run import Budget, Run
+from reprbench.run_context import Budget, Run
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

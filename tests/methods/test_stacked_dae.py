@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from reprbench import Decodes, Reconstructs, Resumes, UserError
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state
 from reprbench.testing import check_learner
 

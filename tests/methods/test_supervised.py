@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from reprbench import Classifies, Images
 from reprbench.learner import make
-from reprbench.run import Budget, Run, seeded
+from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state, load_learner_state
 
 

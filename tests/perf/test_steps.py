@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from reprbench import Budget, Images, Run
 from reprbench.learner import make
-from reprbench.run import seeded
+from reprbench.run_context import seeded
 
 Shape = tuple[int, int, int]
 

@@ -10,10 +10,13 @@ from test_plan import spec
 from reprbench.errors import UserError
 from reprbench.runner import schedule
 from reprbench.runner.devices import CPU, Slots, choose_devices, trials_at_once
+from reprbench.runner.executors import local
+from reprbench.runner.executors.local import LocalExecutor
 from reprbench.runner.inventory import Inventory
 from reprbench.runner.job import TrialResult
+from reprbench.runner.limits import Limits
 from reprbench.runner.plan import Planned
-from reprbench.runner.schedule import Folders, Limits, Schedule
+from reprbench.runner.schedule import Folders, Schedule
 from reprbench.store import Store
 
 FOUR = ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
@@ -102,16 +105,17 @@ class Machine:
         self.most_at_once = 0
         self.threads: set[int] = set()
 
-    def process(self, job, timeout, memory):
+    def process(self, job, timeout, memory, closed):
         if job.parameters["label"].startswith("no start"):
             raise OSError(28, "No space left on device", "somewhere/job.json")
-        return Trial(self, job)
+        return Trial(self, job, closed)
 
 
 class Trial:
     """Takes some looks until it has ended."""
 
-    def __init__(self, machine: Machine, job) -> None:
+    def __init__(self, machine: Machine, job, closed) -> None:
+        self.closed = closed
         self.machine, self.job, self.label, self.looks = machine, job, job.parameters["label"], 3
         self.path = Path("nowhere")
         self.outcome, self.signal = TrialResult(status="done"), None
@@ -146,6 +150,7 @@ class Trial:
 
     def close(self) -> None:
         self.machine.running[self.job.device] -= 1
+        self.closed()
 
 
 @pytest.fixture
@@ -157,14 +162,15 @@ def run(tmp_path, monkeypatch):
         naps.append(seconds)
         assert len(naps) < 1000, "a trial waits for a place that nobody frees"
 
-    monkeypatch.setattr(schedule, "TrialProcess", machine.process)
+    monkeypatch.setattr(local, "TrialProcess", machine.process)
     monkeypatch.setattr(schedule, "remove_abandoned", lambda: None)
     monkeypatch.setattr(schedule, "time", SimpleNamespace(sleep=sleep))
 
     def start(labels: list[str], **limits):
         work = [planned(label) for label in labels]
         listener = SimpleNamespace(started=print, progressed=print, finished=print, waits=print, warned=print)
-        made = Schedule(Store(tmp_path / "results"), Folders([], tmp_path / "cache"), Limits(**limits), listener)
+        executor = LocalExecutor(Limits(**limits))
+        made = Schedule(Store(tmp_path / "results"), Folders([], tmp_path / "cache"), executor, listener)
         ended = made.run(work)
         assert machine.running.total() == 0
         return machine, {trial.label: trial.status for trial in ended}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from reprbench.runner.schedule import Limits
+from reprbench.runner.limits import Limits
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from reprbench import __version__
 from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
 from reprbench.report.formats.html.details import counts_text
+from reprbench.report.formats.html.environment import environment
 from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
 from reprbench.report.formats.html.payload import make_payload
 from reprbench.report.formats.html.thumbnails import data_uri, fair_share
@@ -75,18 +76,11 @@ def as_html(tables: Sequence[Table], stores: Sequence[Path], beside: Path) -> st
 
 
 def _render(**content: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reprbench.report.formats.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style, script = _static("css", STYLES), _static("js", SCRIPTS)
-    page = environment.get_template("page.html.j2").render(
-        **content, version=__version__, style=style, script=script, policy=_policy(style, script)
+    page = (
+        environment()
+        .get_template("page.html.j2")
+        .render(**content, version=__version__, style=style, script=script, policy=_policy(style, script))
     )
     return printable_lines(page, None)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Display
 
-from reprbench.cli.echo import echo
 from reprbench.owner import Owner
 from reprbench.printable import cell, printable
 from reprbench.report.text import seconds_text
-from reprbench.runner.plan import Planned
+from reprbench.runner.plan import NEW, Planned
 from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Evaluation, Trial
@@ -27,14 +27,25 @@ SHOWN_REASON = 200
 
 
 @contextmanager
-def listener(work: Sequence[Planned]) -> Iterator[Listener]:
-    """Yield the listener that suits standard error; the live display ends with the block."""
+def listener(work: Sequence[Planned], say: Callable[[str], None]) -> Iterator[Listener]:
+    """Yield the listener that suits standard error, or the notebook; the live display ends with the block.
+
+    Parameters
+    ----------
+    work : the trials that will run.
+    say : shows a line where nothing can move.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainListener(len(work))
+    if not _moves(console):
+        yield PlainListener(len(work), say)
         return
     with Display(*columns(), console=console, transient=True) as progress:
         yield LiveListener(progress, len(work))
+
+
+def _moves(console: Console) -> bool:
+    """Return whether a display can change there: a terminal, or a notebook with widgets."""
+    return importlib.util.find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
 
 
 def columns() -> list[ProgressColumn]:
@@ -76,14 +87,15 @@ def waiting_text(planned: Planned, owner: Owner) -> str:
 class PlainListener:
     """One line when a trial begins and ends, and every few seconds in between."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._number = total, 0
+    def __init__(self, total: int, say: Callable[[str], None]) -> None:
+        self._total, self._number, self._show = total, 0, say
         self._said: dict[int, float] = {}
 
     def started(self, planned: Planned) -> None:
         """Say that a trial begins."""
         self._said[id(planned)] = time.monotonic()
-        self._say(f"{name_of(planned)}: started ({planned.reason})")
+        why = "" if planned.reason == NEW else f" ({planned.reason})"
+        self._say(f"{name_of(planned)}: started{why}")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
         """Say how far it is, if the last line was long ago."""
@@ -105,7 +117,7 @@ class PlainListener:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        echo(printable(line), err=True)
+        self._show(printable(line))
 
 
 class LiveListener:
@@ -142,3 +154,22 @@ class LiveListener:
 
     def _print(self, line: str) -> None:
         self._progress.console.print(printable(line), highlight=False, markup=False, emoji=False)
+
+
+class SilentListener:
+    """Shows nothing."""
+
+    def started(self, planned: Planned) -> None:
+        """Show nothing."""
+
+    def progressed(self, planned: Planned, message: Progress) -> None:
+        """Show nothing."""
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Show nothing."""
+
+    def waits(self, planned: Planned, owner: Owner) -> None:
+        """Show nothing."""
+
+    def warned(self, line: str) -> None:
+        """Show nothing."""

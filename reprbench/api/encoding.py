@@ -1,46 +1,24 @@
-"""Functions for use from Python: loading a store, and encoding images."""
+"""Encodes images with a learner, as the harness does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.errors import Diverged, UserError
+from reprbench.errors import Diverged
 from reprbench.features import Matrix, View
 from reprbench.images import Images
 from reprbench.outputs import CheckedBatches
 from reprbench.state import device_of, evaluating
-from reprbench.store import Store
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from reprbench.learner import FeatureMaps, Learner
-
-
-def load(folder: str | Path = "results") -> Store:
-    """Return the store of finished trials in a folder.
-
-    Raises
-    ------
-    UserError
-        If there is no such folder.
-
-    Examples
-    --------
-    >>> import reprbench
-    >>> frame = reprbench.load("results").to_dataframe()  # doctest: +SKIP
-    >>> frame[frame.metric == "accuracy"].groupby("label").value.mean()  # doctest: +SKIP
-    """
-    path = Path(folder)
-    if not path.exists():
-        raise UserError(f"store {path}: no such folder; `reprbench run` makes one, or name another")
-    return Store(path)
 
 
 @overload

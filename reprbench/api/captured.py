@@ -1,0 +1,199 @@
+"""Writes learner classes that are defined in a notebook or a script to plugin files, which trials can import.
+
+The file holds the class and what it refers to at the top level of its module: classes and functions that are defined
+there, plain values, and imports. Modules of the user's own that it imports are copied next to it. What cannot be
+written down, such as a tensor of the notebook, is refused. Files are named by their content, so that an edit of the
+class, or of something it refers to, is other code, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, NoReturn
+
+import reprbench
+from reprbench.api.definitions import Definition, find_definition, functions_of
+from reprbench.errors import UserError
+from reprbench.files import replacing
+from reprbench.learner import Learner
+from reprbench.source import code_files, is_installed, package_root
+from reprbench.spec import check_name
+
+FOLDER = "plugins"
+"""The folder of these files in the cache."""
+PREFIX = "captured_"
+"""How their names begin; the method's name follows."""
+LONGEST_VALUE = 10_000
+"""Characters of a plain value that a class refers to."""
+
+REMEDY = "or write the class to a file with @register(…), and give that file with plugins=[…]"
+
+
+def method_name(cls: type[Learner]) -> str:
+    """Return the name of a method: the registered one, or the class's in kebab case.
+
+    >>> from reprbench.learner import Learner
+    >>> method_name(type("MyDAE2", (Learner,), {}))
+    'my-dae2'
+    """
+    own: str | None = vars(cls).get("method_name")
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
+    return check_name(own or words.replace("_", "-").strip("-"), f"class {cls.__name__}")
+
+
+def capture(cls: type[Learner], cache: Path) -> Path:
+    """Write a class to a plugin file in the cache, and return its path.
+
+    Raises
+    ------
+    UserError
+        If the class, or something it refers to, cannot be written to a file.
+    """
+    name, captured = method_name(cls), _Captured(cls)
+    files = {**captured.modules(), f"{PREFIX}{name}.py": captured.text(name).encode()}
+    digest = hashlib.sha256(b"\0".join(part for path in sorted(files) for part in (path.encode(), files[path])))
+    folder = cache / FOLDER / digest.hexdigest()[:16]
+    for path, content in files.items():
+        if not (folder / path).exists():
+            with replacing(folder / path) as temporary:
+                temporary.write_bytes(content)
+    return folder / f"{PREFIX}{name}.py"
+
+
+def captured_files(name: str, cache: Path) -> list[Path]:
+    """Return the files to which classes of that name were written, the newest first."""
+    found = (cache / FOLDER).glob(f"*/{PREFIX}{name}.py")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+class _Captured:
+    """The parts of the file of one class: what it refers to comes before it."""
+
+    def __init__(self, cls: type[Learner]) -> None:
+        self._cls = cls
+        self._module = sys.modules.get(cls.__module__)
+        self._names: dict[str, Any] = {}
+        self._imports: list[str] = []
+        self._values: list[str] = []
+        self._definitions: list[str] = []
+        self._copied: dict[str, bytes] = {}
+        self._future = False
+        self._whole = self._definition(cls)
+
+    def text(self, name: str) -> str:
+        """Return the content of the file."""
+        head = [
+            f'"""The class {self._cls.__name__}, and what it refers to, as they were when a run asked for it."""',
+            "",
+        ]
+        future = ["from __future__ import annotations", ""] if self._future else []
+        imports = sorted({*self._imports, "import reprbench"})
+        last = f"\n\n@reprbench.register({name!r})\n{self._whole.text}"
+        return "\n".join([*head, *future, *imports, "", *self._values, *self._definitions, last]) + "\n"
+
+    def modules(self) -> Mapping[str, bytes]:
+        """Return the user's own modules that are imported, by their paths below the file's folder."""
+        return self._copied
+
+    def _definition(self, item: Any) -> Definition:
+        """Return a definition, after adding what it refers to."""
+        found = find_definition(item)
+        if isinstance(found, str):
+            self._refuse(found)
+        self._future = self._future or found.future
+        namespace = self._namespace(item)
+        self._names[item.__name__] = item
+        for name in sorted(found.names - {item.__name__}):
+            if name in namespace:
+                self._add(name, namespace[name])
+        return found
+
+    def _namespace(self, item: Any) -> Mapping[str, Any]:
+        functions = functions_of(item)
+        return functions[0].__globals__ if functions else vars(self._module) if self._module else {}
+
+    def _add(self, name: str, value: Any) -> None:
+        if name in self._names:
+            return
+        self._names[name] = value
+        if isinstance(value, ModuleType):
+            self._import(value.__name__, "", name)
+        elif isinstance(value, type | FunctionType) and value.__module__ == self._cls.__module__:
+            self._define(name, value)
+        elif (plain := _plain(value)) is not None:
+            self._values.append(f"{name} = {plain}")
+        elif (place := _place(value, name, self._cls.__module__)) is not None:
+            self._import(*place, name)
+        else:
+            self._refuse(
+                f"refers to {name!r}, a {type(value).__name__} that cannot be written to a file; make it a parameter, "
+                "or compute it in build or fit"
+            )
+
+    def _define(self, name: str, value: type | FunctionType) -> None:
+        found = self._definition(value)
+        text = "\n".join([*found.decorators, found.text])
+        alias = [] if name == value.__name__ else [f"{name} = {value.__name__}"]
+        self._definitions += ["", "", text, *alias]
+
+    def _import(self, module: str, attribute: str, name: str) -> None:
+        if not is_installed(module.partition(".")[0]):
+            self._copy(module)
+        renamed = "" if name == (attribute or module) else f" as {name}"
+        self._imports.append(f"from {module} import {attribute}{renamed}" if attribute else f"import {module}{renamed}")
+
+    def _copy(self, module: str) -> None:
+        """Keep a module of the user's own, and those that it imports."""
+        file = getattr(sys.modules[module], "__file__", None)
+        if file is None:
+            self._refuse(f"imports {module!r}, which has no file")
+        root = package_root(Path(file).resolve())
+        for path in code_files(Path(file)):
+            if not path.is_relative_to(root):
+                self._refuse(f"imports {module!r}, which imports {path} from outside of {root}")
+            place, content = path.relative_to(root).as_posix(), path.read_bytes()
+            if self._copied.setdefault(place, content) != content:
+                self._refuse(f"imports two modules that are called {place}")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise UserError(f"class {self._cls.__name__} {why}; {REMEDY}")
+
+
+def _plain(value: Any) -> str | None:
+    """Return a value as Python writes it, if that says all of it."""
+    text = repr(value) if isinstance(value, _PLAIN) else ""
+    if not 0 < len(text) <= LONGEST_VALUE:
+        return None
+    try:
+        return text if ast.literal_eval(text) == value else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+
+
+def _place(value: Any, name: str, but: str) -> tuple[str, str] | None:
+    """Return a module, other than `but`, and the attribute that a value can be imported from."""
+    if getattr(reprbench, "EXPORTS", {}).get(name) and getattr(reprbench, name) is value:
+        return "reprbench", name
+    if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
+        module = sys.modules.get(value.__module__)
+        if vars(module).get(value.__qualname__) is value if module else False:
+            return value.__module__, value.__qualname__
+    modules = [(one, vars(module)) for one, module in list(sys.modules.items()) if isinstance(module, ModuleType)]
+    found = [
+        (one, attribute)
+        for one, content in modules
+        if one not in (but, "__main__")
+        for attribute, other in list(content.items())
+        if other is value
+    ]
+    # The public place of a name is the shortest one.
+    return min(found, key=lambda place: (place[1] != name, "._" in f".{place[0]}", len(place[0]), place), default=None)

@@ -1,0 +1,89 @@
+"""`reprbench.evaluate`: a protocol on a learner that is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from reprbench.api.calls import asked_call
+from reprbench.api.encoding import encode
+from reprbench.errors import UserError
+from reprbench.learner import SupervisedLearner
+from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.outcomes import checked_outcome
+from reprbench.registry import discover
+from reprbench.runner.evaluate import lacking
+from reprbench.spec import Call, mistakes
+from reprbench.state import device_of
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
+    from reprbench.features import Matrix
+    from reprbench.learner import Learner
+    from reprbench.measurement import Measurement
+
+
+def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset, seed: int = 0) -> list[Measurement]:
+    """Evaluate a fitted learner under a protocol, in this process, and return the measurements.
+
+    Nothing is stored, and features are extracted anew; they are kept in memory meanwhile.
+
+    Parameters
+    ----------
+    learner : fitted, such as `StoredTrial.learner` returns it.
+    protocol : a name or call, such as ``"linear-svm[folds=none]"``, or an object.
+    dataset : such as `dataset` returns it.
+    seed : from which the protocol draws.
+
+    Raises
+    ------
+    UserError
+        If there is no such protocol, or it cannot be run on the learner. A supervised learner is refused: a protocol
+        must fit it anew to each fold, which `run` does.
+
+    Examples
+    --------
+    >>> from reprbench import dataset, evaluate
+    >>> from reprbench.methods.controls import RawPixels
+    >>> digits = dataset("digits", limit=200)
+    >>> [found] = [one for one in evaluate(RawPixels(), "knn[folds=none]", digits) if one.metric == "accuracy"]
+    >>> 50 < found.value <= 100
+    True
+    """
+    chosen, name = _protocol(protocol)
+    if isinstance(learner, SupervisedLearner):
+        raise UserError(f"{type(learner).__name__} is supervised, and must be fitted to each fold: use reprbench.run")
+    if needs := lacking(chosen, type(learner)):
+        raise UserError(f"{name} needs a learner that {' and '.join(needs)}, which {type(learner).__name__} does not")
+    device = str(device_of(learner))
+    subject = Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device)
+    outcome = checked_outcome(chosen.evaluate(subject, seed), name)
+    if outcome.missing:
+        raise UserError(f"{name}: {outcome.missing}")
+    return outcome.measurements
+
+
+def _protocol(asked: str | Call | Protocol) -> tuple[Protocol, str]:
+    if isinstance(asked, Protocol):
+        return asked, asked.name or type(asked).__name__
+    call = asked_call(asked)
+    cls: type[Protocol] = discover().find("protocol", call.name).load_or_refuse()
+    try:
+        return cls.model_validate(call.parameters), str(call)
+    except ValidationError as error:
+        raise UserError("\n".join(mistakes(error, f"protocol {call.name}", cls.model_fields))) from None
+
+
+def _features(learner: Learner, dataset: Dataset) -> Callable[[Features], Matrix]:
+    """Return what extracts features, each once: protocols ask for the same ones in every fold."""
+    known: dict[object, Matrix] = {}
+
+    def features(asked: Features) -> Matrix:
+        key = asked.split, asked.rows.tobytes(), asked.view
+        if key not in known:
+            known[key] = encode(learner, getattr(dataset, asked.split).take(asked.rows), asked.view)
+        return known[key]
+
+    return features

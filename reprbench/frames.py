@@ -1,0 +1,67 @@
+"""The measurements of trials as a tidy data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from reprbench.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+_COLUMNS = (
+    "benchmark",
+    "label",
+    "method",
+    "kind",
+    "dataset",
+    "budget",
+    "precision",
+    "seed",
+    "protocol",
+    "metric",
+    "value",
+    "unit",
+    "better",
+    "trial",
+    "ended",
+)
+"""The columns that every data frame of a store has."""
+
+
+def measurements_frame(trials: Iterable[Trial]) -> pandas.DataFrame:
+    """Return a row for each measurement of the trials; see `reprbench.store.Store.to_dataframe` for the columns."""
+    import pandas
+
+    records = [record for trial in trials for record in _measured(trial)]
+    return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
+
+
+def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Yield the measurements of a trial as the rows of a data frame."""
+    about = {
+        "benchmark": trial.benchmark,
+        "label": trial.label,
+        "method": trial.method.name,
+        "kind": trial.method.kind,
+        "dataset": trial.dataset.title,
+        "budget": str(trial.budget),
+        "precision": trial.precision,
+        "seed": trial.seed,
+    }
+    parameters = {f"parameter.{name}": value for name, value in trial.method.parameters.items()}
+    for evaluation in trial.evaluations:
+        for one in evaluation.measurements:
+            yield {
+                **about,
+                "protocol": str(evaluation.call),
+                "metric": one.metric,
+                "value": one.value,
+                "unit": one.unit,
+                "better": one.better,
+                "trial": trial.folder,
+                "ended": trial.ended,
+                **parameters,
+                **{f"at.{name}": value for name, value in one.at.items()},
+            }

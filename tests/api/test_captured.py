@@ -1,0 +1,214 @@
+"""Classes of cells and scripts are written to files that trials can import, or refused with a reason."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+
+from reprbench import Learner, UserError, encode
+from reprbench.api.captured import capture, method_name
+from reprbench.registry import Entry
+from reprbench.source import digest
+
+CELLS = count()
+HEAD = """import numpy as np
+import torch
+from torch import nn
+import reprbench as rb
+from pydantic import PositiveFloat
+"""
+LEARNER = """
+class Mine(rb.Learner):
+    factor: PositiveFloat = 2.0
+
+    def fit(self, images, run):
+        self.mean = images.batch(slice(0, 10)).mean(0)
+
+    def encode(self, x):
+        return {"pixels": FORM}
+"""
+
+
+class Notebook:
+    """Runs cells in one namespace, and keeps their source as a notebook does."""
+
+    def __init__(self) -> None:
+        self.namespace = {"__name__": "__main__"}
+        self.cell(HEAD)
+
+    def cell(self, text):
+        name = f"<cell {next(CELLS)}>"
+        linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+        exec(compile(text, name, "exec", dont_inherit=True), self.namespace)  # noqa: S102  (the cell is ours)
+        return self.namespace
+
+    def learner(self, form="x - self.mean"):
+        return self.cell(LEARNER.replace("FORM", form))["Mine"]
+
+
+@pytest.fixture
+def notebook():
+    return Notebook()
+
+
+def loaded(path, name="mine"):
+    return Entry(name, "file", str(path)).load()
+
+
+def test_a_class_of_a_cell_computes_the_same_from_its_file(notebook, tmp_path):
+    notebook.cell("OFFSETS = {'a': [0.5, 1]}\ndef shift(x):\n    return x - OFFSETS['a'][0]\nmove = shift\n")
+    cls = notebook.learner("nn.functional.relu(torch.flatten(move(x - self.mean), 1)) * np.float32(self.factor)")
+    own, copied = cls(), loaded(capture(cls, tmp_path))()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8)
+    own.mean = copied.mean = torch.rand(1, 8, 8)
+    np.testing.assert_array_equal(encode(own, pixels)["pixels"], encode(copied, pixels)["pixels"])
+
+
+def test_the_code_is_that_of_the_text_alone(notebook, tmp_path):
+    first = capture(notebook.learner(), tmp_path)
+    assert capture(notebook.learner(), tmp_path) == first
+    commented = capture(notebook.cell(LEARNER.replace("FORM}", "x - self.mean}  # centered"))["Mine"], tmp_path)
+    assert commented != first
+    edited = capture(notebook.learner("x + self.mean"), tmp_path)
+    assert digest([commented]) == digest([first]) != digest([edited])
+
+
+def test_a_value_that_the_class_refers_to_is_code(notebook, tmp_path):
+    notebook.cell("LEVEL = 1")
+    first = digest([capture(notebook.learner("x - LEVEL"), tmp_path)])
+    notebook.cell("LEVEL = 2")
+    assert digest([capture(notebook.namespace["Mine"], tmp_path)]) != first
+
+
+def test_what_the_class_does_not_refer_to_is_not_captured(notebook, tmp_path):
+    notebook.cell("x = torch.zeros(3)\nother = open\n")
+    text = capture(notebook.learner(), tmp_path).read_text()
+    assert "zeros" not in text
+    assert "other" not in text
+
+
+def test_a_base_of_the_notebook_and_decorators_come_along(notebook, tmp_path):
+    notebook.learner()
+    cls = notebook.cell(
+        "@rb.register('deeper')\nclass Deeper(Mine):\n    factor: PositiveFloat = 4.0\n\n"
+        "    @torch.no_grad()\n    def encode(self, x):\n        return super().encode(x)\n"
+    )["Deeper"]
+    copied = loaded(capture(cls, tmp_path), "deeper")
+    assert copied().factor == 4.0
+    assert [base.__name__ for base in copied.__mro__][:2] == ["Deeper", "Mine"]
+
+
+def test_modules_of_the_user_are_copied_and_are_code(notebook, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / "project"))
+    (tmp_path / "project" / "mytools").mkdir(parents=True)
+    (tmp_path / "project" / "mytools" / "__init__.py").write_text("")
+    (tmp_path / "project" / "mytools" / "inner.py").write_text("SCALE = 2\n")
+    (tmp_path / "project" / "mytools" / "scaling.py").write_text(
+        "from mytools.inner import SCALE\ndef scale(x):\n    return x * SCALE\n"
+    )
+    notebook.cell("from mytools.scaling import scale")
+    cls = notebook.learner("scale(x)")
+    path = capture(cls, tmp_path / "cache")
+    assert (path.parent / "mytools" / "inner.py").exists()
+    copied = loaded(path)()
+    assert float(copied.encode(torch.ones(1, 1, 8, 8))["pixels"].max()) == 2
+    before = digest([path])
+    (tmp_path / "project" / "mytools" / "inner.py").write_text("SCALE = 3\n")
+    assert digest([capture(cls, tmp_path / "cache")]) != before
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mytools"]:
+        del sys.modules[name]
+
+
+def test_deferred_annotations_stay_deferred(notebook, tmp_path):
+    text = "from __future__ import annotations\n" + LEARNER.replace("FORM", "x").replace(
+        "def encode(self, x):", "def encode(self, x: Unknown):"
+    )
+    assert loaded(capture(notebook.cell(text)["Mine"], tmp_path))().factor == 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "form", "after", "reason"),
+    [
+        ("net = torch.nn.Linear(2, 2)", "net(x)", "", "refers to 'net', a Linear that cannot be written"),
+        ("table = torch.zeros(2)", "table", "", "refers to 'table', a Tensor"),
+        ("form = lambda x: x", "form(x)", "", "a lambda"),
+        ("", "x", "Mine.encode = lambda self, x: {'y': x}", "Mine.encode, which was set after"),
+        ("", "x", "Mine.factor = 3.0", "Mine.factor, which was set after"),
+        ("", "x", "Mine.extra = staticmethod(print.__class__ and (lambda: 1))", "Mine.extra, which was set after"),
+        (
+            "def f():\n    k = 2\n    def g(x):\n        return x * k\n    return g\nscale = f()",
+            "scale(x)",
+            "",
+            "defined",
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_refused(notebook, tmp_path, before, form, after, reason):
+    notebook.cell(before)
+    cls = notebook.learner(form)
+    notebook.cell(after)
+    with pytest.raises(UserError, match=reason) as refused:
+        capture(cls, tmp_path)
+    assert str(refused.value).startswith("class Mine ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_class_inside_of_a_function_is_refused(tmp_path):
+    class Local(Learner):
+        def fit(self, images, run): ...
+
+        def encode(self, x): ...
+
+    with pytest.raises(UserError, match="define it at the top level"):
+        capture(Local, tmp_path)
+
+
+def test_a_class_without_source_is_refused(notebook, tmp_path):
+    exec(LEARNER.replace("FORM", "x"), notebook.namespace)  # noqa: S102  (the class is ours)
+    with pytest.raises(UserError, match="has the source of 'Mine' nowhere"):
+        capture(notebook.namespace["Mine"], tmp_path)
+
+
+class OfAModule(Learner):
+    kind = "control"
+
+    def fit(self, images, run): ...
+
+    def encode(self, x):
+        return {"pixels": np.zeros(3)}
+
+
+class Wider(OfAModule):
+    size: int = 3
+
+
+def test_classes_of_a_module_are_captured_with_or_without_functions(tmp_path):
+    assert loaded(capture(OfAModule, tmp_path), "of-a-module").kind == "control"
+    assert loaded(capture(Wider, tmp_path), "wider")().size == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("DAE", "dae"), ("MyDAE2", "my-dae2"), ("My_Net", "my-net"), ("K", "k"), ("VAEFast", "vae-fast")],
+)
+def test_the_default_name_is_in_kebab_case(name, expected):
+    assert method_name(type(name, (Learner,), {})) == expected
+
+
+def test_a_class_without_functions_is_found_in_the_history_of_a_notebook(notebook, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    notebook.learner("x")
+    first = "class Wide(Mine):\n    factor: PositiveFloat = 8.0\n"
+    history = ["", first, first.replace("8.0", "9.0"), "1 +"]
+    shell = SimpleNamespace(history_manager=SimpleNamespace(input_hist_parsed=history))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(sys.modules["__main__"], "Mine", notebook.namespace["Mine"], raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "PositiveFloat", notebook.namespace["PositiveFloat"], raising=False)
+    cls = notebook.cell(first)["Wide"]
+    assert loaded(capture(cls, tmp_path), "wide")().factor == 8.0

@@ -1,0 +1,67 @@
+"""Exported learners are loaded back with equal bits."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from safetensors.numpy import load_file
+from trials import evaluation, trial
+
+import reprbench as rb
+from reprbench import UserError
+from reprbench.api.model_card import model_card
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["adhoc/centered", "raw-pixels"])
+def test_it_encodes_with_equal_bits(made, tmp_path, name):
+    one = made.loaded.trial(name)
+    folder = one.export(tmp_path / "exported" / "it")
+    copied = rb.load_learner(folder)
+    for layer, features in rb.encode(one.learner(), PIXELS).items():
+        np.testing.assert_array_equal(rb.encode(copied, PIXELS)[layer], features)
+    assert set(load_file(folder / "state.safetensors")) == {n for n in ("mean",) if hasattr(copied, n)}
+    assert [path.name for path in folder.parent.iterdir()] == ["it"]
+
+
+def test_the_card_has_the_numbers_and_the_code(made, tmp_path):
+    one = made.loaded.trial("adhoc/centered")
+    card = (one.export(tmp_path / "it") / "README.md").read_text()
+    values = [found.value for found in one.record.evaluations[0].measurements if found.metric == "accuracy"]
+    assert f"{np.mean(values):.1f} ± {np.std(values):.1f}" in card
+    assert one.record.method.code.source[:8] in card
+    assert 'reprbench.load_learner("FOLDER")' in card
+
+
+def test_texts_of_others_are_literal_in_the_card():
+    evil = "<script> | [x](javascript:1) `a` *b*"
+    one = trial(evil, evaluations=[evaluation([1.0, 2.0])], warnings=[evil])
+    card = model_card(replace(one, dataset=replace(one.dataset, title=evil)), None)
+    assert "<script>" not in card
+    assert "[x](" not in card
+    assert card.count("&lt;script&gt;") >= 4
+
+
+def test_a_folder_that_is_there_is_not_overwritten(made, tmp_path):
+    (tmp_path / "note").write_text("mine")
+    with pytest.raises(UserError, match="is there already"):
+        made.loaded.trial("raw-pixels").export(tmp_path)
+    assert (tmp_path / "note").read_text() == "mine"
+
+
+def test_damage_and_other_code_are_named(made, tmp_path):
+    folder = made.loaded.trial("adhoc/centered").export(tmp_path / "it")
+    about = json.loads((folder / "parameters.json").read_text())
+    (folder / "code" / about["file"]).write_text((folder / "code" / about["file"]).read_text().replace("0.5", "0.6"))
+    with pytest.raises(UserError, match="was fitted by centered with code"):
+        rb.load_learner(folder)
+    (folder / "parameters.json").write_text(json.dumps({**about, "file": "../../elsewhere.py"}))
+    with pytest.raises(UserError, match="outside of the folder"):
+        rb.load_learner(folder)
+    (folder / "state.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="cannot be read as an exported learner"):
+        rb.load_learner(folder)
