@@ -157,7 +157,7 @@ def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:
 def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Planned:
     if same is None:
         changed = _changes(spec.identity(), same_row.identity) if same_row else []
-        return Planned(spec, "run", f"{', '.join(changed)} changed" if changed else "new", spec.protocols)
+        return Planned(spec, "run", f"{', '.join(changed)} changed" if changed else NEW, spec.protocols)
     if same.status not in FINISHED:
         return Planned(spec, "run", f"failed before ({same.status})", spec.protocols, same)
     missing = tuple(protocol for protocol in spec.protocols if same.results(protocol.record) is None)
@@ -203,6 +203,9 @@ def protocol_records(spec: TrialSpec, stored: Trial | None, evaluations: Iterabl
     kept = {evaluation.hash for evaluation in evaluations} - {record.hash for record in records}
     return [*records, *(record for record in (stored.protocols if stored else []) if record.hash in kept)]
 
+
+NEW = "new"
+"""Why a trial runs of which the store has nothing."""
 
 WORDS = {"code": "method", "numerics": "reprbench"}
 """The names of components of the identity for users, where they differ."""
