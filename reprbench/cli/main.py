@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 
-
 def leave_interrupted() -> NoReturn:
     """Exit with 130, even if Python believes the interruption to be unhandled, and would let SIGINT end the process.
 

@@ -48,7 +48,9 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 
 
 @click.command(cls=Command)
-@click.option("--methods", type=Calls(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3],…")
+@click.option(
+    "--methods", type=Calls(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3],…"
+)
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
 @click.option("--protocols", type=Calls(), multiple=True, callback=joined, help="The protocols; linear-svm by default.")
