@@ -152,7 +152,7 @@ def command(
     limits = Limits(jobs, timeout, memory, choose_devices(device, warn=warn), jobs_per_device)
     _say_if_fewer(limits)
     launcher.prepare(trial_environment(limits.threads_each))
-    work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits)
+    work = make_plan(benchmark, overrides, discover(plugins), trials, data, limits, data_dir)
     if only_plan:
         _show_plan(work, trials, limits)
         return 0
@@ -179,6 +179,7 @@ def make_plan(
     store: Store,
     data_dirs: list[Path],
     limits: Limits,
+    data_dir: Path | None = None,
 ) -> list[Planned]:
     """Return what is to be done for every trial of the request.
 
@@ -186,6 +187,7 @@ def make_plan(
     ----------
     name : of the benchmark, or its file; None for an ad hoc one of the methods in `overrides`.
     limits : of the trials, whose methods may take as much to import and build, and always a minute.
+    data_dir : the one of `data_dirs` that the user named.
     """
     from reprbench.benchmark import find_benchmark
     from reprbench.runner.descriptions import SECONDS_EACH
@@ -197,7 +199,7 @@ def make_plan(
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
-    specs = make_specs(request, registry, _load(request, registry, data_dirs), seconds, limits.memory)
+    specs = make_specs(request, registry, _load(request, registry, data_dirs, data_dir), seconds, limits.memory)
     trials, problems = store.read()
     for problem in problems:
         warn(problem)
@@ -229,12 +231,14 @@ def _only(calls: tuple[Call, ...], option: str) -> Call | None:
     return calls[0] if calls else None
 
 
-def _load(request: Request, registry: Registry, data_dirs: list[Path]) -> Dataset:
+def _load(request: Request, registry: Registry, data_dirs: list[Path], data_dir: Path | None) -> Dataset:
     from reprbench.data.catalog import load_dataset
+    from reprbench.data.locate import expanded
 
     call = request.benchmark.dataset
     entry = registry.find("dataset", call.name)
-    dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve())
+    named = None if data_dir is None else expanded(data_dir)
+    dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve(), named=named)
     return dataset.limited(request.benchmark.limit)
 
 
@@ -258,7 +262,9 @@ def _show_plan(work: list[Planned], store: Store, limits: Limits) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
-    echo(f"\n{sum(p.runs for p in work)} of {len(work)} trials to run{_where(limits)}")
+    about_data = [str(one) for one in work[0].spec.deviations if one.kind == "data"]
+    echo("".join(f"\n{note}" for note in [*work[0].spec.dataset.elsewhere, *about_data]))
+    echo(f"{sum(p.runs for p in work)} of {len(work)} trials to run{_where(limits)}")
 
 
 def _where(limits: Limits) -> str:

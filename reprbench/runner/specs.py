@@ -242,4 +242,5 @@ def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
         classes=len(dataset.classes),
         folds=len(dataset.folds),
         fold_size=round(fmean(map(len, dataset.folds))) if dataset.folds else None,
+        read_from=str(dataset.read_from or ""),
     )
