@@ -214,7 +214,7 @@ def _adhoc(overrides: Overrides) -> Request:
         raise UserError(NOTHING_TO_RUN)
     benchmark = Benchmark(
         name="adhoc",
-        title="Methods named on the command line",
+        title="adhoc",  # like the name: it has no title of its own
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
         methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),

@@ -57,6 +57,7 @@ class TrialSpec:
 
     Attributes
     ----------
+    title, group : of the benchmark, and the heading in it under which the row stands.
     identifying : the method's parameters, with files by content.
     packages : the distributions that the code of method and protocols imports.
     problem, traceback : why the method cannot run at all (its import failed).
@@ -75,6 +76,8 @@ class TrialSpec:
     precision: Precision = "float32"
     packages: tuple[str, ...] = ()
     reference: Reference | None = None
+    title: str = ""
+    group: str = ""
     deviations: tuple[Deviation, ...] = ()
     problem: str = ""
     traceback: str = ""
@@ -190,6 +193,8 @@ def _recorded(one: TrialSpec | Trial, protocols: Sequence[ProtocolRecord]) -> di
     return {
         "label": one.label,
         "reference": one.reference,
+        "title": one.title,
+        "group": one.group,
         "deviations": list(one.deviations),
         "method": (one.method.call, one.method.origin),
         "dataset": (one.dataset.call, one.dataset.title),

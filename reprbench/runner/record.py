@@ -135,6 +135,8 @@ def _record(
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
+        title=spec.title,
+        group=spec.group,
         evaluations=list(evaluations),
         cost=_with_evaluations(result.cost, evaluations),
         provenance=provenance,
@@ -156,5 +158,7 @@ def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
         protocols=protocol_records(spec, stored, stored.evaluations),
         deviations=list(spec.deviations),
         reference=spec.reference,
+        title=spec.title,
+        group=spec.group,
         requested=now(),
     )
