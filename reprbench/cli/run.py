@@ -214,7 +214,7 @@ def _adhoc(overrides: Overrides) -> Request:
         raise UserError(NOTHING_TO_RUN)
     benchmark = Benchmark(
         name="adhoc",
-        title="adhoc",  # like the name: it has no title of its own
+        title="adhoc",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
         methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),
@@ -237,7 +237,7 @@ def _load(request: Request, registry: Registry, data_dirs: list[Path], data_dir:
 
     call = request.benchmark.dataset
     entry = registry.find("dataset", call.name)
-    named = None if data_dir is None else expanded(data_dir)
+    named = data_dir and expanded(data_dir)
     dataset = load_dataset(entry, call.parameters, data_dirs=data_dirs, cache_dir=CACHE.resolve(), named=named)
     return dataset.limited(request.benchmark.limit)
 
