@@ -219,7 +219,7 @@ def _adhoc(overrides: Overrides) -> Request:
         raise UserError("nothing to run: name methods or a benchmark")
     benchmark = Benchmark(
         name="adhoc",
-        title="adhoc",  # like the name: it has no title of its own
+        title="adhoc",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
         methods=tuple(map(row_of, dict.fromkeys(overrides.methods))),
@@ -233,6 +233,6 @@ def _adhoc(overrides: Overrides) -> Request:
 def _load(request: Request, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
     call = request.benchmark.dataset
     entry = registry.find("dataset", call.name)
-    named = None if data_dir is None else expanded(data_dir)
+    named = data_dir and expanded(data_dir)
     dataset = load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)
     return dataset.limited(request.benchmark.limit)

@@ -65,7 +65,8 @@ def load_folder(
     """Your images: train/<class>/*, test/<class>/* or split=0.8, perhaps unlabeled/*, in the folder path=….
 
     Deeper folders are included. Images may be of any size and mode that Pillow reads. They are rotated by their EXIF
-    orientation, cropped to the central square, and resized to `image_size` if necessary. Classes and images are in the order of their names; hidden files are ignored.
+    orientation, cropped to the central square, and resized to `image_size` if necessary. Classes and images are in the
+    order of their names; hidden files are ignored.
 
     Parameters
     ----------

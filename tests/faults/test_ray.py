@@ -61,7 +61,7 @@ class Machines:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Machines]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("OMP_NUM_THREADS", str(CPUS))
         made = Machines(tmp_path_factory.mktemp("cluster"))
         yield made
         made.close()
@@ -85,8 +85,8 @@ def test_two_machines_give_the_bits_of_one(machines, here, tmp_path):
     words = ("run", "--methods", "ae,pca", "--epochs", "1", "--protocols", "linear-svm,knn", *FAST, *ON_CPU)
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    # The machines have the threads of their CPUs.
-    local = here(*words, cwd=tmp_path / "one", OMP_NUM_THREADS=str(CPUS))
+    # With as many threads: those of OMP_NUM_THREADS, and of the CPUs of a machine.
+    local = here(*words, cwd=tmp_path / "one")
     # Only machine a has the memory, and only b has GPUs.
     settings = f"resources: {{cpus: {CPUS}}}\nrows: {{pca: {{memory: 2GB}}, ae: {{gpus: 1}}}}\n"
     there = here(*words, "--executor", machines.settings(tmp_path / "ray.yaml", settings), cwd=tmp_path / "two")
@@ -123,18 +123,35 @@ def test_data_are_those_of_the_machine(machines, here, held, tmp_path):
     assert where in trials(tmp_path)["held"].reason
 
 
-def test_a_driver_that_was_killed_loses_nothing(machines, here, held, tmp_path):
+def test_a_driver_that_ends_loses_nothing(machines, here, held, tmp_path):
     words = (*held, "--methods", "raw-pixels,held", "--executor", machines.settings(tmp_path / "ray.yaml"))
-    process = subprocess.Popen([sys.executable, "-m", "reprbench.cli.main", *words], cwd=tmp_path)
-    wait_for(lambda: lines(tmp_path / "fits") and "raw-pixels" in trials(tmp_path))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+
+    def begin(fits: int) -> subprocess.Popen[bytes]:
+        with (tmp_path / f"errors {fits}").open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "reprbench.cli.main", *words], cwd=tmp_path, stderr=errors
+            )
+        wait_for(lambda: len(lines(tmp_path / "fits")) == fits and "raw-pixels" in trials(tmp_path))
+        return process
+
+    interrupted = begin(1)
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.wait(timeout=120) == 130
+    assert trials(tmp_path)["held"].status == "interrupted"
+    # Nothing of Ray's is among the lines.
+    assert {line.partition(" (seed 0): ")[0] for line in lines(tmp_path / "errors 1")} == {
+        "raw-pixels", "held", "[1/2] raw-pixels", "[2/2] held", "interrupted; run the same command again to continue",
+    }  # fmt: skip
+    killed = begin(2)
+    killed.kill()
+    killed.wait()
     (tmp_path / "go").touch()
     done = here(*words)
     assert done.returncode == 0, done.stderr
-    assert "[1/1] held" in done.stderr
+    assert "[1/1] held (seed 0): done" in done.stderr
     assert {trial.status for trial in trials(tmp_path).values()} == {"done"}
-    assert len(lines(tmp_path / "fits")) == 2
+    # Ray takes a while to end what a dead driver has submitted; until then, that may finish its fit for the next one.
+    assert 2 <= len(lines(tmp_path / "fits")) <= 3
 
 
 def test_a_machine_that_dies_costs_no_row(machines, here, held, tmp_path):
@@ -151,21 +168,3 @@ def test_a_machine_that_dies_costs_no_row(machines, here, held, tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(lines(tmp_path / "fits")) == ["a", "b"]
     assert trials(tmp_path)["held"].provenance["resumed"] is True
-
-
-def test_ctrl_c_cancels_what_is_submitted(machines, held, tmp_path):
-    words = (*held, "--executor", machines.settings(tmp_path / "ray.yaml"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reprbench.cli.main", *words], cwd=tmp_path, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    wait_for(lambda: lines(tmp_path / "fits"))
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert trials(tmp_path)["held"].status == "interrupted"
-    assert errors.splitlines() == [
-        "held (seed 0): started (new)",
-        "[1/1] held (seed 0): interrupted: the run was interrupted; the same command goes on from the checkpoint",
-        "interrupted; run the same command again to continue",
-    ]

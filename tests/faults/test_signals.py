@@ -25,6 +25,7 @@ from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
 from reprbench.cli.streams import Forgiving, forgiving
+from reprbench.errors import UserError
 from reprbench.owner import myself
 from reprbench.registry import Entry
 from reprbench.runner import schedule, waiting
@@ -74,6 +75,8 @@ class FakeProcess:
     def __post_init__(self) -> None:
         if self.label == "no space":
             raise OSError(errno.ENOSPC, "No space left on device", "somewhere/job.json")
+        if self.label == "refused":
+            raise UserError("Slurm refused it: invalid partition")
         if self.label == "no start":
             raise ValueError("Out of range float values are not JSON compliant")
 
@@ -176,6 +179,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
     ("label", "reason"),
     [
         ("no space", "could not be started: No space left on device: somewhere/job.json; free space"),
+        ("refused", "could not be started: Slurm refused it: invalid partition"),
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
         ("bad result", "reprbench could not handle this trial: RuntimeError: no result"),
@@ -259,6 +263,33 @@ def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where,
     done = here("list")
     assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
     assert signal.getsignal(signal.Signals[name]) is before
+
+
+READS = """
+import os, signal
+from reprbench import register_dataset
+
+@register_dataset("long")
+def long():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_while_data_are_read_is_one_line_and_130(here, tmp_path):
+    (tmp_path / "long.py").write_text(READS)
+    done = here("run", "--plugin", "long.py", "--dataset", "long", "--methods", "pca", "--plan")
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
+
+
+@pytest.mark.parametrize("form", ["table", "html"])
+def test_ctrl_c_while_a_report_is_made_is_one_line_and_130_and_writes_nothing(here, monkeypatch, tmp_path, form):
+    Store(tmp_path / "results").write(trial(), {})
+    interrupt = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    monkeypatch.setattr("reprbench.report.grid.headline_decimals", interrupt)
+    monkeypatch.setattr("reprbench.report.formats.html.cells.headline_decimals", interrupt)
+    done = here("report", "--format", form, "-o", "report.txt")
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
+    assert not (tmp_path / "report.txt").exists()
 
 
 SWALLOWS = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickletools
 import re
 import signal
@@ -63,7 +62,7 @@ def jobs(folder: Path) -> list[psutil.Process]:
 
 
 def submissions(folder: Path) -> list[Path]:
-    return [path for path in (folder / ".reprbench" / "slurm").iterdir() if path.name not in ("log", ".gitignore")]
+    return [path for path in (folder / ".reprbench" / "slurm").iterdir() if path.is_dir() and path.name != "log"]
 
 
 def test_a_killed_job_is_a_hole_that_the_next_run_fills(here, held, tmp_path, monkeypatch):
@@ -112,20 +111,9 @@ def test_the_job_of_a_killed_driver_is_found_again(driver, here, held, tmp_path)
     assert not submissions(tmp_path)
 
 
-def test_ctrl_c_cancels_the_jobs(driver, tmp_path):
+def test_sigterm_ends_no_trial_and_ctrl_c_cancels_it(driver, tmp_path):
+    """Slurm sends the first, to all processes of a job, before it ends or preempts one."""
     process = driver()
-    wait_for(lambda: lines(tmp_path / "fits"))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=120) == 130
-    assert lines(tmp_path / "errors")[-1] == "interrupted; run the same command again to continue"
-    assert trials(tmp_path)["held"].status == "interrupted"
-    wait_for(lambda: not jobs(tmp_path))
-    assert not submissions(tmp_path)
-
-
-def test_sigterm_ends_no_trial(driver, tmp_path):
-    """Slurm sends it, to all processes of a job, before it ends or preempts one."""
-    driver()
     wait_for(lambda: lines(tmp_path / "fits"))
     (job,) = jobs(tmp_path)
     (folder,) = submissions(tmp_path)
@@ -134,4 +122,9 @@ def test_sigterm_ends_no_trial(driver, tmp_path):
     wait_for(lambda: not (folder / slurm.CLAIM).exists())
     assert job.is_running()
     assert not (folder / "ended.json").exists()
-    os.kill(job.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    assert lines(tmp_path / "errors")[-1] == "interrupted; run the same command again to continue"
+    assert trials(tmp_path)["held"].status == "interrupted"
+    wait_for(lambda: not jobs(tmp_path))
+    assert not submissions(tmp_path)

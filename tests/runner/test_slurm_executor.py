@@ -13,6 +13,7 @@ from submitit.slurm.slurm import SlurmJob
 
 from reprbench.errors import UserError
 from reprbench.runner.executors import slurm, slurm_task
+from reprbench.runner.executors.host import ordered
 from reprbench.runner.executors.settings import ExecutorSettings
 from reprbench.runner.executors.slurm import SlurmExecutor, SlurmTrial
 from reprbench.runner.executors.slurm_task import SlurmTask
@@ -137,18 +138,28 @@ def test_a_job_that_slurm_refuses_is_a_users_mistake(tmp_path, monkeypatch):
 
 
 def test_a_job_waits_for_the_one_that_runs_its_trial(tmp_path, monkeypatch):
-    (tmp_path / slurm.ORDER).write_bytes(b"{}")
-    waited = []
+    asked = job(SimpleNamespace(digest="d"), tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / slurm.ORDER).write_bytes(ordered(asked, None, None, "cpu", 1))
+    begun = []
+
+    def looks(order):
+        begun.append(order)
+        if len(begun) == 1:
+            SlurmTask()(second)
+        yield {}
 
     def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        if len(waited) == 2:
-            (tmp_path / "ended.json").touch()
+        assert len(begun) == 1
+        (second / "ended.json").touch()
 
+    monkeypatch.setattr(slurm_task, "looks", looks)
     monkeypatch.setattr(slurm_task.time, "sleep", sleep)
-    monkeypatch.setattr(slurm_task.Claims, "take", lambda self, path: "another job")
-    SlurmTask()(tmp_path)
-    assert waited == [slurm_task.WAIT_SECONDS] * 2
+    SlurmTask()(first)
+    assert len(begun) == 1
+    assert not list(tmp_path.rglob("*.claim"))
 
 
 def test_a_job_whose_folder_was_removed_ends(tmp_path, monkeypatch):
