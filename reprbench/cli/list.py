@@ -117,7 +117,7 @@ def benchmarks(files: tuple[Path, ...], verbose: bool, form: str) -> None:
             record["dataset"] = str(benchmark.dataset)
             record["budget"] = str(benchmark.budget)
             record["protocols"] = [str(protocol) for protocol in benchmark.protocols]
-            record["methods"] = [str(row.method) for row in benchmark.methods]
+            record["methods"] = [str(row.swept) for row in benchmark.methods]
         records.append(record)
     _show(records, form)
 
