@@ -33,6 +33,8 @@ def merged(stored: Trial, new: Trial) -> Trial:
         only_setting=asked.only_setting and before.only_setting,
         deviations=asked.deviations,
         reference=asked.reference,
+        title=asked.title,
+        group=asked.group,
         requested=asked.requested,
         evaluations=evaluations,
         cost=_cost(fit.cost, (stored if fit is new else new).cost, evaluations),

@@ -17,7 +17,7 @@ from reprbench.registry import discover
 from reprbench.spec import Call, parse_call, parse_calls
 from reprbench.sweep import Sweep, parse_methods
 
-Method = str | Call | Sweep | type[Learner] | Learner
+Method = str | Call | type[Learner] | Learner
 """A method: its call, as text or not; a class; or an object with the parameters that it should have."""
 
 
@@ -29,7 +29,7 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
     UserError
         If something is no method, or a class cannot be written to a file; see `capture`.
     """
-    if isinstance(methods, str | Call | Sweep | type | Learner):
+    if isinstance(methods, str | Call | type | Learner):
         methods = [methods]
     calls: list[Call | Sweep] = []
     plugins: list[Path] = []
@@ -37,7 +37,7 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
         match method:
             case str():
                 calls += parse_methods(method)
-            case Call() | Sweep():
+            case Call():
                 calls.append(method)
             case Learner():
                 call, own = _of_class(type(method), cache)

@@ -90,9 +90,9 @@ def run(
 
     Parameters
     ----------
-    methods : names and calls like ``"dae[noise=0.3]"``; learner classes; and learners, for their parameters. A class of
-        a notebook or script is written to a file with what it refers to, and is named by `register`, or like
-        ``"my-learner"`` after the class.
+    methods : names and calls like ``"dae[noise=0.3]"``, or ``"dae[noise=0.3|0.5]"`` for a sweep; learner classes; and
+        learners, for their parameters. A class of a notebook or script is written to a file with what it refers to,
+        and is named by `register`, or like ``"my-learner"`` after the class.
     dataset : a name or call; the digits if no benchmark says otherwise.
     epochs : of fitting; 10 if no benchmark says otherwise.
     protocols : names and calls; linear-svm if no benchmark says otherwise.

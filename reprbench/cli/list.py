@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 
@@ -19,7 +20,7 @@ FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), d
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Also show parameters and their defaults.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List methods, datasets, protocols or benchmarks."""
 
@@ -116,7 +117,7 @@ def benchmarks(files: tuple[Path, ...], verbose: bool, form: str) -> None:
             record["dataset"] = str(benchmark.dataset)
             record["budget"] = str(benchmark.budget)
             record["protocols"] = [str(protocol) for protocol in benchmark.protocols]
-            record["methods"] = [str(row.method) for row in benchmark.methods]
+            record["methods"] = [str(row.swept) for row in benchmark.methods]
         records.append(record)
     _show(records, form)
 

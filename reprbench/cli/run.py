@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import (
     COUNT,
@@ -22,6 +23,7 @@ from reprbench.cli.options import (
     Methods,
     Seconds,
     Seeds,
+    joined,
     parse_settings,
 )
 from reprbench.errors import UserError
@@ -40,18 +42,20 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 `reprbench list methods` and `reprbench list benchmarks` show what there is."""
 
 
-@click.command()
-@click.option("--methods", type=Methods(), default=(), help="The methods to compare: ae,dae[noise=0.3|0.5],…")
+@click.command(cls=Command)
+@click.option(
+    "--methods", type=Methods(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3|0.5],…"
+)
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
+@click.option("--protocols", type=Calls(), multiple=True, callback=joined, help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=COUNT, help="Epochs of fitting.")
 @click.option(
     "--limit",
     type=ImageCounts(),
     help="At most this many images per split: 1000, or by split, like unlabeled=10000,test=2000.",
 )
-@click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
+@click.option("--seeds", type=Seeds(), multiple=True, callback=joined, help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
     "settings",
@@ -196,7 +200,9 @@ def _show_plan(prepared: PreparedRun) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
-    echo("\n" + "".join(f"{line}\n" for line in sweep_lines([planned.spec for planned in work])), nl=False)
+    about_data = [str(one) for one in work[0].spec.deviations if one.kind == "data"]
+    about_data = [*work[0].spec.dataset.elsewhere, *about_data]
+    echo("".join(f"\n{note}" for note in [*about_data, *sweep_lines([p.spec for p in work])]))
     count = len(prepared.to_run)
     echo(f"{count} of {len(work)} trials to run{_where(prepared.limits)}")
     if count:

@@ -58,6 +58,11 @@ class Choice:
     better: Better = "neither"
 
     @property
+    def trials(self) -> list[Trial]:
+        """The trials of all settings."""
+        return [trial for one in self.settings for trial in one.trials.values()]
+
+    @property
     def failed(self) -> int:
         """How many settings could not be chosen, because on one of the seeds that choose there is no value."""
         return sum(one.value is None for one in self.settings)

@@ -15,9 +15,7 @@ from reprbench.trial import NOT_EVALUATED, Trial
 def choices_in(sources: Sequence[Source], found: Iterable[Choice]) -> list[Choice]:
     """Return the choices whose settings are among the sources of a table."""
     there = {id(source.trial) for source in sources}
-    return [
-        one for one in found if any(id(trial) in there for tried in one.settings for trial in tried.trials.values())
-    ]
+    return [one for one in found if any(id(trial) in there for trial in one.trials)]
 
 
 def chosen_under(choice: Choice, sources: Sequence[Source]) -> bool:
@@ -101,6 +99,12 @@ def _example(choice: Choice) -> str:
 def _hole(choice: Choice, reason: str, headlines: Sequence[Headline]) -> Row:
     nothing = (None,) * len(headlines)
     return Row(choice.row, (), nothing, NOT_EVALUATED, reason, notes=(choice.text,), choice=choice)
+
+
+def group_of(row: Row, groups: Mapping[str, str]) -> str:
+    """Return the heading of a row: as it is in the benchmark's file, where this is known, or was when it ran."""
+    trials = [source.trial for source in row.sources] or (row.choice.trials if row.choice else [])
+    return groups.get(row.label, trials[0].group if trials else "")
 
 
 def with_tries(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from reprbench.report.measured import ByFold, fold_ratio, shared_folds
 from reprbench.report.row import NOT_RUN, HeadlineResult, Row, Source
 from reprbench.report.seeds import by_method, merge_seeds, share_verdicts
 from reprbench.report.statistics import variance_components
-from reprbench.report.swept import choices_in, chosen_under, rows_of, shown_sources, with_tries
+from reprbench.report.swept import choices_in, chosen_under, group_of, rows_of, shown_sources, with_tries
 from reprbench.report.text import place_text
 from reprbench.report.verdict import Verdict
 from reprbench.spec import Call
@@ -62,7 +62,7 @@ class Table:
 
     Attributes
     ----------
-    benchmark, title : the benchmark's name and, where its file is known, its title.
+    benchmark, title : the benchmark's name, and its title if it has one.
     data : what the rows were measured on.
     protocol : whose table it is; a row with a protocol of its own says so in its notes.
     codes : of the protocol; with more than one, not all rows are comparable.
@@ -167,7 +167,7 @@ def _table(
     headlines = _headlines(every, code)
     groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
     notes, explanations = mark(sources, headlines)
-    rows = [replace(row, group=groups.get(row.label, "")) for row in rows_of(sources, headlines, notes, old, found)]
+    rows = [replace(row, group=group_of(row, groups)) for row in rows_of(sources, headlines, notes, old, found)]
     rows = [row for row in rows if every_setting or not row.only_setting]
     first = every[0]
     data = first.trial.dataset
@@ -183,7 +183,7 @@ def _table(
     rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seeds))
     return Table(
         benchmark=first.trial.benchmark,
-        title=benchmark.title if benchmark else "",
+        title=benchmark.title if benchmark else max((s.trial for s in every), key=lambda one: one.order).title,
         data=data,
         protocol=first.protocol.table or first.protocol.call,
         codes=tuple(sorted({source.code for source in sources if source.code}, key=str)),

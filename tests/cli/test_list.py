@@ -112,3 +112,11 @@ def test_the_benchmarks_in_files_of_ones_own(here, tmp_path):
     )
     assert here("list", "benchmarks", "mine.yaml").stdout == "mine  My title\n"
     assert "no.yaml: No such file" in here("list", "benchmarks", "no.yaml").stderr
+
+
+def test_a_row_that_is_tuned_is_listed_with_its_values(here, tmp_path):
+    rows = "[{method: 'pca[n_components=2|4]'}, {method: ae, tune: {parameters: {lr: 'log(1e-4, 1e-2)'}, tries: 3}}]"
+    (tmp_path / "mine.yaml").write_text(f"title: T\ndataset: digits\nbudget: {{epochs: 1}}\nmethods: {rows}\n")
+    shown = here("list", "benchmarks", "mine.yaml", "-v").stdout
+    assert "pca[n_components=2|4]" in shown
+    assert "ae[lr=log(0.0001, 0.01)]" in shown

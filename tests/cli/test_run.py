@@ -88,7 +88,7 @@ def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
     assert (tmp_path / "fits").read_text() == "x"
     assert len(trials(tmp_path)["once"]["evaluations"]) == 3
     # Train and test for either grid; together the folds use every row, so that folds=none reads the same matrix.
-    assert len(list((tmp_path / ".reprbench" / "features").iterdir())) == 4
+    assert len(list((tmp_path / ".reprbench" / "features").glob("*/*.npy"))) == 4
 
 
 BENCHMARK = """
@@ -228,6 +228,22 @@ class A(Flat):
             with open(name, "a") as file:
                 file.write(text)
 """
+
+
+def test_data_read_from_another_folder_than_named_are_said_to_be(cli, tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    (tmp_path / "others").mkdir()
+    np.savez(tmp_path / "others" / "mine.npz", x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+    monkeypatch.setenv("REPRBENCH_DATA", "others")
+    words = ["run", "--methods", "raw-pixels", "--dataset", "npz[path=mine.npz]", "--protocols", "knn"]
+    note = "data read from others: the folder named with --data-dir does not have them"
+    for named in ([], ["--data-dir", "others"]):
+        assert note not in cli(*words, *named, "--plan").stdout
+    assert note in cli(*words, "--data-dir", "elsewhere", "--plan").stdout
+    done = cli(*words, "--data-dir", "elsewhere")
+    assert done.returncode == 0, done.stderr
+    assert note in done.stdout
 
 
 @pytest.mark.parametrize("edited", ["second.py", "weights"])

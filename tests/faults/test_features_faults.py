@@ -82,7 +82,7 @@ def test_layers_that_differ_between_batches_are_refused(kind, way, tmp_path):
     maps, message = ODD[kind]
     ways: dict[str, Callable[[], Any]] = {
         "extract": lambda: features(maps),
-        "cache": lambda: FeatureCache(tmp_path).matrices(
+        "cache": lambda: FeatureCache(tmp_path, "fit").matrices(
             {}, lambda: learner(maps), IMAGES, np.arange(10), [View(layers="all")]
         ),
         "encode": lambda: encode(learner(maps), IMAGES),
@@ -91,7 +91,7 @@ def test_layers_that_differ_between_batches_are_refused(kind, way, tmp_path):
     }
     with pytest.raises(TypeError, match=message):
         ways[way]()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("*.*"))
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
@@ -214,6 +214,7 @@ def measured(**changes: Any) -> Measurement:
         (Outcome([], missing=5), "missing is of type int"),
         (Outcome([], figures=[]), "figures is of type list"),
         (Outcome([], figures={5: None}), "figures has something of type int"),
+        (Outcome([], figures={str(n): None for n in range(101)}), "figures has 101 parts; expected at most 100"),
         (Outcome([], headlines=["accuracy"]), "headlines has something of type str"),
         (Outcome([], curves=[Headline("accuracy")]), "curves has something of type Headline"),
         (Outcome([measured(metric=5)]), "the metric of type int; expected a text"),

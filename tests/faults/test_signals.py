@@ -265,6 +265,33 @@ def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where,
     assert signal.getsignal(signal.Signals[name]) is before
 
 
+READS = """
+import os, signal
+from reprbench import register_dataset
+
+@register_dataset("long")
+def long():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_while_data_are_read_is_one_line_and_130(here, tmp_path):
+    (tmp_path / "long.py").write_text(READS)
+    done = here("run", "--plugin", "long.py", "--dataset", "long", "--methods", "pca", "--plan")
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
+
+
+@pytest.mark.parametrize("form", ["table", "html"])
+def test_ctrl_c_while_a_report_is_made_is_one_line_and_130_and_writes_nothing(here, monkeypatch, tmp_path, form):
+    Store(tmp_path / "results").write(trial(), {})
+    interrupt = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    monkeypatch.setattr("reprbench.report.grid.headline_decimals", interrupt)
+    monkeypatch.setattr("reprbench.report.formats.html.cells.headline_decimals", interrupt)
+    done = here("report", "--format", form, "-o", "report.txt")
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (130, "interrupted", "")
+    assert not (tmp_path / "report.txt").exists()
+
+
 SWALLOWS = """
 import os, signal, sys, types
 from reprbench.cli import main
@@ -304,6 +331,22 @@ import reprbench.cli.main
 def test_ctrl_c_before_the_command_is_known_is_one_line_and_130():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+THROUGH_EXEC = """
+import sys
+from reprbench.cli.main import leave_interrupted
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    {}
+"""
+
+
+@pytest.mark.parametrize(("leave", "status"), [("sys.exit(130)", -signal.SIGINT), ("leave_interrupted()", 130)])
+def test_the_status_is_130_also_after_an_interruption_that_python_saw_in_exec(tmp_path, leave, status):
+    (tmp_path / "interrupted.py").write_text(THROUGH_EXEC.format(leave))
+    assert subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path).returncode == status
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------

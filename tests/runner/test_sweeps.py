@@ -219,7 +219,7 @@ def stored(spec) -> Trial:
     return Trial(
         benchmark=spec.benchmark, label=spec.label, method=spec.method, dataset=spec.dataset, budget=spec.budget,
         seed=spec.seed, identity=spec.identity(), hash=spec.hash, status="done", sweeps=list(spec.sweeps),
-        only_setting=spec.only_setting, protocols=[], requested="1",
+        only_setting=spec.only_setting, protocols=[], requested="1", title=spec.title, group=spec.group,
     )  # fmt: skip
 
 
