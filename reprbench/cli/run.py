@@ -161,7 +161,7 @@ def command(
         _show_plan(prepared)
         return 0
     prepared.check()
-    with listener(prepared.to_run, partial(echo, err=True)) as shown:
+    with listener(prepared.to_run, prepared.store.root, partial(echo, err=True)) as shown:
         end = prepared.execute(shown)
     echo(as_terminal(end.tables))
     if end.interrupted:

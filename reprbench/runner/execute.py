@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import select
@@ -202,10 +203,17 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
+def _log_to_stderr() -> None:
+    """Let what a plugin logs and warns of appear in the trial's log, with its time and level."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+
+
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     report = Reporter(descriptor)
+    _log_to_stderr()
     result = execute(read_job(folder / JOB), folder, report)
     try:
         write_json(folder / RESULT, to_json(result))
