@@ -18,7 +18,6 @@ LOG_CHARACTERS = 40_000
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_OVERWRITTEN = re.compile(r"[^\r\n]*\r+(?=[^\r\n])")
 
 
 def clean(text: str, limit: int) -> str:
@@ -41,7 +40,8 @@ def log_text(text: str) -> str:
     >>> log_text("start\n 10 %\r 20 %\r100 %\nend\n")
     'start\n100 %\nend\n'
     """
-    return clean(_OVERWRITTEN.sub("", text), LOG_CHARACTERS)
+    last = (line.rstrip("\r").rpartition("\r")[2] for line in _shortened(text, 4 * LOG_CHARACTERS).split("\n"))
+    return clean("\n".join(last), LOG_CHARACTERS)
 
 
 def one_line(text: str, limit: int = REASON) -> str:
