@@ -32,7 +32,9 @@ SHOWN_LINES = 3
 
 
 @contextmanager
-def listener(work: Sequence[Planned], store: Path, say: Callable[[str], None]) -> Iterator[Listener]:
+def listener(
+    work: Sequence[Planned], store: Path, say: Callable[[str], None], debug: bool = False
+) -> Iterator[Listener]:
     """Yield the listener that suits standard error, or the notebook; the live display ends with the block.
 
     Parameters
@@ -40,7 +42,11 @@ def listener(work: Sequence[Planned], store: Path, say: Callable[[str], None]) -
     work : the trials that will run.
     store : the folder of trials, where their logs are.
     say : shows a line where nothing can move.
+    debug : whether the trial runs in this process, with the terminal to itself.
     """
+    if debug:
+        yield DebugListener(len(work), store, say)
+        return
     console = Console(stderr=True)
     if not _moves(console):
         yield PlainListener(len(work), store, say)
@@ -132,6 +138,17 @@ class PlainListener:
 
     def _say(self, line: str) -> None:
         self._show(printable(line))
+
+
+class DebugListener(PlainListener):
+    """Shows the traceback of a failure, too."""
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Say how it ended, and where."""
+        super().finished(planned, trial)
+        if failed := trial.failure(planned.hashes):
+            for line in failed.traceback.splitlines():
+                self._say(line)
 
 
 class LiveListener:

@@ -80,6 +80,7 @@ def run(
     timeout: float | None = None,
     memory: int | str | None = None,
     precision: Precision = "float32",
+    debug: bool = False,
     quiet: bool = False,
 ) -> Results:
     """Fit methods, evaluate them, and return their tables: ``reprbench run`` as a function.
@@ -110,6 +111,7 @@ def run(
     timeout : seconds that a trial may take.
     memory : bytes that a trial may take, or a text like "4GB".
     precision : "float32" or "bf16".
+    debug : whether the only trial to run runs in this process, where print, breakpoint() and profilers work.
     quiet : whether neither progress nor warnings are shown, on standard error or in the notebook.
 
     Returns
@@ -163,6 +165,7 @@ def run(
         memory=given.memory,
         device=device,
         executor=str(executor),
+        debug=debug,
     )
     return _carried_out(options, quiet)
 
@@ -190,7 +193,7 @@ def _shown(prepared: PreparedRun, say: Callable[[str], None], quiet: bool) -> It
     if quiet or not prepared.to_run:
         yield SilentListener()
         return
-    with listener(prepared.to_run, prepared.store.root, say) as shown:
+    with listener(prepared.to_run, prepared.store.root, say, prepared.debug) as shown:
         yield shown
 
 

@@ -9,7 +9,7 @@ import platform
 import select
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     from reprbench.protocols.base import Protocol
     from reprbench.runner.fitting import Fits
 
+Report = Callable[[str, float, Mapping[str, float]], None]
+"""Receives the current task, the share of it that is done, and the latest values."""
 
-def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
+
+def execute(job: Job, folder: Path, report: Report) -> TrialResult:
     """Run one trial in this process; failures become the result's status and reason."""
     from reprbench.cache import collected_warnings
     from reprbench.runner.provenance import peak_memory, provenance
@@ -63,7 +66,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     return result
 
 
-def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None:
+def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     from reprbench.data.catalog import load_dataset
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
