@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reprbench.errors import UserError
 from reprbench.frames import measurements_frame
 from reprbench.store_writer import OLD, locked, write_merged
+from reprbench.store_writer import read_log as read_log
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
 from reprbench.trial_file import read_trial
 
@@ -150,6 +151,11 @@ def read_or_refuse(path: Path) -> Trial:
         raise
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def last_lines(folder: Path, count: int) -> list[str]:
+    """Return the last lines of the log of the trial in that folder, without empty ones."""
+    return [line for line in read_log(folder).splitlines() if line.strip()][-count:]
 
 
 def _read(path: str) -> Trial:

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reprbench.evaluation import FIGURES, LARGEST_FIGURE
-from reprbench.files import make_ignored, replacing, write_text
+from reprbench.files import make_ignored, open_regular, replacing, write_text
 from reprbench.merge import fit_of, merged
-from reprbench.trial import HISTORY, TRIAL, Trial
+from reprbench.texts import LOG_CHARACTERS, log_text
+from reprbench.trial import HISTORY, LOG, TRIAL, Trial
 from reprbench.trial_file import NewerSchema, read_trial, trial_text
 
 OLD = ".old-"
@@ -67,6 +68,8 @@ def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
         if name in files and (name == HISTORY or files[name].stat().st_size <= LARGEST_FIGURE):
             with replacing(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
+    if LOG in files:
+        _add_to_log(folder, trial.requested, files[LOG])
     write_text(folder / TRIAL, trial_text(written))
     _remove_figures(folder, written)
     return folder
@@ -93,6 +96,38 @@ def _own_files(stored: Trial | None, trial: Trial, written: Trial) -> list[str]:
     return [*history, *(figure.file for evaluation in own for figure in evaluation.figures)]
 
 
+def _add_to_log(folder: Path, begun: str, path: Path) -> None:
+    """Add what a process wrote to the trial's log: one that only evaluates must not replace what the fit wrote.
+
+    Parameters
+    ----------
+    begun : when the process was started.
+    path : of what it wrote.
+    """
+    before, said = read_log(folder), _text(path)
+    with suppress(OSError):  # a log is not worth a trial
+        if before or said:
+            write_text(folder / LOG, log_text(f"{before}== process started {begun} ==\n{_ended_line(said)}"))
+
+
+def read_log(folder: Path) -> str:
+    """Return the log of the trial in that folder of a store; an empty string if there is none that can be read."""
+    return log_text(_text(folder / LOG))
+
+
+def _ended_line(said: str) -> str:
+    said = said or "(no output)"
+    return said if said.endswith("\n") else f"{said}\n"
+
+
+def _text(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return file.read(4 * LOG_CHARACTERS).decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def _clean(folder: Path) -> None:
     """Remove what writers that were killed have left of a trial: nobody else is writing now."""
     old = folder.with_name(OLD + folder.name)
@@ -105,7 +140,12 @@ def _clean(folder: Path) -> None:
     if figures.is_symlink():
         figures.unlink()
     # As `replacing` names its temporary files.
-    for leftover in [*folder.glob(f".{TRIAL}.*"), *folder.glob(f".{HISTORY}.*"), *figures.glob(".*.png.*")]:
+    for leftover in [
+        *folder.glob(f".{TRIAL}.*"),
+        *folder.glob(f".{HISTORY}.*"),
+        *folder.glob(f".{LOG}.*"),
+        *figures.glob(".*.png.*"),
+    ]:
         leftover.unlink(missing_ok=True)
 
 

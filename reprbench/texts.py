@@ -13,6 +13,9 @@ from collections.abc import Sequence
 REASON, TRACEBACK, WARNINGS = 500, 20_000, 100
 """The most characters of a reason, which is one line, and of a traceback, and the most warnings that are kept."""
 
+LOG_CHARACTERS = 40_000
+"""The most of a trial's log that is kept: the beginning and the end."""
+
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -29,6 +32,16 @@ def clean(text: str, limit: int) -> str:
     text = _shortened(text, 4 * limit)  # before everything else: it may have a billion characters
     text = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _shortened("".join(map(_printable, text)), limit)
+
+
+def log_text(text: str) -> str:
+    r"""Return the output of a process as it is kept: of a line that was written again and again, only the last state.
+
+    >>> log_text("start\n 10 %\r 20 %\r100 %\nend\n")
+    'start\n100 %\nend\n'
+    """
+    last = (line.rstrip("\r").rpartition("\r")[2] for line in _shortened(text, 4 * LOG_CHARACTERS).split("\n"))
+    return clean("\n".join(last), LOG_CHARACTERS)
 
 
 def one_line(text: str, limit: int = REASON) -> str:

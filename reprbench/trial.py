@@ -33,7 +33,7 @@ from reprbench.trial_parts import ProtocolRecord as ProtocolRecord
 from reprbench.trial_parts import Size as Size
 from reprbench.trial_parts import SweepRecord as SweepRecord
 
-TRIAL, HISTORY = "trial.json", "history.csv"
+TRIAL, HISTORY, LOG = "trial.json", "history.csv", "log.txt"
 """The files in a trial's folder, besides figures."""
 NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from reprbench.errors import UserError
 from reprbench.measurement import Curve, Headline
 from reprbench.migrations import SCHEMA
 from reprbench.spec import Budget, Call
-from reprbench.store import Store
+from reprbench.store import Store, last_lines
+from reprbench.texts import LOG_CHARACTERS
 from reprbench.trial import Code, Cost, Deviation, Figure
 from reprbench.trial_file import read_trial
 
@@ -230,3 +232,56 @@ def test_a_store_that_is_a_file_is_a_user_error(tmp_path):
         Store(tmp_path / "file")
     with pytest.raises(UserError, match="cannot be written"):
         Store(tmp_path / "file" / "below").check_writable()
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def written_log(store: Store, said: str, begun: str) -> str:
+    path = store.root.parent / "said.txt"
+    path.write_text(said)
+    return (store.write(trial(requested=begun), {"log.txt": path}) / "log.txt").read_text()
+
+
+def test_what_a_process_prints_is_added_to_the_log_of_its_trial(tmp_path):
+    store = Store(tmp_path / "results")
+    first = written_log(store, "of the fit", "2026-01-01")
+    assert first == "== process started 2026-01-01 ==\nof the fit\n"
+    silent = written_log(store, "", "2026-01-02")
+    assert silent == f"{first}== process started 2026-01-02 ==\n(no output)\n"
+    assert written_log(store, "later\n", "2026-01-03") == f"{silent}== process started 2026-01-03 ==\nlater\n"
+    folder = store.write(trial(), {})
+    assert last_lines(folder, 2) == ["== process started 2026-01-03 ==", "later"]
+
+
+def test_who_prints_nothing_has_no_log(tmp_path):
+    folder = Store(tmp_path / "results").write(trial(), {"log.txt": tmp_path / "missing"})
+    assert not (folder / "log.txt").exists()
+    assert last_lines(folder, 3) == []
+
+
+def test_a_log_stays_small(tmp_path):
+    store = Store(tmp_path / "results")
+    first = written_log(store, "a" * LOG_CHARACTERS, "2026-01-01")
+    last = written_log(store, "b" * LOG_CHARACTERS, "2026-01-02")
+    assert len(first) == len(last) == LOG_CHARACTERS
+    assert last.startswith("== process started 2026-01-01 ==\naaa")
+    assert last.endswith("bbb\n")
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link"])
+def test_a_log_that_cannot_be_written_costs_only_the_log(tmp_path, kind):
+    store = Store(tmp_path / "results")
+    log = store.write(trial(), {}) / "log.txt"
+    (tmp_path / "elsewhere").mkdir()
+    {
+        "folder": log.mkdir,
+        "fifo": lambda: os.mkfifo(log),
+        "link": lambda: log.symlink_to(tmp_path / "elsewhere" / "file"),
+    }[kind]()
+    said = tmp_path / "said.txt"
+    said.write_text("said")
+    store.write(trial(requested="2027"), {"log.txt": said})
+    assert store.read()[0][0].requested == "2027"
+    assert log.is_dir() or log.read_text().endswith("said\n")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

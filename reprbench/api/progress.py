@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,30 +18,41 @@ from reprbench.report.text import seconds_text
 from reprbench.runner.plan import NEW, Planned
 from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
+from reprbench.store import last_lines
 from reprbench.trial import Evaluation, Trial
 
 PLAIN_SECONDS = 10.0
 """How often a plain line shows the progress of a trial."""
 
 SHOWN_REASON = 200
-"""Characters of the reason for a failure that are shown while a run goes on."""
+"""Characters of the reason for a failure, and of a line of its log, that are shown while a run goes on."""
+
+SHOWN_LINES = 3
+"""The last lines of a log that are shown then."""
 
 
 @contextmanager
-def listener(work: Sequence[Planned], say: Callable[[str], None]) -> Iterator[Listener]:
+def listener(
+    work: Sequence[Planned], store: Path, say: Callable[[str], None], debug: bool = False
+) -> Iterator[Listener]:
     """Yield the listener that suits standard error, or the notebook; the live display ends with the block.
 
     Parameters
     ----------
     work : the trials that will run.
+    store : the folder of trials, where their logs are.
     say : shows a line where nothing can move.
+    debug : whether the trial runs in this process, with the terminal to itself.
     """
+    if debug:
+        yield DebugListener(len(work), store, say)
+        return
     console = Console(stderr=True)
     if not _moves(console):
-        yield PlainListener(len(work), say)
+        yield PlainListener(len(work), store, say)
         return
     with Display(*columns(), console=console, transient=True) as progress:
-        yield LiveListener(progress, len(work))
+        yield LiveListener(progress, len(work), store)
 
 
 def _moves(console: Console) -> bool:
@@ -73,6 +85,13 @@ def ending(planned: Planned, trial: Trial) -> str:
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
 
 
+def log_lines(planned: Planned, trial: Trial, store: Path) -> list[str]:
+    """Return what a trial that failed printed last, to be shown below its ending."""
+    if not trial.failure(planned.hashes):
+        return []
+    return [f"    {printable(line, SHOWN_REASON)}" for line in last_lines(store / trial.folder, SHOWN_LINES)]
+
+
 def state_text(message: Progress) -> str:
     """Return what a trial reports about itself in one line."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in message.values.items())
@@ -87,8 +106,8 @@ def waiting_text(planned: Planned, owner: Owner) -> str:
 class PlainListener:
     """One line when a trial begins and ends, and every few seconds in between."""
 
-    def __init__(self, total: int, say: Callable[[str], None]) -> None:
-        self._total, self._number, self._show = total, 0, say
+    def __init__(self, total: int, store: Path, say: Callable[[str], None]) -> None:
+        self._total, self._number, self._store, self._show = total, 0, store, say
         self._said: dict[int, float] = {}
 
     def started(self, planned: Planned) -> None:
@@ -107,6 +126,8 @@ class PlainListener:
         """Say how it ended."""
         self._number += 1
         self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}")
+        for line in log_lines(planned, trial, self._store):
+            self._say(line)
 
     def waits(self, planned: Planned, owner: Owner) -> None:
         """Say who is running it."""
@@ -120,11 +141,22 @@ class PlainListener:
         self._show(printable(line))
 
 
+class DebugListener(PlainListener):
+    """Shows the traceback of a failure, too."""
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Say how it ended, and where."""
+        super().finished(planned, trial)
+        if failed := trial.failure(planned.hashes):
+            for line in failed.traceback.splitlines():
+                self._say(line)
+
+
 class LiveListener:
     """A bar for each running trial, and one for all."""
 
-    def __init__(self, progress: Display, total: int) -> None:
-        self._progress = progress
+    def __init__(self, progress: Display, total: int, store: Path) -> None:
+        self._progress, self._store = progress, store
         self._tasks: dict[int, TaskID] = {}
         self._all = progress.add_task("all trials", total=total, text="")
 
@@ -143,6 +175,8 @@ class LiveListener:
             self._progress.remove_task(task)
         self._progress.advance(self._all)
         self._print(f"{name_of(planned)}: {ending(planned, trial)}")
+        for line in log_lines(planned, trial, self._store):
+            self._print(line)
 
     def waits(self, planned: Planned, owner: Owner) -> None:
         """Print who is running it."""

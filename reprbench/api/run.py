@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from reprbench.api.calls import Method, asked_call, asked_calls, asked_methods
 from reprbench.api.progress import SilentListener, listener
 from reprbench.api.results import Results
-from reprbench.api.running import RunOptions, prepare_run
+from reprbench.api.running import PreparedRun, RunOptions, prepare_run
 from reprbench.benchmark import Seed
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
@@ -21,7 +21,6 @@ from reprbench.grammar import bytes_of, is_parameter_name
 from reprbench.limit import LimitField
 from reprbench.printable import printable
 from reprbench.run_context import Precision
-from reprbench.runner.plan import Planned
 from reprbench.runner.request import Overrides
 from reprbench.runner.schedule import Listener
 from reprbench.spec import Call, Count, mistakes
@@ -81,6 +80,7 @@ def run(
     timeout: float | None = None,
     memory: int | str | None = None,
     precision: Precision = "float32",
+    debug: bool = False,
     quiet: bool = False,
 ) -> Results:
     """Fit methods, evaluate them, and return their tables: ``reprbench run`` as a function.
@@ -111,6 +111,7 @@ def run(
     timeout : seconds that a trial may take.
     memory : bytes that a trial may take, or a text like "4GB".
     precision : "float32" or "bf16".
+    debug : whether the only trial to run runs in this process, where print, breakpoint() and profilers work.
     quiet : whether neither progress nor warnings are shown, on standard error or in the notebook.
 
     Returns
@@ -164,6 +165,7 @@ def run(
         memory=given.memory,
         device=device,
         executor=str(executor),
+        debug=debug,
     )
     return _carried_out(options, quiet)
 
@@ -179,7 +181,7 @@ def _carried_out(options: RunOptions, quiet: bool) -> Results:
     say: Callable[[str], None] = (lambda line: None) if quiet else _say
     prepared = prepare_run(options, lambda problem: say(f"Warning: {printable(problem)}"))
     prepared.check()
-    with _shown(prepared.to_run, say, quiet) as shown:
+    with _shown(prepared, say, quiet) as shown:
         end = prepared.execute(shown)
     if end.interrupted:
         raise KeyboardInterrupt("the run was interrupted; the same call goes on")
@@ -187,11 +189,11 @@ def _carried_out(options: RunOptions, quiet: bool) -> Results:
 
 
 @contextlib.contextmanager
-def _shown(work: Sequence[Planned], say: Callable[[str], None], quiet: bool) -> Iterator[Listener]:
-    if quiet or not work:
+def _shown(prepared: PreparedRun, say: Callable[[str], None], quiet: bool) -> Iterator[Listener]:
+    if quiet or not prepared.to_run:
         yield SilentListener()
         return
-    with listener(work, say) as shown:
+    with listener(prepared.to_run, prepared.store.root, say, prepared.debug) as shown:
         yield shown
 
 

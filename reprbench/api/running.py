@@ -18,6 +18,7 @@ from reprbench.run_context import checkpoint_seconds
 from reprbench.runner.descriptions import SECONDS_EACH
 from reprbench.runner.devices import CPU, choose_devices
 from reprbench.runner.estimate import estimate
+from reprbench.runner.executors.base import Executor
 from reprbench.runner.executors.choose import check_device, make_executor
 from reprbench.runner.executors.settings import ExecutorSettings, read_settings
 from reprbench.runner.launch import launcher
@@ -54,6 +55,7 @@ class RunOptions:
     store, cache : the folders of trials and of what can be made anew.
     jobs, jobs_per_device, timeout, memory, device : see `Limits`, and `choose_devices`.
     executor : what runs the trials, or the file that says so.
+    debug : whether the only trial to run runs in this process.
     """
 
     overrides: Overrides = field(default_factory=Overrides)
@@ -68,6 +70,7 @@ class RunOptions:
     memory: int | None = None
     device: str = "auto"
     executor: str = "local"
+    debug: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class PreparedRun:
     work : what is to be done for every trial.
     store : where trials are written.
     limits : of this machine.
+    debug : whether the only trial to run runs in this process.
     """
 
     work: list[Planned]
@@ -110,6 +114,7 @@ class PreparedRun:
     _settings: ExecutorSettings
     _device: str
     _folders: Folders
+    debug: bool = False
 
     @property
     def to_run(self) -> list[Planned]:
@@ -132,7 +137,7 @@ class PreparedRun:
 
     def execute(self, listener: Listener) -> RunEnd:
         """Run what is to be run, and store it; the listener is told what happens."""
-        executor = make_executor(self._settings, self.limits, self._device, self._folders.cache)
+        executor = self._executor()
         with contextlib.closing(executor):
             schedule = Schedule(self.store, self._folders, executor, listener)
             ended = schedule.run(self.work)
@@ -140,6 +145,13 @@ class PreparedRun:
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}
         failed = any(trial.failure(wanted[trial.hash]) for trial in ended)
         return RunEnd(tuple(self._all(ended)), failed, schedule.interrupted)
+
+    def _executor(self) -> Executor:
+        if self.debug:
+            from reprbench.runner.executors.debug import DebugExecutor  # imports what trials do
+
+            return DebugExecutor(self.limits)
+        return make_executor(self._settings, self.limits, self._device, self._folders.cache)
 
     def _all(self, ended: list[Trial]) -> list[Trial]:
         """Return the trials of the whole request, also those that did not run now."""
@@ -165,6 +177,8 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     checkpoint_seconds()
     store, data = Store(options.store), data_dirs(options.data_dir)
     settings = read_settings(options.executor)
+    if options.debug:
+        _check_debug(options, settings)
     check_device(settings, options.device)
     devices = choose_devices(options.device, warn=warn) if settings.executor == "local" else CPU
     limits = Limits(options.jobs, options.timeout, options.memory, devices, options.jobs_per_device)
@@ -172,7 +186,18 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     launcher.prepare(trial_environment(limits.threads_each))
     folders = Folders(data, options.cache.resolve())
     work = make_plan(options, discover(options.plugins), store, folders, limits, warn)
-    return PreparedRun(work, store, limits, settings, options.device, folders)
+    prepared = PreparedRun(work, store, limits, settings, options.device, folders, options.debug)
+    if options.debug and len(prepared.to_run) > 1:
+        many = f"--debug runs one trial, and {len(prepared.to_run)} are to be run"
+        raise UserError(f"{many}; name one method, with one value of each parameter, and one seed")
+    return prepared
+
+
+def _check_debug(options: RunOptions, settings: ExecutorSettings) -> None:
+    """Raise a `UserError` if something is asked for that this process cannot do for its own trial."""
+    given = {"executor": settings.executor != "local", "timeout": options.timeout, "memory": options.memory}
+    if wrong := [f"--{name}" for name, value in given.items() if value]:
+        raise UserError(f"--debug runs the trial in this process, without limits; leave out {' and '.join(wrong)}")
 
 
 def _say_if_fewer(limits: Limits, warn: Callable[[str], None]) -> None:

@@ -105,6 +105,11 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     show_default=True,
     help="Precision of the forward passes of learners that train with torch; bf16 is bfloat16 autocast.",
 )
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run the only trial in this process, without limits: print, breakpoint(), pdb and profilers work.",
+)
 def command(
     methods: tuple[Call | Sweep, ...],
     benchmark: str | None,
@@ -125,6 +130,7 @@ def command(
     device: str,
     executor: str,
     precision: Precision,
+    debug: bool,
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
@@ -159,13 +165,14 @@ def command(
         memory=memory,
         device=device,
         executor=executor,
+        debug=debug,
     )
     prepared = prepare_run(options, warn)
     if only_plan:
         _show_plan(prepared)
         return 0
     prepared.check()
-    with listener(prepared.to_run, partial(echo, err=True)) as shown:
+    with listener(prepared.to_run, prepared.store.root, partial(echo, err=True), debug) as shown:
         end = prepared.execute(shown)
     echo(as_terminal(end.tables))
     if end.interrupted:

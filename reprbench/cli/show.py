@@ -13,6 +13,9 @@ from reprbench.cli.echo import echo
 from reprbench.cli.options import STORE
 from reprbench.errors import UserError
 
+LOG_LINES = 10
+"""Of the log that are shown under a failure."""
+
 if TYPE_CHECKING:
     from reprbench.trial import Cost, Evaluation, Trial
 
@@ -21,13 +24,17 @@ if TYPE_CHECKING:
 @click.argument("trial")
 @STORE
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(trial: str, store: Path, form: str) -> None:
+@click.option("--log", "only_log", is_flag=True, help="Show what the trial's processes printed, warned of and logged.")
+def command(trial: str, store: Path, form: str, only_log: bool) -> None:
     """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), the beginning of its hash, or the path of any trial."""
     from reprbench.printable import printable
     from reprbench.report.text import json_text
     from reprbench.trial import to_json
 
     folder, content = _find(trial, store)
+    if only_log:
+        echo(_log(folder), nl=False)
+        return
     text = json_text(to_json(content)) if form == "json" else "\n".join(map(printable, _lines(folder, content)))
     echo(text.rstrip("\n"))
 
@@ -49,6 +56,15 @@ def _find(name: str, store: Path) -> tuple[Path, Trial]:
             "or the path of the trial's folder"
         )
     return found[0]
+
+
+def _log(folder: Path) -> str:
+    from reprbench.printable import printable
+    from reprbench.store import read_log
+
+    if text := read_log(folder):
+        return "".join(f"{printable(line)}\n" for line in text.splitlines())
+    raise UserError(f"{folder}: has no log: its processes printed nothing, or ran before reprbench kept logs")
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:
@@ -80,7 +96,19 @@ def _lines(folder: Path, trial: Trial) -> list[str]:
         lines += ["", *_evaluation_lines(evaluation, folder)]
     lines += ["", *(f"{key}: {value}" for key, value in trial.provenance.items())]
     failed = trial.failure()
-    return [*lines, "", *failed.traceback.rstrip().splitlines()] if failed and failed.traceback else lines
+    return [*lines, *_failure_lines(folder, failed.traceback)] if failed else lines
+
+
+def _failure_lines(folder: Path, traceback: str) -> list[str]:
+    """Return the traceback of a failure, and what the trial printed last, unless that is the same."""
+    from reprbench.store import last_lines
+    from reprbench.trial import LOG
+
+    last = last_lines(folder, LOG_LINES)
+    lines = ["", *traceback.rstrip().splitlines()] if traceback else []
+    if last and not traceback.rstrip().endswith(last[-1]):
+        lines += ["", f"{folder / LOG} ends with", *(f"  {line}" for line in last)]
+    return lines
 
 
 def _cost_lines(cost: Cost) -> list[str]:

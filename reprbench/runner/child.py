@@ -58,6 +58,10 @@ class Child:
         """Return the beginning and the end of its standard output and standard error."""
         return self._output.text()
 
+    def log(self) -> str:
+        """Return the same as it is kept in the store, which is more."""
+        return self._output.log()
+
     def poll(self, seconds: float = 0) -> int | None:
         """Return its exit status, or the negative number of the signal that ended it; None while it runs.
 

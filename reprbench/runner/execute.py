@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import select
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from reprbench.protocols.base import Protocol
     from reprbench.runner.fitting import Fits
 
+Report = Callable[[str, float, Mapping[str, float]], None]
+"""Receives the current task, the share of it that is done, and the latest values."""
 
-def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
+
+def execute(job: Job, folder: Path, report: Report) -> TrialResult:
     """Run one trial in this process; failures become the result's status and reason."""
     from reprbench.cache import collected_warnings
     from reprbench.runner.provenance import peak_memory, provenance
@@ -62,7 +66,7 @@ def execute(job: Job, folder: Path, report: Reporter) -> TrialResult:
     return result
 
 
-def _work(job: Job, folder: Path, report: Reporter, result: TrialResult) -> None:
+def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     from reprbench.data.catalog import load_dataset
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
@@ -202,10 +206,17 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
+def _log_to_stderr() -> None:
+    """Let what a plugin logs and warns of appear in the trial's log, with its time and level."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+
+
 def main() -> None:
     """Execute the job in the folder named first, reporting to the file descriptor named second."""
     folder, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     report = Reporter(descriptor)
+    _log_to_stderr()
     result = execute(read_job(folder / JOB), folder, report)
     try:
         write_json(folder / RESULT, to_json(result))

@@ -16,6 +16,7 @@ from reprbench.registry import Entry
 from reprbench.run_context import CHECKPOINT, Precision
 from reprbench.spec import Budget, Call
 from reprbench.trial import HISTORY as HISTORY
+from reprbench.trial import LOG as LOG
 from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
 
 
@@ -87,7 +88,7 @@ class Ended(msgspec.Struct):
     """The name of the signal that ended it before it had a result."""
 
 
-JOB, FIT, RESULT, LOG = "job.json", "fit.json", "result.json", "output.txt"
+JOB, FIT, RESULT = "job.json", "fit.json", "result.json"
 PROVENANCE, EVALUATIONS = "provenance.json", "evaluations"
 """The files, and the folder of evaluations, in the working folder of a trial's process."""
 PROGRESS, ENDED = "progress.json", "ended.json"

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reprbench.files import write_text
 from reprbench.runner.child import Child
-from reprbench.runner.job import JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
+from reprbench.runner.job import JOB, LOG, PROVENANCE, RESULT, Job, TrialResult, write_job
 from reprbench.runner.oom import oom_kills
 from reprbench.runner.received import Progress, cleaned, progress, read_part, stored_files
 from reprbench.runner.working_folder import WorkingFolder
@@ -46,6 +47,7 @@ class TrialProcess:
         self._ended_by_us: tuple[Status, str] | None = None
         self._answered: float | None = None
         self._problem = ""
+        self._has_log = False
         self._oom_kills = oom_kills()
         try:
             write_job(self.path / JOB, job)
@@ -90,6 +92,7 @@ class TrialProcess:
         A result that is written stands, whatever happened to the process then.
         """
         code = self._child.end()
+        self._write_log()
         self.messages()
         try:
             result, name = cleaned(read_part(self.path / RESULT, TrialResult)), None
@@ -105,7 +108,8 @@ class TrialProcess:
 
     def files(self) -> dict[str, Path]:
         """Return the files that belong in the trial's folder in the store."""
-        return stored_files(self.path)
+        # Before the process has ended, a log there is none of ours.
+        return stored_files(self.path) | ({LOG: self.path / LOG} if self._has_log else {})
 
     def close(self) -> None:
         """End the process, and remove the working folder."""
@@ -114,6 +118,11 @@ class TrialProcess:
             self._folder.close()
         finally:
             self._closed()
+
+    def _write_log(self) -> None:
+        with contextlib.suppress(OSError):  # it is not worth a trial
+            write_text(self.path / LOG, self._child.log())
+            self._has_log = True
 
     def _without_result(self, code: int, signal_name: str | None, error: Exception) -> TrialResult:
         if self._ended_by_us is not None:

@@ -13,7 +13,7 @@ import msgspec
 
 from reprbench.files import NotRegularError, open_regular
 from reprbench.runner.job import FIGURES, HISTORY, TrialResult, converted
-from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
+from reprbench.texts import LOG_CHARACTERS, TRACEBACK, clean, log_text, one_line, reason, warning_lines
 
 RESULT_BYTES = 64 * 2**20
 """The most that a trial may say in one file: hundreds of times what the largest of our protocols do."""
@@ -180,17 +180,28 @@ class Output:
     descriptor : the reading end of its pipe, which a thread drains until it closes.
     """
 
-    KEPT = 2 * TRACEBACK
+    KEPT = LOG_CHARACTERS
+    """Bytes of the beginning, and of the end."""
 
     def __init__(self, descriptor: int) -> None:
-        self._head, self._tail = b"", b""
+        self._head, self._tail, self._size = b"", b"", 0
         self._thread = threading.Thread(target=self._drain, args=(descriptor,), daemon=True)
         self._thread.start()
 
     def text(self, limit: int = TRACEBACK) -> str:
         """Return it cleaned; wait shortly for the rest if the process has just ended."""
+        return clean(self._kept(), limit)
+
+    def log(self) -> str:
+        """Return it as it is kept in the store."""
+        return log_text(self._kept())
+
+    def _kept(self) -> str:
         self._thread.join(timeout=1)
-        return clean((self._head + self._tail).decode(errors="replace"), limit)
+        head, tail = self._head, self._tail
+        dropped = self._size - len(head) - len(tail)
+        middle = f"\n… {dropped} bytes …\n".encode() if dropped > 0 else b""
+        return (head + middle + tail).decode(errors="replace")
 
     def _drain(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb", buffering=0) as pipe:
@@ -198,3 +209,4 @@ class Output:
                 missing = self.KEPT - len(self._head)
                 self._head += chunk[:missing]
                 self._tail = (self._tail + chunk[missing:])[-self.KEPT :]
+                self._size += len(chunk)

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 from common import REPOSITORY
@@ -64,7 +65,7 @@ def test_a_live_display_shows_names_and_values_literally():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=200, color_system=None, legacy_windows=False)
     with Display(*progress.columns(), console=console, transient=True) as display:
-        listener = progress.LiveListener(display, 1)
+        listener = progress.LiveListener(display, 1, Path("results"))
         one = planned(EVIL)
         listener.started(one)
         listener.progressed(one, Progress("fit [red]", 0.5, {"[blink]\x07": 1.0}))
@@ -80,7 +81,7 @@ def test_a_live_display_shows_names_and_values_literally():
 
 def test_plain_lines_are_lines(capsys):
     one = planned(EVIL)
-    listener = progress.PlainListener(1, partial(echo, err=True))
+    listener = progress.PlainListener(1, Path("results"), partial(echo, err=True))
     listener.started(one)
     listener.finished(one, trial(EVIL, status="failed", reason="a\nb\x1b"))
     lines = capsys.readouterr().err.splitlines()

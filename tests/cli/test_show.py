@@ -135,3 +135,38 @@ def test_a_missing_or_ambiguous_trial_is_a_mistake(here, store):
         done = here("show", name)
         assert done.returncode == 2
         assert "expected one in results" in done.stderr
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def with_log(folder, text, **changes):
+    said = folder / "said.txt"
+    said.write_text(text)
+    Store(folder / "results").write(trial(**changes), {"log.txt": said})
+
+
+def test_it_shows_the_log_alone(here, tmp_path):
+    with_log(tmp_path, "one\ntwo \x1b[2J\x07\n", requested="2026-01-01")
+    assert here("show", "aaaa", "--log").stdout == "== process started 2026-01-01 ==\none\ntwo �\n"
+
+
+def test_a_trial_without_a_log_says_so(here, tmp_path):
+    Store(tmp_path / "results").write(trial(), {})
+    done = here("show", "aaaa", "--log")
+    assert done.returncode == 2
+    assert "results/mine/ae/0-aaaaaaaa: has no log" in done.stderr
+
+
+def test_a_failure_is_followed_by_the_end_of_the_log(here, tmp_path):
+    with_log(tmp_path, "".join(f"line {n}\n" for n in range(30)), status="failed", traceback="Traceback: x")
+    lines = here("show", "aaaa").stdout.splitlines()
+    place = lines.index("results/mine/ae/0-aaaaaaaa/log.txt ends with")
+    assert lines[place - 2 : place] == ["Traceback: x", ""]
+    assert lines[place + 1 :] == [f"  line {n}" for n in range(20, 30)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": "failed", "traceback": "a\nit broke"}])
+def test_a_log_is_not_repeated(here, tmp_path, changes):
+    with_log(tmp_path, "it broke\n", **changes)
+    assert "ends with" not in here("show", "aaaa").stdout

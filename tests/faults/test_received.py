@@ -23,7 +23,7 @@ from reprbench.runner.execute import Reporter
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import TrialResult
 from reprbench.runner.received import LineReader, Output, Progress, number, progress, read_part
-from reprbench.texts import REASON, TRACEBACK, clean, described, one_line, reason, traceback_of
+from reprbench.texts import LOG_CHARACTERS, REASON, TRACEBACK, clean, described, one_line, reason, traceback_of
 from reprbench.trial import to_json
 
 
@@ -374,6 +374,17 @@ def test_of_much_output_the_beginning_and_the_end_are_kept():
     assert text.endswith("\nlast line\n")
     assert len(text) <= TRACEBACK
     assert len(output._head) + len(output._tail) <= 2 * Output.KEPT
+
+
+def test_the_log_says_how_much_of_the_output_is_left_out():
+    reading, writing = os.pipe()
+    output = Output(reading)
+    write_all(writing, b"first\n" + b"x" * (2 * Output.KEPT + 100) + b"\nlast\n").join()
+    os.close(writing)
+    log = output.log()
+    assert log.startswith("first\nxxx")
+    assert log.endswith("xxx\nlast\n")
+    assert len(log) <= LOG_CHARACTERS
 
 
 def test_little_output_is_kept_as_it_is():

@@ -21,7 +21,18 @@ from reprbench.errors import UserError, system_reason
 from reprbench.files import open_regular
 from reprbench.registry import Entry
 from reprbench.runner.devices import choose_devices
-from reprbench.runner.job import ENDED, FIT, PROGRESS, Ended, Job, ProtocolJob, TrialResult, converted, evaluation_path
+from reprbench.runner.job import (
+    ENDED,
+    FIT,
+    LOG,
+    PROGRESS,
+    Ended,
+    Job,
+    ProtocolJob,
+    TrialResult,
+    converted,
+    evaluation_path,
+)
 from reprbench.runner.process import TrialProcess
 from reprbench.runner.received import RESULT_BYTES, Progress, stored_files
 from reprbench.runner.working_folder import WorkingFolder, remove_abandoned
@@ -113,7 +124,7 @@ def looks(content: bytes) -> Generator[Files]:
         # Files that were being written in the last look are complete now.
         last = written.new()
         result.warnings = [*result.warnings, *written.warnings]
-        yield last | _ended(result, signal_name)
+        yield last | _log(process) | _ended(result, signal_name)
 
 
 def _here(order: Order, opened: ExitStack) -> Job:
@@ -158,6 +169,11 @@ def _moved(job: Job, moved: Callable[[Entry], Entry]) -> Job:
 
 def _progress(messages: list[Progress]) -> Files:
     return {PROGRESS: msgspec.json.encode(messages[-1])} if messages else {}
+
+
+def _log(process: TrialProcess) -> Files:
+    path = process.files().get(LOG)
+    return {LOG: path.read_bytes()} if path else {}
 
 
 def _ended(result: TrialResult, signal_name: str | None) -> Files:

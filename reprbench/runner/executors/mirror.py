@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from reprbench.files import replacing
-from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, HISTORY, PROGRESS, Ended, TrialResult
+from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, HISTORY, LOG, PROGRESS, Ended, TrialResult
 from reprbench.runner.received import RESULT_BYTES, Progress, checked_progress, cleaned, read_part, stored_files
 
 
@@ -54,7 +54,9 @@ class Mirror:
 
     def files(self) -> dict[str, Path]:
         """Return the files that belong in the trial's folder in the store."""
-        return stored_files(self.path)
+        log = self.path / LOG
+        # That of a try whose machine died could be there already.
+        return stored_files(self.path) | ({LOG: log} if Mirror.ended(self) and log.exists() else {})
 
 
 def _expected(name: str) -> bool:
@@ -62,5 +64,5 @@ def _expected(name: str) -> bool:
     if str(path) != name or not name.isprintable():
         return False
     if len(path.parts) == 1:
-        return name in (FIT, HISTORY, PROGRESS, ENDED)
+        return name in (FIT, HISTORY, LOG, PROGRESS, ENDED)
     return len(path.parts) == 2 and (path.parts[0], path.suffix) in ((EVALUATIONS, ".json"), (FIGURES, ".png"))
