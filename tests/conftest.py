@@ -37,9 +37,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class PagesTogether(LoadScopeScheduling):
-    """Gives workers one test at a time, but all pages of the documentation to one of them: they share a folder."""
+    """Gives workers one test at a time, but all pages of the documentation to one of them: they share a folder.
+
+    So do the tests on a cluster of Ray, which takes long to start.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
+        if "/test_ray.py::" in nodeid:
+            return "ray"
         return "pages" if "::test_what_a_page_shows_works[" in nodeid else nodeid
 
 

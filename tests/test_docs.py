@@ -16,7 +16,7 @@ import click
 import pytest
 import yaml
 from common import REPOSITORY
-from documented import Block, Session, commands, expected, options_of, quick
+from documented import Block, Session, blocks, commands, expected, options_of, quick
 
 import reprbench
 from reprbench.cli.main import COMMANDS, cli
@@ -172,6 +172,20 @@ def test_every_field_of_a_benchmark_is_described():
     for form in (Benchmark, BenchmarkRow, Reference, Budget):
         for name in form.model_fields:
             assert f"`{name}`" in text, f"{form.__name__}.{name}"
+
+
+def test_every_entry_of_an_executor_file_is_described_and_examples_are_valid(tmp_path):
+    from reprbench.runner.executors.settings import ExecutorSettings, Resources, read_settings
+
+    text = (DOCS / "clusters.md").read_text()
+    for form in (ExecutorSettings, Resources):
+        for name in form.model_fields:
+            assert f"| `{name}` |" in text, f"{form.__name__}.{name}"
+    examples = [block for block in blocks(text) if block.text.startswith("executor:")]
+    assert len(examples) == 2
+    for block in examples:
+        (tmp_path / "cluster.yaml").write_text(block.text)
+        read_settings(str(tmp_path / "cluster.yaml"))
 
 
 def test_every_benchmark_of_the_paper_is_described():

@@ -11,6 +11,7 @@ from typing import Any
 
 from reprbench.runner.child import Child
 from reprbench.runner.job import JOB, PROVENANCE, RESULT, Job, TrialResult, write_job
+from reprbench.runner.oom import oom_kills
 from reprbench.runner.received import Progress, cleaned, progress, read_part, stored_files
 from reprbench.runner.working_folder import WorkingFolder
 from reprbench.texts import reason
@@ -45,6 +46,7 @@ class TrialProcess:
         self._ended_by_us: tuple[Status, str] | None = None
         self._answered: float | None = None
         self._problem = ""
+        self._oom_kills = oom_kills()
         try:
             write_job(self.path / JOB, job)
             environment = trial_environment(job.threads)
@@ -117,6 +119,8 @@ class TrialProcess:
         if self._ended_by_us is not None:
             status, why = self._ended_by_us
             return TrialResult(status=status, reason=why)
+        if signal_name == "SIGKILL" and oom_kills() > self._oom_kills:
+            return TrialResult(status="out-of-memory", reason="the system killed it, since memory ran out")
         if signal_name == "SIGKILL":
             why = "killed by SIGKILL, not by reprbench: the system may have run out of memory"
         elif signal_name:

@@ -25,6 +25,7 @@ from reprbench.claims import Claims
 from reprbench.cli import main as main_module
 from reprbench.cli import run as run_module
 from reprbench.cli.streams import Forgiving, forgiving
+from reprbench.errors import UserError
 from reprbench.owner import myself
 from reprbench.registry import Entry
 from reprbench.runner import schedule, waiting
@@ -74,6 +75,8 @@ class FakeProcess:
     def __post_init__(self) -> None:
         if self.label == "no space":
             raise OSError(errno.ENOSPC, "No space left on device", "somewhere/job.json")
+        if self.label == "refused":
+            raise UserError("Slurm refused it: invalid partition")
         if self.label == "no start":
             raise ValueError("Out of range float values are not JSON compliant")
 
@@ -176,6 +179,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
     ("label", "reason"),
     [
         ("no space", "could not be started: No space left on device: somewhere/job.json; free space"),
+        ("refused", "could not be started: Slurm refused it: invalid partition"),
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
         ("bad result", "reprbench could not handle this trial: RuntimeError: no result"),

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 import reprbench
 from reprbench import cache_folder
 from reprbench.data.locate import data_dirs
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 from reprbench.files import open_regular
 from reprbench.registry import Entry
 from reprbench.runner.devices import choose_devices
@@ -80,8 +80,11 @@ def decoded(content: bytes) -> Order:
 
 def _code(job: Job) -> dict[str, bytes]:
     entries = [job.entry, job.dataset_entry, *(one.entry for one in job.protocols)]
-    paths = {path for entry in entries if entry.way == "file" for path in code_files(entry.file())}
-    return {str(path): path.read_bytes() for path in sorted(paths)}
+    try:
+        paths = {path for entry in entries if entry.way == "file" for path in code_files(entry.file())}
+        return {str(path): path.read_bytes() for path in sorted(paths)}
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read: {system_reason(error)}") from None
 
 
 # -- where it runs ----------------------------------------------------------------------------------------------------

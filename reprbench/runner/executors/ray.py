@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,9 @@ try:
     from ray import exceptions
 except ImportError:
     raise UserError("--executor ray needs Ray; install it with: pip install 'reprbench[ray]'") from None
+
+CONNECT_SECONDS = 10.0
+"""How long the head of a cluster may take to answer."""
 
 _LOST = (
     exceptions.NodeDiedError,
@@ -103,6 +107,10 @@ def _machines() -> list[dict[str, float]]:
 
 def _connect(settings: ExecutorSettings) -> None:
     try:
+        if settings.address != "auto":
+            # Ray itself would try for minutes, and then end this process.
+            host, _, port = settings.address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(
             address=None if settings.address == "auto" else settings.address,
             runtime_env=settings.runtime_env or None,
@@ -111,7 +119,7 @@ def _connect(settings: ExecutorSettings) -> None:
             logging_level=logging.ERROR,
         )
     except Exception as error:
-        raise UserError(f"--executor ray: no cluster at {settings.address!r}: {reason(error)}") from None
+        raise UserError(f"--executor ray: no cluster at {settings.address}: {reason(error)}") from None
 
 
 def _needs(resources: Resources, gpus: float, limit: int | None) -> dict[str, float]:

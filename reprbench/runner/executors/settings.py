@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -23,8 +24,9 @@ def _bytes(value: Any) -> Any:
 
 
 def _address(value: str) -> str:
-    if not value or value.startswith("ray://"):
-        raise ValueError("expected auto or HOST:PORT; ray:// (Ray Client) cannot stream what trials write")
+    # ray:// would be Ray Client, which cannot stream what trials write.
+    if not re.fullmatch(r"auto|[\w.-]+:[0-9]{1,5}", value, re.ASCII):
+        raise ValueError("expected auto, or HOST:PORT of the cluster's head")
     return value
 
 

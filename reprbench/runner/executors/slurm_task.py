@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
+from reprbench.claim_file import SUFFIX
 from reprbench.claims import Claims
-from reprbench.runner.executors.host import looks
+from reprbench.errors import UserError
+from reprbench.runner.executors.host import decoded, looks
 from reprbench.runner.executors.mirror import Mirror
 
 ORDER, SUBMISSION, CLAIM = "order.json", "submission.json", "host.claim"
@@ -31,9 +33,10 @@ class SlurmTask:
         """Run the trial; what it writes appears in the folder. If that is removed, nobody waits for it any more."""
         mirror = Mirror(folder)
         with _terminated() as terminated, Claims(print) as claims:
-            # A job that was requeued may begin before the claim of the machine that died is stale.
+            # A job that was requeued may begin before the claim of the machine that died is stale; and after its driver
+            # has died, a job goes on while another driver may ask for the same fit with other protocols.
             while not mirror.ended() and (folder / ORDER).exists() and not terminated():
-                if claims.take(folder / CLAIM) is None:
+                if claims.take(*_claims(folder)) is None:
                     _run(mirror, terminated)
                     break
                 time.sleep(WAIT_SECONDS)
@@ -44,6 +47,15 @@ class SlurmTask:
     def checkpoint(self, folder: Path) -> DelayedSubmission:
         """Let submitit queue the job again before its time is over; the fit goes on from its checkpoint."""
         return DelayedSubmission(self, folder)
+
+
+def _claims(folder: Path) -> list[Path]:
+    """Return the claims of a job: on its folder, and on the fit that it makes."""
+    found = [folder / CLAIM]
+    # What is wrong with an order is said in its trial.
+    with suppress(UserError, ValueError, KeyError):
+        found.append(folder.parent / f"{decoded((folder / ORDER).read_bytes()).job.hash}{SUFFIX}")
+    return found
 
 
 def _run(mirror: Mirror, terminated: Callable[[], bool]) -> None:
