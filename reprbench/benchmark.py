@@ -134,10 +134,15 @@ def benchmark_files() -> dict[str, Path]:
     return {path.stem: path for path in found}
 
 
+def is_file_name(path: Path) -> bool:
+    """Return whether a user means the file of a benchmark, not its name."""
+    return path.suffix in {".yaml", ".yml"} or path.parent != Path()
+
+
 def find_benchmark(name: str) -> Benchmark:
     """Return the benchmark called `name`, or the one in the file at that path."""
     path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.parent != Path():
+    if is_file_name(path):
         return load_benchmark(path)
     known = benchmark_files()
     if name not in known:

@@ -20,6 +20,9 @@ FIGURES = "figures"
 Seconds = Annotated[float, msgspec.Meta(ge=-1, le=1e12)]
 """Differences of times, which rounding may take a little below 0; others come from no run."""
 
+MOST_FIGURES, LARGEST_FIGURE = 100, 16 * 2**20
+"""How many figures of one protocol a store keeps, and the bytes of the largest."""
+
 _FIGURE_FILE = re.compile(rf"{FIGURES}/(?!\.)[^/\\\x00-\x1f\x7f]+\.png")
 
 

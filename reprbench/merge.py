@@ -30,6 +30,8 @@ def merged(stored: Trial, new: Trial) -> Trial:
         protocols=_protocols(asked.protocols, before.protocols, evaluations),
         deviations=asked.deviations,
         reference=asked.reference,
+        title=asked.title,
+        group=asked.group,
         requested=asked.requested,
         evaluations=evaluations,
         cost=_cost(fit.cost, (stored if fit is new else new).cost, evaluations),

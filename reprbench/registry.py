@@ -188,6 +188,8 @@ class Registry:
     datasets: Mapping[str, Entry] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     """Plugin files that register nothing, and why."""
+    files: Mapping[str, Sequence[tuple[EntryKind, str]]] = field(default_factory=dict)
+    """What each plugin file that could be read registers, in its order."""
 
     def find(self, kind: EntryKind, name: str) -> Entry:
         """Return the entry called `name`; raise a `UserError` that suggests the nearest name if there is none."""
@@ -222,8 +224,9 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
     # Of a loop of links `Path.resolve` raises an error.
     files = list(dict.fromkeys(Path(os.path.realpath(path)) for path in [*plugins, *in_folders]))
     problems: dict[str, str] = {}
+    read: dict[str, Sequence[tuple[EntryKind, str]]] = {}
     found: dict[EntryKind, dict[str, Entry]] = {kind: {} for kind in _MARKS}
-    for entry in [*_installed(), *_scan(files, {path.resolve() for path in plugins}, problems)]:
+    for entry in [*_installed(), *_scan(files, {path.resolve() for path in plugins}, problems, read)]:
         check_name(entry.name, f"the {entry.kind} of {entry.origin}")
         other = found[entry.kind].setdefault(entry.name, entry)
         if other != entry and not _same_file(other, entry):
@@ -231,7 +234,7 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
                 f"two {entry.kind}s are called {entry.name!r}: {other.origin} and {entry.origin}; rename one of them"
             )
     methods, protocols, datasets = (dict(sorted(found[kind].items())) for kind in _MARKS)
-    return Registry(methods, protocols, datasets, problems)
+    return Registry(methods, protocols, datasets, problems, read)
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -252,7 +255,12 @@ def _same_file(one: Entry, other: Entry) -> bool:
     return one.file().read_bytes() == other.file().read_bytes()
 
 
-def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> Iterator[Entry]:
+def _scan(
+    files: Iterable[Path],
+    named: set[Path],
+    problems: dict[str, str],
+    read: dict[str, Sequence[tuple[EntryKind, str]]],
+) -> Iterator[Entry]:
     for path in files:
         try:
             with open_regular(path) as file:
@@ -269,6 +277,7 @@ def _scan(files: Iterable[Path], named: set[Path], problems: dict[str, str]) -> 
             continue
         if not found and path in named:
             problems[str(path)] = f"registers nothing; expected {_EXPECTED}"
+        read[str(path)] = found
         yield from (Entry(name, "file", str(path), kind) for kind, name in found)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from reprbench.choices import one_of_each
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import (
     DEEPEST,
@@ -230,7 +231,8 @@ def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> 
     found = error.errors(include_url=False)
     # A list whose items are wrong is not reported as too short, too.
     inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
-    return [f"{what}: {_mistake(mistake, known)}" for mistake in found if mistake["loc"] not in inner]
+    alone = one_of_each([mistake for mistake in found if mistake["loc"] not in inner])
+    return [f"{what}: {_mistake(mistake, known)}" for mistake in alone]
 
 
 def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:

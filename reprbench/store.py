@@ -6,7 +6,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,14 +118,13 @@ class Store:
         found = []
         for path in map(Path, self._trial_files()):
             folder = path.parent.relative_to(self.root)
-            names = (str(folder), folder.name, folder.name.partition("-")[2])
-            if any(name.startswith(prefix.rstrip("/")) for name in names):
-                try:
-                    found.append((path.parent, _read(str(path))))
-                except FileNotFoundError:
-                    continue
-                except (OSError, ValueError) as error:
-                    raise UserError(f"{path}: cannot be read: {error}") from None
+            wanted, short = prefix.rstrip("/"), folder.name.partition("-")[2]
+            # A folder's name has only the first characters of the hash.
+            longer = len(wanted) > len(short) > 0 and wanted.startswith(short)
+            if longer or any(name.startswith(wanted) for name in (str(folder), folder.name, short)):
+                with suppress(FileNotFoundError):
+                    trial = read_or_refuse(path)
+                    found += [(path.parent, trial)] if not longer or trial.hash.startswith(wanted) else []
         return found
 
     def _trial_files(self) -> Iterator[str]:
@@ -141,6 +140,16 @@ class Store:
                 for name in names:
                     if not name.startswith(OLD) or name.removeprefix(OLD) not in names:
                         yield f"{folder}/{name}/{TRIAL}"
+
+
+def read_or_refuse(path: Path) -> Trial:
+    """Return the trial in that file; raise a `UserError` if it cannot be read, unless it is not there."""
+    try:
+        return _read(str(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def _read(path: str) -> Trial:

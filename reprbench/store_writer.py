@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reprbench.evaluation import FIGURES
+from reprbench.evaluation import FIGURES, LARGEST_FIGURE
 from reprbench.files import make_ignored, replacing, write_text
 from reprbench.merge import fit_of, merged
 from reprbench.trial import HISTORY, TRIAL, Trial
@@ -64,7 +64,7 @@ def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
     stored = _stored(folder, trial)
     written = merged(stored, trial) if stored else trial
     for name in _own_files(stored, trial, written):
-        if name in files:
+        if name in files and (name == HISTORY or files[name].stat().st_size <= LARGEST_FIGURE):
             with replacing(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
     write_text(folder / TRIAL, trial_text(written))

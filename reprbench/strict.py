@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 _NOT_SCHEMAS = ("default", "expected", "metadata", "serialization")
 
@@ -19,12 +20,33 @@ def _make_strict(schema: Any) -> None:
         kind = schema.get("type")
         if kind == "float":
             schema.setdefault("allow_inf_nan", False)
+        if kind == "literal":
+            _make_literal_strict(schema)
+            return
         # Neither JSON nor the grammar of values can write infinity: where it is allowed, it is a text.
         if kind in ("int", "bool") or (kind == "float" and not schema["allow_inf_nan"]):
             schema.setdefault("strict", True)
         for name, part in schema.items():
             if name not in _NOT_SCHEMAS:
                 _make_strict(part)
+
+
+def _make_literal_strict(schema: Any) -> None:
+    """Make a literal tell numbers and truth values apart: to Python, and to pydantic, 1 is True, and 1.0."""
+    listed = schema["expected"]
+    if not any(isinstance(one, int) for one in listed):
+        return
+
+    def check(value: Any) -> Any:
+        if isinstance(value, int | float) and (type(value), value) not in [(type(one), one) for one in listed]:
+            *others, last = map(repr, listed)
+            wanted = f"{', '.join(others)} or {last}" if others else last
+            raise PydanticKnownError("literal_error", {"expected": wanted})
+        return value
+
+    literal = dict(schema)
+    schema.clear()
+    schema.update(no_info_before_validator_function(check, literal))
 
 
 class StrictNumbers(BaseModel):

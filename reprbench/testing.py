@@ -33,13 +33,17 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check on images of one shape; `problem` is empty if it passed."""
+    """The result of one check on images of one shape; `problem` is empty if it passed.
+
+    Findings with the same `cause` have one: the same line of code raised an exception, or the problem is the same.
+    """
 
     check: str
     promise: str
     shape: ImageShape
     problem: str = ""
     traceback: str = field(default="", repr=False)
+    cause: str = field(default="", repr=False)
 
 
 class Broken(Exception):
@@ -291,12 +295,18 @@ def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequenc
             try:
                 check(Case(cls, parameters, shape))
             except (Broken, Diverged) as broken:
-                yield Finding(name, promise, shape, str(broken))
+                yield Finding(name, promise, shape, str(broken), cause=str(broken))
             except Exception as error:  # whatever the learner raises is to be reported
                 problem = described(error)
-                yield Finding(name, promise, shape, problem, traceback.format_exc())
+                yield Finding(name, promise, shape, problem, traceback.format_exc(), _cause(error))
             else:
                 yield Finding(name, promise, shape)
+
+
+def _cause(error: Exception) -> str:
+    """Return the type of an exception and the place where it was raised, whatever its message says of the images."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} {place.filename}:{place.lineno}"
 
 
 def _demand(holds: bool, otherwise: str) -> None:

@@ -79,6 +79,10 @@ class Trial(msgspec.Struct, kw_only=True, dict=True):
     deviations: list[Deviation] = []
     warnings: list[str] = []
     reference: Reference | None = None
+    title: str = ""
+    """The benchmark's; empty in trials from before it was recorded, and of no benchmark's file."""
+    group: str = ""
+    """The heading of the benchmark under which the row stands."""
     evaluations: list[Evaluation] = []
     cost: Cost = msgspec.field(default_factory=Cost)
     provenance: dict[str, Any] = {}

@@ -45,10 +45,18 @@ class DataRecord(msgspec.Struct, kw_only=True):
     folds: Size
     fold_size: Size | None = None
     """Images per fold, on average; unknown in trials from before it was recorded."""
+    read_from: str = ""
+    """The folder in which the data were found, if ``--data-dir`` named another."""
 
     def __post_init__(self) -> None:
         if not 1 <= (self.fold_size or 1) <= self.train or self.classes < 1:
             raise ValueError(f"{self.classes} classes and folds of {self.fold_size} among {self.train} images")
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The note that the data were found in another folder than the user named, if they were."""
+        named = "the folder named with --data-dir does not have them"
+        return (f"data read from {self.read_from}: {named}",) if self.read_from else ()
 
 
 DeviationKind = Literal[

@@ -31,6 +31,9 @@ class Color(Enum):
         (dict[str, int], [{"a": True}], {}),
         (int | Literal["all"], [True, 5.0, "5"], {5: 5, "all": "all"}),
         (float | None, [True, math.nan], {None: None, 1: 1.0}),
+        (Literal[1, 2], [True, 1.0, "1", 3, False], {1: 1, 2: 2}),
+        (Literal[True, "all"], [1, 1.0, False, 0], {True: True, "all": "all"}),
+        (tuple[Literal[0, 1], ...], [[True], [0.0]], {(0, 1): (0, 1)}),
         # Everything else is read as pydantic does, and a field may say that it takes more.
         (Path, [3], {"a": Path("a")}),
         (Color, ["blue"], {"red": Color.RED}),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from reprbench.api.calls import asked_call
 from reprbench.cache_folder import CACHE
 from reprbench.data.catalog import load_dataset
-from reprbench.data.locate import data_dirs
+from reprbench.data.locate import data_dirs, expanded
 from reprbench.errors import UserError
 from reprbench.limit import Limit, LimitField
 from reprbench.registry import discover
@@ -55,8 +55,9 @@ def dataset(
     """
     call = asked_call(name).with_parameters(**parameters)
     entry = discover([Path(path) for path in plugins]).find("dataset", call.name)
-    folders = data_dirs(None if data_dir is None else Path(data_dir))
-    found = load_dataset(entry, call.parameters, data_dirs=folders, cache_dir=Path(cache).resolve())
+    named = None if data_dir is None else expanded(Path(data_dir))
+    dirs, cache_dir = data_dirs(named), Path(cache).resolve()
+    found = load_dataset(entry, call.parameters, data_dirs=dirs, cache_dir=cache_dir, named=named)
     return found.limited(_checked(limit))
 
 

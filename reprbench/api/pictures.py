@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.folder import decode
+from reprbench.data.image_files import decode
 from reprbench.errors import UserError
 from reprbench.images import Images
 

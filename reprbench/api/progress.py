@@ -14,7 +14,7 @@ from rich.progress import Progress as Display
 from reprbench.owner import Owner
 from reprbench.printable import cell, printable
 from reprbench.report.text import seconds_text
-from reprbench.runner.plan import Planned
+from reprbench.runner.plan import NEW, Planned
 from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
 from reprbench.trial import Evaluation, Trial
@@ -94,7 +94,8 @@ class PlainListener:
     def started(self, planned: Planned) -> None:
         """Say that a trial begins."""
         self._said[id(planned)] = time.monotonic()
-        self._say(f"{name_of(planned)}: started ({planned.reason})")
+        why = "" if planned.reason == NEW else f" ({planned.reason})"
+        self._say(f"{name_of(planned)}: started{why}")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
         """Say how far it is, if the last line was long ago."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from reprbench.benchmark import Benchmark, BenchmarkRow, find_benchmark
 from reprbench.cache_folder import CACHE, prepare
 from reprbench.data.catalog import load_dataset
-from reprbench.data.locate import data_dirs
+from reprbench.data.locate import data_dirs, expanded
 from reprbench.errors import UserError
 from reprbench.registry import Registry, discover
 from reprbench.run_context import checkpoint_seconds
@@ -205,7 +205,8 @@ def make_plan(
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
-    specs = make_specs(request, registry, _load(request, registry, folders), seconds, limits.memory)
+    dataset = _load(request, registry, folders, options.data_dir)
+    specs = make_specs(request, registry, dataset, seconds, limits.memory)
     trials, problems = store.read()
     for problem in problems:
         warn(problem)
@@ -218,7 +219,7 @@ def _adhoc(overrides: Overrides) -> Request:
         raise UserError("nothing to run: name methods or a benchmark")
     benchmark = Benchmark(
         name="adhoc",
-        title="Methods named on the command line",
+        title="adhoc",
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
         methods=tuple(BenchmarkRow(method=call) for call in dict.fromkeys(overrides.methods)),
@@ -229,8 +230,9 @@ def _adhoc(overrides: Overrides) -> Request:
     return apply(benchmark, rest)
 
 
-def _load(request: Request, registry: Registry, folders: Folders) -> Dataset:
+def _load(request: Request, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
     call = request.benchmark.dataset
     entry = registry.find("dataset", call.name)
-    dataset = load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache)
+    named = data_dir and expanded(data_dir)
+    dataset = load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)
     return dataset.limited(request.benchmark.limit)

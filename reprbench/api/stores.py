@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
-from reprbench.store import Store
-from reprbench.trial import Trial, newest_of_each_row
+from reprbench.store import Store, read_or_refuse
+from reprbench.trial import TRIAL, Trial, newest_of_each_row
 
 MOST_SHOWN = 10
 """Trials that a message lists."""
@@ -59,13 +60,15 @@ class LoadedStore(Store):
         ----------
         name : a folder of the store, such as ``quick``, ``quick/ae`` or ``quick/ae/0-1a2b3c4d``; a label; or the
             beginning of a folder or of a hash. Of trials that are meant by one name, those that a later one of the same
-            row supersedes do not count.
+            row supersedes do not count. The path of a trial's folder may also lead into another store.
 
         Raises
         ------
         UserError
             If there is none, or several; it lists them.
         """
+        if (folder := _folder(name)) is not None:
+            return StoredTrial(read_or_refuse(folder / TRIAL), folder.parents[2], self._cache, self._plugins)
         trials, problems = self.read()
         name = name.rstrip("/")
         named = [one for one in trials if _is_named(one, name)]
@@ -75,6 +78,14 @@ class LoadedStore(Store):
         if len(found) == 1:
             return StoredTrial(found[0], self.root, self._cache, self._plugins)
         raise UserError(f"trial {name!r}: {_instead(found or newest_of_each_row(trials), bool(found), problems)}")
+
+
+def _folder(name: str) -> Path | None:
+    """Return the folder of a trial if its path is given."""
+    path = Path(name)
+    folder = path.parent if path.name == TRIAL else path
+    # Of a path that is too long, `Path.is_file` raises an error.
+    return folder.absolute() if os.path.isfile(folder / TRIAL) else None  # noqa: PTH113
 
 
 def _is_named(trial: Trial, name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import STORE, YES, confirmed
 from reprbench.errors import UserError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from reprbench.api.pruning import CachePart
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List, measure or prune the cache: fitted learners, checkpoints, features and decoded images in .reprbench."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 from reprbench.errors import UserError
@@ -20,13 +22,14 @@ from reprbench.texts import described
 if TYPE_CHECKING:
     from reprbench.learner import Learner
     from reprbench.registry import Entry
+    from reprbench.testing import Finding
 
 
 IMPORT_SECONDS = 60.0
 """How long the import of a method may take."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("method", metavar="NAME|FILE")
 @PLUGIN
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of each error.")
@@ -36,15 +39,14 @@ def command(method: str, plugins: tuple[Path, ...], verbose: bool) -> int:
     NAME is a method, with parameters if you like (kmeans[n_centroids=8]); FILE is a plugin, all of whose methods are
     checked.
     """
-    from reprbench.registrations import registered
     from reprbench.registry import discover
 
     path = Path(method)
     if path.suffix == ".py":
         registry = discover([*plugins, path])
-        if problem := registry.problems.get(str(path.resolve())):
+        if problem := registry.problems.get(os.path.realpath(path)):
             raise UserError(f"{path}: {problem}")
-        calls = [Call(name=name) for kind, name in registered(path.read_bytes()) if kind == "method"]
+        calls = [Call(name=name) for kind, name in registry.files[os.path.realpath(path)] if kind == "method"]
         if not calls:
             raise UserError(f"{path}: registers no method to check")
     else:
@@ -86,6 +88,11 @@ def _at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _name(finding: Finding) -> str:
+    """Return the check and the shape of its images."""
+    return f"{finding.check} ({'×'.join(map(str, finding.shape))})"
+
+
 def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
     """Check one method and print what was found; return whether all checks passed."""
     from pydantic import ValidationError
@@ -103,14 +110,16 @@ def _check(cls: type[Learner], call: Call, verbose: bool) -> bool:
         raise UserError(f"method {call.name}: its parameters: {described(error)}") from error
     echo(str(call))
     findings = check_learner(cls, call.parameters)
+    first: dict[str, Finding] = {}
     for finding in findings:
-        channels, height, width = finding.shape
-        mark = "FAILED" if finding.problem else "ok"
-        echo(f"  {mark:6}  {finding.check} ({channels}×{height}×{width})")
-        if finding.problem:
-            echo(f"          {finding.promise}\n          {finding.problem}")
-        if finding.traceback and verbose:
-            echo(finding.traceback)
+        if not finding.problem:
+            echo(f"  ok      {_name(finding)}")
+        elif (other := first.setdefault(finding.cause or finding.problem, finding)) is not finding:
+            echo(f"  FAILED  {_name(finding)}: for the same cause as {_name(other)}")
+        else:
+            echo(f"  FAILED  {_name(finding)}\n          {finding.promise}\n          {finding.problem}")
+            if finding.traceback and verbose:
+                echo(finding.traceback)
     failed = sum(bool(finding.problem) for finding in findings)
     echo(f"{call}: {len(findings) - failed} of {len(findings)} checks passed")
     return not failed

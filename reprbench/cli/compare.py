@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from reprbench.cli import github
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
@@ -67,7 +69,7 @@ class ComparedStore:
         return str(self.folder) if self.revision is None else f"{self.folder} at {self.revision}"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("base", type=click.Path(path_type=Path), default=Path("results"))
 @click.argument("new", type=click.Path(path_type=Path), required=False)
 @click.option("--base-rev", metavar="REV", help="Read BASE as committed at this revision of git.")
@@ -142,6 +144,8 @@ def command(
             "nothing to compare with: give two stores (reprbench compare BASE NEW), or one and a revision "
             "(reprbench compare results --base-rev main)"
         )
+    if twice := [metric for metric, count in Counter(metric for metric, _ in tolerances).items() if count > 1]:
+        raise UserError(f"--tolerance: {twice[0]} is given twice; give one tolerance for each metric")
     settings = CompareSettings(Selection(metrics, every), dict(tolerances), ignore_seeds)
     with collector_paused():
         stores, problems = _compare(ComparedStore(base, base_rev), ComparedStore(new or base, new_rev), settings)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo
 from reprbench.cli.options import DATA_DIR, Calls
 from reprbench.errors import UserError
 from reprbench.spec import Call
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List, fetch or verify datasets."""
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN, STORE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trial")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -42,7 +43,7 @@ def command(
     store: Path,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Encode image files with the fitted learner of TRIAL: a folder (quick/ae), a label, or the beginning of a hash.
+    """Encode image files with the fitted learner of TRIAL: a folder (quick/ae), label, path, or beginning of a hash.
 
     The images are cropped to the square in their middle and resized to the size of the trial's images. One row of the
     matrix in the file, float32, belongs to each image, in order.

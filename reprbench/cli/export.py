@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN, STORE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trial")
 @click.argument("folder", type=click.Path(path_type=Path))
 @STORE
@@ -18,7 +19,7 @@ from reprbench.cli.options import PLUGIN, STORE
 def command(trial: str, folder: Path, store: Path, plugins: tuple[Path, ...]) -> None:
     """Write the fitted learner of TRIAL into FOLDER: its state, parameters, and a model card.
 
-    TRIAL is a folder of the store (quick/ae), a label, or the beginning of a hash. In Python,
+    TRIAL is a folder of the store (quick/ae), a label, a path, or the beginning of a hash. In Python,
     reprbench.load_learner("FOLDER") loads it.
     """
     from reprbench.api.stores import load

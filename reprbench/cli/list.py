@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 
@@ -19,7 +20,7 @@ FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), d
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Also show parameters and their defaults.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List methods, datasets, protocols or benchmarks."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import os
@@ -10,6 +11,17 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+
+def leave_interrupted() -> NoReturn:
+    """Exit with 130, even if Python believes the interruption to be unhandled, and would let SIGINT end the process.
+
+    It does once a `KeyboardInterrupt` has gone through `exec` of a text, as in the import of any dataclass.
+    """
+    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
+    sys.exit(130)
+
 
 try:
     import click
@@ -21,7 +33,7 @@ try:
     from reprbench.printable import printable_lines
 except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
-    sys.exit(130)
+    leave_interrupted()
 
 COMMANDS = {
     "run": "reprbench.cli.run",
@@ -94,6 +106,8 @@ def main() -> None:
         status = _status()
         if status is None and (lost := failure()):
             status = _fail(f"standard output: {lost.strerror}; what is there is incomplete")
+    if status == 130:
+        leave_interrupted()
     sys.exit(status or 0)
 
 

@@ -65,6 +65,11 @@ class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return calls
 
 
+def joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """Return the items of an option's lists, which is one that may be given several times, each once."""
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
 COUNT = click.IntRange(1, LARGEST_INTEGER)
 """A whole number of epochs or images."""
 

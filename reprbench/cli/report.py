@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
     from reprbench.trial import Trial
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("stores", metavar="[STORE]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--benchmark", "benchmarks", multiple=True, metavar="NAME", help="Only this benchmark; repeatable.")
+@click.option(
+    "--benchmark",
+    "benchmarks",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Only this benchmark; repeatable. If the file of one of your own is named, the order of its rows is known, "
+    "and published rows that were not run are shown.",
+)
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method: label, name or call.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset: title, name or call.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Only this protocol.")
@@ -81,6 +89,7 @@ def command(
     figures: Path | None,
 ) -> None:
     """Show the tables of all trials in each STORE (by default ./results)."""
+    from reprbench.benchmark import is_file_name, load_benchmark
     from reprbench.report.select import Wanted
     from reprbench.report.table import Settings
     from reprbench.store import collector_paused
@@ -94,7 +103,10 @@ def command(
     stores = stores or (Path("results"),)
     # Nearly everything that the command makes is needed until its end.
     with collector_paused():
-        tables = _tables(stores, Wanted(benchmarks, methods, datasets, protocols), Settings(seeds, test, every))
+        files = tuple(map(load_benchmark, filter(is_file_name, map(Path, benchmarks))))
+        names = tuple(name for name in benchmarks if not is_file_name(Path(name)))
+        wanted = Wanted(names, methods, datasets, protocols, files)
+        tables = _tables(stores, wanted, Settings(seeds, test, every))
         _write(_text(tables, form, pivot, stores, output), output)
         if figures is not None:
             _draw(figures, tables)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import (
     COUNT,
@@ -21,6 +22,7 @@ from reprbench.cli.options import (
     Memory,
     Seconds,
     Seeds,
+    joined,
     parse_settings,
 )
 from reprbench.errors import UserError
@@ -38,18 +40,20 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 `reprbench list methods` and `reprbench list benchmarks` show what there is."""
 
 
-@click.command()
-@click.option("--methods", type=Calls(), default=(), help="The methods to compare: ae,dae[noise=0.3],…")
+@click.command(cls=Command)
+@click.option(
+    "--methods", type=Calls(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3],…"
+)
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
 @click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), default=(), help="The protocols; linear-svm by default.")
+@click.option("--protocols", type=Calls(), multiple=True, callback=joined, help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=COUNT, help="Epochs of fitting.")
 @click.option(
     "--limit",
     type=ImageCounts(),
     help="At most this many images per split: 1000, or by split, like unlabeled=10000,test=2000.",
 )
-@click.option("--seeds", type=Seeds(), default=(), help="Seeds; each is a row of its own.")
+@click.option("--seeds", type=Seeds(), multiple=True, callback=joined, help="Seeds; each is a row of its own.")
 @click.option(
     "--set",
     "settings",
@@ -192,8 +196,10 @@ def _show_plan(prepared: PreparedRun) -> None:
     ]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
+    about_data = [str(one) for one in work[0].spec.deviations if one.kind == "data"]
+    echo("".join(f"\n{note}" for note in [*work[0].spec.dataset.elsewhere, *about_data]))
     count = len(prepared.to_run)
-    echo(f"\n{count} of {len(work)} trials to run{_where(prepared.limits)}")
+    echo(f"{count} of {len(work)} trials to run{_where(prepared.limits)}")
     if count:
         echo(str(prepared.estimate()))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import STORE
 from reprbench.errors import UserError
@@ -15,27 +17,38 @@ if TYPE_CHECKING:
     from reprbench.trial import Cost, Evaluation, Trial
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trial")
 @STORE
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(trial: str, store: Path, form: str) -> None:
-    """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), or the beginning of its hash."""
+    """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), the beginning of its hash, or the path of any trial."""
     from reprbench.printable import printable
     from reprbench.report.text import json_text
-    from reprbench.store import Store
     from reprbench.trial import to_json
 
-    path = Path(trial)
-    if path.is_relative_to(store):
-        trial = str(path.relative_to(store))
-    found = Store(store).find(trial)
-    if len(found) != 1:
-        names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
-        raise UserError(f"trial {trial!r}: expected one in {store}, found {len(found)} ({names})")
-    folder, content = found[0]
+    folder, content = _find(trial, store)
     text = json_text(to_json(content)) if form == "json" else "\n".join(map(printable, _lines(folder, content)))
     echo(text.rstrip("\n"))
+
+
+def _find(name: str, store: Path) -> tuple[Path, Trial]:
+    """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
+    from reprbench.store import Store, read_or_refuse
+    from reprbench.trial import TRIAL
+
+    path = Path(name)
+    folder = path.parent if path.name == TRIAL else path
+    if os.path.isfile(folder / TRIAL):  # noqa: PTH113 - of a path that is too long `Path.is_file` raises an error
+        return folder, read_or_refuse(folder / TRIAL)
+    found = Store(store).find(str(path.relative_to(store)) if path.is_relative_to(store) else name)
+    if len(found) != 1:
+        names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
+        raise UserError(
+            f"trial {name!r}: expected one in {store}, found {len(found)} ({names}); name another store with --store, "
+            "or the path of the trial's folder"
+        )
+    return found[0]
 
 
 def _lines(folder: Path, trial: Trial) -> list[str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from reprbench.cli.command import Group
 from reprbench.cli.echo import echo, warn
 from reprbench.cli.options import STORE, YES, confirmed
 from reprbench.errors import UserError
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Tend a store of trials."""
 

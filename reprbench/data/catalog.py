@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -65,7 +65,12 @@ def installed_dataset(name: str) -> Entry:
 
 
 def load_dataset(
-    dataset: str | Entry, parameters: Mapping[str, object], *, data_dirs: Sequence[Path], cache_dir: Path
+    dataset: str | Entry,
+    parameters: Mapping[str, object],
+    *,
+    data_dirs: Sequence[Path],
+    cache_dir: Path,
+    named: Path | None = None,
 ) -> Dataset:
     """Load a dataset; its images stay on disk if possible.
 
@@ -74,6 +79,7 @@ def load_dataset(
     dataset : an entry of the registry, or the name of an installed one
     parameters : those of the call, as in ``folder[path=cifar]``; every dataset has ``development``, see `held_out`
     data_dirs : the folders in which to search its files, in order
+    named : the one of them that the user named, if any; `Dataset.read_from` says so if another was read
     cache_dir : the folder of digests and decoded images; created when needed
 
     Raises
@@ -90,6 +96,8 @@ def load_dataset(
         if _REQUEST in inspect.signature(function).parameters:
             values[_REQUEST] = request
         whole = as_dataset(function(**values), request)
+        if named is not None and request.read_from and named not in request.read_from:
+            whole = replace(whole, read_from=request.read_from[0])
         return whole if development is None else held_out(whole, development)
     except OSError as error:
         raise _inaccessible(entry.name, error) from error

@@ -42,6 +42,8 @@ class Dataset:
     """SHA-256, hexadecimal, of content and folds, independent of where the files lie and whether they are zipped."""
     notes: tuple[str, ...] = ()
     """Notes shown with every row that comes from this data."""
+    read_from: Path | None = None
+    """The data folder in which its files were found, where that is worth saying."""
 
     @property
     def name(self) -> str:

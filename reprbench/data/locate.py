@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -24,11 +24,13 @@ class DataRequest:
     call : the dataset with the parameters that identify its data.
     data_dirs : the folders to search, in order.
     cache_dir : where decoded copies are kept; created when needed.
+    read_from : those of `data_dirs` in which something was found so far.
     """
 
     call: Call
     data_dirs: tuple[Path, ...]
     cache_dir: Path
+    read_from: list[Path] = field(default_factory=list, compare=False)
 
     @property
     def name(self) -> str:
@@ -43,14 +45,26 @@ class DataRequest:
         UserError
             If there is none; it names the paths that were searched.
         """
-        candidates = [data_dir / path for data_dir in self.data_dirs]
-        for candidate in candidates:
-            if candidate.exists():
-                return candidate
+        if (found := self.first(path)) is not None:
+            return found
         raise UserError(
-            f"dataset {self.name!r}: {str(path)!r} not found; searched {_listed(candidates)}; "
+            f"dataset {self.name!r}: {str(path)!r} not found; searched {self.searched(path)}; "
             "put it there, or name the folder that has it with --data-dir"
         )
+
+    def first(self, path: str | PathLike[str]) -> Path | None:
+        """Return what `find` does, and None if there is nothing."""
+        for data_dir in self.data_dirs:
+            candidate = data_dir / path  # an absolute path replaces the folder
+            if candidate.exists():
+                if not Path(path).is_absolute():
+                    self.read_from.append(data_dir)
+                return candidate
+        return None
+
+    def searched(self, path: str | PathLike[str]) -> str:
+        """Return the paths where `first` looks, as a text."""
+        return _listed([data_dir / path for data_dir in self.data_dirs])
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,11 @@ def data_dirs(option: Path | None) -> list[Path]:
     """
     named = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     folders = [*([] if option is None else [option]), *map(Path, named), Path("data")]
-    return list(dict.fromkeys(map(_expanded, folders)))
+    return list(dict.fromkeys(map(expanded, folders)))
 
 
-def _expanded(folder: Path) -> Path:
+def expanded(folder: Path) -> Path:
+    """Return the path with ``~`` replaced; raise a `UserError` if there is no such user."""
     try:
         return folder.expanduser()
     except RuntimeError:
@@ -99,14 +114,19 @@ def locate(request: DataRequest, *layouts: Layout) -> dict[str, DataFile]:
     Raises
     ------
     UserError
-        If no folder does; it names the folders searched, the files expected, and the command that fetches them.
+        If no folder does; it names the folders searched, the files expected, and the command that fetches them. Or if
+        an earlier folder holds some of them: the user may believe that these are read.
     """
-    incomplete = []
+    incomplete: list[str] = []
     for data_dir in request.data_dirs:
+        earlier = len(incomplete)
         for layout in layouts:
             for folder in dict.fromkeys(data_dir / name for name in layout.folders):
                 found, missing = _look(folder, layout)
                 if not missing:
+                    if earlier:
+                        raise UserError(_incomplete(request, incomplete[:earlier], folder))
+                    request.read_from.append(data_dir)
                     return found
                 if found:
                     incomplete.append(f"{folder} lacks {', '.join(missing)}")
@@ -121,12 +141,10 @@ def locate_path(request: DataRequest, path: Path, expected: str) -> Path:
     UserError
         If there is none; `expected` describes what should be there.
     """
-    candidates = [data_dir / path for data_dir in request.data_dirs]  # an absolute path replaces the folder
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
+    if (found := request.first(path)) is not None:
+        return found
     raise UserError(
-        f"dataset {request.name!r}: {str(path)!r} not found; searched {_listed(candidates)}; expected {expected}; "
+        f"dataset {request.name!r}: {str(path)!r} not found; searched {request.searched(path)}; expected {expected}; "
         "give its location with path=…, absolute or relative to --data-dir"
     )
 
@@ -142,6 +160,13 @@ def _look(folder: Path, layout: Layout) -> tuple[dict[str, DataFile], list[str]]
         else:
             found[name] = DataFile(path, official)
     return found, missing
+
+
+def _incomplete(request: DataRequest, places: Sequence[str], whole: Path) -> str:
+    return (
+        f"dataset {request.name!r}: {'; '.join(dict.fromkeys(places))}; {whole} has all files, but is searched later; "
+        "complete the first (`reprbench data fetch`), or name the other with --data-dir"
+    )
 
 
 def _not_found(request: DataRequest, layouts: Sequence[Layout], incomplete: Sequence[str]) -> str:

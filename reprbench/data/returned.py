@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from reprbench.data.dataset import SMALLEST_SIDE, Dataset, assemble
-from reprbench.data.folder import load_folder
+from reprbench.data.folder import OnError, Share, load_folder
+from reprbench.data.image_files import Color
 from reprbench.data.locate import DataRequest
 from reprbench.errors import UserError
 from reprbench.images import Images, Indices, Labels
+from reprbench.spec import mistakes
 from reprbench.texts import reason
 
 _BLOCK = 4096
@@ -28,12 +31,13 @@ class ImageArrays:
     """Images and labels of a dataset, as its function returns them.
 
     Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, at least 8×8 pixels, and of the same
-    size in all splits. They may be memory-mapped (``numpy.load(path, mmap_mode="r")``).
+    size in all splits. They may be memory-mapped (``numpy.load(path, mmap_mode="r")``). Images of floats from 0 to 1
+    are converted: x becomes 255 x, rounded to the nearest integer, halves to the even one.
 
     Attributes
     ----------
-    x_train, y_train : the labeled images for training, and their labels, integers of shape (N,). The classes are the
-        values that occur in `y_train`, in order.
+    x_train, y_train : the labeled images for training, and their labels, integers or texts of shape (N,). The
+        classes are the values that occur in `y_train`, in order.
     x_test, y_test : the images of the test split and their labels, all of which occur in `y_train`.
     x_unlabeled : the images that learners are fitted to; by default those of `x_train`.
     classes : a name for each class, in order; by default the labels themselves.
@@ -41,11 +45,11 @@ class ImageArrays:
     title : for display; by default the call, as in ``birds[size=64]``.
     """
 
-    x_train: NDArray[np.uint8]
+    x_train: NDArray[Any]
     y_train: ArrayLike
-    x_test: NDArray[np.uint8]
+    x_test: NDArray[Any]
     y_test: ArrayLike
-    x_unlabeled: NDArray[np.uint8] | None = None
+    x_unlabeled: NDArray[Any] | None = None
     classes: Sequence[str] | None = None
     folds: Sequence[ArrayLike] | None = None
     title: str | None = None
@@ -63,12 +67,18 @@ class ImageFolder:
     image_size : pixels, the side of the decoded images.
     gray : decode one channel of luminance instead of RGB.
     title : for display; by default the call.
+    split : the share of the labeled images that are for training, where there is no test folder.
+    on_error : "skip" leaves out files that are not readable as images.
+    background : a color that transparent images are put on.
     """
 
     path: str | PathLike[str]
     image_size: int = 32
     gray: bool = False
     title: str | None = None
+    split: float | None = None
+    on_error: OnError = "raise"
+    background: str | None = None
 
 
 def as_dataset(returned: Any, request: DataRequest) -> Dataset:
@@ -84,8 +94,7 @@ def as_dataset(returned: Any, request: DataRequest) -> Dataset:
         return from_arrays(request, returned, what)
     if isinstance(returned, ImageFolder):
         _check_folder(returned, what)
-        size, gray, title = returned.image_size, returned.gray, returned.title
-        return load_folder(request, path=Path(returned.path), image_size=size, gray=gray, title=title)
+        return load_folder(request, **{**vars(returned), "path": Path(returned.path)})
     if not isinstance(returned, Dataset):
         raise UserError(f"{what}: its function returned {type(returned).__name__}; expected ImageArrays or ImageFolder")
     return returned
@@ -99,6 +108,12 @@ def _check_folder(folder: ImageFolder, what: str) -> None:
     if not isinstance(folder.path, str | PathLike):
         raise UserError(f"{what}: path is of type {type(folder.path).__name__}; expected the path of a folder")
     _check_title(folder.title, what)
+    kinds: dict[str, Any] = {"split": Share | None, "on_error": OnError, "background": Color | None}
+    for name, kind in kinds.items():
+        try:
+            TypeAdapter(kind).validate_python(getattr(folder, name))
+        except ValidationError as error:
+            raise UserError("\n".join(mistakes(error, f"{what}: {name}"))) from None
 
 
 def _check_title(title: Any, what: str) -> None:
@@ -110,15 +125,17 @@ def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Datase
     """Check arrays and make a dataset of them; messages begin with `where`, such as the name of their file."""
     images = {"x_train": arrays.x_train, "x_test": arrays.x_test, "x_unlabeled": arrays.x_unlabeled}
     pixels = {name: _images(array, f"{where}: {name}") for name, array in images.items() if array is not None}
-    values, train_labels = np.unique(_integers(arrays.y_train, f"{where}: y_train"), return_inverse=True)
-    test_labels = _integers(arrays.y_test, f"{where}: y_test")
-    unknown = np.setdiff1d(test_labels, values)
+    values, train_labels = np.unique(_values(arrays.y_train, f"{where}: y_train"), return_inverse=True)
+    test_values = _values(arrays.y_test, f"{where}: y_test")
+    if values.dtype.kind != test_values.dtype.kind:
+        raise UserError(f"{where}: y_train is of {values.dtype} and y_test of {test_values.dtype}; expected one kind")
+    unknown = np.setdiff1d(test_values, values)
     if len(unknown):
         more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
         shown = f"{unknown[:10].tolist()}{more}"
         raise UserError(f"{where}: y_test has the classes {shown}, which y_train lacks; expected the same")
     _check_title(arrays.title, where)
-    test_labels = np.searchsorted(values, test_labels).astype(np.int64)
+    test_labels = np.searchsorted(values, test_values).astype(np.int64)
     content = {**pixels, "y_train": train_labels.astype("<i8"), "y_test": test_labels.astype("<i8")}
     return assemble(
         call=request.call,
@@ -136,33 +153,56 @@ def from_arrays(request: DataRequest, arrays: ImageArrays, where: str) -> Datase
 
 def _images(array: Any, what: str) -> NDArray[np.uint8]:
     """Return images with shape (N, C, H, W), contiguous unless they are memory-mapped."""
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray) or array.dtype != np.uint8:
-        plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+    plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+    if not plain or (array.dtype != np.uint8 and array.dtype.kind != "f"):
         found = array.dtype if plain else type(array).__name__
-        raise UserError(f"{what} has type {found}; expected uint8, values 0 to 255")
-    shape, mapped = array.shape, isinstance(array, np.memmap)
+        raise UserError(f"{what} has type {found}; expected uint8, values 0 to 255, or floats from 0 to 1")
+    shape, mapped = array.shape, isinstance(array, np.memmap) and array.dtype == np.uint8
     if array.ndim == 3:
         array = array[:, np.newaxis]
     elif array.ndim == 4 and shape[3] in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
         raise UserError(f"{what} has shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3")
+    if array.dtype != np.uint8:
+        array = _from_floats(array, what)
     return array if mapped else np.ascontiguousarray(array)
 
 
-def _integers(array: ArrayLike, what: str) -> Labels:
+def _from_floats(array: NDArray[Any], what: str) -> NDArray[np.uint8]:
+    """Return 255 times the values, rounded to the nearest integer, halves to the even one."""
+    converted = np.empty(array.shape, dtype=np.uint8)
+    for start in range(0, len(array), _BLOCK):
+        block = array[start : start + _BLOCK].astype(np.float64)
+        if not ((block >= 0) & (block <= 1)).all():
+            low, high = block.min(), block.max()
+            raise UserError(f"{what} has values from {low:g} to {high:g}; expected floats from 0 to 1, or uint8")
+        converted[start : start + _BLOCK] = np.rint(block * 255)
+    return converted
+
+
+def _values(array: ArrayLike, what: str) -> NDArray[Any]:
+    """Return labels: integers, or texts."""
+    try:
+        texts = np.asarray(array)
+    except Exception:  # its message is that of other arrays
+        return _integers(array, what)
+    return texts if texts.dtype.kind == "U" and texts.ndim == 1 else _integers(texts, what, "integers or texts")
+
+
+def _integers(array: ArrayLike, what: str, expected: str = "integers") -> Labels:
     try:
         array = np.asarray(array)
     except Exception as error:  # of lists whose parts differ, and of whatever has an ``__array__``
-        raise UserError(f"{what} is not an array ({reason(error)}); expected integers of shape (N,)") from None
+        raise UserError(f"{what} is not an array ({reason(error)}); expected {expected} of shape (N,)") from None
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise UserError(f"{what} has type {array.dtype} and shape {array.shape}; expected integers of shape (N,)")
+        raise UserError(f"{what} has type {array.dtype} and shape {array.shape}; expected {expected} of shape (N,)")
     if len(array) and int(array.max()) > np.iinfo(np.int64).max:
         raise UserError(f"{what} has the value {array.max()}; expected integers below 2^63")
     return array.astype(np.int64)
 
 
-def _classes(names: Sequence[str] | None, values: Labels, where: str) -> list[str]:
+def _classes(names: Sequence[str] | None, values: NDArray[Any], where: str) -> list[str]:
     if names is None:
         return [str(value) for value in values]
     if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):

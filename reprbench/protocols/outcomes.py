@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reprbench.errors import UserError
+from reprbench.evaluation import MOST_FIGURES
 from reprbench.measurement import Curve, Headline, Measurement
 from reprbench.protocols.base import Outcome
 
@@ -21,7 +22,7 @@ _PARTS: dict[str, tuple[Any, type, int]] = {
     "warnings": (Sequence, str, MOST_OTHERS),
     "headlines": (Sequence, Headline, MOST_OTHERS),
     "curves": (Sequence, Curve, MOST_OTHERS),
-    "figures": (Mapping, str, MOST_OTHERS),
+    "figures": (Mapping, str, MOST_FIGURES),
 }
 """The type of each part of an outcome, that of what is in it, and how many there may be."""
 

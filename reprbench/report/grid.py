@@ -42,6 +42,7 @@ class Grid:
     Attributes
     ----------
     title : says which table it is.
+    subtitle : the benchmark's title; empty if it has none.
     headers : column titles.
     left : which columns are left-aligned.
     blocks : a heading ("" for none) and lines of cells for each, in reading order.
@@ -49,6 +50,7 @@ class Grid:
     """
 
     title: str
+    subtitle: str
     headers: tuple[str, ...]
     left: tuple[bool, ...]
     blocks: tuple[tuple[str, tuple[tuple[GridCell, ...], ...]], ...]
@@ -61,24 +63,29 @@ class Grid:
 
 
 def table_grid(table: Table, by_group: bool = False) -> Grid:
-    """Return a table as text: best rows first, or in the order and under the headings of the benchmark's file."""
+    """Return a table as text, under its headings: best rows first, or in the order of the benchmark's file."""
     footnotes: Footnotes = {}
-    decimals = headline_decimals(table)
+    decimals, shared = headline_decimals(table), shared_notes(table)
     blocks = [
-        (heading, [_cells(row, footnotes, decimals) for row in rows])
-        for heading, rows in (_grouped(table) if by_group else [("", list(table.rows))])
+        (heading, [_cells(row, footnotes, decimals, shared) for row in rows])
+        for heading, rows in grouped(table.rows, table.order, in_order=by_group)
     ]
     headers = ["Method", *headline_headers(table), "Reference", "Verdict", *COSTS, "Notes"]
     lines = [line for _, block in blocks for line in block]
     used = [column for column in range(len(headers)) if any(line[column].text for line in lines)]
     return Grid(
         title=f"{table.benchmark}: {table.data.title}, {table.protocol}",
+        subtitle=table.title,
         headers=tuple(headers[column] for column in used),
         left=tuple(headers[column] in LEFT for column in used),
         blocks=tuple(
             (heading, tuple(tuple(line[column] for column in used) for line in block)) for heading, block in blocks
         ),
-        under=(*(UnderLine(f"[{number}] {note}") for note, number in footnotes.items()), *under_lines(table)),
+        under=(
+            *(UnderLine(f"[{number}] {note}") for note, number in footnotes.items()),
+            *map(UnderLine, shared_lines(table, shared)),
+            *under_lines(table),
+        ),
     )
 
 
@@ -89,15 +96,36 @@ def headline_headers(table: Table) -> list[str]:
     return [title for name in table.headline_names for title in (capitalized(name), f"{name}, 95 % interval")]
 
 
-def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
-    places = {label: place for place, label in enumerate(table.order)}
-    ordered = sorted(table.rows, key=lambda row: (places.get(row.label, len(places)), row.label, row.seeds))
-    headings = dict.fromkeys(row.group for row in ordered)
-    return [(heading, [row for row in ordered if row.group == heading]) for heading in headings]
+def grouped(rows: Sequence[Row], order: Sequence[str], in_order: bool = False) -> list[tuple[str, list[Row]]]:
+    """Return the headings of a table and their rows; those without a heading come first.
+
+    Parameters
+    ----------
+    order : labels in the order of the benchmark's file, which is that of the headings too.
+    in_order : whether the rows under a heading are in this order; by default they stay as they are.
+    """
+    places = {label: place for place, label in enumerate(order)}
+    if in_order:
+        rows = sorted(rows, key=lambda row: (places.get(row.label, len(places)), row.label, row.seeds))
+    by_place = sorted(rows, key=lambda row: (row.group != "", places.get(row.label, len(places))))
+    headings = dict.fromkeys(row.group for row in by_place)
+    return [(heading, [row for row in rows if row.group == heading]) for heading in headings]
 
 
-def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[GridCell]:
-    """Return the cells of a row; its notes are added to the footnotes."""
+def shared_notes(table: Table) -> tuple[str, ...]:
+    """Return the notes that all rows of a table share, if it has several; they need not stand in every one."""
+    first, *others = [notes_of(row) for row in table.rows if row.sources] or [[]]
+    return tuple(note for note in first if others and all(note in notes for notes in others))
+
+
+def shared_lines(table: Table, shared: Iterable[str]) -> list[str]:
+    """Return the lines under a table about what all of its rows share."""
+    which = "all rows" if all(row.sources for row in table.rows) else "all rows that were run"
+    return [f"{which}: {note}" for note in shared]
+
+
+def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int], shared: Sequence[str]) -> list[GridCell]:
+    """Return the cells of a row; its notes, except for `shared` ones, are added to the footnotes."""
     source = _numbers(reference_notes(row), footnotes)
     published = ""
     if row.reference:
@@ -106,14 +134,14 @@ def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> list[Grid
         GridCell(method_name(row)),
         *_result_cells(row, decimals),
         GridCell(published),
-        GridCell(f"{row.verdict} {_numbers(verdict_notes(row), footnotes)}".rstrip() if row.verdict else ""),
+        GridCell(str(row.verdict or "")),
         GridCell("" if row.dimension is None else fixed(row.dimension, 0)),
         GridCell(count_text(row.parameters)),
         GridCell(fit_text(row)),
         GridCell(seconds_text(row.evaluation_seconds)),
         GridCell(memory_text(row.peak_memory)),
         GridCell(memory_text(row.peak_device_memory)),
-        GridCell(_numbers(row_notes(row), footnotes)),
+        GridCell(_numbers(notes_of(row, shared), footnotes)),
     ]
 
 
@@ -160,6 +188,11 @@ def row_notes(row: Row) -> list[str]:
     """Return the notes on a row, beginning with why it has no result."""
     why = [f"{row.status}: {row.reason}"] if row.status not in ("done", NOT_RUN) else []
     return [*why, *(["superseded by a later trial of this row"] if row.superseded else []), *row.notes]
+
+
+def notes_of(row: Row, without: Sequence[str] = ()) -> list[str]:
+    """Return the notes on a row and on its verdict, each once, except for those in `without`."""
+    return [note for note in dict.fromkeys([*row_notes(row), *verdict_notes(row)]) if note not in without]
 
 
 def reference_notes(row: Row) -> list[str]:

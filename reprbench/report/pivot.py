@@ -9,7 +9,7 @@ from typing import Any
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import read_parameters, show_value
 from reprbench.measurement import Measurement
-from reprbench.report.grid import Grid, GridCell, method_name
+from reprbench.report.grid import Grid, GridCell, grouped, method_name
 from reprbench.report.measured import by_fold, fold_count, fold_ratio, matching
 from reprbench.report.row import Row
 from reprbench.report.statistics import Summary, bounds_of, summarize
@@ -184,18 +184,23 @@ def pivot_grid(pivot: Pivot) -> Grid:
     named = [
         f"{pivot.coordinate} {column}" if pivot.coordinate else capitalized(pivot.metric) for column in pivot.columns
     ]
-    lines = tuple(
-        (GridCell(row.name), *(GridCell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in row.cells))
-        for row in pivot.rows
-    )
+    lines = {
+        id(one.row): (
+            GridCell(one.name),
+            *(GridCell(plus_minus(c.mean, c.std, decimals) if c else "—") for c in one.cells),
+        )
+        for one in pivot.rows
+    }
+    groups = grouped([one.row for one in pivot.rows], table.order)
     what = f"{pivot.metric}{f' in {pivot.unit}' if pivot.unit else ''}"
     what += f" at {place_text(pivot.at.items())}" if pivot.at else ""
     better = f"; {pivot.better} is better" if pivot.better != "neither" else ""
     return Grid(
         title=f"{table.benchmark}: {table.data.title}, {table.protocol}, {what}",
+        subtitle=table.title,
         headers=("Method", *named),
         left=(True, *(False for _ in named)),
-        blocks=(("", lines),),
+        blocks=tuple((heading, tuple(lines[id(row)] for row in rows)) for heading, rows in groups),
         under=(
             UnderLine(f"{what}: {folds_text(pivot.folds)}{better}"),
             UnderLine(f"data {table.data.title}, digest {table.data.digest[:12]}"),

@@ -212,7 +212,7 @@ def make_row(
         reason=reason,
         reference=reference,
         verdict=verdict_of(reference, results, source, why=why),
-        notes=(*edited, *map(str, trial.deviations), *trial.warnings, *warnings, *notes),
+        notes=(*edited, *trial.dataset.elsewhere, *map(str, trial.deviations), *trial.warnings, *warnings, *notes),
         group=group,
         superseded=superseded,
     )

@@ -19,6 +19,7 @@ class Wanted:
     Attributes
     ----------
     benchmarks : by name.
+    files : the benchmarks whose files the user named; their trials are selected, too.
     methods : by label, name (``kmeans``) or call (``kmeans[n_centroids=800]``).
     datasets : by title, name or call.
     protocols : by name, or as named above the tables.
@@ -28,6 +29,7 @@ class Wanted:
     methods: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    files: tuple[Benchmark, ...] = ()
 
 
 def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
@@ -41,7 +43,7 @@ def select_trials(trials: Sequence[Trial], wanted: Wanted) -> list[Trial]:
     unique = {(trial.folder, trial.order): trial for trial in trials}
     chosen = list(unique.values())
     for what, names, names_of in (
-        ("benchmark", wanted.benchmarks, lambda trial: (trial.benchmark,)),
+        ("benchmark", (*wanted.benchmarks, *(one.name for one in wanted.files)), lambda trial: (trial.benchmark,)),
         ("method", wanted.methods, method_names),
         ("dataset", wanted.datasets, lambda trial: (*_call_names(trial.dataset.call), trial.dataset.title)),
     ):
@@ -60,9 +62,10 @@ def select_tables(tables: Sequence[Table], wanted: Wanted) -> list[Table]:
 
 
 def known_benchmarks(trials: Iterable[Trial], wanted: Wanted) -> dict[str, Benchmark]:
-    """Return the benchmarks of the trials that come with reprbench, with only their wanted rows."""
+    """Return the benchmarks of the trials whose files are known, with only their wanted rows."""
     files = benchmark_files()
     found = {name: load_benchmark(files[name]) for name in {trial.benchmark for trial in trials} if name in files}
+    found |= {benchmark.name: benchmark for benchmark in wanted.files}
     return {name: _narrowed(benchmark, wanted.methods) for name, benchmark in found.items()}
 
 

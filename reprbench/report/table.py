@@ -57,7 +57,7 @@ class Table:
 
     Attributes
     ----------
-    benchmark, title : the benchmark's name and, where its file is known, its title.
+    benchmark, title : the benchmark's name, and its title if it has one.
     data : what the rows were measured on.
     protocol : whose table it is; a row with a protocol of its own says so in its notes.
     codes : of the protocol; with more than one, not all rows are comparable.
@@ -149,7 +149,7 @@ def _table(
     groups = {row.name: row.group for row in benchmark.methods} if benchmark else {}
     notes, explanations = mark(sources, headlines)
     rows = [
-        make_row(source, headlines, groups.get(source.trial.label, ""), own, superseded=id(source.trial) in old)
+        make_row(source, headlines, _group(source.trial, groups), own, superseded=id(source.trial) in old)
         for source, own in zip(sources, notes, strict=True)
     ]
     first = sources[0]
@@ -165,7 +165,7 @@ def _table(
     rows.sort(key=lambda row: (row.mean is None, _badness(row), row.label, row.seeds))
     return Table(
         benchmark=first.trial.benchmark,
-        title=benchmark.title if benchmark else "",
+        title=benchmark.title if benchmark else max((s.trial for s in sources), key=lambda one: one.order).title,
         data=data,
         protocol=first.protocol.table or first.protocol.call,
         codes=tuple(sorted({source.code for source in sources if source.code}, key=str)),
@@ -177,6 +177,11 @@ def _table(
         explanations=explanations,
         order=tuple(groups),
     )
+
+
+def _group(trial: Trial, groups: Mapping[str, str]) -> str:
+    """Return the heading of a row: as it is in the benchmark's file, where this is known, or was when it ran."""
+    return groups.get(trial.label, trial.group)
 
 
 def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, ...]:

@@ -57,6 +57,7 @@ class TrialSpec:
 
     Attributes
     ----------
+    title, group : of the benchmark, and the heading in it under which the row stands.
     identifying : the method's parameters, with files by content.
     packages : the distributions that the code of method and protocols imports.
     problem, traceback : why the method cannot run at all (its import failed).
@@ -75,6 +76,8 @@ class TrialSpec:
     precision: Precision = "float32"
     packages: tuple[str, ...] = ()
     reference: Reference | None = None
+    title: str = ""
+    group: str = ""
     deviations: tuple[Deviation, ...] = ()
     problem: str = ""
     traceback: str = ""
@@ -157,7 +160,7 @@ def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:
 def _decide(spec: TrialSpec, same: Trial | None, same_row: Trial | None) -> Planned:
     if same is None:
         changed = _changes(spec.identity(), same_row.identity) if same_row else []
-        return Planned(spec, "run", f"{', '.join(changed)} changed" if changed else "new", spec.protocols)
+        return Planned(spec, "run", f"{', '.join(changed)} changed" if changed else NEW, spec.protocols)
     if same.status not in FINISHED:
         return Planned(spec, "run", f"failed before ({same.status})", spec.protocols, same)
     missing = tuple(protocol for protocol in spec.protocols if same.results(protocol.record) is None)
@@ -190,6 +193,8 @@ def _recorded(one: TrialSpec | Trial, protocols: Sequence[ProtocolRecord]) -> di
     return {
         "label": one.label,
         "reference": one.reference,
+        "title": one.title,
+        "group": one.group,
         "deviations": list(one.deviations),
         "method": (one.method.call, one.method.origin),
         "dataset": (one.dataset.call, one.dataset.title),
@@ -203,6 +208,9 @@ def protocol_records(spec: TrialSpec, stored: Trial | None, evaluations: Iterabl
     kept = {evaluation.hash for evaluation in evaluations} - {record.hash for record in records}
     return [*records, *(record for record in (stored.protocols if stored else []) if record.hash in kept)]
 
+
+NEW = "new"
+"""Why a trial runs of which the store has nothing."""
 
 WORDS = {"code": "method", "numerics": "reprbench"}
 """The names of components of the identity for users, where they differ."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from reprbench.evaluation import MOST_FIGURES
 from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
 from reprbench.runner.received import read_part
@@ -72,6 +73,7 @@ def _read(path: Path, asked: ProtocolJob) -> Evaluation:
         reason=one_line(found.reason),
         traceback=clean(found.traceback, TRACEBACK),
         warnings=warning_lines(found.warnings),
+        figures=found.figures[:MOST_FIGURES],
     )
 
 
@@ -133,6 +135,8 @@ def _record(
         deviations=list(spec.deviations),
         warnings=result.warnings,
         reference=spec.reference,
+        title=spec.title,
+        group=spec.group,
         evaluations=list(evaluations),
         cost=_with_evaluations(result.cost, evaluations),
         provenance=provenance,
@@ -154,5 +158,7 @@ def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
         protocols=protocol_records(spec, stored, stored.evaluations),
         deviations=list(spec.deviations),
         reference=spec.reference,
+        title=spec.title,
+        group=spec.group,
         requested=now(),
     )

@@ -139,6 +139,8 @@ def _row_specs(
             protocols=chosen,
             packages=tuple(dict.fromkeys([*found.packages, *(name for one in chosen for name in one.packages)])),
             reference=row.reference,
+            title=benchmark.title if benchmark.title != benchmark.name else "",
+            group=row.group,
             deviations=(*asked.deviations, *_own_deviations(row, method.call, notes)),
             problem=found.problem,
             traceback=found.traceback,
@@ -242,4 +244,5 @@ def data_record(benchmark: Benchmark, dataset: Dataset) -> DataRecord:
         classes=len(dataset.classes),
         folds=len(dataset.folds),
         fold_size=round(fmean(map(len, dataset.folds))) if dataset.folds else None,
+        read_from=str(dataset.read_from or ""),
     )

@@ -132,6 +132,17 @@ def test_a_name_means_the_newest_trial_of_a_row(store, name, folder):
     assert store.trial(name + "/" * ("/" in name)).folder == store.root / folder
 
 
+def test_a_path_leads_into_any_store(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = LoadedStore(tmp_path / "other")
+    for name in ("mine/ae/0-a1a1a1a1", f"{tmp_path}/mine/ae/0-a1a1a1a1/trial.json"):
+        assert other.trial(name).record.hash == "a1" * 32
+        assert other.trial(name).folder == tmp_path / "mine/ae/0-a1a1a1a1"
+    (tmp_path / "mine/ae/0-a1a1a1a1/trial.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        other.trial("mine/ae/0-a1a1a1a1")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -43,9 +43,9 @@ def report(tmp_path_factory) -> Path:
 @pytest.fixture
 def open_page(browser, report):
     """Open the report as a person would; the test fails on messages in the console and on requests of any kind."""
-    pages, messages, requests = [], [], []
+    pages, messages, requests, addresses = [], [], [], []
 
-    def opened(width: int = 1200, height: int = 900, **context):
+    def opened(width: int = 1200, height: int = 900, path: Path = report, **context):
         page = browser.new_page(viewport={"width": width, "height": height}, **context)
         pages.append(page)
         page.set_default_timeout(PATIENCE)
@@ -53,11 +53,12 @@ def open_page(browser, report):
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("dialog", lambda dialog: messages.append(f"dialog: {dialog.message}"))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(report.as_uri())
+        page.goto(path.as_uri())
+        addresses.append(path.as_uri())
         return page
 
     yield opened
     for page in pages:
         page.close()
     assert messages == []
-    assert [url for url in requests if not url.startswith("data:") and url != report.as_uri()] == []
+    assert [url for url in requests if not url.startswith("data:") and url not in addresses] == []

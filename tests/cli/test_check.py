@@ -23,6 +23,26 @@ def test_a_plugin_that_does_not(cli, plugin):
     assert "Traceback" not in done.stdout
 
 
+def test_one_cause_is_said_once(here, plugin):
+    body = '    def fit(self, images, run):\n        raise ValueError(f"not {images.shape}")\n'
+    path = plugin("bad.py", '@register("bad")\nclass A(Flat):\n' + body)
+    done = here("check", str(path), "-v")
+    assert done.returncode == 1
+    # It is one line of the plugin, though its message differs with the images.
+    assert done.stdout.count("ValueError: not (1, 12, 12)\n") == 2  # with its traceback
+    assert "ValueError: not (3, 12, 12)" not in done.stdout
+    assert done.stdout.count("Traceback") == 1
+    assert "is deterministic (3×12×12): for the same cause as fits and encodes (1×12×12)\n" in done.stdout
+    assert "bad: 2 of 28 checks passed" in done.stdout
+
+
+def test_the_methods_of_a_file_are_checked_in_its_order(here, plugin):
+    path = plugin("two.py", '@register("b")\nclass B(Flat): ...\n@register("a")\nclass A(Flat): ...\n')
+    assert [line for line in here("check", str(path)).stdout.splitlines() if line[0] != " "] == [
+        "b", "b: 28 of 28 checks passed", "a", "a: 28 of 28 checks passed",
+    ]  # fmt: skip
+
+
 def test_a_method_by_name_with_parameters(cli):
     done = cli("check", "pca[n_components=3]")
     assert done.returncode == 0, done.stdout

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from reprbench.runner import devices
+from reprbench.api import running
 from reprbench.runner.executors import local
 from reprbench.runner.inventory import Inventory
 
@@ -15,7 +15,7 @@ ASK = ("run", "--methods", "pca", "--limit", "60", "--plan")
 def four(monkeypatch):
     """Let this machine have four CUDA devices."""
     found = Inventory(("NVIDIA H100",) * 4)
-    monkeypatch.setattr(devices, "choose_devices", partial(devices.choose_devices, find=lambda: found))
+    monkeypatch.setattr(running, "choose_devices", partial(running.choose_devices, find=lambda: found))
 
 
 @pytest.mark.parametrize(

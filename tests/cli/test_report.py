@@ -59,6 +59,32 @@ def test_another_test_is_named_under_the_table(report, stores):
         assert (status, name in text) == (0, True)
 
 
+MINE = """
+title: Mine
+dataset: digits
+budget: {epochs: 1}
+methods:
+  - {method: pca, label: PCA, group: Controls}
+  - {method: ae, label: AE, group: Learners}
+  - {method: dae, label: DAE, group: Learners, reference: {value: 60.0, citation: Somebody}}
+"""
+
+
+def test_the_file_of_ones_own_benchmark_gives_order_and_rows_that_were_not_run(report, stores):
+    (stores / "mine.yaml").write_text(MINE)
+    status, text, _ = report("results", "more", "--benchmark", "mine.yaml")
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[:2] == ["mine: Digits, linear-svm", "Mine"]
+    names = [line.split("  ")[0].strip() for line in lines[5:11]]
+    assert names == ["Controls:", "PCA (seed 0)", "Learners:", "AE (seed 0)", "AE (seed 1)", "DAE"]
+    assert "not run" in lines[10]
+    (stores / "other.yaml").write_text(MINE)
+    status, text, messages = report("results", "--benchmark", "other.yaml")
+    assert (status, text) == (2, "")
+    assert "--benchmark 'other': not in the store." in messages
+
+
 def test_selection_seeds_and_output(report, stores):
     status, text, messages = report(
         "results", "more", "--method", "AE", "--seeds", "together", "--format", "json", "-o", "o.json"

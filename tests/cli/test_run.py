@@ -230,6 +230,22 @@ class A(Flat):
 """
 
 
+def test_data_read_from_another_folder_than_named_are_said_to_be(cli, tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    (tmp_path / "others").mkdir()
+    np.savez(tmp_path / "others" / "mine.npz", x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+    monkeypatch.setenv("REPRBENCH_DATA", "others")
+    words = ["run", "--methods", "raw-pixels", "--dataset", "npz[path=mine.npz]", "--protocols", "knn"]
+    note = "data read from others: the folder named with --data-dir does not have them"
+    for named in ([], ["--data-dir", "others"]):
+        assert note not in cli(*words, *named, "--plan").stdout
+    assert note in cli(*words, "--data-dir", "elsewhere", "--plan").stdout
+    done = cli(*words, "--data-dir", "elsewhere")
+    assert done.returncode == 0, done.stderr
+    assert note in done.stdout
+
+
 @pytest.mark.parametrize("edited", ["second.py", "weights"])
 def test_what_changes_while_a_trial_waits_is_not_stored_under_the_planned_identity(cli, tmp_path, plugin, edited):
     (tmp_path / "other").write_text("w")

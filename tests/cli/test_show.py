@@ -47,6 +47,29 @@ def store(tmp_path):
     return tmp_path
 
 
+def test_a_trial_of_another_store_is_found_by_its_path(here, store, tmp_path):
+    (tmp_path / "results").rename(tmp_path / "others")
+    folder = "others/mine/kmeans/0-55555555"
+    for name in (folder, f"{folder}/", f"{folder}/trial.json", f"./{folder}", str(tmp_path / folder)):
+        done = here("show", name)
+        assert done.returncode in (0, None), done.stderr
+        assert "mine  (kmeans[n_centroids=8], test, version 3)" in done.stdout
+    done = here("show", "mine/kmeans/0-55555555")
+    assert done.returncode == 2
+    assert "name another store with --store, or the path of the trial's folder" in done.stderr
+    (tmp_path / folder / "trial.json").write_text("{")
+    done = here("show", folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {folder}/trial.json: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("5" * 9, True), ("5" * 64, True), ("5" * 8 + "6", False), ("5" * 65, False)]
+)
+def test_a_hash_may_be_longer_than_in_the_folders_name(here, store, name, found):
+    assert (here("show", name).returncode in (0, None)) == found
+
+
 @pytest.mark.parametrize("name", ["mine/kmeans/0-55555555", "555", "results/mine/kmeans/0-55555555"])
 def test_it_shows_everything_about_a_trial(here, store, name):
     done = here("show", name)

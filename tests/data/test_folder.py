@@ -226,3 +226,139 @@ def test_a_single_class_is_refused(load: Load, root: Path) -> None:
         (root / split / "dog").rename(root / f"former {split} dogs")
     with pytest.raises(UserError, match="expected at least two"):
         load("folder", path="pets", image_size=8)
+
+
+# -- without a test folder ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """Ten cats and five dogs."""
+    folder = tmp_path / "data" / "pets"
+    for seed in range(15):
+        save(folder / ("cat" if seed < 10 else "dog") / f"{seed:02}.png", some_pixels(seed))
+    return folder
+
+
+def test_a_test_split_is_drawn_by_class_and_is_the_same_for_everybody(load: Load, whole: Path) -> None:
+    dataset = load("folder", path="pets", image_size=8, split=0.8)
+    assert dataset.classes == ("cat", "dog")
+    assert np.bincount(dataset.train_labels).tolist() == [8, 4]
+    assert np.bincount(dataset.test_labels).tolist() == [2, 1]
+    both = np.concatenate([one.pixels(slice(None)) for one in (dataset.train, dataset.test)])
+    assert {image.tobytes() for image in both} == {channels_first(seed).tobytes() for seed in range(15)}
+    drawn = [next(seed for seed in range(15) if np.array_equal(channels_first(seed), image)) for image in both[12:]]
+    assert drawn == [1, 3, 12]
+    assert load("folder", path="pets", image_size=8, split=0.8, cache="other").digest == dataset.digest
+    assert load("folder", path="pets", image_size=8, split=0.7).digest != dataset.digest
+    assert str(dataset.call) == "folder[image_size=8,path=pets,split=0.8]"
+    # It is the data of folders that have been split by hand.
+    for place, seeds in (("train", set(range(15)) - set(drawn)), ("test", drawn)):
+        for seed in seeds:
+            save(whole.parent / "split" / place / ("cat" if seed < 10 else "dog") / f"{seed:02}.png", some_pixels(seed))
+    assert load("folder", path="split", image_size=8).digest == dataset.digest
+
+
+def test_the_classes_may_lie_in_a_train_folder_beside_unlabeled_images(load: Load, whole: Path) -> None:
+    alone = load("folder", path="pets", image_size=8, split=0.8)
+    (whole / "train").mkdir()
+    for name in ("cat", "dog"):
+        (whole / name).rename(whole / "train" / name)
+    assert load("folder", path="pets", image_size=8, split=0.8).digest == alone.digest
+    save(whole / "unlabeled" / "9.png", some_pixels(9))
+    assert len(load("folder", path="pets", image_size=8, split=0.8).unlabeled) == 1
+    (whole / "train" / "cat").rename(whole / "cat")
+    (whole / "train" / "dog").rename(whole / "dog")
+    (whole / "train").rmdir()
+    assert load("folder", path="pets", image_size=8, split=0.8).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (0.99, "split=0.99 of 15 images leaves a class without images for training or test"),
+        (0.05, "split=0.05 of 15 images leaves a class"),
+        (1, "split: Input should be less than 1"),
+        (0, "split: Input should be greater than 0"),
+        (None, "has no folder 'train'; expected .* split=0.8 draws a test split from the classes' folders"),
+    ],
+)
+def test_shares_that_leave_nothing_are_mistakes(load: Load, whole: Path, split: float | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load("folder", path="pets", image_size=8, split=split)
+
+
+def test_a_test_folder_is_not_ignored(load: Load, root: Path) -> None:
+    with pytest.raises(UserError, match=r"pets has a folder 'test'; leave out split=0.8"):
+        load("folder", path="pets", split=0.8)
+
+
+# -- files that are no images ------------------------------------------------------------------------------------------
+
+
+def test_unreadable_files_are_skipped_and_named_if_that_is_asked_for(load: Load, root: Path, monkeypatch: Any) -> None:
+    good = load("folder", path="pets", image_size=8)
+    (root / "train" / "cat" / "Thumbs.db").write_text("no image")
+    (root / "test" / "dog" / "cut.png").write_bytes((root / "test" / "dog" / "6.png").read_bytes()[:60])
+    with pytest.raises(UserError, match=r"Thumbs.db: not readable as an image"):
+        load("folder", path="pets", image_size=8)
+    for _ in range(2):
+        skipped = load("folder", path="pets", image_size=8, on_error="skip")
+        assert skipped.digest == good.digest
+        assert skipped.notes == (
+            "2 files skipped that are not readable as images: test/dog/cut.png, train/cat/Thumbs.db",
+        )
+        # The second time it is known which they are.
+        monkeypatch.setattr("reprbench.data.folder.unreadable", lambda *_: pytest.fail("looked again"))
+
+
+def test_a_class_of_unreadable_files_is_a_mistake(load: Load, root: Path) -> None:
+    for path in (root / "train" / "dog").iterdir():
+        path.write_text("no image")
+    with pytest.raises(UserError, match=r"train/dog: none of its 2 files is readable as an image"):
+        load("folder", path="pets", image_size=8, on_error="skip")
+
+
+def test_many_skipped_files_are_counted(load: Load, root: Path) -> None:
+    for number in range(30):
+        (root / "train" / "dog" / f"{number}.txt").write_text("no image")
+    (note,) = load("folder", path="pets", image_size=8, on_error="skip").notes
+    assert note.startswith("30 files skipped")
+    assert note.endswith(" and 10 more")
+
+
+# -- transparency ------------------------------------------------------------------------------------------------------
+
+
+def half_transparent(path: Path, mode: str) -> None:
+    """Write a black image whose left half is transparent."""
+    alpha = np.full((8, 8), 255, np.uint8)
+    alpha[:, :4] = 0
+    image = Image.merge("LA", [Image.new("L", (8, 8)), Image.fromarray(alpha)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode == "P":
+        Image.fromarray((alpha == 0).astype(np.uint8)).convert("P").save(path, transparency=1)
+    else:
+        image.convert(mode).save(path)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+@pytest.mark.parametrize("gray", [False, True])
+def test_transparent_images_are_put_on_the_background(tmp_path: Path, mode: str, gray: bool) -> None:
+    half_transparent(tmp_path / "a.png", mode)
+    for background, value in (("white", 255), ("#808080", 128), ("black", 0)):
+        pixels = decode(tmp_path / "a.png", 8, gray, background)
+        assert np.unique(pixels[:, :, :4]).tolist() == [value]
+        assert np.unique(pixels[:, :, 4:]).tolist() == [0]
+    assert np.unique(decode(tmp_path / "a.png", 8, gray)[:, :, 4:]).tolist() == [0]
+
+
+def test_the_background_is_part_of_the_data(load: Load, root: Path) -> None:
+    before = load("folder", path="pets", image_size=8)
+    # It makes no difference to opaque images.
+    assert load("folder", path="pets", image_size=8, background="white").digest == before.digest
+    half_transparent(root / "train" / "cat" / "0.png", "RGBA")
+    found = {load("folder", path="pets", image_size=8, background=one).digest for one in (None, "white", "red")}
+    assert len(found) == 3
+    with pytest.raises(UserError, match="background: expected a color like white or #f0f0f0, not 'whyte'"):
+        load("folder", path="pets", background="whyte")

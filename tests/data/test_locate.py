@@ -29,14 +29,19 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_dirs(Path("~/sets"))[0] == Path("/home/somebody/sets")
 
 
-def test_the_first_complete_folder_is_taken(tmp_path: Path) -> None:
+def test_the_first_complete_folder_is_taken_unless_an_earlier_one_is_incomplete(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     for path in (first / "inner" / "a", second / "a", second / "b.gz"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    files = locate(request_in(first, second), LAYOUT)
+    request = request_in(tmp_path / "0", second, first)
+    files = locate(request, LAYOUT)
+    assert request.read_from == [second]
     assert {name: file.path for name, file in files.items()} == {"a": second / "a", "b": second / "b.gz"}
     assert files["a"].official == "md5:1"
+    with pytest.raises(UserError) as caught:
+        locate(request_in(first, second), LAYOUT)
+    assert f"{first / 'inner'} lacks b; {second} has all files, but is searched later; complete" in str(caught.value)
     (first / "inner" / "b").touch()
     assert locate(request_in(first, second), LAYOUT)["a"].path == first / "inner" / "a"
 
@@ -66,7 +71,10 @@ def test_paths_are_relative_to_the_data_folders_or_absolute(tmp_path: Path) -> N
     there = tmp_path / "2" / "images"
     there.mkdir(parents=True)
     request = request_in(tmp_path / "1", tmp_path / "2")
+    assert locate_path(request, there, "images") == there
+    assert request.read_from == []
     assert locate_path(request, Path("images"), "images") == there
+    assert request.read_from == [tmp_path / "2"]
     assert locate_path(request, there, "images") == there
     with pytest.raises(UserError, match=r"'pictures' not found; searched .*1/pictures, .*2/pictures; expected images"):
         locate_path(request, Path("pictures"), "images")

@@ -70,6 +70,31 @@ def test_classes_are_the_labels_that_occur(load: Load, tmp_path: Path) -> None:
     assert dataset.test_labels.tolist() == [2] * 9
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, ">f4"])
+def test_floats_from_0_to_1_become_the_nearest_of_256_values(load: Load, tmp_path: Path, kind: Any) -> None:
+    values = save(tmp_path)
+    floats = {name: (values[name] / 255).astype(kind) for name in ("x_train", "x_test")}
+    save(tmp_path, "floats.npz", **floats)
+    assert load("npz", path="floats.npz").digest == load("npz", path="some.npz").digest
+
+
+def test_halves_become_the_even_value(load: Load, tmp_path: Path) -> None:
+    image = np.zeros((30, 8, 10))
+    image[0, 0, :6] = np.array([0.5, 1.5, 2.5, 0.499, 254.5, 255]) / 255
+    save(tmp_path, x_train=image, x_test=np.ones((9, 8, 10)))
+    pixels = load("npz", path="some.npz").train.pixels(slice(0, 1))
+    assert pixels[0, 0, 0, :6].tolist() == [0, 2, 2, 0, 254, 255]
+
+
+def test_labels_may_be_the_names_of_classes(load: Load, tmp_path: Path) -> None:
+    names = np.array(["owl", "hawk", "grebe"])
+    save(tmp_path, y_train=names[np.arange(30) % 3], y_test=names[np.arange(9) % 3])
+    dataset = load("npz", path="some.npz")
+    assert dataset.classes == ("grebe", "hawk", "owl")
+    assert dataset.train_labels[:3].tolist() == [2, 1, 0]
+    assert dataset.test_labels[:3].tolist() == [2, 1, 0]
+
+
 def test_compression_changes_no_digest(load: Load, tmp_path: Path) -> None:
     values = save(tmp_path)
     np.savez_compressed(tmp_path / "data" / "small.npz", **values)
@@ -79,11 +104,20 @@ def test_compression_changes_no_digest(load: Load, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": np.zeros((30, 8, 10), np.float32)}, "x_train has type float32; expected uint8"),
+        (
+            {"x_train": np.zeros((30, 8, 10), np.int16)},
+            "x_train has type int16; expected uint8, .* or floats from 0 to 1",
+        ),
+        ({"x_train": np.full((30, 8, 10), 1.01)}, "x_train has values from 1.01 to 1.01; expected floats from 0 to 1"),
+        ({"x_test": np.full((9, 8, 10), -1e-6)}, "x_test has values from -1e-06 to -1e-06"),
+        ({"x_test": np.full((9, 8, 10), np.nan)}, "x_test has values from nan to nan"),
+        ({"y_train": np.array(["a", "b", "c"] * 10)}, "y_train is of <U1 and y_test of int64; expected one kind"),
+        ({"y_train": np.array(["a"] * 30), "y_test": np.array(["b"] * 9)}, r"y_test has the classes \['b'\]"),
+        ({"y_train": np.array([b"a", b"b", b"c"] * 10)}, "y_train has type .S1 .* expected integers or texts"),
         ({"x_test": np.zeros((9, 8, 10, 4), np.uint8)}, r"x_test has shape \(9, 8, 10, 4\); expected \(N, H, W\)"),
         ({"x_test": np.zeros(9, np.uint8)}, r"x_test has shape \(9,\)"),
         ({"x_test": np.zeros((9, 8, 11, 3), np.uint8)}, "expected one shape"),
-        ({"y_train": np.zeros(30)}, "y_train has type float64 .*; expected integers"),
+        ({"y_train": np.zeros(30)}, "y_train has type float64 .*; expected integers or texts"),
         ({"y_train": np.zeros((30, 1), int)}, "y_train .* expected integers"),
         ({"y_train": np.arange(29) % 3}, "30 images and 29 labels"),
         ({"y_test": np.arange(9)}, r"y_test has the classes \[3, 4, 5, 6, 7, 8\], which y_train lacks"),

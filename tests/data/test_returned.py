@@ -94,13 +94,13 @@ def test_folds_are_sorted():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": TRAIN / 255}, "x_train has type float64; expected uint8"),
+        ({"x_train": TRAIN / 128}, "x_train has values from 0 to 1.99219; expected floats from 0 to 1, or uint8"),
         ({"x_train": TRAIN.tolist()}, "x_train has type list; expected uint8"),
         ({"x_test": TEST[..., :2]}, r"x_test has shape \(9, 8, 10, 2\); expected"),
         ({"x_test": TEST[0, 0]}, r"x_test has shape \(10, 3\); expected"),
         ({"x_test": TEST[:, :, :9]}, r"test images are \(3, 8, 9\) and train images \(3, 8, 10\)"),
         ({"y_train": np.arange(30) / 2}, "y_train has type float64"),
-        ({"y_train": ["a"] * 30}, "y_train has type <U1"),
+        ({"y_train": ["a"] * 30}, "y_train is of <U1 and y_test of int64; expected one kind"),
         ({"y_train": np.arange(29) % 3 + 5}, "30 images and 29 labels"),
         ({"y_test": np.arange(9)}, r"y_test has the classes \[0, 1, 2, 3, 4, 8\], which y_train lacks"),
         ({"y_train": np.full(30, 5), "y_test": np.full(9, 5)}, "1 class; expected at least two"),

@@ -181,7 +181,7 @@ class Campaign:
         errors = [process.communicate(timeout=TIMEOUT * processes)[1] for process in running]
         for process, text in zip(running, errors, strict=True):
             yield "runs at once", f"exit {process.returncode}: {last(text)}" if process.returncode else "exit 0"
-        fits = [1 for text in errors for line in text.splitlines() if "started (new)" in line]
+        fits = [1 for text in errors for line in text.splitlines() if line.endswith(": started")]
         yield "runs at once: fits made", f"{len(fits)} for {len(METHODS)} methods"
         yield "runs at once: results", "same bits" if measured(folder) == self.expected else "other results"
 

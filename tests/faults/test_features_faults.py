@@ -214,6 +214,7 @@ def measured(**changes: Any) -> Measurement:
         (Outcome([], missing=5), "missing is of type int"),
         (Outcome([], figures=[]), "figures is of type list"),
         (Outcome([], figures={5: None}), "figures has something of type int"),
+        (Outcome([], figures={str(n): None for n in range(101)}), "figures has 101 parts; expected at most 100"),
         (Outcome([], headlines=["accuracy"]), "headlines has something of type str"),
         (Outcome([], curves=[Headline("accuracy")]), "curves has something of type Headline"),
         (Outcome([measured(metric=5)]), "the metric of type int; expected a text"),

@@ -40,6 +40,9 @@ from reprbench.spec import Call
         (ImageFolder("some", image_size="32"), "image_size is '32'"),
         (ImageFolder("some", image_size=True), "image_size is True"),
         (ImageFolder("some", image_size=-1), "image_size is -1"),
+        (ImageFolder("some", split=1.0), "split: Input should be less than 1, not 1.0"),
+        (ImageFolder("some", on_error="ignore"), "on_error: Input should be 'raise' or 'skip', not 'ignore'"),
+        (ImageFolder("some", background="whyte"), "background: expected a color like white or #f0f0f0, not 'whyte'"),
         (ImageFolder(5), "path is of type int"),
     ],
 )

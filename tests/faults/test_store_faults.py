@@ -275,6 +275,15 @@ def test_files_that_the_record_does_not_name_are_not_stored(tmp_path):
     assert [path.name for path in (tmp_path / "results" / FOLDER / "figures").iterdir()] == ["knn-1.png"]
 
 
+def test_a_figure_that_is_too_large_is_not_stored(tmp_path):
+    one = of_protocol("knn", 1)
+    given = files(tmp_path / "files", one)
+    os.truncate(given["figures/knn-1.png"], 16 * 2**20 + 1)
+    Store(tmp_path / "results").write(one, given)
+    assert not list((tmp_path / "results" / FOLDER).glob("figures/*"))
+    assert (tmp_path / "results" / FOLDER / "history.csv").exists()
+
+
 @pytest.mark.parametrize("content", ["{", "", "[]"])
 def test_what_cannot_be_read_is_kept_beside_the_new_record(tmp_path, content):
     folder = Store(tmp_path).write(trial(), {})

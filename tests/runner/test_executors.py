@@ -12,7 +12,8 @@ import pytest
 from jobs import job, protocol_job
 from msgspec.structs import replace
 
-from reprbench.cli.run import make_plan
+from reprbench.api.running import RunOptions, make_plan
+from reprbench.limit import Limit
 from reprbench.protocols.knn import KNN
 from reprbench.registry import Entry, discover
 from reprbench.runner import schedule
@@ -46,10 +47,11 @@ def planned_job(tmp_path, plugin):
         "from inner.names import LAYER\n@register('flat2')\nclass Flat2(Flat):\n"
         "    def encode(self, x):\n        return {LAYER: super().encode(x)['pixels']}\n",
     )
-    overrides = Overrides(methods=(parse_call("flat2"),), limit=60, protocols=(parse_call("knn"),))
-    store = Store(tmp_path / "results")
-    (planned,) = make_plan(None, overrides, discover([path], folder=None), store, [], Limits())
-    return schedule._job(planned, Folders([], tmp_path / "cache"))
+    overrides = Overrides(methods=(parse_call("flat2"),), limit=Limit.each(60), protocols=(parse_call("knn"),))
+    store, folders = Store(tmp_path / "results"), Folders([], tmp_path / "cache")
+    options = RunOptions(overrides=overrides)
+    (planned,) = make_plan(options, discover([path], folder=None), store, folders, Limits(), print)
+    return schedule._job(planned, folders)
 
 
 def test_plugin_files_travel_to_a_machine_without_them(planned_job, tmp_path):

@@ -51,7 +51,7 @@ def stored(spec: TrialSpec, status: str = "done", protocols=None, ended: str = "
         benchmark=spec.benchmark, label=spec.label, method=spec.method, dataset=spec.dataset, budget=spec.budget,
         precision=spec.precision, seed=spec.seed, identity=spec.identity(), hash=spec.hash, status=status,
         evaluations=evaluations, provenance={"ended": ended}, protocols=[one.record for one in spec.protocols],
-        reference=spec.reference, deviations=list(spec.deviations),
+        reference=spec.reference, deviations=list(spec.deviations), title=spec.title, group=spec.group,
     )  # fmt: skip
 
 
@@ -201,6 +201,7 @@ REFERENCE = Reference(value=91, citation="Somebody 2011")
         ({"method": {"call": parse_call("ae[width=8]")}}, "method"),
         ({"method": {"origin": "there"}}, "method"),
         ({"dataset": {"title": "D"}}, "dataset"),
+        ({"title": "A benchmark", "group": "Controls"}, "title, group"),
         ({"label": "b", "reference": REFERENCE}, "label, reference"),
     ],
 )

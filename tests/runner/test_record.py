@@ -12,7 +12,7 @@ from reprbench.files import write_json
 from reprbench.runner.job import FIT, TrialResult, evaluation_path, unfinished
 from reprbench.runner.plan import Planned
 from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, so_far
-from reprbench.trial import Cost, to_json
+from reprbench.trial import Cost, Figure, to_json
 
 NAMES = ("knn", "embedding", "robustness")
 PROTOCOLS = tuple(protocol_spec(name) for name in NAMES)
@@ -93,6 +93,13 @@ def test_evaluations_are_read_as_far_as_they_are_written(tmp_path):
     assert found == Finished(FIT_DONE, (DONE[0],))
     assert so_far(planned(), found, "1").evaluations == [DONE[0]]
     assert so_far(planned(), found, "1").status == "done"
+
+
+def test_figures_beyond_the_bound_are_not_recorded(tmp_path):
+    drawn = [Figure(str(number), f"figures/{number}.png") for number in range(200)]
+    write_json(evaluation_path(tmp_path, 0), to_json(replace(DONE[0], figures=drawn)))
+    (found,) = read_finished(tmp_path, protocol_jobs(planned())).evaluations
+    assert found.figures == drawn[:100]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "null", '{"status": "fine"}'])

@@ -42,6 +42,11 @@ def test_two_ways_to_write_a_method_are_one_trial_under_the_first_name():
     assert [spec.label for spec in found] == ["pca", "pixels"]
 
 
+def test_a_trial_knows_the_title_of_its_benchmark_and_the_heading_of_its_row():
+    found = specs(row("pca", group="Controls"), row("ae"))
+    assert [(spec.title, spec.group) for spec in found] == [("Mine", "Controls"), ("Mine", "")]
+
+
 @pytest.mark.parametrize(
     ("rows", "names"),
     [

@@ -86,7 +86,7 @@ def _table(grid: Grid) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{escape(grid.title)}}}",
+        rf"\caption{{{'. '.join(map(escape, filter(None, [grid.title, grid.subtitle])))}}}",
         # A table narrower than the text keeps its size.
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",

@@ -10,6 +10,7 @@ from typing import Any
 
 from reprbench.measurement import Headline
 from reprbench.printable import printable
+from reprbench.report.grid import shared_notes
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.statistics import Summary
@@ -59,6 +60,7 @@ def _table(table: Table) -> Record:
         "comparisons": [comparison and vars(comparison) for comparison in table.comparisons],
         "seeds": [vars(spread) for spread in table.seeds],
         "explanations": table.explanations,
+        "shared_notes": shared_notes(table),
         "order": table.order,
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reprbench.printable import cell, printable
 from reprbench.report.escape import markdown
-from reprbench.report.grid import Grid
+from reprbench.report.grid import Grid, GridCell
 from reprbench.report.under import Emphasis, UnderLine
 
 
@@ -18,7 +18,7 @@ class Style:
     Attributes
     ----------
     table : the name of the format in tabulate.
-    heading : the title's pattern.
+    heading, group : the patterns of the title, and of headings inside of the table.
     emphasis : patterns of cells.
     explains : patterns of the lines that explain the emphasis.
     between : separates the lines under the table.
@@ -27,6 +27,7 @@ class Style:
 
     table: str
     heading: str
+    group: str
     emphasis: Mapping[Emphasis, str]
     explains: Mapping[Emphasis, str]
     between: str
@@ -36,6 +37,7 @@ class Style:
 TERMINAL = Style(
     "simple",
     "{}",
+    "{}:",
     {"best": "* {}", "tie": "≈ {}", "": "{}"},
     {"best": "* {}", "tie": "≈ {}", "": "{}"},
     "\n",
@@ -44,6 +46,7 @@ TERMINAL = Style(
 MARKDOWN = Style(
     "github",
     "### {}",
+    "*{}*",
     {"best": "**{}**", "tie": "≈ {}", "": "{}"},
     {"best": "bold: {}", "tie": "≈ {}", "": "{}"},
     "\n\n",
@@ -66,14 +69,21 @@ def _text(grid: Grid, style: Style) -> str:
     from tabulate import tabulate
 
     body = tabulate(
-        [[style.emphasis[one.emphasis].format(style.escape(cell(one.text))) for one in line] for line in grid.lines],
+        [line for heading, lines in grid.blocks for line in _block(heading, lines, style)],
         [style.escape(cell(header)) for header in grid.headers],
         tablefmt=style.table,
         disable_numparse=True,
         colalign=["left" if left else "right" for left in grid.left],
     )
     under = style.between.join(_under(line, style) for line in grid.under)
-    return f"{style.heading.format(style.escape(grid.title))}\n\n{body}\n\n{under}"
+    titles = [style.heading.format(style.escape(grid.title)), *filter(None, [style.escape(grid.subtitle)])]
+    return f"{style.between.join(titles)}\n\n{body}\n\n{under}"
+
+
+def _block(heading: str, lines: Sequence[Sequence[GridCell]], style: Style) -> list[list[str]]:
+    """Return the lines of a block as texts, below a line with its heading if it has one."""
+    texts = [[style.emphasis[one.emphasis].format(style.escape(cell(one.text))) for one in line] for line in lines]
+    return [[style.group.format(style.escape(cell(heading)))], *texts] if heading else texts
 
 
 def _under(line: UnderLine, style: Style) -> str:

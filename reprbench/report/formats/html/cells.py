@@ -9,13 +9,15 @@ from reprbench.report.formats.html.costs import COST_KINDS
 from reprbench.report.grid import (
     Footnotes,
     emphasis,
+    grouped,
     headline_headers,
     interval_text,
     mean_text,
+    notes_of,
     numbers,
     reference_notes,
-    row_notes,
-    verdict_notes,
+    shared_lines,
+    shared_notes,
 )
 from reprbench.report.row import HeadlineResult, Row
 from reprbench.report.table import Table
@@ -53,8 +55,9 @@ class PageCell:
 
 @dataclass(frozen=True)
 class PageRow:
-    """A row: its name, the sign of its kind, footnotes, cells by column, and a style."""
+    """A row: its place in the table, name, the sign of its kind, footnotes, cells by column, and a style."""
 
+    place: int
     name: str
     sign: KindSign | None
     notes: tuple[int, ...]
@@ -64,10 +67,10 @@ class PageRow:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table: columns that are not empty, rows, footnotes, and the lines under them."""
+    """A table: columns that are not empty, rows by their heading, footnotes, and the lines under them."""
 
     columns: list[PageColumn]
-    rows: list[PageRow]
+    groups: list[tuple[str, list[PageRow]]]
     footnotes: list[str]
     under: list[str]
 
@@ -75,18 +78,22 @@ class PageTable:
 def page_table(table: Table) -> PageTable:
     """Return the table as a page shows it."""
     footnotes: Footnotes = {}
-    decimals = headline_decimals(table)
-    rows = [_row(row, footnotes, decimals) for row in table.rows]
-    used = [column for column in _columns(table) if any(row.cells[column.key].text for row in rows)]
-    under = [EXPLAINS[line.explains].format(line.text) for line in under_lines(table)]
-    return PageTable(used, rows, list(footnotes), under)
+    decimals, shared = headline_decimals(table), shared_notes(table)
+    places = {id(row): place for place, row in enumerate(table.rows)}
+    groups = [
+        (heading, [_row(row, places[id(row)], footnotes, decimals, shared) for row in rows])
+        for heading, rows in grouped(table.rows, table.order)
+    ]
+    cells = [row.cells for _, rows in groups for row in rows]
+    used = [column for column in _columns(table) if any(one[column.key].text for one in cells)]
+    under = [*shared_lines(table, shared), *(EXPLAINS[line.explains].format(line.text) for line in under_lines(table))]
+    return PageTable(used, groups, list(footnotes), under)
 
 
 def _columns(table: Table) -> list[PageColumn]:
     titles = headline_headers(table)
     costs = {key: PageColumn(key, kind.column) for key, kind in COST_KINDS.items()}
     return [
-        PageColumn("group", "Group", numeric=False),
         *(
             PageColumn(key, title)
             for place in range(len(titles) // 2)
@@ -104,22 +111,21 @@ def _headline_keys(place: int) -> tuple[str, str]:
     return f"result-{place}", f"interval-{place}"
 
 
-def _row(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> PageRow:
+def _row(row: Row, place: int, footnotes: Footnotes, decimals: Sequence[int], shared: Sequence[str]) -> PageRow:
     styles = [*(["hole"] if row.mean is None else []), *(["superseded"] if row.superseded else [])]
-    notes = numbers(row_notes(row), footnotes)
-    return PageRow(row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
+    notes = numbers(notes_of(row, shared), footnotes)
+    return PageRow(place, row.name, KINDS.get(row.kind), notes, _cells(row, footnotes, decimals), " ".join(styles))
 
 
 def _cells(row: Row, footnotes: Footnotes, decimals: Sequence[int]) -> dict[str, PageCell]:
     reference = row.reference
     published = plus_minus(reference.value, reference.spread) if reference else ""
     return {
-        "group": PageCell(row.group, row.group or None),
         **_result_cells(row, decimals),
         "reference": PageCell(
             published, reference.value if reference else None, notes=numbers(reference_notes(row), footnotes)
         ),
-        "verdict": _verdict_cell(row, footnotes),
+        "verdict": _verdict_cell(row),
         "features": PageCell("" if row.dimension is None else fixed(row.dimension, 0), row.dimension),
         **{key: PageCell(kind.text(row), kind.value(row)) for key, kind in COST_KINDS.items()},
     }
@@ -145,9 +151,8 @@ def _result_cell(result: HeadlineResult | None, decimals: int) -> PageCell:
     return PageCell(EMPHASIS[place].format(mean_text(result, decimals)), value, place)
 
 
-def _verdict_cell(row: Row, footnotes: Footnotes) -> PageCell:
+def _verdict_cell(row: Row) -> PageCell:
     verdict = row.verdict
     if verdict is None:
         return PageCell("")
-    notes = numbers(verdict_notes(row), footnotes)
-    return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"), notes)
+    return PageCell(str(verdict), str(verdict), verdict.word.replace(" ", "-"))

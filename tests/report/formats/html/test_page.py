@@ -55,7 +55,7 @@ def test_the_seeds_of_a_method_count_as_one_verdict(tmp_path):
     cells = [one for one in page.all("td") if one.get("data-key") == "verdict"]
     assert [one["data-value"] for one in cells] == ["reproduced"] * 3
     assert "reproduced: 1" in page.texts["span"]
-    assert any(text.startswith("measured minus published +0.0, 95 % interval") for text in page.texts["li"])
+    assert any(text.startswith("all rows: measured minus published +0.0, 95 % interval") for text in page.texts["li"])
 
 
 def test_a_large_store_is_cut_to_size_and_the_page_says_so(tmp_path):

@@ -2,10 +2,37 @@
 const MOST_NAMES = 40;
 const MOST_LINES = 40;
 
-// A name of at most `longest` characters; its end, which has the seed, is kept.
-function shortened(name, longest) {
+// Names of at most `longest` characters that keep what tells them apart. What all share is left out, then the names of
+// parameters; at last words are cut in the middle, first those that most names have.
+function shortened(names, longest) {
+  const fits = (labels) => labels.every((label) => label.length <= longest);
+  if (fits(names)) return names;
+  const split = names.map((name) => name.match(/[^\s,;()[\]]+/g) || [name]);
+  const counts = new Map();
+  for (const words of split) for (const word of new Set(words)) counts.set(word, (counts.get(word) || 0) + 1);
+  const apart = split.map((words) => words.filter((word) => counts.get(word) < names.length));
+  const values = apart.map((words) => words.map((word) => word.replace(/^[^=]*=(?=.)/, "")));
+  const label = (words) => words.join(" ") || "…";
+  const distinct = (lists) => new Set(lists.map(label)).size === names.length;
+  const chosen = fits(apart.map(label)) || !distinct(values) ? apart : values;
+  if (!distinct(chosen)) return names.map((name) => cut(name, longest));
+  return chosen.map((words, place) => label(cutWords(words, apart[place].map((word) => counts.get(word)), longest)));
+}
+
+// A text of at most `longest` characters: its beginning and its end.
+function cut(text, longest) {
   const end = Math.floor(longest / 2);
-  return name.length > longest ? `${name.slice(0, longest - 1 - end)}…${name.slice(-end)}` : name;
+  return text.length > longest ? `${text.slice(0, longest - 1 - end)}…${end ? text.slice(-end) : ""}` : text;
+}
+
+function cutWords(words, counts, longest) {
+  const found = [...words];
+  const order = [...found.keys()].sort((a, b) => counts[b] - counts[a] || found[b].length - found[a].length);
+  for (const place of order) {
+    const excess = found.join(" ").length - longest;
+    if (excess > 0) found[place] = cut(found[place], Math.max(3, found[place].length - excess));
+  }
+  return found;
 }
 
 // The points for which no other is both cheaper and better, from the cheapest to the most expensive.
@@ -87,22 +114,21 @@ function foldChart(table, shownRows) {
     const rows = all.slice(0, MOST_NAMES);
     figure.querySelector(".rest").textContent = all.length > rows.length ? ` The first ${rows.length} of ${all.length} rows.` : "";
     if (!rows.length) return null;
-    const names = Math.min(width * 0.36, 14 + 6.6 * Math.max(...rows.map((row) => row.name.length)));
+    const names = Math.min(width * (width < 480 ? 0.45 : 0.36), 14 + 6.6 * Math.max(...rows.map((row) => row.name.length)));
     const area = { left: names, right: width - 12, top: 10, bottom: 10 + rows.length * 22 };
     const plot = canvas(width, area.bottom + 46, `${table.metric} in each fold; arrow keys go from row to row`);
     const values = rows.flatMap((row) => [...row.folds, ...(row.reference === null ? [] : [row.reference])]);
     const x = makeAxis(values, area.left + 4, area.right, { count: Math.max(3, Math.floor((area.right - area.left) / 90)) });
     drawAxes(plot, x, { at: () => 0, ticks: [] }, area, table.label, "");
+    const labels = shortened(rows.map((row) => row.name), Math.floor((names - 8) / 6.4));
     rows.forEach((row, place) => {
       const y = area.top + 22 * place + 11;
-      const longest = Math.floor((names - 8) / 6.4);
-      const label = shortened(row.name, longest);
       const low = Math.min(...row.folds);
       const high = Math.max(...row.folds);
       const spoken = `${row.name}: ${row.text}, folds from ${trimmed(low)} to ${trimmed(high)}${row.reference === null ? "" : `; published ${trimmed(row.reference)}`}`;
       const group = svg("g", { class: `point dots ${colorClass(row.mark)}`, role: "img", "aria-label": spoken, tabindex: "-1" });
       group.append(svg("line", { class: "rule", x1: area.left, x2: area.right, y1: y, y2: y }));
-      group.append(svg("text", { class: "name", x: names - 8, y, dy: "0.32em", "text-anchor": "end" }, label));
+      group.append(svg("text", { class: "name", x: names - 8, y, dy: "0.32em", "text-anchor": "end" }, labels[place]));
       for (const value of row.folds) group.append(svg("circle", { class: "dot", cx: x.at(value).toFixed(2), cy: y, r: 3.6 }));
       group.append(svg("line", { class: "mean", x1: x.at(row.mean), x2: x.at(row.mean), y1: y - 7.5, y2: y + 7.5 }));
       if (row.reference !== null) {

@@ -38,7 +38,7 @@ function enhanceGallery(section, table) {
     show(groups[0].dataset.figures);
   }
   section.addEventListener("rows", () => {
-    const hidden = new Set([...section.querySelectorAll("tbody tr[hidden]")].flatMap((row) => table.rows[Number(row.dataset.row)].trials));
+    const hidden = new Set([...section.querySelectorAll("tbody tr[data-row][hidden]")].flatMap((row) => table.rows[Number(row.dataset.row)].trials));
     for (const picture of gallery.querySelectorAll("figure")) picture.hidden = hidden.has(Number(picture.dataset.trial));
   });
 }

@@ -15,10 +15,11 @@ function compareRows(a, b, key, numeric, sign) {
 }
 
 function enhanceTable(section, table) {
-  const body = section.querySelector("tbody");
-  const rows = [...body.rows];
+  const inOrder = () => [...section.querySelectorAll("tbody tr[data-row]")];
+  const rows = inOrder();
+  const heads = [...section.querySelectorAll("tbody tr.group")];
   const hidden = new Set();
-  const words = rows.map((row) => row.textContent.toLowerCase());
+  const words = rows.map((row) => [row, row.parentElement.querySelector(".group")].map((one) => one?.textContent.toLowerCase()).join(" "));
   const tools = section.querySelector(".tools");
   const filter = tools.querySelector("[data-role=filter]");
   const showAll = tools.querySelector("[data-role=show-all]");
@@ -32,6 +33,7 @@ function enhanceTable(section, table) {
       row.hidden = hidden.has(row) || !wanted.every((word) => words[place].includes(word));
       shown += row.hidden ? 0 : 1;
     });
+    for (const head of heads) head.hidden = ![...head.parentElement.rows].some((row) => row !== head && !row.hidden);
     count.textContent = shown === rows.length ? `${shown} row${shown === 1 ? "" : "s"}` : `${shown} of ${rows.length} rows`;
     showAll.hidden = !hidden.size;
     showAll.textContent = `Show ${hidden.size} hidden row${hidden.size === 1 ? "" : "s"}`;
@@ -46,7 +48,8 @@ function enhanceTable(section, table) {
       for (const other of section.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
       const sorted = [...rows].sort((a, b) => compareRows(a, b, head.dataset.key, numeric, descending ? -1 : 1));
-      body.append(...sorted);
+      // Each row stays under its heading.
+      for (const row of sorted) row.parentElement.append(row);
       section.dispatchEvent(new CustomEvent("rows"));
     }));
   }
@@ -55,7 +58,8 @@ function enhanceTable(section, table) {
     const name = row.querySelector(".name");
     name.replaceWith(button(name.textContent, { class: "name", "aria-haspopup": "dialog" }, () => openDetails(table.rows[Number(row.dataset.row)])));
     row.querySelector(".hider").append(button("×", { class: "hide", "aria-label": `Hide ${name.textContent}`, title: "Hide this row" }, () => {
-      const next = [...body.rows].slice(row.sectionRowIndex + 1).find((one) => !one.hidden);
+      const now = inOrder();
+      const next = now.slice(now.indexOf(row) + 1).find((one) => !one.hidden);
       hidden.add(row);
       update();
       (next?.querySelector(".hide") || showAll).focus();
@@ -84,5 +88,5 @@ function enhanceTable(section, table) {
     filter.focus();
   });
   count.textContent = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
-  return () => [...body.rows].filter((row) => !row.hidden).map((row) => Number(row.dataset.row));
+  return () => inOrder().filter((row) => !row.hidden).map((row) => Number(row.dataset.row));
 }
