@@ -188,10 +188,16 @@ def _not_finite(maps: FeatureMaps, views: Sequence[View], first: int) -> Iterato
 
 
 class FeatureCache:
-    """Feature matrices on disk, memory-mapped, named by the hash of everything they depend on."""
+    """Feature matrices on disk, memory-mapped, named by the hash of everything they depend on.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Parameters
+    ----------
+    folder : of all features.
+    fit : the name of the folder in it that holds those of one trial, which can so be removed with its fit.
+    """
+
+    def __init__(self, folder: Path, fit: str) -> None:
+        self.folder, self.fit = folder, fit
         self._verified: set[Identity] = set()
 
     def matrices(
@@ -230,7 +236,7 @@ class FeatureCache:
         # Nested, so that no name in the key can hide the rows or the view.
         content = [dict(key), view.model_dump(mode="json"), hashlib.sha256(rows.tobytes()).hexdigest()]
         name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return CacheFile(self.folder, f"{name}.npy")
+        return CacheFile(self.folder, f"{self.fit}/{name}.npy")
 
 
 def _write_matrices(targets: Sequence[CacheFile], batches: Iterator[list[Matrix]], count: int) -> None:

@@ -133,7 +133,7 @@ def test_what_is_not_a_feature_map_is_reported(maps):
 
 def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
     learner, data, rows = net(), images(), np.array([7, 1, 1, 3])
-    cache = FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path, "fit")
     (first,) = cache.matrices({"fit": "x"}, lambda: learner, data, rows, [View()])
     calls = learner._calls
     (again,) = cache.matrices({"fit": "x"}, lambda: pytest.fail("extracted again"), data, rows, [View()])
@@ -145,7 +145,7 @@ def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
 
 def test_several_views_come_from_one_encoding_and_only_what_is_missing_is_extracted(tmp_path):
     learner, data, rows = net(), images(), np.arange(10)
-    cache, views = FeatureCache(tmp_path), [View(layers="all"), View(), View(layers="all", grid=1)]
+    cache, views = FeatureCache(tmp_path, "fit"), [View(layers="all"), View(), View(layers="all", grid=1)]
     alone = [cache.matrices({"fit": "alone"}, lambda: learner, data, rows, [view])[0] for view in views]
     learner._calls = 0
     together = cache.matrices({"fit": "x"}, lambda: learner, data, rows, views)
@@ -154,23 +154,23 @@ def test_several_views_come_from_one_encoding_and_only_what_is_missing_is_extrac
         np.testing.assert_array_equal(one, other)
     cache.matrices({"fit": "x"}, lambda: learner, data, rows, [*views, View(pooling="mean", layers="all")])
     assert learner._calls == 6
-    assert len(list(tmp_path.iterdir())) == 3 + 4
+    assert len(list(tmp_path.rglob("*.npy"))) == 3 + 4
 
 
 @pytest.mark.parametrize("change", [{"fit": "y"}, {"rows": [1, 2]}, {"view": View(grid=1, layers="all")}])
 def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, change):
-    cache, data = FeatureCache(tmp_path), images()
+    cache, data = FeatureCache(tmp_path, "fit"), images()
     cache.matrices({"fit": "x"}, net, data, np.array([1, 2, 3]), [View()])
     rows = np.array(change.get("rows", [1, 2, 3]))
     cache.matrices({"fit": change.get("fit", "x")}, net, data, rows, [change.get("view", View())])
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.rglob("*.npy"))) == 2
 
 
 def test_no_name_in_the_key_hides_what_is_read(tmp_path):
-    cache, data, rows = FeatureCache(tmp_path), images(), np.array([1, 2, 3])
+    cache, data, rows = FeatureCache(tmp_path, "fit"), images(), np.array([1, 2, 3])
     for key in ({}, {"rows": "a"}, {"rows": "b"}, {"view": "a"}):
         cache.matrices(key, net, data, rows, [View()])
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.rglob("*.npy"))) == 4
 
 
 def test_a_failure_while_extracting_leaves_no_file(tmp_path):
@@ -180,5 +180,5 @@ def test_a_failure_while_extracting_leaves_no_file(tmp_path):
         return learner
 
     with pytest.raises(Diverged):
-        FeatureCache(tmp_path).matrices({}, broken, images(), np.arange(10), [View(), View(grid=1)])
-    assert list(tmp_path.iterdir()) == []
+        FeatureCache(tmp_path, "fit").matrices({}, broken, images(), np.arange(10), [View(), View(grid=1)])
+    assert list(tmp_path.rglob("*.*")) == []

@@ -58,8 +58,7 @@ class Evaluator:
     ) -> None:
         self._job, self._cls, self._dataset = job, cls, dataset
         self._fits, self._folder, self._report = fits, folder, report
-        # A folder for each fit, so that they can be removed together.
-        self._cache = FeatureCache(job.cache / "features" / job.hash)
+        self._cache = FeatureCache(job.cache / "features", job.hash)
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
         self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
 

@@ -108,13 +108,13 @@ def one_of(cache: Path, pattern: str) -> Path:
 
 def assert_said(lines: list[str], path: Path) -> None:
     (line,) = lines
-    assert line.startswith(f"cache file {path.parts[-2] if 'features' in path.parts else 'fits'}/")
+    assert line.startswith(f"cache file {'features' if 'features' in path.parts else 'fits'}/")
     assert "was damaged (" in line
     assert line.endswith(f"it is made anew, and the damaged one kept as {path.name}.damaged")
     assert os.path.lexists(path.with_name(f"{path.name}.damaged"))
 
 
-@pytest.mark.parametrize("kind", ["features/*.npy", "fits/*/*/state.safetensors", "fits/*/*/snapshots.safetensors"])
+@pytest.mark.parametrize("kind", ["features/*/*.npy", "fits/*/*/state.safetensors", "fits/*/*/snapshots.safetensors"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_of_a_trial_is_made_anew(kind, damage: Damage, digits, undisturbed, tmp_path):
     cache = tmp_path / "cache"
@@ -150,7 +150,7 @@ def test_a_fit_with_a_damaged_checkpoint_starts_from_the_beginning(
     assert not os.path.lexists(own), "the finished fit needs none"
 
 
-@pytest.mark.parametrize("kind", ["features/*.npy", "fits/*/*/state.safetensors", "fits/*/*/snapshots.safetensors"])
+@pytest.mark.parametrize("kind", ["features/*/*.npy", "fits/*/*/state.safetensors", "fits/*/*/snapshots.safetensors"])
 def test_a_file_that_cannot_be_opened_is_made_anew(kind, digits, undisturbed, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     shutil.copytree(undisturbed[0][0], cache)
@@ -171,8 +171,8 @@ def test_a_file_that_cannot_be_opened_is_made_anew(kind, digits, undisturbed, tm
 def test_what_an_earlier_version_left_without_checksums_is_made_anew_silently(digits, undisturbed, tmp_path):
     cache = tmp_path / "cache"
     shutil.copytree(undisturbed[0][0], cache)
-    trailer = one_of(cache, "features/*.npy").read_bytes().splitlines(keepends=True)[-1]
-    for path in [*cache.glob("features/*.npy"), *cache.glob("fits/*/*/*.safetensors")]:
+    trailer = one_of(cache, "features/*/*.npy").read_bytes().splitlines(keepends=True)[-1]
+    for path in [*cache.glob("features/*/*.npy"), *cache.glob("fits/*/*/*.safetensors")]:
         os.truncate(path, path.stat().st_size - len(trailer) - 1)
     found = trial(digits, cache)
     assert (found.values, found.lines) == (undisturbed[0][1], [])

@@ -82,7 +82,7 @@ def test_layers_that_differ_between_batches_are_refused(kind, way, tmp_path):
     maps, message = ODD[kind]
     ways: dict[str, Callable[[], Any]] = {
         "extract": lambda: features(maps),
-        "cache": lambda: FeatureCache(tmp_path).matrices(
+        "cache": lambda: FeatureCache(tmp_path, "fit").matrices(
             {}, lambda: learner(maps), IMAGES, np.arange(10), [View(layers="all")]
         ),
         "encode": lambda: encode(learner(maps), IMAGES),
@@ -91,7 +91,7 @@ def test_layers_that_differ_between_batches_are_refused(kind, way, tmp_path):
     }
     with pytest.raises(TypeError, match=message):
         ways[way]()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("*.*"))
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
