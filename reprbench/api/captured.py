@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
 import reprbench
+from reprbench import plugin_files
 from reprbench.api.definitions import Definition, find_definition, functions_of
 from reprbench.errors import UserError
 from reprbench.files import replacing
@@ -143,6 +144,8 @@ class _Captured:
         self._definitions += ["", "", text, *alias]
 
     def _import(self, module: str, attribute: str, name: str) -> None:
+        if module.startswith(f"{plugin_files.__name__}."):
+            self._refuse(f"refers to {name!r} of a plugin file, which has another name in each process")
         if not is_installed(module.partition(".")[0]):
             self._copy(module)
         renamed = "" if name == (attribute or module) else f" as {name}"

@@ -158,6 +158,13 @@ def test_what_cannot_be_written_is_refused(notebook, tmp_path, before, form, aft
     assert "\n" not in str(refused.value)
 
 
+def test_a_base_from_a_plugin_file_is_refused(notebook, tmp_path):
+    notebook.namespace["Base"] = loaded(capture(notebook.learner(), tmp_path))
+    cls = notebook.cell("class Further(Base):\n    def encode(self, x):\n        return {'x': x}\n")["Further"]
+    with pytest.raises(UserError, match="refers to 'Base' of a plugin file"):
+        capture(cls, tmp_path)
+
+
 def test_a_class_inside_of_a_function_is_refused(tmp_path):
     class Local(Learner):
         def fit(self, images, run): ...

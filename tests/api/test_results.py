@@ -10,6 +10,7 @@ from learners_of_cells import Broken, Centered
 
 import reprbench as rb
 from reprbench import UserError
+from reprbench.api.running import PreparedRun, RunEnd
 from reprbench.plotting import as_png
 
 
@@ -94,6 +95,12 @@ def test_a_run_works_in_a_thread(made):
     thread.start()
     thread.join()
     assert len(found[0].trials()) == 1
+
+
+def test_an_interruption_is_raised_after_the_run_is_stored(made, monkeypatch):
+    monkeypatch.setattr(PreparedRun, "execute", lambda self, listener: RunEnd((), failed=False, interrupted=True))
+    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
+        rb.run(made.asked[:1], **made.again)
 
 
 @pytest.mark.parametrize(
