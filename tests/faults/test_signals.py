@@ -20,10 +20,11 @@ from jobs import job, protocol_spec
 from msgspec.structs import replace
 from trials import evaluation, trial
 
-from reprbench.api.progress import ending
+from reprbench.api import running
+from reprbench.api.progress import SilentListener, ending
+from reprbench.api.running import PreparedRun
 from reprbench.claims import Claims
 from reprbench.cli import main as main_module
-from reprbench.cli import run as run_module
 from reprbench.cli.streams import Forgiving, forgiving
 from reprbench.errors import UserError
 from reprbench.owner import myself
@@ -33,6 +34,7 @@ from reprbench.runner.describe import Question
 from reprbench.runner.descriptions import describe
 from reprbench.runner.executors import local
 from reprbench.runner.executors.local import LocalExecutor
+from reprbench.runner.executors.settings import ExecutorSettings
 from reprbench.runner.job import TrialResult, read_job, write_job
 from reprbench.runner.limits import Limits
 from reprbench.runner.plan import Planned, TrialSpec
@@ -207,16 +209,21 @@ def test_waiting_for_another_run_that_cannot_be_shown_costs_no_trial(run, monkey
     assert not others
 
 
-def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, tmp_path, capsys):
+def prepared(work, folder):
+    """Return a run of this work that is ready to be executed on this machine."""
+    return PreparedRun(work, Store(folder), Limits(), ExecutorSettings(executor="local"), "cpu", Folders([], folder))
+
+
+def test_an_interrupted_run_exits_with_130_also_on_its_last_trial(monkeypatch, tmp_path, here):
     class Interrupted(Schedule):
         def run(self, work):
             self.interrupted = True
             return []
 
-    monkeypatch.setattr(schedule, "Schedule", Interrupted)
-    monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    assert run_module._carry_out([], Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())) == 130
-    assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
+    monkeypatch.setattr(running, "Schedule", Interrupted)
+    monkeypatch.setattr(running, "prepare_run", lambda options, warn: prepared([], tmp_path))
+    done = here("run", "--methods", "pca")
+    assert (done.returncode, done.stderr) == (130, "interrupted; run the same command again to continue\n")
 
 
 def test_only_what_was_asked_for_decides_the_exit_status(monkeypatch, tmp_path):
@@ -231,13 +238,12 @@ def test_only_what_was_asked_for_decides_the_exit_status(monkeypatch, tmp_path):
         def run(self, work):
             return [found]
 
-    monkeypatch.setattr(schedule, "Schedule", Finished)
-    monkeypatch.setattr("reprbench.report.formats.as_terminal", lambda tables: "")
-    places = Store(tmp_path), Folders([], tmp_path), LocalExecutor(Limits())
-    assert run_module._carry_out([first, second], *places) == 0
+    monkeypatch.setattr(running, "Schedule", Finished)
+    run = prepared([first, second], tmp_path)
+    assert not run.execute(SilentListener()).failed
     found.evaluations[0] = failed_too = evaluation([], hash=of_first.hash, status="failed", reason="now")
     assert found.failure(first.hashes) is failed_too
-    assert run_module._carry_out([first, second], *places) == 1
+    assert run.execute(SilentListener()).failed
 
 
 def test_a_long_reason_is_shown_in_short_while_the_run_goes_on():
