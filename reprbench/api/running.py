@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reprbench.api.tracking import tracked
 from reprbench.benchmark import Benchmark, find_benchmark, row_of
 from reprbench.cache_folder import CACHE, prepare
 from reprbench.data.catalog import load_dataset
@@ -31,6 +32,8 @@ from reprbench.runner.specs import check_entries, make_specs
 from reprbench.runner.waiting import held_by_others
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
+from reprbench.trackers.base import Tracker
+from reprbench.trackers.choose import make_trackers
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -56,6 +59,7 @@ class RunOptions:
     jobs, jobs_per_device, timeout, memory, device : see `Limits`, and `choose_devices`.
     executor : what runs the trials, or the file that says so.
     debug : whether the only trial to run runs in this process.
+    log_to : trackers, or names of trackers, that are told what happens.
     """
 
     overrides: Overrides = field(default_factory=Overrides)
@@ -71,6 +75,7 @@ class RunOptions:
     device: str = "auto"
     executor: str = "local"
     debug: bool = False
+    log_to: tuple[str | Tracker, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class PreparedRun:
     _settings: ExecutorSettings
     _device: str
     _folders: Folders
+    _trackers: Sequence[tuple[str, Tracker]] = ()
     debug: bool = False
 
     @property
@@ -137,9 +143,11 @@ class PreparedRun:
 
     def execute(self, listener: Listener) -> RunEnd:
         """Run what is to be run, and store it; the listener is told what happens."""
-        executor = self._executor()
-        with contextlib.closing(executor):
-            schedule = Schedule(self.store, self._folders, executor, listener)
+        with (
+            contextlib.closing(self._executor()) as own,
+            tracked(self._trackers, self.store.root, own, listener) as (executor, listens),
+        ):
+            schedule = Schedule(self.store, self._folders, executor, listens)
             ended = schedule.run(self.work)
         # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}
@@ -180,13 +188,14 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     if options.debug:
         _check_debug(options, settings)
     check_device(settings, options.device)
+    trackers = make_trackers(options.log_to)
     devices = choose_devices(options.device, warn=warn) if settings.executor == "local" else CPU
     limits = Limits(options.jobs, options.timeout, options.memory, devices, options.jobs_per_device)
     _say_if_fewer(limits, warn)
     launcher.prepare(trial_environment(limits.threads_each))
     folders = Folders(data, options.cache.resolve())
     work = make_plan(options, discover(options.plugins), store, folders, limits, warn)
-    prepared = PreparedRun(work, store, limits, settings, options.device, folders, options.debug)
+    prepared = PreparedRun(work, store, limits, settings, options.device, folders, trackers, options.debug)
     if options.debug and len(prepared.to_run) > 1:
         many = f"--debug runs one trial, and {len(prepared.to_run)} are to be run"
         raise UserError(f"{many}; name one method, with one value of each parameter, and one seed")

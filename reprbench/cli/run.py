@@ -106,6 +106,12 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     is_flag=True,
     help="Run the only trial in this process, without limits: print, breakpoint(), pdb and profilers work.",
 )
+@click.option(
+    "--log-to",
+    multiple=True,
+    metavar="TRACKER",
+    help="Also log to tensorboard[:FOLDER], mlflow[:EXPERIMENT], wandb:PROJECT or csv[:FILE]; repeatable.",
+)
 def command(
     methods: tuple[Call | Sweep, ...],
     benchmark: str | None,
@@ -127,6 +133,7 @@ def command(
     executor: str,
     precision: Precision,
     debug: bool,
+    log_to: tuple[str, ...],
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
@@ -162,6 +169,7 @@ def command(
         device=device,
         executor=executor,
         debug=debug,
+        log_to=log_to,
     )
     prepared = prepare_run(options, warn)
     if only_plan:
