@@ -198,7 +198,7 @@ def _shown(prepared: PreparedRun, say: Callable[[str], None], quiet: bool) -> It
     if quiet or not prepared.to_run:
         yield SilentListener()
         return
-    with listener(prepared.to_run, prepared.store.root, say, prepared.debug) as shown:
+    with listener(prepared, say) as shown:
         yield shown
 
 

@@ -18,7 +18,7 @@ from reprbench.registry import Registry, discover
 from reprbench.run_context import checkpoint_seconds
 from reprbench.runner.descriptions import SECONDS_EACH
 from reprbench.runner.devices import CPU, choose_devices
-from reprbench.runner.estimate import estimate
+from reprbench.runner.estimate import Remaining, estimate
 from reprbench.runner.executors.base import Executor
 from reprbench.runner.executors.choose import check_device, make_executor
 from reprbench.runner.executors.settings import ExecutorSettings, read_settings
@@ -85,13 +85,18 @@ class RunEnd:
     Attributes
     ----------
     trials : those that were asked for, in the order of the store, whether they ran now or before.
-    failed : whether one that ran now failed in something that was asked for.
+    failures : of those that ran now, the ones that failed in something that was asked for.
     interrupted : whether a signal ended the run.
     """
 
     trials: tuple[Trial, ...]
-    failed: bool
+    failures: tuple[Trial, ...]
     interrupted: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed."""
+        return bool(self.failures)
 
     @property
     def tables(self) -> list[Table]:
@@ -136,6 +141,12 @@ class PreparedRun:
         """Return how long the trials to run will take, as far as the store tells."""
         return estimate(self.work, self.store.read()[0])
 
+    def remaining(self) -> Remaining:
+        """Return what says, in the course of the run, how long the rest of it takes."""
+        submitted = self.limits.jobs or len(self.to_run)
+        at_once = self.limits.at_once if self._settings.executor == "local" else submitted
+        return Remaining(self.to_run, self.store.read()[0], max(1, at_once))
+
     def check(self) -> None:
         """Make the cache and the store; raise a `UserError` if one of them cannot be written."""
         prepare(self._folders.cache)
@@ -151,8 +162,8 @@ class PreparedRun:
             ended = schedule.run(self.work)
         # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}
-        failed = any(trial.failure(wanted[trial.hash]) for trial in ended)
-        return RunEnd(tuple(self._all(ended)), failed, schedule.interrupted)
+        failures = tuple(trial for trial in ended if trial.failure(wanted[trial.hash]))
+        return RunEnd(tuple(self._all(ended)), failures, schedule.interrupted)
 
     def _executor(self) -> Executor:
         if self.debug:
