@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reprbench.spec import Budget
     from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
+    from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
     from reprbench.training import train
 
 __version__ = "0.2.0.dev0"
@@ -77,6 +78,9 @@ EXPORTS = {
     "SupervisedLearner": "reprbench.learner",
     "TorchLearner": "reprbench.torch_learner",
     "TorchSupervisedLearner": "reprbench.torch_learner",
+    "TrackedTrial": "reprbench.trackers.base",
+    "Tracker": "reprbench.trackers.base",
+    "TrialEnd": "reprbench.trackers.base",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
     "dataset": "reprbench.api.datasets",
@@ -131,6 +135,9 @@ __all__ = [
     "SupervisedLearner",
     "TorchLearner",
     "TorchSupervisedLearner",
+    "TrackedTrial",
+    "Tracker",
+    "TrialEnd",
     "UserError",
     "View",
     "__version__",

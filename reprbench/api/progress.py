@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Display
+from rich.text import Text
 
 from reprbench.owner import Owner
 from reprbench.printable import cell, printable
-from reprbench.report.text import seconds_text
+from reprbench.report.text import rough_text, seconds_text
+from reprbench.runner.estimate import Remaining
 from reprbench.runner.plan import NEW, Planned
 from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
 from reprbench.store import last_lines
 from reprbench.trial import Evaluation, Trial
+
+if TYPE_CHECKING:
+    from reprbench.api.running import PreparedRun
 
 PLAIN_SECONDS = 10.0
 """How often a plain line shows the progress of a trial."""
@@ -32,27 +38,24 @@ SHOWN_LINES = 3
 
 
 @contextmanager
-def listener(
-    work: Sequence[Planned], store: Path, say: Callable[[str], None], debug: bool = False
-) -> Iterator[Listener]:
+def listener(run: PreparedRun, say: Callable[[str], None]) -> Iterator[Listener]:
     """Yield the listener that suits standard error, or the notebook; the live display ends with the block.
 
     Parameters
     ----------
-    work : the trials that will run.
-    store : the folder of trials, where their logs are.
+    run : what will run.
     say : shows a line where nothing can move.
-    debug : whether the trial runs in this process, with the terminal to itself.
     """
-    if debug:
-        yield DebugListener(len(work), store, say)
+    total, store, remaining = len(run.to_run), run.store.root, run.remaining()
+    if run.debug:
+        yield DebugListener(total, store, say, remaining)
         return
     console = Console(stderr=True)
     if not _moves(console):
-        yield PlainListener(len(work), store, say)
+        yield PlainListener(total, store, say, remaining)
         return
     with Display(*columns(), console=console, transient=True) as progress:
-        yield LiveListener(progress, len(work), store)
+        yield LiveListener(progress, total, store, remaining)
 
 
 def _moves(console: Console) -> bool:
@@ -63,7 +66,15 @@ def _moves(console: Console) -> bool:
 def columns() -> list[ProgressColumn]:
     """Return the columns of the live display; names and values appear literally."""
     description, text = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[text]}"))
-    return [description, BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn()]
+    return [description, BarColumn(), text, TimeElapsedColumn(), TrialRemainingColumn()]
+
+
+class TrialRemainingColumn(TimeRemainingColumn):
+    """The time that a trial still takes; that of all trials, which do not take the same, is a text."""
+
+    def render(self, task: Task) -> Text:
+        """Return the column of a row."""
+        return Text("") if task.fields.get("whole") else super().render(task)
 
 
 def name_of(planned: Planned) -> str:
@@ -103,16 +114,25 @@ def waiting_text(planned: Planned, owner: Owner) -> str:
     return f"{name_of(planned)}: running on {owner}; waiting"
 
 
+def left_text(remaining: Remaining | None) -> str:
+    """Return how long the rest of the run takes; an empty string if that is not known, or less than a minute."""
+    seconds = remaining.seconds() if remaining else None
+    return f"{rough_text(seconds)} left" if seconds and seconds >= 60 else ""
+
+
 class PlainListener:
     """One line when a trial begins and ends, and every few seconds in between."""
 
-    def __init__(self, total: int, store: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, total: int, store: Path, say: Callable[[str], None], remaining: Remaining | None = None) -> None:
         self._total, self._number, self._store, self._show = total, 0, store, say
+        self._remaining = remaining
         self._said: dict[int, float] = {}
 
     def started(self, planned: Planned) -> None:
         """Say that a trial begins."""
         self._said[id(planned)] = time.monotonic()
+        if self._remaining:
+            self._remaining.started(planned)
         why = "" if planned.reason == NEW else f" ({planned.reason})"
         self._say(f"{name_of(planned)}: started{why}")
 
@@ -120,12 +140,14 @@ class PlainListener:
         """Say how far it is, if the last line was long ago."""
         if time.monotonic() - self._said[id(planned)] >= PLAIN_SECONDS:
             self._said[id(planned)] = time.monotonic()
-            self._say(f"{name_of(planned)}: {state_text(message)}")
+            self._say(f"{name_of(planned)}: {state_text(message)}{self._left()}")
 
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Say how it ended."""
         self._number += 1
-        self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}")
+        if self._remaining:
+            self._remaining.finished(planned, trial)
+        self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}{self._left()}")
         for line in log_lines(planned, trial, self._store):
             self._say(line)
 
@@ -136,6 +158,10 @@ class PlainListener:
     def warned(self, line: str) -> None:
         """Show the warning."""
         self._say(line)
+
+    def _left(self) -> str:
+        left = left_text(self._remaining)
+        return f"; in all, {left}" if left else ""
 
     def _say(self, line: str) -> None:
         self._show(printable(line))
@@ -155,25 +181,30 @@ class DebugListener(PlainListener):
 class LiveListener:
     """A bar for each running trial, and one for all."""
 
-    def __init__(self, progress: Display, total: int, store: Path) -> None:
-        self._progress, self._store = progress, store
+    def __init__(self, progress: Display, total: int, store: Path, remaining: Remaining | None = None) -> None:
+        self._progress, self._store, self._remaining = progress, store, remaining
         self._tasks: dict[int, TaskID] = {}
-        self._all = progress.add_task("all trials", total=total, text="")
+        self._all = progress.add_task("all trials", total=total, text=left_text(remaining), whole=True)
 
     def started(self, planned: Planned) -> None:
         """Add the trial's bar."""
+        if self._remaining:
+            self._remaining.started(planned)
         self._tasks[id(planned)] = self._progress.add_task(name_of(planned), total=1.0, text="starting")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
         """Move the trial's bar."""
         text = cell(state_text(message))
         self._progress.update(self._tasks[id(planned)], completed=message.share, text=text)
+        self._progress.update(self._all, text=left_text(self._remaining))
 
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Replace the trial's bar with a line."""
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
-        self._progress.advance(self._all)
+        if self._remaining:
+            self._remaining.finished(planned, trial)
+        self._progress.update(self._all, advance=1, text=left_text(self._remaining))
         self._print(f"{name_of(planned)}: {ending(planned, trial)}")
         for line in log_lines(planned, trial, self._store):
             self._print(line)

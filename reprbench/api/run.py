@@ -24,6 +24,7 @@ from reprbench.run_context import Precision
 from reprbench.runner.request import Overrides
 from reprbench.runner.schedule import Listener
 from reprbench.spec import Call, Count, mistakes
+from reprbench.trackers.base import Tracker
 
 Jobs = Annotated[int, Field(strict=True, ge=1, le=1024)]
 
@@ -81,6 +82,7 @@ def run(
     memory: int | str | None = None,
     precision: Precision = "float32",
     debug: bool = False,
+    log_to: str | Tracker | Iterable[str | Tracker] = (),
     quiet: bool = False,
 ) -> Results:
     """Fit methods, evaluate them, and return their tables: ``reprbench run`` as a function.
@@ -112,6 +114,8 @@ def run(
     memory : bytes that a trial may take, or a text like "4GB".
     precision : "float32" or "bf16".
     debug : whether the only trial to run runs in this process, where print, breakpoint() and profilers work.
+    log_to : trackers beside the store: "tensorboard", "tensorboard:FOLDER", "mlflow", "mlflow:EXPERIMENT",
+        "wandb:PROJECT", "csv", "csv:FILE", and objects derived from `Tracker`.
     quiet : whether neither progress nor warnings are shown, on standard error or in the notebook.
 
     Returns
@@ -166,6 +170,7 @@ def run(
         device=device,
         executor=str(executor),
         debug=debug,
+        log_to=(log_to,) if isinstance(log_to, str | Tracker) else tuple(log_to),
     )
     return _carried_out(options, quiet)
 
@@ -193,7 +198,7 @@ def _shown(prepared: PreparedRun, say: Callable[[str], None], quiet: bool) -> It
     if quiet or not prepared.to_run:
         yield SilentListener()
         return
-    with listener(prepared.to_run, prepared.store.root, say, prepared.debug) as shown:
+    with listener(prepared, say) as shown:
         yield shown
 
 

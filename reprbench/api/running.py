@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reprbench.api.tracking import tracked
 from reprbench.benchmark import Benchmark, find_benchmark, row_of
 from reprbench.cache_folder import CACHE, prepare
 from reprbench.data.catalog import load_dataset
@@ -17,7 +18,7 @@ from reprbench.registry import Registry, discover
 from reprbench.run_context import checkpoint_seconds
 from reprbench.runner.descriptions import SECONDS_EACH
 from reprbench.runner.devices import CPU, choose_devices
-from reprbench.runner.estimate import estimate
+from reprbench.runner.estimate import Remaining, estimate
 from reprbench.runner.executors.base import Executor
 from reprbench.runner.executors.choose import check_device, make_executor
 from reprbench.runner.executors.settings import ExecutorSettings, read_settings
@@ -31,6 +32,8 @@ from reprbench.runner.specs import check_entries, make_specs
 from reprbench.runner.waiting import held_by_others
 from reprbench.spec import Budget, Call
 from reprbench.store import Store
+from reprbench.trackers.base import Tracker
+from reprbench.trackers.choose import make_trackers
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -56,6 +59,7 @@ class RunOptions:
     jobs, jobs_per_device, timeout, memory, device : see `Limits`, and `choose_devices`.
     executor : what runs the trials, or the file that says so.
     debug : whether the only trial to run runs in this process.
+    log_to : trackers, or names of trackers, that are told what happens.
     """
 
     overrides: Overrides = field(default_factory=Overrides)
@@ -71,6 +75,7 @@ class RunOptions:
     device: str = "auto"
     executor: str = "local"
     debug: bool = False
+    log_to: tuple[str | Tracker, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,18 @@ class RunEnd:
     Attributes
     ----------
     trials : those that were asked for, in the order of the store, whether they ran now or before.
-    failed : whether one that ran now failed in something that was asked for.
+    failures : of those that ran now, the ones that failed in something that was asked for.
     interrupted : whether a signal ended the run.
     """
 
     trials: tuple[Trial, ...]
-    failed: bool
+    failures: tuple[Trial, ...]
     interrupted: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed."""
+        return bool(self.failures)
 
     @property
     def tables(self) -> list[Table]:
@@ -114,6 +124,7 @@ class PreparedRun:
     _settings: ExecutorSettings
     _device: str
     _folders: Folders
+    _trackers: Sequence[tuple[str, Tracker]] = ()
     debug: bool = False
 
     @property
@@ -130,6 +141,12 @@ class PreparedRun:
         """Return how long the trials to run will take, as far as the store tells."""
         return estimate(self.work, self.store.read()[0])
 
+    def remaining(self) -> Remaining:
+        """Return what says, in the course of the run, how long the rest of it takes."""
+        submitted = self.limits.jobs or len(self.to_run)
+        at_once = self.limits.at_once if self._settings.executor == "local" else submitted
+        return Remaining(self.to_run, self.store.read()[0], max(1, at_once))
+
     def check(self) -> None:
         """Make the cache and the store; raise a `UserError` if one of them cannot be written."""
         prepare(self._folders.cache)
@@ -137,14 +154,16 @@ class PreparedRun:
 
     def execute(self, listener: Listener) -> RunEnd:
         """Run what is to be run, and store it; the listener is told what happens."""
-        executor = self._executor()
-        with contextlib.closing(executor):
-            schedule = Schedule(self.store, self._folders, executor, listener)
+        with (
+            contextlib.closing(self._executor()) as own,
+            tracked(self._trackers, self.store.root, own, listener) as (executor, listens),
+        ):
+            schedule = Schedule(self.store, self._folders, executor, listens)
             ended = schedule.run(self.work)
         # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}
-        failed = any(trial.failure(wanted[trial.hash]) for trial in ended)
-        return RunEnd(tuple(self._all(ended)), failed, schedule.interrupted)
+        failures = tuple(trial for trial in ended if trial.failure(wanted[trial.hash]))
+        return RunEnd(tuple(self._all(ended)), failures, schedule.interrupted)
 
     def _executor(self) -> Executor:
         if self.debug:
@@ -180,13 +199,14 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     if options.debug:
         _check_debug(options, settings)
     check_device(settings, options.device)
+    trackers = make_trackers(options.log_to)
     devices = choose_devices(options.device, warn=warn) if settings.executor == "local" else CPU
     limits = Limits(options.jobs, options.timeout, options.memory, devices, options.jobs_per_device)
     _say_if_fewer(limits, warn)
     launcher.prepare(trial_environment(limits.threads_each))
     folders = Folders(data, options.cache.resolve())
     work = make_plan(options, discover(options.plugins), store, folders, limits, warn)
-    prepared = PreparedRun(work, store, limits, settings, options.device, folders, options.debug)
+    prepared = PreparedRun(work, store, limits, settings, options.device, folders, trackers, options.debug)
     if options.debug and len(prepared.to_run) > 1:
         many = f"--debug runs one trial, and {len(prepared.to_run)} are to be run"
         raise UserError(f"{many}; name one method, with one value of each parameter, and one seed")

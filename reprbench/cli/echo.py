@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from reprbench.cli import github
@@ -17,3 +19,9 @@ def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
 def warn(problem: str) -> None:
     """Print a warning of one line on standard error."""
     echo(f"Warning: {printable(problem)}", err=True)
+
+
+def ring() -> None:
+    """Ring the bell of the terminal, if standard error is one."""
+    if sys.stderr and sys.stderr.isatty():
+        click.echo("\a", err=True, nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from reprbench.cli.command import Command
-from reprbench.cli.echo import echo, warn
+from reprbench.cli.echo import echo, ring, warn
+from reprbench.cli.notify import notify, parse_command
 from reprbench.cli.options import (
     COUNT,
     DATA_DIR,
@@ -110,6 +112,20 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
     is_flag=True,
     help="Run the only trial in this process, without limits: print, breakpoint(), pdb and profilers work.",
 )
+@click.option(
+    "--log-to",
+    multiple=True,
+    metavar="TRACKER",
+    help="Also log to tensorboard[:FOLDER], mlflow[:EXPERIMENT], wandb:PROJECT or csv[:FILE]; repeatable.",
+)
+@click.option(
+    "--notify",
+    "told",
+    metavar="COMMAND",
+    help="Run this at the end, without a shell; REPRBENCH_RUN_STATUS, _TRIALS, _FAILED, _SECONDS and _STORE say in its "
+    "environment how the run ended.",
+)
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell at the end.")
 def command(
     methods: tuple[Call | Sweep, ...],
     benchmark: str | None,
@@ -131,6 +147,9 @@ def command(
     executor: str,
     precision: Precision,
     debug: bool,
+    log_to: tuple[str, ...],
+    told: str | None,
+    bell: bool,
 ) -> int:
     """Fit methods, evaluate them, and show the table.
 
@@ -166,15 +185,21 @@ def command(
         device=device,
         executor=executor,
         debug=debug,
+        log_to=log_to,
     )
+    words = parse_command(told)
     prepared = prepare_run(options, warn)
     if only_plan:
         _show_plan(prepared)
         return 0
     prepared.check()
-    with listener(prepared.to_run, prepared.store.root, partial(echo, err=True), debug) as shown:
+    begun = time.monotonic()
+    with listener(prepared, partial(echo, err=True)) as shown:
         end = prepared.execute(shown)
     echo(as_terminal(end.tables))
+    notify(words, end, store, time.monotonic() - begun)
+    if bell:
+        ring()
     if end.interrupted:
         echo("interrupted; run the same command again to continue", err=True)
         return 130

@@ -45,6 +45,11 @@ def seconds_text(seconds: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def rough_text(seconds: float) -> str:
+    """Return a duration of at least a minute that is only roughly known."""
+    return f"about {seconds / 60:.0f} min" if seconds < 7200 else f"about {seconds / 3600:.1f} h"
+
+
 def count_text(count: int | None) -> str:
     """Return a count with three figures, in thousands (k) to trillions (T) where that is shorter."""
     if count is None:

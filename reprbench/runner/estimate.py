@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reprbench.evaluation import FINISHED
@@ -41,6 +42,59 @@ def estimate(work: Iterable[Planned], trials: Sequence[Trial]) -> Estimate:
     found = [_seconds(planned, trials) for planned in work if planned.runs]
     known = [seconds for seconds in found if seconds is not None]
     return Estimate(sum(known), len(known), len(found) - len(known))
+
+
+class Remaining:
+    """How long the rest of a run takes: by earlier trials, and by those that have ended in this run.
+
+    Parameters
+    ----------
+    work : the trials to run.
+    earlier : what the store has.
+    at_once : how many run at the same time.
+    clock : returns seconds.
+    """
+
+    def __init__(
+        self,
+        work: Sequence[Planned],
+        earlier: Sequence[Trial],
+        at_once: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._left = {planned.spec.hash: planned for planned in work}
+        self._known = {planned.spec.hash: _seconds(planned, earlier) for planned in work}
+        self._at_once, self._clock = at_once, clock
+        self._begun: dict[str, float] = {}
+        self._took: dict[str, list[float]] = {}
+
+    def started(self, planned: Planned) -> None:
+        """Note that a trial begins."""
+        self._begun[planned.spec.hash] = self._clock()
+
+    def finished(self, planned: Planned, trial: Trial) -> None:
+        """Note that a trial has ended; what it took counts for others if it is done."""
+        fit = planned.spec.hash
+        self._left.pop(fit, None)
+        if (begun := self._begun.pop(fit, None)) is not None and not trial.failure(planned.hashes):
+            self._took.setdefault(planned.spec.method.name, []).append(self._clock() - begun)
+
+    def seconds(self) -> float | None:
+        """Return how long it takes until all have ended; None if nothing is left, or of some nothing is known."""
+        rest = [self._rest(planned) for planned in self._left.values()]
+        known = [seconds for seconds in rest if seconds is not None]
+        if not known or len(known) < len(rest):
+            return None
+        return max(sum(known) / self._at_once, *known)
+
+    def _rest(self, planned: Planned) -> float | None:
+        fit = planned.spec.hash
+        took = self._took.get(planned.spec.method.name) or [one for some in self._took.values() for one in some]
+        expected = self._known[fit]
+        if expected is None and took:
+            expected = sum(took) / len(took)
+        passed = self._clock() - self._begun[fit] if fit in self._begun else 0.0
+        return None if expected is None else max(expected - passed, 0.0)
 
 
 def _seconds(planned: Planned, trials: Sequence[Trial]) -> float | None:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from reprbench.protocols.base import Protocol
     from reprbench.runner.fitting import Fits
 
+HISTORY_SECONDS = 10.0
+"""How often the history of a fit is written while it runs."""
+
 Report = Callable[[str, float, Mapping[str, float]], None]
 """Receives the current task, the share of it that is done, and the latest values."""
 
@@ -79,7 +82,8 @@ def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     cls = job.entry.load()
     protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
     _check_unchanged(job, cls, protocols)
-    fits = Fits(job, cls, dataset, report, result.provenance)
+    fits = Fits(job, cls, dataset, lambda *what: progress(*what), result.provenance)
+    progress = _writing_history(fits, folder, report)
     try:
         if cls.kind != "supervised":
             fits.ensure(None)
@@ -92,6 +96,23 @@ def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     finally:
         _note(fits, folder, result)
     _count(fits, dataset, job.device, result)
+
+
+def _writing_history(fits: Fits, folder: Path, report: Report) -> Report:
+    """Return `report`, which now and then writes what is logged so far: trackers and killed trials have it then."""
+    from reprbench.runner.fitting import write_history
+
+    written = time.monotonic()
+
+    def progress(what: str, share: float, values: Mapping[str, float]) -> None:
+        nonlocal written
+        report(what, share, values)
+        if time.monotonic() - written >= HISTORY_SECONDS:
+            with contextlib.suppress(OSError):
+                write_history(folder / HISTORY, fits.history(), lasting=False)
+            written = time.monotonic()
+
+    return progress
 
 
 def _note(fits: Fits, folder: Path, result: TrialResult) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from reprbench.arrays import save_arrays, unpack
 from reprbench.cache import CacheFile
-from reprbench.files import write_text
+from reprbench.files import replacing
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
 from reprbench.run_context import Run, seeded
@@ -65,6 +65,7 @@ class Fits:
         self._job, self._cls, self._dataset, self._progress = job, cls, dataset, progress
         self._loaded: tuple[str, Learner] | None = None
         self._first: Indices | None = None
+        self._running: Run | None = None
 
     def key(self, rows: Indices | None) -> str:
         """Return the name of the fit on `rows` of the training split (None: on the unlabeled images)."""
@@ -97,9 +98,11 @@ class Fits:
 
     def history(self) -> list[dict[str, float]]:
         """Return the logged rows of all fits; if there are several, the first column is the number of the fit."""
-        if len(self.notes) == 1:
-            return list(next(iter(self.notes.values()))["history"])
-        return [{"fit": n, **row} for n, note in enumerate(self.notes.values()) for row in note["history"]]
+        fits = [note["history"] for note in self.notes.values()]
+        fits += [list(self._running.history)] if self._running else []
+        if len(fits) == 1:
+            return list(fits[0])
+        return [{"fit": n, **row} for n, history in enumerate(fits) for row in history]
 
     def provenance(self) -> dict[str, Any]:
         """Return the provenance of the first fit, which may be an old one."""
@@ -130,10 +133,12 @@ class Fits:
         images = self._dataset.unlabeled if rows is None else self._dataset.train.take(rows)
         run = self._run(images, state.path.parent)
         learner = self._make()
+        self._running = run
         try:
             with seeded(self._job.seed, "fit"):
                 self._learn(learner, images, rows, run)
         finally:
+            self._running = None
             self.resumed = self.resumed or run.resumed
         note = {
             "history": run.history,
@@ -223,11 +228,15 @@ def _warnings(learner: Learner, run: Run) -> list[str]:
     return warning_lines([*run.warnings, *found])
 
 
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers."""
+def write_history(path: Path, history: list[dict[str, float]], lasting: bool = True) -> None:
+    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers.
+
+    What is not `lasting` may be lost if the machine fails.
+    """
     columns = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text(path, text.getvalue())
+    with replacing(path, lasting) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")

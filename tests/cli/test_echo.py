@@ -5,6 +5,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from common import REPOSITORY
@@ -14,7 +15,7 @@ from rich.progress import Progress as Display
 from trials import evaluation, trial
 
 from reprbench.api import progress
-from reprbench.cli.echo import echo, warn
+from reprbench.cli.echo import echo, ring, warn
 from reprbench.cli.main import main
 from reprbench.runner.received import Progress
 from reprbench.store import Store
@@ -23,10 +24,10 @@ EVIL = "\x1b[31m[bold]:smile: \u202e::error::x ##[error]y"
 
 
 def test_everything_is_printed_through_one_function():
-    """Only `echo` itself, and annotations, which GitHub must read as such, use click's."""
+    """Only `echo` itself, the bell, and annotations, which GitHub must read as such, use click's."""
     for path in sorted((REPOSITORY / "reprbench" / "cli").glob("*.py")):
         found = re.findall(r"click\.s?echo\(|(?<![.\w])print\(", path.read_text(encoding="utf-8"))
-        assert len(found) == {"echo.py": 1, "github.py": 1, "main.py": 1}.get(path.name, 0), path.name
+        assert len(found) == {"echo.py": 2, "github.py": 1, "main.py": 1}.get(path.name, 0), path.name
 
 
 def test_lines_stay_lines_and_nothing_else_is_obeyed(capsys):
@@ -89,7 +90,47 @@ def test_plain_lines_are_lines(capsys):
     assert lines[1].endswith(r"failed: a b\x1b")
 
 
+def left(seconds):
+    """Return what says how long the rest of a run takes."""
+    return SimpleNamespace(started=lambda one: None, finished=lambda one, trial: None, seconds=lambda: seconds)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (59, ""), (61, "about 1 min"), (9000, "about 2.5 h")])
+def test_both_displays_say_how_long_the_run_takes(seconds, text):
+    said = []
+    listener = progress.PlainListener(2, Path("results"), said.append, left(seconds))
+    listener.started(planned("ae"))
+    listener.finished(planned("ae"), trial(provenance={"ended": "now"}))
+    assert said[-1].endswith(f"; in all, {text} left" if text else ")")
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with Display(*progress.columns(), console=console, transient=True) as display:
+        listener = progress.LiveListener(display, 2, Path("results"), left(seconds))
+        listener.started(planned("ae"))
+        (whole, own) = display.tasks
+        assert whole.fields["text"] == (f"{text} left" if text else "")
+        column = progress.columns()[-1]
+        assert (str(column.render(whole)), bool(str(column.render(own)))) == ("", True)
+
+
+def test_the_end_of_a_log_stands_below_a_failure(tmp_path):
+    said = []
+    failed = trial(status="failed", reason="it broke")
+    (tmp_path / "said.txt").write_text("1\n2\n\x1b[2J3\n\n" + 1000 * "4" + "\n")
+    Store(tmp_path / "results").write(failed, {"log.txt": tmp_path / "said.txt"})
+    progress.PlainListener(1, tmp_path / "results", said.append).finished(planned("ae"), failed)
+    assert said[1:] == ["    2", "    3", f"    {200 * '4'}…"]
+
+
 def test_errors_are_cut(here, tmp_path):
     done = here("report", "x" * 10_000)
     assert done.returncode == 2
     assert len(done.stderr) < 5_000
+
+
+@pytest.mark.parametrize(("terminal", "rung"), [(True, "\a"), (False, "")])
+def test_the_bell_rings_in_a_terminal(monkeypatch, terminal, rung):
+    said = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr("click.echo", lambda text, **options: said.append(text))
+    ring()
+    assert "".join(said) == rung

@@ -309,3 +309,19 @@ def test_only_the_mistakes_of_users_are_shown_without_their_type(error, reason, 
     monkeypatch.setattr(execute, "_work", fail)
     result = execute.execute(job(dataset, tmp_path), tmp_path, lambda what, share, values: None)
     assert (result.status, result.reason) == ("failed", reason)
+
+
+def test_the_history_is_written_while_a_fit_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "HISTORY_SECONDS", 0)
+    told = []
+    fits = SimpleNamespace(history=lambda: [{"step": 1, "loss": 0.5}])
+    progress = execute._writing_history(fits, tmp_path, lambda *what: told.append(what))
+    progress("fit", 0.5, {"loss": 0.5})
+    assert told == [("fit", 0.5, {"loss": 0.5})]
+    assert (tmp_path / "history.csv").read_text() == "step,loss\n1,0.5\n"
+    # A history that cannot be written now costs nothing: it is written in the end.
+    execute._writing_history(fits, tmp_path / "history.csv", lambda *what: None)("fit", 0.5, {})
+    monkeypatch.setattr(execute, "HISTORY_SECONDS", 1000)
+    progress = execute._writing_history(fits, tmp_path / "later", lambda *what: None)
+    progress("fit", 0.5, {})
+    assert not (tmp_path / "later").exists()

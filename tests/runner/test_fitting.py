@@ -62,3 +62,21 @@ def test_what_is_no_count_is_refused(dataset, tmp_path, seen):
 def test_what_is_no_list_of_warnings_is_refused(dataset, tmp_path, warned):
     with pytest.raises(TypeError, match=r"Says\.warnings must return a list of texts"):
         note(dataset, tmp_path, 7, warned)
+
+
+def test_the_history_has_the_rows_of_the_fit_that_runs(dataset, tmp_path):
+    seen = []
+
+    class Logs(Learner):
+        def fit(self, images, run: Run) -> None:
+            run.log(1, loss=0.5)
+            seen.append([(row["step"], row["loss"]) for row in fits.history()])
+            run.log(2, loss=0.25)
+
+        def encode(self, x):
+            return {"pixels": x}
+
+    fits = Fits(job(dataset, tmp_path), Logs, dataset, lambda what, share, values: None, {})
+    fits.ensure(None)
+    assert seen == [[(1, 0.5)]]
+    assert [row["step"] for row in fits.history()] == [1, 2]

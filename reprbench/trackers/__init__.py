@@ -1,0 +1,1 @@
+"""Trackers: programs and files beside the store to which runs are logged while they go on."""
