@@ -98,7 +98,7 @@ def test_a_run_works_in_a_thread(made):
 
 
 def test_an_interruption_is_raised_after_the_run_is_stored(made, monkeypatch):
-    monkeypatch.setattr(PreparedRun, "execute", lambda self, listener: RunEnd((), failed=False, interrupted=True))
+    monkeypatch.setattr(PreparedRun, "execute", lambda self, listener: RunEnd((), (), interrupted=True))
     with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
         rb.run(made.asked[:1], **made.again)
 
