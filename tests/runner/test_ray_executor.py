@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,3 +148,10 @@ def test_nothing_else_is_tried_again(trial_on_ray, given, status):
     trial = trial_on_ray(Stream(given), Stream({"ended.json": ENDED}), retries=3)
     assert trial.ended()
     assert trial.result()[0].status == status
+
+
+def test_ray_does_not_take_over_the_handler_of_sigterm(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(on_ray.ray, "init", lambda **_: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    on_ray._connect(ExecutorSettings(executor="ray"))
+    assert signal.getsignal(signal.SIGTERM) is before

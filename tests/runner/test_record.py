@@ -97,7 +97,7 @@ def test_evaluations_are_read_as_far_as_they_are_written(tmp_path):
 
 def test_figures_beyond_the_bound_are_not_recorded(tmp_path):
     drawn = [Figure(str(number), f"figures/{number}.png") for number in range(200)]
-    write_json(evaluation_path(tmp_path, 0), to_json(replace(DONE[0], figures=drawn)))
+    write_json(evaluation_path(tmp_path, protocol_jobs(planned())[0]), to_json(replace(DONE[0], figures=drawn)))
     (found,) = read_finished(tmp_path, protocol_jobs(planned())).evaluations
     assert found.figures == drawn[:100]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,19 +107,31 @@ def _machines() -> list[dict[str, float]]:
     return [{word: node.get(name, 0) for name, word in words.items()} for node in nodes]
 
 
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: that of Ray would end it with another status, and store nothing."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _connect(settings: ExecutorSettings) -> None:
     try:
         if settings.address != "auto":
             # Ray itself would try for minutes, and then end this process.
             host, _, port = settings.address.rpartition(":")
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        ray.init(
-            address=None if settings.address == "auto" else settings.address,
-            runtime_env=settings.runtime_env or None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _own_sigterm():
+            ray.init(
+                address=None if settings.address == "auto" else settings.address,
+                runtime_env=settings.runtime_env or None,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as error:
         raise UserError(f"--executor ray: no cluster at {settings.address}: {reason(error)}") from None
 
