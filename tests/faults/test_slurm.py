@@ -72,7 +72,7 @@ def test_a_killed_job_is_a_hole_that_the_next_run_fills(here, held, tmp_path, mo
             process.kill()
 
     monkeypatch.setattr("submitit.core.utils.pickle_load", lambda path: pytest.fail("results are not unpickled"))
-    words = (*held, "--methods", "held,raw-pixels", "--protocols", "knn")
+    words = tuple({"held": "held,raw-pixels", "knn,waits": "knn"}.get(word, word) for word in held)
     thread = threading.Thread(target=kill)
     thread.start()
     done = here(*words)
