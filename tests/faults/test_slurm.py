@@ -106,7 +106,7 @@ def test_the_job_of_a_killed_driver_is_found_again(driver, here, held, tmp_path)
     thread.join()
     assert done.returncode == 0, done.stderr
     assert len(lines(tmp_path / "fits")) == 1
-    assert not jobs(tmp_path)
+    wait_for(lambda: not jobs(tmp_path))
     assert [one.status for one in trials(tmp_path)["held"].evaluations] == ["done", "done"]
     assert not submissions(tmp_path)
 
