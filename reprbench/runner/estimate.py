@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reprbench.evaluation import FINISHED
-from reprbench.runner.plan import Planned
+from reprbench.runner.plan import Planned, TrialSpec
 from reprbench.trial import Trial
 
 
@@ -39,7 +39,7 @@ def estimate(work: Iterable[Planned], trials: Sequence[Trial]) -> Estimate:
     A trial takes what the latest one took of the same method with the same parameters, data, budget and precision,
     whatever its seed and the state of the code.
     """
-    found = [_seconds(planned, trials) for planned in work if planned.runs]
+    found = _expected([planned for planned in work if planned.runs], trials)
     known = [seconds for seconds in found if seconds is not None]
     return Estimate(sum(known), len(known), len(found) - len(known))
 
@@ -63,7 +63,7 @@ class Remaining:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._left = {planned.spec.hash: planned for planned in work}
-        self._known = {planned.spec.hash: _seconds(planned, earlier) for planned in work}
+        self._known = dict(zip(self._left, _expected(list(self._left.values()), earlier), strict=True))
         self._at_once, self._clock = at_once, clock
         self._begun: dict[str, float] = {}
         self._took: dict[str, list[float]] = {}
@@ -97,17 +97,25 @@ class Remaining:
         return None if expected is None else max(expected - passed, 0.0)
 
 
-def _seconds(planned: Planned, trials: Sequence[Trial]) -> float | None:
-    alike = sorted((trial for trial in trials if _alike(planned, trial)), key=lambda trial: trial.order, reverse=True)
+def _expected(work: Sequence[Planned], trials: Iterable[Trial]) -> list[float | None]:
+    """Return the seconds that each planned trial takes by the trials like it; None if these do not tell."""
+    by_kind: dict[tuple[object, ...], list[Trial]] = {}
+    for trial in trials:
+        by_kind.setdefault(_kind(trial), []).append(trial)
+    return [_seconds(planned, by_kind.get(_kind(planned.spec), [])) for planned in work]
+
+
+def _kind(one: TrialSpec | Trial) -> tuple[object, ...]:
+    """Return what a trial that tells of another has in common with it, besides the parameters."""
+    return one.method.name, one.dataset.digest, one.budget, one.precision
+
+
+def _seconds(planned: Planned, trials: Iterable[Trial]) -> float | None:
+    same = (trial for trial in trials if trial.method.parameters == planned.spec.method.parameters)
+    alike = sorted(same, key=lambda trial: trial.order, reverse=True)
     fit = next((t.cost.fit_seconds for t in alike if t.status in FINISHED and t.cost.fit_seconds is not None), None)
     took = {one.call: one.seconds for trial in reversed(alike) for one in trial.evaluations if one.finished}
     evaluations = [took.get(one.record.call) for one in planned.missing]
     if (planned.action == "run" and fit is None) or None in evaluations:
         return None
     return sum(seconds for seconds in evaluations if seconds) + (fit or 0.0 if planned.action == "run" else 0.0)
-
-
-def _alike(planned: Planned, trial: Trial) -> bool:
-    spec = planned.spec
-    asked = (spec.method.name, spec.method.parameters, spec.dataset.digest, spec.budget, spec.precision)
-    return asked == (trial.method.name, trial.method.parameters, trial.dataset.digest, trial.budget, trial.precision)
