@@ -24,7 +24,7 @@ from reprbench.runner.executors.choose import check_device, make_executor
 from reprbench.runner.executors.settings import ExecutorSettings, read_settings
 from reprbench.runner.launch import launcher
 from reprbench.runner.limits import Limits
-from reprbench.runner.plan import Planned, plan
+from reprbench.runner.plan import Planned, TrialSpec, plan
 from reprbench.runner.process import trial_environment
 from reprbench.runner.request import Overrides, Request, apply
 from reprbench.runner.schedule import Folders, Listener, Schedule
@@ -126,6 +126,7 @@ class PreparedRun:
     _folders: Folders
     _trackers: Sequence[tuple[str, Tracker]] = ()
     debug: bool = False
+    _earlier: Sequence[Trial] = ()
 
     @property
     def to_run(self) -> list[Planned]:
@@ -139,13 +140,13 @@ class PreparedRun:
 
     def estimate(self) -> Estimate:
         """Return how long the trials to run will take, as far as the store tells."""
-        return estimate(self.work, self.store.read()[0])
+        return estimate(self.work, self._earlier)
 
     def remaining(self) -> Remaining:
         """Return what says, in the course of the run, how long the rest of it takes."""
         submitted = self.limits.jobs or len(self.to_run)
         at_once = self.limits.at_once if self._settings.executor == "local" else submitted
-        return Remaining(self.to_run, self.store.read()[0], max(1, at_once))
+        return Remaining(self.to_run, self._earlier, max(1, at_once))
 
     def check(self) -> None:
         """Make the cache and the store; raise a `UserError` if one of them cannot be written."""
@@ -205,8 +206,12 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     _say_if_fewer(limits, warn)
     launcher.prepare(trial_environment(limits.threads_each))
     folders = Folders(data, options.cache.resolve())
-    work = make_plan(options, discover(options.plugins), store, folders, limits, warn)
-    prepared = PreparedRun(work, store, limits, settings, options.device, folders, trackers, options.debug)
+    specs = requested_specs(options, discover(options.plugins), folders, limits)
+    earlier, problems = store.read()
+    for problem in problems:
+        warn(problem)
+    work = plan(specs, earlier)
+    prepared = PreparedRun(work, store, limits, settings, options.device, folders, trackers, options.debug, earlier)
     if options.debug and len(prepared.to_run) > 1:
         many = f"--debug runs one trial, and {len(prepared.to_run)} are to be run"
         raise UserError(f"{many}; name one method, with one value of each parameter, and one seed")
@@ -231,15 +236,8 @@ def _say_if_fewer(limits: Limits, warn: Callable[[str], None]) -> None:
         )
 
 
-def make_plan(
-    options: RunOptions,
-    registry: Registry,
-    store: Store,
-    folders: Folders,
-    limits: Limits,
-    warn: Callable[[str], None],
-) -> list[Planned]:
-    """Return what is to be done for every trial of the request.
+def requested_specs(options: RunOptions, registry: Registry, folders: Folders, limits: Limits) -> list[TrialSpec]:
+    """Return every trial of the request.
 
     Parameters
     ----------
@@ -251,11 +249,7 @@ def make_plan(
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
     dataset = _load(request, registry, folders, options.data_dir)
-    specs = make_specs(request, registry, dataset, seconds, limits.memory)
-    trials, problems = store.read()
-    for problem in problems:
-        warn(problem)
-    return plan(specs, trials)
+    return make_specs(request, registry, dataset, seconds, limits.memory)
 
 
 def _adhoc(overrides: Overrides) -> Request:

@@ -12,7 +12,7 @@ import pytest
 from jobs import job, protocol_job
 from msgspec.structs import replace
 
-from reprbench.api.running import RunOptions, make_plan
+from reprbench.api.running import RunOptions, requested_specs
 from reprbench.limit import Limit
 from reprbench.protocols.knn import KNN
 from reprbench.registry import Entry, discover
@@ -22,10 +22,10 @@ from reprbench.runner.executors.host import decoded, looks, ordered
 from reprbench.runner.executors.mirror import Mirror
 from reprbench.runner.job import Ended, TrialResult
 from reprbench.runner.limits import Limits
+from reprbench.runner.plan import plan
 from reprbench.runner.request import Overrides
 from reprbench.runner.schedule import Folders
 from reprbench.spec import parse_call
-from reprbench.store import Store
 from reprbench.trial import to_json
 
 DATA = SimpleNamespace(digest="d")
@@ -48,9 +48,8 @@ def planned_job(tmp_path, plugin):
         "    def encode(self, x):\n        return {LAYER: super().encode(x)['pixels']}\n",
     )
     overrides = Overrides(methods=(parse_call("flat2"),), limit=Limit.each(60), protocols=(parse_call("knn"),))
-    store, folders = Store(tmp_path / "results"), Folders([], tmp_path / "cache")
-    options = RunOptions(overrides=overrides)
-    (planned,) = make_plan(options, discover([path], folder=None), store, folders, Limits(), print)
+    folders, options = Folders([], tmp_path / "cache"), RunOptions(overrides=overrides)
+    (planned,) = plan(requested_specs(options, discover([path], folder=None), folders, Limits()), [])
     return schedule._job(planned, folders)
 
 
