@@ -202,6 +202,12 @@ def _batches(length: int, budget: DecoderBudget, seed: int) -> Iterator[Indices]
         start += size
 
 
+def _first_batches(images: Images, budget: DecoderBudget, seed: int, device: str) -> Iterator[Tensor]:
+    """Yield the images of the first steps, by which statistics are measured."""
+    for rows in islice(_batches(len(images), budget, seed), CALIBRATION_BATCHES):
+        yield images.batch(rows, device)
+
+
 def _measure_averages(
     decoders: Mapping[str, MirrorDecoder],
     learner: Learner,
@@ -218,9 +224,8 @@ def _measure_averages(
             decoder(maps[name])
 
     units = [unit for decoder in decoders.values() for unit in decoder.modules() if isinstance(unit, nn.BatchNorm2d)]
-    batches = islice(_batches(len(images), budget, seed), CALIBRATION_BATCHES)
     with torch.no_grad():
-        average(units, decode, (images.batch(rows, device) for rows in batches))
+        average(units, decode, _first_batches(images, budget, seed, device))
 
 
 def _calibrate(
@@ -233,10 +238,8 @@ def _calibrate(
 ) -> None:
     """Measure mean and variance of every channel over the first batches."""
     sums = {name: torch.zeros(3, len(decoder.mean), dtype=torch.float64) for name, decoder in decoders.items()}
-    for number, rows in enumerate(_batches(len(images), budget, seed)):
-        if number == CALIBRATION_BATCHES:
-            break
-        maps = encoded(learner, images.batch(rows, device))
+    for batch in _first_batches(images, budget, seed, device):
+        maps = encoded(learner, batch)
         for name in decoders:
             values = maps[name].double().transpose(0, 1).flatten(1)
             count = torch.full_like(values[:, 0], values.shape[1])
