@@ -41,6 +41,6 @@ LONGEST_TEXT = 80
 """Characters of a name or title in a figure."""
 
 
-def figure_text(text: str) -> str:
+def figure_text(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return a text as a figure shows it: on one line, and without formulas, which Matplotlib would read in it."""
-    return printable(text, LONGEST_TEXT).replace("$", r"\$")
+    return printable(text, longest).replace("$", r"\$")

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from reprbench.errors import UserError
 from reprbench.plotting import COLORS, new_axes, new_figure
-from reprbench.printable import printable
 from reprbench.report.curves import axis_label
+from reprbench.report.escape import figure_text
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized
 
@@ -49,14 +49,9 @@ def _draw(axes: Axes, table: Table) -> None:
         if row.result:
             summary = row.result.summary
             axes.errorbar(summary.mean, place, xerr=summary.std or None, fmt="o", color=COLORS[0], capsize=2)
-    names = [_text(row.name if row.mean is not None else f"{row.name}: {row.status}") for row in table.rows]
-    axes.set_yticks(list(places), names)
+    names = [row.name if row.mean is not None else f"{row.name}: {row.status}" for row in table.rows]
+    axes.set_yticks(list(places), [figure_text(name, LONGEST_NAME) for name in names])
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
-    axes.set_xlabel(_text(capitalized(axis_label(table.metric, table.unit))), fontsize=9)
-    title = textwrap.fill(_text(f"{table.data.title}: {table.protocol}", LONGEST_TITLE), TITLE_WIDTH)
+    axes.set_xlabel(figure_text(capitalized(axis_label(table.metric, table.unit)), LONGEST_NAME), fontsize=9)
+    title = textwrap.fill(figure_text(f"{table.data.title}: {table.protocol}", LONGEST_TITLE), TITLE_WIDTH)
     axes.set_title(title, loc="left", fontsize=9)
-
-
-def _text(text: str, longest: int = LONGEST_NAME) -> str:
-    # Matplotlib would read formulas between dollar signs.
-    return printable(text, longest).replace("$", r"\$")
