@@ -36,6 +36,8 @@ def merge_seeds(rows: Sequence[Row]) -> list[Row]:
 
 def share_verdicts(rows: Sequence[Row]) -> list[Row]:
     """Return the rows, each seed of a method with the verdict of all of them."""
+    if not any(row.reference for row in rows):
+        return list(rows)
     judged = {id(source): row.verdict for row in merge_seeds(rows) for source in row.sources}
     return [replace(row, verdict=judged[id(row.sources[0])]) if row.result else row for row in rows]
 
