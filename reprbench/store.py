@@ -143,6 +143,13 @@ class Store:
                         yield f"{folder}/{name}/{TRIAL}"
 
 
+def trial_folder(name: str) -> Path | None:
+    """Return the folder of a trial if `name` is its path, or that of the file in it; None otherwise."""
+    path = Path(name)
+    folder = path.parent if path.name == TRIAL else path
+    return folder if os.path.isfile(folder / TRIAL) else None  # noqa: PTH113 - `Path.is_file` raises if it is too long
+
+
 def read_or_refuse(path: Path) -> Trial:
     """Return the trial in that file; raise a `UserError` if it cannot be read, unless it is not there."""
     try:

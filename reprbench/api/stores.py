@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
-from reprbench.store import Store, read_or_refuse
+from reprbench.store import Store, read_or_refuse, trial_folder
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
 
 MOST_SHOWN = 10
@@ -67,8 +66,9 @@ class LoadedStore(Store):
         UserError
             If there is none, or several; it lists them.
         """
-        if (folder := _folder(name)) is not None:
-            return StoredTrial(read_or_refuse(folder / TRIAL), folder.parents[2], self._cache, self._plugins)
+        if (folder := trial_folder(name)) is not None:
+            root = folder.absolute().parents[2]
+            return StoredTrial(read_or_refuse(folder / TRIAL), root, self._cache, self._plugins)
         trials, problems = self.read()
         name = name.rstrip("/")
         named = [one for one in trials if _is_named(one, name)]
@@ -78,14 +78,6 @@ class LoadedStore(Store):
         if len(found) == 1:
             return StoredTrial(found[0], self.root, self._cache, self._plugins)
         raise UserError(f"trial {name!r}: {_instead(found or newest_of_each_row(trials), bool(found), problems)}")
-
-
-def _folder(name: str) -> Path | None:
-    """Return the folder of a trial if its path is given."""
-    path = Path(name)
-    folder = path.parent if path.name == TRIAL else path
-    # Of a path that is too long, `Path.is_file` raises an error.
-    return folder.absolute() if os.path.isfile(folder / TRIAL) else None  # noqa: PTH113
 
 
 def _is_named(trial: Trial, name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,13 +40,12 @@ def command(trial: str, store: Path, form: str, only_log: bool) -> None:
 
 def _find(name: str, store: Path) -> tuple[Path, Trial]:
     """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
-    from reprbench.store import Store, read_or_refuse
+    from reprbench.store import Store, read_or_refuse, trial_folder
     from reprbench.trial import TRIAL
 
-    path = Path(name)
-    folder = path.parent if path.name == TRIAL else path
-    if os.path.isfile(folder / TRIAL):  # noqa: PTH113 - of a path that is too long `Path.is_file` raises an error
+    if (folder := trial_folder(name)) is not None:
         return folder, read_or_refuse(folder / TRIAL)
+    path = Path(name)
     found = Store(store).find(str(path.relative_to(store)) if path.is_relative_to(store) else name)
     if len(found) != 1:
         names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
