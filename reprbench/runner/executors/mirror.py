@@ -1,7 +1,8 @@
-"""The near side of executors: a folder in which appears what a trial writes that runs elsewhere."""
+"""The near side of executors: a trial that runs elsewhere, and a folder in which appears what it writes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from reprbench.files import replacing
 from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, HISTORY, LOG, PROGRESS, Ended, TrialResult
 from reprbench.runner.received import RESULT_BYTES, Progress, checked_progress, cleaned, read_part, stored_files
+from reprbench.trial import Status
 
 
 class Mirror:
@@ -57,6 +59,38 @@ class Mirror:
         log = self.path / LOG
         # That of a try whose machine died could be there already.
         return stored_files(self.path) | ({LOG: log} if Mirror.ended(self) and log.exists() else {})
+
+
+class RemoteTrial(Mirror, ABC):
+    """A trial that runs elsewhere: it ends with its result, or here, with a reason.
+
+    Parameters
+    ----------
+    path : the folder.
+    no_result : the reason if it has none.
+    """
+
+    def __init__(self, path: Path, no_result: str) -> None:
+        super().__init__(path)
+        self._no_result = no_result
+        self._failure: tuple[Status, str] | None = None
+
+    def end(self, status: Status, reason: str) -> None:
+        """Cancel it; `status` and `reason` say why."""
+        if not Mirror.ended(self):
+            self._failure = self._failure or (status, reason)
+            self._cancel()
+
+    def result(self) -> tuple[TrialResult, str | None]:
+        """Return how it ended; a result that is here stands."""
+        if Mirror.ended(self):
+            return super().result()
+        status, why = self._failure or ("failed", self._no_result)
+        return TrialResult(status=status, reason=why), None
+
+    @abstractmethod
+    def _cancel(self) -> None:
+        """Cancel it where it runs, if that can be done; raise nothing."""
 
 
 def _expected(name: str) -> bool:

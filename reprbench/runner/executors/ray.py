@@ -8,19 +8,18 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from reprbench.errors import UserError
 from reprbench.runner.executors.host import Files, looks, ordered
-from reprbench.runner.executors.mirror import Mirror
+from reprbench.runner.executors.mirror import RemoteTrial
 from reprbench.runner.executors.settings import ExecutorSettings, Resources
-from reprbench.runner.job import Job, TrialResult
+from reprbench.runner.job import Job
 from reprbench.runner.limits import Limits
 from reprbench.runner.received import Progress
 from reprbench.runner.working_folder import WorkingFolder
 from reprbench.texts import described, reason
-from reprbench.trial import Status
 
 # Ray reads it when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -148,7 +147,7 @@ def _run(order: bytes) -> Iterator[Files]:
             yield files
 
 
-class RayTrial(Mirror):
+class RayTrial(RemoteTrial):
     """A trial that was submitted to Ray.
 
     Parameters
@@ -158,12 +157,11 @@ class RayTrial(Mirror):
     closed : called with it when it is closed.
     """
 
-    def __init__(self, task: Any, order: bytes, retries: int, closed: Any) -> None:
+    def __init__(self, task: Any, order: bytes, retries: int, closed: Callable[[RayTrial], None]) -> None:
         self._folder = WorkingFolder()
-        super().__init__(self._folder.path)
+        super().__init__(self._folder.path, "Ray lost it without a reason")
         self._task, self._order, self._retries, self._closed = task, order, retries, closed
         self._deaths = 0
-        self._failure: tuple[Status, str] | None = None
         self._said_here = [Progress("waiting for a machine", 0.0)]
         self._stream = task.remote(order)
 
@@ -178,20 +176,6 @@ class RayTrial(Mirror):
         self._receive()
         return self._failure is not None or super().ended()
 
-    def end(self, status: Status, reason: str) -> None:
-        """Cancel it; `status` and `reason` say why."""
-        if not super().ended():
-            self._failure = self._failure or (status, reason)
-            with contextlib.suppress(Exception):
-                ray.cancel(self._stream, force=True)
-
-    def result(self) -> tuple[TrialResult, str | None]:
-        """Return how it ended; a result that has come stands."""
-        if super().ended():
-            return super().result()
-        status, why = self._failure or ("failed", "Ray lost it without a reason")
-        return TrialResult(status=status, reason=why), None
-
     def close(self) -> None:
         """Cancel it, unless it has ended, and remove what has come."""
         try:
@@ -199,6 +183,10 @@ class RayTrial(Mirror):
         finally:
             self._folder.close()
             self._closed(self)
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(Exception):
+            ray.cancel(self._stream, force=True)
 
     def _receive(self) -> None:
         """Write down what has come."""

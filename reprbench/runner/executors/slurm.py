@@ -20,9 +20,9 @@ from reprbench.claims import owner_of
 from reprbench.errors import UserError
 from reprbench.files import make_ignored, replacing, write_text
 from reprbench.runner.executors.host import decoded, ordered
-from reprbench.runner.executors.mirror import Mirror
+from reprbench.runner.executors.mirror import Mirror, RemoteTrial
 from reprbench.runner.executors.settings import ExecutorSettings, Resources
-from reprbench.runner.job import Job, TrialResult
+from reprbench.runner.job import Job
 from reprbench.runner.limits import Limits
 from reprbench.runner.received import Progress, read_part
 from reprbench.texts import reason
@@ -183,7 +183,7 @@ class SlurmExecutor:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-class SlurmTrial(Mirror):
+class SlurmTrial(RemoteTrial):
     """A trial that was submitted to Slurm.
 
     Parameters
@@ -193,9 +193,8 @@ class SlurmTrial(Mirror):
     """
 
     def __init__(self, path: Path, job: submitit.Job[None], closed: Callable[[SlurmTrial], None]) -> None:
-        super().__init__(path)
+        super().__init__(path, "its job ended without a result")
         self._job, self._closed = job, closed
-        self._failure: tuple[Status, str] | None = None
         self._reports = [Progress(f"job {job.job_id}", 0.0)]
         self._complete = False
         self._next_look = 0.0
@@ -217,19 +216,6 @@ class SlurmTrial(Mirror):
                 self._look()
         return self._complete or self._failure is not None
 
-    def end(self, status: Status, reason: str) -> None:
-        """Cancel its job; `status` and `reason` say why."""
-        if not super().ended():
-            self._failure = self._failure or (status, reason)
-            _cancel(self._job)
-
-    def result(self) -> tuple[TrialResult, str | None]:
-        """Return how it ended; a result that is written stands."""
-        if super().ended():
-            return super().result()
-        status, why = self._failure or ("failed", "its job ended without a result")
-        return TrialResult(status=status, reason=why), None
-
     def close(self) -> None:
         """Cancel its job, unless it has ended, and remove its folder; the log of one without a result stays."""
         self.end("interrupted", "it was closed")
@@ -238,6 +224,9 @@ class SlurmTrial(Mirror):
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
         self._closed(self)
+
+    def _cancel(self) -> None:
+        _cancel(self._job)
 
     def _look(self) -> None:
         """Find out whether the job has ended without a result."""
