@@ -35,6 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Keep the handlers of signals from one test to the next: Ray's machines, for one, replace that of SIGTERM."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        return (yield)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start a worker for every core, with one thread for each process; a part of the suite runs in this process."""
     if [Path(argument).resolve() for argument in config.args] != [(REPOSITORY / "tests").resolve()]:
