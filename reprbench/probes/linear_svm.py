@@ -1,10 +1,13 @@
-"""A fold's linear SVM: C chosen by cross-validation inside the fold, applied to any number of test matrices."""
+"""A fold's linear classifier: C chosen by cross-validation inside the fold, applied to any number of test matrices.
+
+The classifier is the linear SVM, or another whose `fit` is given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,35 @@ if TYPE_CHECKING:
 
 
 _TOGETHER = 2**23  # elements of the features of inner folds that are trained together
+
+
+class Machines(Protocol):
+    """Classifiers of one set of examples, for every cost of a grid."""
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """The grid, as given."""
+
+    def predict(self, x: Matrix) -> NDArray[np.int64]:
+        """Return the class of each row of standardized `x` (n, d), shape (n_costs, n)."""
+
+
+M = TypeVar("M", bound=Machines)
+Trained = TypeVar("Trained", bound=Machines, covariant=True)
+
+
+class Fit(Protocol[Trained]):
+    """A function that trains machines on each of several sets of standardized examples, as `fit_svms` does."""
+
+    def __call__(
+        self,
+        parts: Sequence[tuple[Matrix, Labels]],
+        n_classes: int,
+        costs: Sequence[float],
+        *,
+        device: torch.device | str,
+    ) -> Sequence[Trained]:
+        """Return the machines of each set."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +82,7 @@ def select_cost(
     generator: np.random.Generator,
     device: torch.device | str = "cpu",
     scale: Scale = "feature",
+    fit: Fit[Machines] = fit_svms,
 ) -> CostChoice:
     """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
 
@@ -71,7 +104,7 @@ def select_cost(
     together = max(1, _TOGETHER // x.size)
     for start in range(0, inner_folds, together):
         some = divisions[start : start + together]
-        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale)
+        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale, fit)
         for (machines, standardizer), (_, held_out) in zip(trained, some, strict=True):
             right += _count_right(machines, standardizer, x, labels, held_out)
     best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
@@ -85,21 +118,21 @@ def _edge(cost: float, costs: Sequence[float]) -> Literal["lower", "upper"] | No
 
 
 @dataclass(frozen=True)
-class FoldClassifier:
+class TrainedFold(Generic[M]):
     """A classifier trained on a fold; it can be applied to any number of test matrices.
 
     Attributes
     ----------
     choice : CostChoice
         The cost it was trained with, and how that was chosen.
-    machines : LinearSVMs
+    machines : such as LinearSVMs
         For that cost alone.
     standardizer : Standardizer
         Fitted to the fold.
     """
 
     choice: CostChoice
-    machines: LinearSVMs
+    machines: M
     standardizer: Standardizer
 
     def count_right(self, x: Matrix, labels: Labels) -> int:
@@ -117,6 +150,9 @@ class FoldClassifier:
         return self.count_right(x, labels) / len(x)
 
 
+FoldClassifier = TrainedFold[LinearSVMs]
+
+
 def train_fold(
     x: Matrix,
     labels: Labels,
@@ -128,10 +164,28 @@ def train_fold(
     device: torch.device | str = "cpu",
     scale: Scale = "feature",
 ) -> FoldClassifier:
-    """Choose C within the fold and train with it on the whole fold.
+    """Choose C within the fold and train a linear SVM with it on the whole fold, as `train_with` does."""
+    return train_with(
+        fit_svms, x, labels, n_classes, costs, generator, inner_folds=inner_folds, device=device, scale=scale
+    )
 
-    `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1, `costs` is the grid of C,
-    `generator` draws the inner folds, and `scale` is that of `standardize`.
+
+def train_with(
+    fit: Fit[M],
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+    scale: Scale = "feature",
+) -> TrainedFold[M]:
+    """Choose C within the fold and train machines with it on the whole fold.
+
+    `fit` trains machines, `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1,
+    `costs` is the grid of C, `generator` draws the inner folds, and `scale` is that of `standardize`.
 
     Raises
     ------
@@ -139,9 +193,9 @@ def train_fold(
         If features are NaN or infinite.
     """
     choice = select_cost(
-        x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale
+        x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale, fit=fit
     )
-    return FoldClassifier(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale)[0])
+    return TrainedFold(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale, fit)[0])
 
 
 def _fit_raw(
@@ -152,18 +206,19 @@ def _fit_raw(
     costs: Sequence[float],
     device: torch.device | str,
     scale: Scale,
-) -> list[tuple[LinearSVMs, Standardizer]]:
+    fit: Fit[M],
+) -> list[tuple[M, Standardizer]]:
     """Train on each set of rows, None for all; only the standardized rows are in memory, no copy of `x`."""
     standardizers = [standardize(x, rows, scale) for rows in sets]
     parts = [
         (standardizer.apply(x, rows), labels if rows is None else labels[rows])
         for standardizer, rows in zip(standardizers, sets, strict=True)
     ]
-    return list(zip(fit_svms(parts, n_classes, costs, device=device), standardizers, strict=True))
+    return list(zip(fit(parts, n_classes, costs, device=device), standardizers, strict=True))
 
 
 def _count_right(
-    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
+    machines: Machines, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
 ) -> NDArray[np.int64]:
     """Return how many of `rows`, all by default, each cost's machines classify correctly, shape (n_costs,)."""
     right = np.zeros(len(machines.costs), dtype=np.int64)
