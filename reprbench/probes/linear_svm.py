@@ -31,8 +31,11 @@ class Machines(Protocol):
     def costs(self) -> tuple[float, ...]:
         """The grid, as given."""
 
-    def predict(self, x: Matrix) -> NDArray[np.int64]:
-        """Return the class of each row of standardized `x` (n, d), shape (n_costs, n)."""
+    def judged(self, x: Matrix, labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return how many rows of standardized `x` are classified correctly, and what the best cost has most of.
+
+        Both are sums over rows, one for every cost.
+        """
 
 
 M = TypeVar("M", bound=Machines)
@@ -60,7 +63,8 @@ class CostChoice:
     Attributes
     ----------
     cost : float
-        The smallest, i.e. most regularized, of those with the highest accuracy.
+        The smallest, i.e. most regularized, of the best: those with the highest accuracy, or what else the machines
+        are judged by.
     accuracies : tuple of float
         The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty for a single cost.
     at_edge : "lower", "upper" or None
@@ -98,7 +102,7 @@ def select_cost(
         return CostChoice(costs[0], (), None)
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
-    right = np.zeros(len(costs), dtype=np.int64)
+    right, worth = np.zeros(len(costs), dtype=np.int64), np.zeros(len(costs))
     divisions = list(_divisions(labels, inner_folds, generator))
     # Small inner folds are trained together: operations on all of them take little longer than on one.
     together = max(1, _TOGETHER // x.size)
@@ -106,8 +110,9 @@ def select_cost(
         some = divisions[start : start + together]
         trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale, fit)
         for (machines, standardizer), (_, held_out) in zip(trained, some, strict=True):
-            right += _count_right(machines, standardizer, x, labels, held_out)
-    best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
+            counted, found = _judged(machines, standardizer, x, labels, held_out)
+            right, worth = right + counted, worth + found
+    best = min(cost for cost, one in zip(costs, worth, strict=True) if one == worth.max())
     return CostChoice(best, tuple((right / len(x)).tolist()), _edge(best, costs))
 
 
@@ -143,7 +148,7 @@ class TrainedFold(Generic[M]):
         Diverged
             If features are NaN or infinite.
         """
-        return int(_count_right(self.machines, self.standardizer, x, labels)[0])
+        return int(_judged(self.machines, self.standardizer, x, labels)[0][0])
 
     def accuracy(self, x: Matrix, labels: Labels) -> float:
         """Return the share of the rows of `x` (m, d), read in blocks, that are classified correctly, in [0, 1]."""
@@ -217,15 +222,16 @@ def _fit_raw(
     return list(zip(fit(parts, n_classes, costs, device=device), standardizers, strict=True))
 
 
-def _count_right(
+def _judged(
     machines: Machines, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
-) -> NDArray[np.int64]:
-    """Return how many of `rows`, all by default, each cost's machines classify correctly, shape (n_costs,)."""
-    right = np.zeros(len(machines.costs), dtype=np.int64)
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what `Machines.judged` does of `rows`, all by default, which are not standardized, read in blocks."""
+    right, worth = np.zeros(len(machines.costs), dtype=np.int64), np.zeros(len(machines.costs))
     chosen = labels if rows is None else labels[rows]
     for block, values in row_blocks(x, rows):
-        right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
-    return right
+        counted, found = machines.judged(standardizer.apply(values), chosen[block])
+        right, worth = right + counted, worth + found
+    return right, worth
 
 
 def _divisions(labels: Labels, n_folds: int, generator: np.random.Generator) -> Iterator[tuple[Indices, Indices]]:

@@ -3,10 +3,9 @@
 The classifier is that of scikit-learn's `LogisticRegression`: the weights W (K, d) and biases b (K,) minimize
 P = ½‖W‖² + C·Σ −log p_y, where p = softmax(W·x + b); biases are not regularized.
 
-The features are rotated to the axes of their second moments, at most n of them, which changes no ‖W‖ and no W·x. There
-the Hessian of P is at most I + ½C·Λ for weights and ½C·n for biases (D. Böhning, "Multinomial logistic regression
-algorithm", 1992), Λ being the diagonal of these moments: L-BFGS (J. Nocedal, 1980; SciPy's) minimizes in coordinates
-scaled by the roots, in which no curvature exceeds 1.
+The features are rotated to the axes of their second moments, at most n of them, which changes no ‖W‖ and no W·x. L-BFGS
+(J. Nocedal, 1980; SciPy's) minimizes in coordinates scaled by the roots of the Hessian's diagonal where it starts, the
+minimum of the cost before: along these axes most of the Hessian is its diagonal.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 from torch import Tensor
 
 from reprbench.errors import Diverged
@@ -29,6 +29,7 @@ Vector = NDArray[np.float64]
 MOST_STEPS = 2000
 """Of L-BFGS, for one cost; a minimum that is not reached by then is reported."""
 _EXACT, _COARSE = (1e-8, 1e-13), (1e-6, 1e-9)  # largest slope and least fall at the end, in units of P at the start
+_LEAST = 1e-3  # of a curvature, in units of the second moment: where classes are certain there is nearly none
 _FALLEN = 0.1  # a P that is a smaller share of what it was at the start ends too early
 _MEMORY = 20  # steps that L-BFGS remembers
 _DOUBLE = 2**25  # elements; up to that, a matrix is kept in float64
@@ -79,6 +80,12 @@ class Logistic:
         classes: NDArray[np.int64] = self.logits(x).argmax(axis=2)
         return classes
 
+    def judged(self, x: Matrix, labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return, for every cost, how many rows of `x` are classified correctly, and their log likelihood in nats."""
+        logits = self.logits(x)
+        likelihoods = log_softmax(logits.astype(np.float64), axis=2)[:, np.arange(len(labels)), labels]
+        return (logits.argmax(axis=2) == labels).sum(axis=1), likelihoods.sum(axis=1)
+
 
 def fit_logistics(
     parts: Sequence[tuple[Matrix, Labels]],
@@ -121,8 +128,9 @@ class _Problem:
         self.z = z.double() if z.numel() <= _DOUBLE else z.float()
         self._labels = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(z.device)
         self._targets = torch.nn.functional.one_hot(self._labels, n_classes).to(self.z.dtype)
+        self._squares = self.z.square()
         # The last column is that of the biases: a feature 1, not regularized.
-        self._moments = np.append(self.z.square().sum(0, dtype=torch.float64).cpu().numpy(), len(z))
+        self._moments = np.append(self._squares.sum(0, dtype=torch.float64).cpu().numpy(), len(z))
         self._ridge = np.append(np.ones(z.shape[1]), 0.0)
 
     def minimum(self, cost: float, start: Vector) -> tuple[Vector, bool]:
@@ -138,7 +146,7 @@ class _Problem:
 
     def _descended(self, cost: float, start: Vector, unit: float) -> tuple[Vector, float, bool]:
         """Return [W, b] where L-BFGS ends, P there in units of `unit`, and whether that is a minimum."""
-        scale = np.sqrt(self._ridge + cost * self._moments / 2)
+        scale = np.sqrt(self._ridge + cost * self._curvature(start))
 
         def value(scaled: Vector) -> tuple[float, Vector]:
             found, gradient = self._value(scaled.reshape(start.shape) / scale, cost)
@@ -157,14 +165,25 @@ class _Problem:
         penalized = parameters * self._ridge
         return float(np.square(penalized).sum() / 2 + cost * loss), penalized + cost * slope
 
+    def _logits(self, parameters: Vector) -> Tensor:
+        both = torch.from_numpy(parameters).to(self.z.device, self.z.dtype)
+        return torch.addmm(both[:, -1], self.z, both[:, :-1].T)
+
     def _loss(self, parameters: Vector) -> tuple[float, Vector]:
         """Return Σ −log p_y, and its gradient, for [W, b]."""
-        both = torch.from_numpy(parameters).to(self.z.device, self.z.dtype)
-        logits = torch.addmm(both[:, -1], self.z, both[:, :-1].T)
-        loss = torch.nn.functional.cross_entropy(logits, self._labels, reduction="none").double().sum()
-        excess = logits.softmax(1) - self._targets
+        logs = self._logits(parameters).log_softmax(1)
+        loss = -logs.gather(1, self._labels[:, None]).sum(dtype=torch.float64)
+        excess = logs.exp_() - self._targets
         slope = torch.cat([excess.T @ self.z, excess.sum(0)[:, None]], 1)
         return float(loss), slope.double().cpu().numpy()
+
+    def _curvature(self, parameters: Vector) -> Vector:
+        """Return the diagonal of the Hessian of Σ −log p_y (K, r + 1), but at least a small number."""
+        shares = self._logits(parameters).softmax(1)
+        spread = shares * (1 - shares)
+        diagonal = torch.cat([spread.T @ self._squares, spread.sum(0)[:, None]], 1).double().cpu().numpy()
+        curvature: Vector = np.maximum(diagonal, _LEAST * self._moments)
+        return curvature
 
 
 def _axes(x: Tensor) -> Tensor | None:

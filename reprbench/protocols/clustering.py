@@ -126,5 +126,7 @@ def confusion_figure(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> 
     for row, column in np.ndindex(confusion.shape) if count <= NUMBERED_CLASSES else ():
         color = "white" if shares[row, column] > 55 else "black"
         axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=6, color=color)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the class (%)")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("share of the class (%)", size=9)
     return figure

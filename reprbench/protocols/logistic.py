@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reprbench.images import Labels
-    from reprbench.probes.linear_svm import TrainedFold
+    from reprbench.probes.linear_svm import CostChoice, TrainedFold
     from reprbench.probes.logistic import Logistic
 
 BINS = 15
@@ -31,9 +31,10 @@ Probabilities = NDArray[np.float64]
 class LogisticRegression(CostProtocol):
     """Multinomial logistic regression with an L2 penalty, trained on each fold, tested on the whole test split.
 
-    Features are standardized on the fold, C is chosen inside the fold by its cross-validated accuracy, and a supervised
-    learner gets a fixed one, all as in `linear-svm`, with the same inner folds. The classifier is that of scikit-learn
-    (½‖W‖² + C·Σ log loss, biases free), trained by L-BFGS.
+    Features are standardized on the fold, C is chosen by cross-validation inside the fold, with the same inner folds,
+    and a supervised learner gets a fixed one, all as in `linear-svm`; but the best C is that of the smallest log loss,
+    as accuracies have ties between probabilities that differ much. The classifier is that of scikit-learn (½‖W‖² + C·Σ
+    log loss, biases free), trained by L-BFGS.
 
     Metrics, each at {"fold"}
     -------------------------
@@ -42,7 +43,7 @@ class LogisticRegression(CostProtocol):
     macro F1 (%) : the mean over classes of the harmonic mean of precision and recall; 0 for a class never got right.
     calibration error : expected, in [0, 1], of the most probable class, with 15 bins of equal width: the mean over the
         images of |accuracy − mean confidence| of their bin.
-    inner accuracy (%) : in the cross-validation that chooses C.
+    inner accuracy (%) : of the chosen C in the cross-validation.
     C : the chosen one.
     """
 
@@ -52,7 +53,7 @@ class LogisticRegression(CostProtocol):
 
     @property
     def selects(self) -> tuple[str, ...]:
-        """Accuracy in the cross-validation that chooses C; there is none if there is only one."""
+        """Accuracy of the chosen C in the cross-validation; there is none if there is only one."""
         return (INNER_ACCURACY,) if len(self.costs) > 1 else ()
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
@@ -61,7 +62,9 @@ class LogisticRegression(CostProtocol):
         for fold in self.each_fold(subject):
             classifier = self._train(fold, subject, seed)
             judged.append(judge(_probabilities(classifier, fold), subject.dataset.test_labels))
-            outcome.measurements += _measurements(judged[-1], classifier, fold.number)
+            outcome.measurements += _measurements(judged[-1], fold.number) + self._chosen(
+                classifier.choice, fold.number
+            )
             if (head := head_accuracy(subject, fold)) is not None:
                 outcome.measurements.append(
                     Measurement("head accuracy", 100 * head, "%", "higher", {"fold": fold.number})
@@ -92,6 +95,16 @@ class LogisticRegression(CostProtocol):
             device=subject.device,
             scale=self.scale,
         )
+
+    def _chosen(self, choice: CostChoice, fold: int) -> list[Measurement]:
+        """Return C and, if there were several, its accuracy in the cross-validation."""
+        at: dict[str, Any] = {"fold": fold}
+        inner = [
+            Measurement(INNER_ACCURACY, 100 * accuracy, "%", "higher", at)
+            for cost, accuracy in dict(zip(self.costs, choice.accuracies, strict=False)).items()
+            if cost == choice.cost
+        ]
+        return [Measurement("C", choice.cost, at=at), *inner]
 
 
 @dataclass(frozen=True)
@@ -171,19 +184,16 @@ def _probabilities(classifier: TrainedFold[Logistic], fold: Fold) -> Probabiliti
     return probabilities
 
 
-def _measurements(judged: Judged, classifier: TrainedFold[Logistic], fold: int) -> list[Measurement]:
+def _measurements(judged: Judged, fold: int) -> list[Measurement]:
     at: dict[str, Any] = {"fold": fold}
     error = binned(judged.confidence, judged.right).error
     found = [
         Measurement("accuracy", 100 * float(judged.right.mean()), "%", "higher", at),
         Measurement("macro F1", 100 * judged.macro_f1, "%", "higher", at),
         Measurement("calibration error", error, "", "lower", at),
-        Measurement("C", classifier.choice.cost, at=at),
     ]
     if judged.top is not None:
         found.append(Measurement(f"top-{TOP} accuracy", 100 * judged.top, "%", "higher", at))
-    if classifier.choice.accuracies:
-        found.append(Measurement(INNER_ACCURACY, 100 * max(classifier.choice.accuracies), "%", "higher", at))
     return found
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from reprbench.errors import Diverged
 from reprbench.probes import logistic
-from reprbench.probes.linear_svm import train_with
+from reprbench.probes.linear_svm import _divisions, train_with
 from reprbench.probes.logistic import Logistic, fit_logistics
+from reprbench.probes.standardize import standardize
 
 COSTS = (1e-4, 1e-2, 1.0)
 
@@ -116,9 +119,25 @@ def test_features_that_are_not_finite_are_reported():
         found.predict(x)
 
 
-def test_the_cost_is_chosen_by_cross_validation_as_for_the_svm():
+def test_the_cost_is_that_of_the_smallest_cross_validated_log_loss():
     x, labels = data(100, 60)
     chosen = train_with(fit_logistics, x, labels, 4, COSTS, np.random.default_rng(0), inner_folds=4)
-    assert len(chosen.choice.accuracies) == len(COSTS)
-    best = np.flatnonzero(np.array(chosen.choice.accuracies) == max(chosen.choice.accuracies))[0]
-    assert chosen.choice.cost == COSTS[best] == chosen.machines.costs[0]
+    losses, accuracies = np.zeros(len(COSTS)), np.zeros(len(COSTS))
+    for train, test in _divisions(labels, 4, np.random.default_rng(0)):
+        apply = standardize(x, train).apply
+        for number, cost in enumerate(COSTS):
+            other = LogisticRegression(C=cost, tol=1e-10, max_iter=10_000).fit(apply(x, train), labels[train])
+            losses[number] += log_loss(labels[test], other.predict_proba(apply(x, test)), normalize=False)
+            accuracies[number] += (other.predict(apply(x, test)) == labels[test]).sum()
+    assert chosen.choice.accuracies == pytest.approx(accuracies / 100)
+    assert chosen.choice.cost == COSTS[losses.argmin()] == chosen.machines.costs[0]
+
+
+def test_what_is_judged_are_accuracy_and_log_likelihood():
+    x, labels = data(60, 8)
+    found = trained(x, labels)
+    right, likelihood = found.judged(x, labels)
+    assert right.tolist() == (found.predict(x) == labels).sum(1).tolist()
+    for number in range(len(COSTS)):
+        probabilities = softmax(found.logits(x)[number].astype(np.float64), axis=1)
+        assert likelihood[number] == pytest.approx(-log_loss(labels, probabilities, normalize=False), rel=1e-6)
