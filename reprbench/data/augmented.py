@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reprbench.data.folds import named_generator
 from reprbench.images import Images
 
-Transformation = Literal["shift", "flip", "brightness", "contrast", "noise"]
+Transformation = Literal["shift", "flip", "brightness", "contrast", "gaussian"]
 
 Values = NDArray[np.float32]
 """Images (n, C, H, W) in [0, 255]."""
@@ -68,7 +68,7 @@ def _contrast(pixels: Values, generator: np.random.Generator) -> Values:
     return means + (pixels - means) * _factors(len(pixels), generator)
 
 
-def _noise(pixels: Values, generator: np.random.Generator) -> Values:
+def _gaussian(pixels: Values, generator: np.random.Generator) -> Values:
     """Add Gaussian noise to every channel."""
     return pixels + np.float32(255 * NOISE) * generator.standard_normal(pixels.shape, dtype=np.float32)
 
@@ -82,5 +82,5 @@ TRANSFORMATIONS: dict[Transformation, Callable[[Values, np.random.Generator], Va
     "flip": _flip,
     "brightness": _brightness,
     "contrast": _contrast,
-    "noise": _noise,
+    "gaussian": _gaussian,
 }

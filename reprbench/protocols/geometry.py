@@ -55,7 +55,7 @@ class Geometry(Protocol):
     images : how many random test images are transformed; the paper of LiDAR has 1000.
     views : of each; that paper has 50.
     transformations : in this order: "shift" by up to ⅛ of a side, the border repeated; "flip" left and right, with
-        probability ½; "brightness" and "contrast", times a factor in [0.6, 1.4]; "noise", Gaussian, σ = 0.05 of the
+        probability ½; "brightness" and "contrast", times a factor in [0.6, 1.4]; "gaussian" noise, σ = 0.05 of the
         range. A flip is left out by default: it makes other digits and letters.
     """
 

@@ -63,9 +63,9 @@ def test_brightness_multiplies_by_one_factor_and_contrast_keeps_the_mean():
 
 
 def test_noise_has_its_standard_deviation():
-    assert (changed("noise") - PIXELS).std() == pytest.approx(255 * 0.05, rel=0.02)
+    assert (changed("gaussian") - PIXELS).std() == pytest.approx(255 * 0.05, rel=0.02)
 
 
 def test_values_stay_in_their_range():
     bright = Images(np.full((40, 1, 8, 8), 250, np.uint8))
-    assert changed("brightness", "noise", images=bright).max() == 255
+    assert changed("brightness", "gaussian", images=bright).max() == 255

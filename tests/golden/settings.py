@@ -71,7 +71,7 @@ PROTOCOLS: dict[str, list[dict[str, Any]]] = {
     "few-labels": [{**SVM, "labels": (1, 3, 8)}],
     "geometry": [
         {"images": 30, "views": 3},
-        {"layers": "all", "transformations": ("flip", "noise")},
+        {"layers": "all", "transformations": ("flip", "gaussian")},
     ],
     "interpolation": [{"measured_pairs": 10, "steps": 4}, {"classes": ((0, 1), (2, 7))}],
     "knn": [

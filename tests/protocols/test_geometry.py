@@ -50,10 +50,10 @@ def values(outcome: Outcome) -> dict[str, float]:
 
 
 def test_all_numbers_are_those_of_the_codes_of_images_and_of_their_views():
-    outcome = evaluated("geometry[images=20,views=3,transformations=[flip,noise]]")
+    outcome = evaluated("geometry[images=20,views=3,transformations=[flip,gaussian]]")
     codes, every = codes_of(Data.test, Projection()), np.arange(16)
     rows = random_rows(60, 20, named_generator("toy geometry images"))
-    copies = [augmented(Data.test.take(rows), ("flip", "noise"), "toy", number) for number in range(3)]
+    copies = [augmented(Data.test.take(rows), ("flip", "gaussian"), "toy", number) for number in range(3)]
     views = np.stack([codes_of(images, Projection()) for images in copies], axis=1)
     assert values(outcome) == {
         "RankMe": pytest.approx(rank_me(spectrum(codes, every, centered=False))),
