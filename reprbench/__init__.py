@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
+    from reprbench.dataset_parameter import DatasetCall
     from reprbench.errors import Diverged, UserError
     from reprbench.features import View
     from reprbench.file_parameter import File
@@ -47,6 +48,7 @@ EXPORTS = {
     "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
+    "DatasetCall": "reprbench.dataset_parameter",
     "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
@@ -104,6 +106,7 @@ __all__ = [
     "Curve",
     "DataRequest",
     "Dataset",
+    "DatasetCall",
     "Decodes",
     "Diverged",
     "FeatureMaps",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reprbench.data.dataset import Dataset
+    from reprbench.spec import Call
 
 
 @dataclass
@@ -119,6 +120,14 @@ class Protocol(StrictNumbers):
     @property
     def selects(self) -> tuple[str, ...]:
         """The metrics that are measured without the test split: a sweep may choose by them, by default by the first."""
+        return ()
+
+    @property
+    def other_datasets(self) -> tuple[Call, ...]:
+        """The datasets that `evaluate` asks `Subject.on` for, besides the learner's own.
+
+        They are found when a run is planned, and their content is part of the identity of the evaluation.
+        """
         return ()
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:

@@ -41,6 +41,7 @@ def protocol_jobs(planned: Planned) -> list[ProtocolJob]:
             code=one.code,
             parameters=dict(one.parameters),
             hash=one.record.hash,
+            others=one.others,
         )
         for one in planned.missing
     ]

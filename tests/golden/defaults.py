@@ -235,4 +235,14 @@ PROTOCOLS: Defaults = {
         "salt_and_pepper": (0.0, 0.1, 0.2, 0.4),
         "occlusion": (0.0, 0.1, 0.25, 0.5),
     },
+    "transfer": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
+    },
 }
