@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -16,18 +16,12 @@ from reprbench.registry import EntryKind, Registry
 from reprbench.runner.describe import Description, Question
 from reprbench.runner.descriptions import SECONDS_EACH, describe
 from reprbench.runner.job import OtherData
+from reprbench.runner.other_data import Load, find_others, none_to_load
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, digest, protocol_hash
 from reprbench.runner.request import Request
 from reprbench.runner.sweeps import Variant, criterion, sweep_records, swept_by, together, variants
 from reprbench.spec import Call, show_value
 from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord, SweepRecord
-
-Load = Callable[[Call], Dataset]
-"""Returns a dataset besides that of the request, limited as that is; raises a `UserError` if it cannot be read."""
-
-
-def _none_to_load(call: Call) -> Dataset:
-    raise UserError(f"dataset {call} is not at hand")
 
 
 def make_specs(
@@ -36,7 +30,7 @@ def make_specs(
     dataset: Dataset,
     seconds: float = SECONDS_EACH,
     memory: int | None = None,
-    load: Load = _none_to_load,
+    load: Load = none_to_load,
 ) -> list[TrialSpec]:
     """Return the trials, with everything validated.
 
@@ -57,7 +51,7 @@ def make_specs(
     methods = list(zip(questions, answers[: len(questions)], strict=True))
     answered = list(zip(asked, answers[len(questions) :], strict=True))
     _check(request.settings, methods, answered)
-    others = _others(answered, registry, load)
+    others = find_others(answered, registry, load)
     protocols = {call: _protocol_spec(call, *one, others) for call, one in zip(calls, answered, strict=True)}
     described = iter(methods)
     groups = [[Asked(one, *next(described)) for one in row] for row in rows]
@@ -137,22 +131,6 @@ def _protocol_calls(benchmark: Benchmark) -> list[Call]:
     """Return every protocol of the benchmark and of its rows once."""
     own = [call for row in benchmark.methods for call in row.protocols or ()]
     return list(dict.fromkeys([*benchmark.protocols, *own]))
-
-
-def _others(protocols: Answered, registry: Registry, load: Load) -> dict[Call, OtherData]:
-    """Return the other datasets of all protocols, each read once; raise one `UserError` about all that cannot be."""
-    found: dict[Call, OtherData] = {}
-    wrong = []
-    for asked, call in [(asked, call) for asked, answer in protocols for call in answer.other_datasets]:
-        try:
-            if call not in found:
-                entry = registry.find("dataset", call.name)
-                found[call] = OtherData(call, entry, load(call).digest)
-        except UserError as error:
-            wrong.append(f"protocol {asked.entry.name}: {error}")
-    if wrong:
-        raise UserError("\n".join(dict.fromkeys(wrong)))
-    return found
 
 
 def _protocol_spec(call: Call, question: Question, found: Description, every: Mapping[Call, OtherData]) -> ProtocolSpec:
