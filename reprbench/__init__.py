@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
     from reprbench.measurement import Curve, Headline, Measurement
-    from reprbench.protocols.base import Outcome, Protocol
+    from reprbench.protocols.base import KeptGram, Outcome, Protocol
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
@@ -62,6 +62,7 @@ EXPORTS = {
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
+    "KeptGram": "reprbench.protocols.base",
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
@@ -120,6 +121,7 @@ __all__ = [
     "ImageShape",
     "Images",
     "Indices",
+    "KeptGram",
     "Kind",
     "Labels",
     "Learner",

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from reprbench.arrays import npy_header
 from reprbench.data.adapted import adapted
 from reprbench.errors import Diverged, UserError
+from reprbench.evaluation import GRAMS, Gram
 from reprbench.features import FeatureCache
+from reprbench.files import replacing
 from reprbench.measurement import LARGEST, Headline
-from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.base import Features, KeptGram, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import FIGURES, now, unfinished
@@ -92,6 +95,7 @@ class Evaluator:
         before, fitting = time.monotonic(), self._fits.seconds_here
         outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
         evaluation.figures = self._draw(evaluation, outcome.figures)
+        evaluation.grams = self._keep(evaluation, outcome.grams)
         # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
         evaluation.measurements = outcome.measurements
@@ -150,6 +154,16 @@ class Evaluator:
             self._job.device,
             lambda share: self._report(f"encode {asked.split}", share, {}),
         )[0]
+
+    def _keep(self, evaluation: Evaluation, grams: Mapping[str, KeptGram]) -> list[Gram]:
+        """Write the Gram matrices as .npy files into the trial's folder."""
+        kept = []
+        for name, gram in grams.items():
+            file = f"{GRAMS}/{evaluation.call.name}-{evaluation.hash[:8]}-{check_name(name, 'Gram matrix')}.npy"
+            with replacing(self._folder / file) as temporary:
+                temporary.write_bytes(npy_header(gram.packed.shape, gram.packed.dtype) + gram.packed.tobytes())
+            kept.append(Gram(name, file, gram.images))
+        return kept
 
     def _draw(self, evaluation: Evaluation, drawings: Mapping[str, Drawing]) -> list[Figure]:
         """Write the figures as PNG files into the trial's folder."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from reprbench.evaluation import FIGURES as FIGURES
+from reprbench.evaluation import GRAMS as GRAMS
 from reprbench.files import write_text
 from reprbench.limit import Limit
 from reprbench.registry import Entry

@@ -248,6 +248,7 @@ PROTOCOLS: Defaults = {
         "salt_and_pepper": (0.0, 0.1, 0.2, 0.4),
         "occlusion": (0.0, 0.1, 0.25, 0.5),
     },
+    "similarity": {"images": 256, "pooling": "mean", "grid": 4},
     "transfer": {
         "layers": "last",
         "pooling": "max",
