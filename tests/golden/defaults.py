@@ -247,6 +247,7 @@ PROTOCOLS: Defaults = {
         "gaussian": (0.0, 0.1, 0.2, 0.4),
         "salt_and_pepper": (0.0, 0.1, 0.2, 0.4),
         "occlusion": (0.0, 0.1, 0.25, 0.5),
+        # "common" is () and then left out with "severities": so older evaluations keep their identity.
     },
     "similarity": {"images": 256, "pooling": "mean", "grid": 4},
     "transfer": {

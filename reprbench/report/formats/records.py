@@ -221,6 +221,7 @@ def _about_pivot(pivot: Pivot) -> Record:
         "better": pivot.better,
         "at": dict(pivot.at),
         "coordinate": pivot.coordinate,
+        "relative_to": pivot.relative_to,
     }
 
 
