@@ -197,7 +197,9 @@ def similarity_map(names: Sequence[str], values: NDArray[np.float64], title: str
             value = values[row, column]
             text = f"{value:.2f}".replace("-", "−")
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="w" if value < 0.6 else "k")
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="linear CKA")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("linear CKA", fontsize=9)
     if title:
         axes.set_title(title, fontsize=9, loc="left")
     return figure

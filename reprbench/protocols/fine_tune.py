@@ -53,7 +53,7 @@ class FineTune(SVMProtocol):
 
     pooling: Pooling = "mean"
     grid: PositiveInt = 1
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     learning_rates: Annotated[
         tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(lambda rates: tuple(sorted(set(rates))))
     ] = (1e-3,)

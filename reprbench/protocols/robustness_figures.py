@@ -70,13 +70,13 @@ def common_images(dataset: Dataset, kinds: Sequence[CommonKind], severity: int) 
 
 def common_curves(measurements: Sequence[Measurement], kinds: Sequence[CommonKind]) -> Figure:
     """Draw the probe accuracy against the severity, a line for each common corruption."""
-    from reprbench.plotting import line, new_axes, new_figure
+    from reprbench.plotting import COLORS, line, new_axes, new_figure
 
     figure = new_figure(4.6, max(2.6, 0.5 + 0.2 * len(kinds)))
     panel = new_axes(figure)[0, 0]
     for number, kind in enumerate(kinds):
         x, means, _ = over_folds(measurements, PROBE, "level", {"corruption": kind})
-        line(panel, x, means, kind, number)
+        line(panel, x, means, kind, number, linestyle="-" if number < len(COLORS) else "--")
     panel.set(xlabel="severity (0 is clean)", ylabel="Probe accuracy (%)")
     figure.legend(*panel.get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure

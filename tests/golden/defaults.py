@@ -199,7 +199,7 @@ PROTOCOLS: Defaults = {
         "inner_folds": 5,
         "scale": "feature",
         "supervised_cost": 1.0,
-        "epochs": 10,
+        "epochs": 30,
         "learning_rates": (0.001,),
         "batch_size": 128,
     },
