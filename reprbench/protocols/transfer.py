@@ -33,9 +33,10 @@ def _distinct(calls: tuple[Call, ...]) -> tuple[Call, ...]:
 class Transfer(SVMProtocol):
     """Linear SVM on the features of other datasets, by a learner that was fitted to this one and is not fitted again.
 
-    For each dataset: the accuracy (%) of `linear-svm` with that dataset's own folds and test split, at its name as the
-    coordinate "dataset". What a run limits, as by ``--limit``, is limited there too. Images are adapted to the shape of
-    those that the learner was fitted to, in channels and size, as `reprbench.data.adapted` says.
+    For each dataset: the accuracy (%) of `linear-svm` with that dataset's own folds and test split, at {"dataset",
+    "digest"}: its name, and that of its content as the learner sees it. What a run limits, as by ``--limit``, is
+    limited there too. Images are adapted to the shape of those that the learner was fitted to, in channels and size,
+    as `reprbench.data.adapted` says.
 
     A supervised learner is the one that was fitted to the first fold of its own dataset. It has seen no label of the
     others, so that C is chosen there as for any learner.
@@ -67,13 +68,15 @@ class Transfer(SVMProtocol):
         for call in self.to:
             there = subject.on(call)
             shown[str(call)] = there.dataset
-            self._measure(outcome, there, seed, {"dataset": str(call)})
+            # Rows that saw other content under the same name are then told apart.
+            at = {"dataset": str(call), "digest": there.dataset.digest[:12]}
+            self._measure(outcome, there, seed, at)
+            outcome.headlines.append(Headline("accuracy", at))
             outcome.warnings += [f"{call}: {note}" for note in there.dataset.notes]
             if there.dataset.digest == subject.dataset.digest:
                 outcome.warnings.append(f"{call} is the dataset that the learner was fitted to: this is no transfer")
         if subject.supervised:
             outcome.warnings.append(f"fitted to the labels of the first fold of {subject.dataset.title} alone")
-        outcome.headlines = [Headline("accuracy", {"dataset": name}) for name in shown]
         outcome.figures = {"images": images_figure(shown)}
         return outcome
 

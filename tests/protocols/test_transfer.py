@@ -73,7 +73,8 @@ def test_it_is_the_linear_svm_of_the_other_dataset(tmp_path):
     own, _ = run(Flat, there, {}, tmp_path / "b", "linear-svm[costs=[0.1,1]]")
     for metric in ("accuracy", "C", "inner accuracy"):
         assert values(found, metric) == values(own, metric) != []
-    assert [(h.metric, h.at) for h in found.headlines] == [("accuracy", {"dataset": str(OTHER)})]
+    (headline,) = found.headlines
+    assert (headline.metric, headline.at) == ("accuracy", {"dataset": str(OTHER), "digest": there.digest[:12]})
     assert found.figures[0].name == "images"
 
 
