@@ -231,7 +231,8 @@ def _nothing(question: PivotQuestion, evaluations: Iterable[Evaluation]) -> str:
 def pivot_grid(pivot: Pivot) -> Grid:
     """Return a pivot as text."""
     table = pivot.table
-    decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), pivot.unit)
+    unit = "%" if pivot.relative_to else pivot.unit
+    decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), unit)
     named = [
         f"{pivot.coordinate} {column}" if pivot.coordinate else capitalized(pivot.metric) for column in pivot.columns
     ]
