@@ -68,6 +68,10 @@ SVM = {"costs": (0.01, 1.0), "inner_folds": 2}
 PROTOCOLS: dict[str, list[dict[str, Any]]] = {
     "embedding": [{"perplexity": 5.0}],
     "few-labels": [{**SVM, "labels": (1, 3, 8)}],
+    "fine-tune": [
+        {**SVM, "epochs": 2, "batch_size": 25},
+        {"learning_rates": (0.001, 0.03), "grid": 2, "pooling": "max", "folds": "none"},
+    ],
     "interpolation": [{"measured_pairs": 10, "steps": 4}, {"classes": ((0, 1), (2, 7))}],
     "knn": [{}, {"k": 3}, {"metric": "cosine"}, {"layers": "all", "pooling": "mean", "folds": "none"}],
     "linear-svm": [SVM, {"layers": "all", "pooling": "l2", "grid": 3}],
@@ -76,6 +80,8 @@ PROTOCOLS: dict[str, list[dict[str, Any]]] = {
     "robustness": [
         {**SVM, "mask": (0.0, 0.4), "gaussian": (0.2,), "salt_and_pepper": (0.2,), "occlusion": (0.25,)},
     ],
+    "similarity": [{"images": 50}, {"pooling": "max", "grid": 2}],
+    "transfer": [{**SVM, "to": "mosaics"}],
 }
 ACCURACIES = {"linear-svm": SVM, "knn": {}}
 """What the features of every method are judged by."""
