@@ -103,7 +103,7 @@ def test_a_setting_may_have_several_values():
         ({"parameters": {"lr": "log(1e-4, 1e-2)"}, "tries": 1}, "tries: 1; expected at least 2 settings"),
         (
             {"parameters": {"lr": "log(1e-4"}, "tries": 3},
-            "'log(1e-4' ends at a comma: within braces of YAML, write it in",
+            "'log(1e-4' ends at a comma: within braces of YAML",
         ),
         ({"parameters": {"lr": "log(1, 2)"}, "tries": MOST_SETTINGS + 1}, "expected at most 1000"),
         ({"parameters": {"lr": [1, 2]}, "trys": 2}, "unknown 'methods.0.tune.trys'. Did you mean 'tries'?"),

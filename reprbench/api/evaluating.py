@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from reprbench.api.calls import asked_call
+from reprbench.api.datasets import dataset as named_dataset
 from reprbench.api.encoding import encode
+from reprbench.data.adapted import adapted
 from reprbench.errors import UserError
 from reprbench.learner import SupervisedLearner
 from reprbench.protocols.base import Features, Protocol, Subject
@@ -57,12 +59,18 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
         raise UserError(f"{type(learner).__name__} is supervised, and must be fitted to each fold: use reprbench.run")
     if needs := lacking(chosen, type(learner)):
         raise UserError(f"{name} needs a learner that {' and '.join(needs)}, which {type(learner).__name__} does not")
-    device = str(device_of(learner))
-    subject = Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device)
+    subject = _subject(learner, dataset, str(device_of(learner)))
     outcome = checked_outcome(chosen.evaluate(subject, seed), name)
     if outcome.missing:
         raise UserError(f"{name}: {outcome.missing}")
     return outcome.measurements
+
+
+def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
+    def on(call: Call) -> Subject:
+        return _subject(learner, adapted(named_dataset(call), dataset.train.shape), device)
+
+    return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)
 
 
 def _protocol(asked: str | Call | Protocol) -> tuple[Protocol, str]:

@@ -256,8 +256,12 @@ def requested_specs(options: RunOptions, registry: Registry, folders: Folders, l
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
-    dataset = _load(request, registry, folders, options.data_dir)
-    return make_specs(request, registry, dataset, seconds, limits.memory)
+    limit = request.benchmark.limit
+
+    def load(call: Call) -> Dataset:
+        return _load(call, registry, folders, options.data_dir).limited(limit)
+
+    return make_specs(request, registry, load(request.benchmark.dataset), seconds, limits.memory, load)
 
 
 def _adhoc(overrides: Overrides) -> Request:
@@ -277,9 +281,7 @@ def _adhoc(overrides: Overrides) -> Request:
     return apply(benchmark, rest)
 
 
-def _load(request: Request, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
-    call = request.benchmark.dataset
+def _load(call: Call, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
     entry = registry.find("dataset", call.name)
     named = data_dir and expanded(data_dir)
-    dataset = load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)
-    return dataset.limited(request.benchmark.limit)
+    return load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)

@@ -140,4 +140,5 @@ def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:
         place = place_text(m.at.items())
         lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())
     lines += [f"  warning: {warning}" for warning in evaluation.warnings]
-    return [*lines, *(f"  figure {figure.name}: {folder / figure.file}" for figure in evaluation.figures)]
+    lines += [f"  figure {figure.name}: {folder / figure.file}" for figure in evaluation.figures]
+    return [*lines, *(f"  Gram matrix {gram.name}: {folder / gram.file}" for gram in evaluation.grams)]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reprbench.features import View
-from reprbench.outputs import checked
 from reprbench.probes.layer_stats import LayerStats, layer_stats
 from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.layers import layer_widths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ class CodeStats(Protocol):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the statistics of every layer, from the input to the code."""
         (wanted,) = self.reads(subject.dataset, subject.supervised)
-        widths = _widths(subject, wanted.view)
+        widths = layer_widths(subject, wanted.view)
         features = subject.features(wanted)
         found: dict[str, LayerStats] = {}
         end = 0
@@ -65,16 +65,6 @@ class CodeStats(Protocol):
             measured = {m.metric for m in outcome.measurements}
             outcome.curves = [Curve(metric, "depth", x_label="layer") for metric in sorted(measured - {"units"})]
         return outcome
-
-
-def _widths(subject: Subject, view: View) -> dict[str, int]:
-    """Return how many columns each layer has in `view`, by encoding one test image."""
-    from reprbench.state import evaluating
-
-    learner = subject.learner(subject.trained)
-    with evaluating(learner):
-        maps = checked(learner.encode(subject.dataset.test.batch(slice(0, 1), subject.device)), 1)
-        return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
 
 
 def _measurements(stats: LayerStats, layer: str, depth: int) -> list[Measurement]:

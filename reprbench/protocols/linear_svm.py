@@ -18,6 +18,7 @@ from reprbench.run_context import derive_seed
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
+    from reprbench.images import Labels
     from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
 
@@ -79,6 +80,18 @@ class SVMProtocol(CostProtocol):
             scale=self.scale,
         )
 
+    @staticmethod
+    def measurements(classifier: FoldClassifier, fold: Fold, test_labels: Labels) -> list[Measurement]:
+        """Return the accuracy (%) of a fold's classifier, its C, and the inner accuracy (%) that chose C if one did."""
+        at, choice = {"fold": fold.number}, classifier.choice
+        found = [
+            Measurement("accuracy", 100 * classifier.accuracy(fold.test, test_labels), "%", "higher", at),
+            Measurement("C", choice.cost, at=at),
+        ]
+        if choice.accuracies:
+            found.append(Measurement(INNER_ACCURACY, 100 * max(choice.accuracies), "%", "higher", at))
+        return found
+
 
 class LinearSVM(SVMProtocol):
     """10-fold linear SVM (METHODS: one-vs-rest, squared hinge, L2): mean test accuracy over the dataset's folds.
@@ -102,18 +115,11 @@ class LinearSVM(SVMProtocol):
         outcome, choices = Outcome(), []
         for fold in self.each_fold(subject):
             classifier = self.train(fold, subject, seed)
-            accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
-            at, choice = {"fold": fold.number}, classifier.choice
-            outcome.measurements += [
-                Measurement("accuracy", accuracy, "%", "higher", at),
-                Measurement("C", choice.cost, at=at),
-            ]
-            if choice.accuracies:
-                inner = 100 * max(choice.accuracies)
-                outcome.measurements.append(Measurement(INNER_ACCURACY, inner, "%", "higher", at))
+            outcome.measurements += self.measurements(classifier, fold, subject.dataset.test_labels)
             if (head := head_accuracy(subject, fold)) is not None:
+                at = {"fold": fold.number}
                 outcome.measurements.append(Measurement("head accuracy", 100 * head, "%", "higher", at))
-            choices.append(choice)
+            choices.append(classifier.choice)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         outcome.warnings += self.cost_warnings(subject, choices)
         return outcome

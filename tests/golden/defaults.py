@@ -198,6 +198,19 @@ PROTOCOLS: Defaults = {
         "supervised_cost": 1.0,
         "labels": (1, 5, 10, 25, 50, 100),
     },
+    "fine-tune": {
+        "layers": "last",
+        "pooling": "mean",
+        "grid": 1,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
+        "epochs": 30,
+        "learning_rates": (0.001,),
+        "batch_size": 128,
+    },
     "geometry": {
         "layers": "last",
         "pooling": "mean",
@@ -268,5 +281,17 @@ PROTOCOLS: Defaults = {
         "gaussian": (0.0, 0.1, 0.2, 0.4),
         "salt_and_pepper": (0.0, 0.1, 0.2, 0.4),
         "occlusion": (0.0, 0.1, 0.25, 0.5),
+        # "common" is () and then left out with "severities": so older evaluations keep their identity.
+    },
+    "similarity": {"images": 256, "pooling": "mean", "grid": 4},
+    "transfer": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
     },
 }

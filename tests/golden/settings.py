@@ -69,6 +69,10 @@ PROTOCOLS: dict[str, list[dict[str, Any]]] = {
     "clustering": [{"runs": 2, "n_init": 2}, {"metric": "cosine"}],
     "embedding": [{"perplexity": 5.0}],
     "few-labels": [{**SVM, "labels": (1, 3, 8)}],
+    "fine-tune": [
+        {**SVM, "epochs": 2, "batch_size": 25},
+        {"learning_rates": (0.001, 0.03), "grid": 2, "pooling": "max", "folds": "none"},
+    ],
     "geometry": [
         {"images": 30, "views": 3},
         {"layers": "all", "transformations": ("flip", "gaussian")},
@@ -89,6 +93,8 @@ PROTOCOLS: dict[str, list[dict[str, Any]]] = {
     "robustness": [
         {**SVM, "mask": (0.0, 0.4), "gaussian": (0.2,), "salt_and_pepper": (0.2,), "occlusion": (0.25,)},
     ],
+    "similarity": [{"images": 50}, {"pooling": "max", "grid": 2}],
+    "transfer": [{**SVM, "to": "mosaics"}],
 }
 ACCURACIES = {"linear-svm": SVM, "knn": {}}
 """What the features of every method are judged by."""
