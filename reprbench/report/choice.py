@@ -64,6 +64,12 @@ class Choice:
         return [trial for one in self.settings for trial in one.trials.values()]
 
     @property
+    def reported(self) -> list[Trial]:
+        """The trials that the row of the sweep shows: of the chosen setting, on the seeds that are reported."""
+        trials = self.chosen.trials if self.chosen else {}
+        return [trial for seed, trial in trials.items() if seed in self.sweep.reported_on]
+
+    @property
     def failed(self) -> int:
         """How many settings could not be chosen, because on one of the seeds that choose there is no value."""
         return sum(one.value is None for one in self.settings)
@@ -105,6 +111,13 @@ def choices(trials: Iterable[Trial]) -> list[Choice]:
             del last[enlarged]
         last[row] = members
     return [_choice(row, members) for row, members in last.items()]
+
+
+def chosen_trials(trials: Iterable[Trial]) -> dict[int, bool]:
+    """Return, by the `id` of each of the `trials` that is a setting of a sweep, whether the sweep's row shows it."""
+    trials = list(trials)
+    shown = {id(trial) for choice in choices(trials) for trial in choice.reported}
+    return {id(trial): id(trial) in shown for trial in trials if trial.sweeps}
 
 
 def _enlarges(
