@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reprbench.api.comparing import Comparison
     from reprbench.api.datasets import dataset
     from reprbench.api.encoding import encode
     from reprbench.api.evaluating import evaluate
     from reprbench.api.exports import load_learner
     from reprbench.api.results import Results
-    from reprbench.api.run import run
+    from reprbench.api.run import plan, run
     from reprbench.api.stores import LoadedStore, load
     from reprbench.api.trials import StoredTrial
     from reprbench.batch_norm import measure_batch_norm
@@ -45,6 +46,7 @@ __version__ = "0.2.0.dev0"
 EXPORTS = {
     "Budget": "reprbench.spec",
     "Classifies": "reprbench.capabilities",
+    "Comparison": "reprbench.api.comparing",
     "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
@@ -92,6 +94,7 @@ EXPORTS = {
     "load": "reprbench.api.stores",
     "load_learner": "reprbench.api.exports",
     "measure_batch_norm": "reprbench.batch_norm",
+    "plan": "reprbench.api.run",
     "register": "reprbench.registry",
     "register_dataset": "reprbench.registry",
     "register_protocol": "reprbench.registry",
@@ -104,6 +107,7 @@ __all__ = [
     "EXPORTS",
     "Budget",
     "Classifies",
+    "Comparison",
     "Curve",
     "DataRequest",
     "Dataset",
@@ -152,6 +156,7 @@ __all__ = [
     "load",
     "load_learner",
     "measure_batch_norm",
+    "plan",
     "register",
     "register_dataset",
     "register_protocol",

@@ -46,6 +46,26 @@ class Results:
 
     __repr__ = __str__
 
+    def text(self, form: str = "table", *, pivot: str = "", relative_to: str = "") -> str:
+        """Return the tables as ``reprbench report`` writes them.
+
+        Parameters
+        ----------
+        form : "table", "markdown", "latex", "csv", "json", or "html", a page that links to the store's trials.
+        pivot : show this measurement, like "probe accuracy@level=0.4", against the methods instead.
+        relative_to : the row of whose values those of a pivot are in percent.
+
+        Raises
+        ------
+        UserError
+            If there is no such format or measurement.
+        """
+        from reprbench.api.reports import tables_text
+
+        if form == "html" and pivot:
+            raise UserError("a page has no pivots: choose another format, or leave pivot out")
+        return tables_text(self._tables, form, [self._store], Path(), pivot, relative_to)
+
     def _repr_html_(self) -> str:
         from reprbench.report.formats.html.fragment import as_fragment
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -25,6 +26,9 @@ from reprbench.runner.request import Overrides
 from reprbench.runner.schedule import Listener
 from reprbench.spec import Call, Count, mistakes
 from reprbench.trackers.base import Tracker
+
+if TYPE_CHECKING:
+    import pandas
 
 Jobs = Annotated[int, Field(strict=True, ge=1, le=1024)]
 
@@ -135,19 +139,91 @@ def run(
     >>> results = rb.run(["ae", "dae[noise=0.3]"], "digits", epochs=5)  # doctest: +SKIP
     >>> results.to_dataframe().groupby("label").value.mean()  # doctest: +SKIP
     """
-    given = _checked(
+    options = _options(
+        methods,
+        dataset,
+        protocols,
+        benchmark=benchmark,
+        plugins=plugins,
+        data_dir=data_dir,
+        store=store,
+        cache=cache,
+        device=device,
+        executor=executor,
+        debug=debug,
+        log_to=log_to,
         epochs=epochs,
         limit=limit,
         seeds=seeds,
-        settings=dict(settings or {}),
+        settings=settings,
         jobs=jobs,
         jobs_per_device=jobs_per_device,
         timeout=timeout,
         memory=memory,
         precision=precision,
     )
+    return _carried_out(options, quiet)
+
+
+def plan(*arguments: Any, **options: Any) -> pandas.DataFrame:
+    """Return what `run` would do with the same arguments, and do nothing: ``reprbench run --plan`` as a function.
+
+    Returns
+    -------
+    A data frame with a row for each trial: ``label``, ``seed``, ``budget``, ``action`` ("run", "evaluate", "record",
+    "keep", or "wait" if another run is making it), ``reason``, ``hash`` (of the fit), and ``protocols`` to run.
+
+    Raises
+    ------
+    UserError
+        If something is wrong with the request.
+
+    Examples
+    --------
+    >>> import reprbench as rb
+    >>> rb.plan(["ae", "dae[noise=0.3]"], "digits", epochs=5).action.value_counts()  # doctest: +SKIP
+    """
+    import pandas
+
+    bound = inspect.signature(run).bind(*arguments, **options)
+    bound.apply_defaults()
+    given = dict(bound.arguments)
+    quiet = given.pop("quiet")
+    prepared = prepare_run(_options(**given), _warns(quiet))
+    return pandas.DataFrame(
+        {
+            "label": one.spec.label,
+            "seed": one.spec.seed,
+            "budget": str(one.spec.budget),
+            "action": "wait" if owner else one.action,
+            "reason": f"running on {owner}" if owner else one.reason,
+            "hash": one.spec.hash,
+            "protocols": ", ".join(str(protocol.record.call) for protocol in one.missing),
+        }
+        for one, owner in zip(prepared.work, prepared.owners(), strict=True)
+    )
+
+
+def _options(
+    methods: Method | Iterable[Method],
+    dataset: str | Call | None,
+    protocols: str | Call | Iterable[str | Call],
+    *,
+    benchmark: str | Path | None,
+    plugins: Sequence[str | Path],
+    data_dir: str | Path | None,
+    store: str | Path,
+    cache: str | Path,
+    device: str,
+    executor: str | Path,
+    debug: bool,
+    log_to: str | Tracker | Iterable[str | Tracker],
+    **plain: Any,
+) -> RunOptions:
+    """Return what is asked for; `plain` are the fields of `_Given`."""
+    given = _checked(**{**plain, "settings": dict(plain["settings"] or {})})
     calls, own = asked_methods(methods, Path(cache).resolve())
-    options = RunOptions(
+    return RunOptions(
         overrides=Overrides(
             methods=calls,
             dataset=None if dataset is None else asked_call(dataset),
@@ -172,7 +248,6 @@ def run(
         debug=debug,
         log_to=(log_to,) if isinstance(log_to, str | Tracker) else tuple(log_to),
     )
-    return _carried_out(options, quiet)
 
 
 def _checked(**values: Any) -> _Given:
@@ -184,13 +259,17 @@ def _checked(**values: Any) -> _Given:
 
 def _carried_out(options: RunOptions, quiet: bool) -> Results:
     say: Callable[[str], None] = (lambda line: None) if quiet else _say
-    prepared = prepare_run(options, lambda problem: say(f"Warning: {printable(problem)}"))
+    prepared = prepare_run(options, _warns(quiet))
     prepared.check()
     with _shown(prepared, say, quiet) as shown:
         end = prepared.execute(shown)
     if end.interrupted:
         raise KeyboardInterrupt("the run was interrupted; the same call goes on")
     return Results(end.trials, end.tables, end.failed, options.store, options.cache, options.plugins)
+
+
+def _warns(quiet: bool) -> Callable[[str], None]:
+    return lambda problem: None if quiet else _say(f"Warning: {printable(problem)}")
 
 
 @contextlib.contextmanager

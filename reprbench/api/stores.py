@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reprbench.api.reports import Names, report_tables, several, wanted_rows
+from reprbench.api.results import Results
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
@@ -15,6 +17,10 @@ from reprbench.trial import TRIAL, Trial, newest_of_each_row
 
 if TYPE_CHECKING:
     import pandas
+
+    from reprbench.api.comparing import Comparison
+    from reprbench.report.best import Test
+    from reprbench.report.table import Seeds
 
 MOST_SHOWN = 10
 """Trials that a message lists."""
@@ -68,6 +74,87 @@ class LoadedStore(Store):
         trials = list(self.each([]))
         newest = list(newest_of_each_row(trials))
         return measurements_frame(trials if every else newest, chosen_trials(newest))
+
+    def report(
+        self,
+        *,
+        benchmarks: Names = (),
+        methods: Names = (),
+        datasets: Names = (),
+        protocols: Names = (),
+        seeds: Seeds = "apart",
+        test: Test = "t",
+        every: bool = False,
+        sweeps: bool = False,
+    ) -> Results:
+        """Return the tables: ``reprbench report`` as a function.
+
+        Parameters
+        ----------
+        benchmarks : only these, by name, or by the YAML file of one's own.
+        methods : only these, by label, name or call.
+        datasets : only these, by title, name or call.
+        protocols : only these.
+        seeds : "apart" for a row for each seed, "together" for the mean over folds and seeds.
+        test : how the best row is compared with others: "t" or "wilcoxon".
+        every : whether trials that a later one of the same row supersedes are rows, too.
+        sweeps : whether the settings of sweeps that were not chosen are rows, too.
+
+        Raises
+        ------
+        UserError
+            If there is nothing in the store that is asked for.
+
+        Examples
+        --------
+        >>> import reprbench as rb
+        >>> tables = rb.load("results").report(benchmarks="quick", seeds="together")  # doctest: +SKIP
+        >>> print(tables.text("markdown"))  # doctest: +SKIP
+        """
+        from reprbench.report.table import Settings
+
+        wanted = wanted_rows(*map(several, (benchmarks, methods, datasets, protocols)))
+        settings = Settings(seeds, test, every, sweeps)
+        trials, tables = report_tables([self.root], wanted, settings, lambda problem: None)
+        return Results(trials, tables, False, self.root, self._cache, self._plugins)
+
+    def compare(
+        self,
+        base: str | Path,
+        *,
+        metrics: Names = (),
+        every: bool = False,
+        tolerances: Mapping[str, float] | None = None,
+        ignore_seeds: bool = False,
+    ) -> Comparison:
+        """Return whether this store is worse than another: ``reprbench compare BASE NEW`` as a function.
+
+        Parameters
+        ----------
+        base : the folder of the other store.
+        metrics : compare these; by default the headlines of each protocol.
+        every : whether to compare all that have a direction.
+        tolerances : how much worse the mean of a metric may be, in its unit.
+        ignore_seeds : whether rows are matched over all their seeds, not seed by seed.
+
+        Raises
+        ------
+        UserError
+            If there is no such store.
+
+        Examples
+        --------
+        >>> import reprbench as rb
+        >>> found = rb.load("results").compare("baseline", tolerances={"accuracy": 0.5})  # doctest: +SKIP
+        >>> assert not found.worse, found  # doctest: +SKIP
+        """
+        from reprbench.api.comparing import Comparison
+        from reprbench.compare.judge import CompareSettings, compare
+        from reprbench.compare.match import Selection
+
+        problems: list[str] = []
+        settings = CompareSettings(Selection(several(metrics), every), dict(tolerances or {}), ignore_seeds)
+        return Comparison(compare(load(base), self, settings, problems), problems)
 
     def trial(self, name: str) -> StoredTrial:
         """Return the one trial of that name.

@@ -12,12 +12,8 @@ from reprbench.cli.echo import echo, warn
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reprbench.report.best import Test
-    from reprbench.report.select import Wanted
-    from reprbench.report.table import Seeds, Settings, Table
-    from reprbench.trial import Trial
+    from reprbench.report.table import Seeds, Table
 
 
 @click.command(cls=Command)
@@ -102,8 +98,7 @@ def command(
     figures: Path | None,
 ) -> None:
     """Show the tables of all trials in each STORE (by default ./results)."""
-    from reprbench.benchmark import is_file_name, load_benchmark
-    from reprbench.report.select import Wanted
+    from reprbench.api.reports import report_tables, tables_text, wanted_rows
     from reprbench.report.table import Settings
     from reprbench.store import collector_paused
 
@@ -116,60 +111,14 @@ def command(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
         )
     stores = stores or (Path("results"),)
+    folder = output.parent if output else Path()
     # Nearly everything that the command makes is needed until its end.
     with collector_paused():
-        files = tuple(map(load_benchmark, filter(is_file_name, map(Path, benchmarks))))
-        names = tuple(name for name in benchmarks if not is_file_name(Path(name)))
-        wanted = Wanted(names, methods, datasets, protocols, files)
-        tables = _tables(stores, wanted, Settings(seeds, test, every, sweeps))
-        _write(_text(tables, form, pivot, relative_to or "", stores, output), output)
+        wanted = wanted_rows(benchmarks, methods, datasets, protocols)
+        _, tables = report_tables(stores, wanted, Settings(seeds, test, every, sweeps), warn)
+        _write(tables_text(tables, form, stores, folder, pivot, relative_to or ""), output)
         if figures is not None:
             _draw(figures, tables)
-
-
-def _tables(stores: Sequence[Path], wanted: Wanted, settings: Settings) -> list[Table]:
-    """Return the tables that the user wants."""
-    from reprbench.report.select import known_benchmarks, select_tables, select_trials
-    from reprbench.report.table import make_tables
-
-    found = [trial for store in stores for trial in _read(store)]
-    chosen = select_trials(found, wanted)
-    # The newest last: rows that differ in nothing else are in the order of their trials.
-    chosen.sort(key=lambda trial: trial.order)
-    tables = make_tables(chosen, known_benchmarks(chosen, wanted), settings, among=found)
-    if not tables:
-        raise UserError(
-            "all selected trials are superseded by later ones of the same rows, or settings of sweeps that were not "
-            "chosen; --all shows them"
-        )
-    return select_tables(tables, wanted)
-
-
-def _read(store: Path) -> list[Trial]:
-    """Return the trials of a store, with a warning for each file that is not one."""
-    from reprbench.store import Store
-
-    if not store.exists():
-        raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
-    trials, problems = Store(store).read()
-    for problem in problems:
-        warn(problem)
-    if not trials:
-        raise UserError(f"store {store}: no trials in it; expected <benchmark>/<method>/<seed>-<hash>/trial.json")
-    return trials
-
-
-def _text(
-    tables: list[Table], form: str, pivot: str | None, relative_to: str, stores: tuple[Path, ...], output: Path | None
-) -> str:
-    if form == "html":
-        from reprbench.report.formats.html import as_html
-
-        return as_html(tables, stores, output.parent if output else Path())
-    from reprbench.report.formats import FORMATS
-    from reprbench.report.pivot import make_pivots, parse_question
-
-    return FORMATS[form](make_pivots(parse_question(pivot), tables, relative_to) if pivot else tables)
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from learners_of_cells import Broken, Centered
+from trials import evaluation, trial
 
 import reprbench as rb
 from reprbench import UserError
@@ -123,3 +124,66 @@ def test_mistakes_are_named(arguments, message, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=message):
         rb.run(quiet=True, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+# -- tables of a store ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    for seed, digest in ((0, "a"), (1, "b")):
+        one = trial("ae", seed, digest=digest * 64, evaluations=[evaluation([50.0, 52.0])])
+        rb.Store(tmp_path / "results").write(one, {})
+    return tmp_path / "results"
+
+
+def test_a_store_makes_the_tables_of_the_command_line(store, here):
+    tables = rb.load(store).report(methods="ae", seeds="together")
+    for form in ("table", "markdown", "latex", "csv", "json"):
+        done = here("report", "--method", "ae", "--seeds", "together", "--format", form)
+        assert done.stdout.rstrip("\n") == tables.text(form).rstrip("\n")
+    assert "<html" in tables.text("html")
+    assert len(tables.to_dataframe()) == 4
+
+
+def test_pivots_are_those_of_the_command_line(store, here):
+    tables = rb.load(store).report()
+    done = here("report", "--pivot", "accuracy")
+    assert done.stdout.rstrip("\n") == tables.text(pivot="accuracy").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda store: store.report(methods="dae"), "dae"),
+        (lambda store: store.report().text("pdf"), "format 'pdf': expected one of table, markdown"),
+        (lambda store: store.report().text("html", pivot="accuracy"), "a page has no pivots"),
+        (lambda store: store.compare("nowhere"), "store nowhere: no such folder"),
+        (lambda store: store.compare(store.root).text("csv"), "format 'csv': expected one of table, markdown, json"),
+    ],
+)
+def test_mistakes_in_a_report_are_one_line(store, ask, message):
+    with pytest.raises(UserError) as caught:
+        ask(rb.load(store))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_stores_are_compared_as_by_the_command_line(store, here, tmp_path):
+    worse = trial("ae", 0, digest="c" * 64, evaluations=[evaluation([40.0, 42.0])])
+    rb.Store(tmp_path / "new").write(worse, {})
+    found = rb.load(tmp_path / "new").compare(store, tolerances={"accuracy": 0.5})
+    assert found.worse and not found.empty
+    done = here("compare", "results", "new", "--tolerance", "accuracy=0.5")
+    assert (done.returncode, done.stdout.rstrip("\n")) == (1, str(found))
+    same = rb.load(store).compare(store)
+    assert not same.worse and not same.problems
+
+
+def test_a_plan_says_what_would_run_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = rb.plan(["pca", "raw-pixels"], "digits", protocols="knn", limit=150, seeds=[0, 1], device="cpu")
+    assert list(found.action) == ["run"] * 4
+    assert list(found.seed) == [0, 1, 0, 1]
+    assert set(found.protocols) == {"knn"}
+    assert not (tmp_path / "results").exists()
