@@ -166,6 +166,14 @@ METHODS: Defaults = {
     "stacked-dae": {"batch_size": 20, "widths": (1000, 1000, 1000), "corruptions": (0.1, 0.2, 0.3), "lr": 0.02},
     "supervised": {"batch_size": 128, "width": None, "lr": (0.0001, 0.001, 0.01), "min_steps": 2000},
     "untrained": {"width": None, "calibration_images": 5000},
+    "vae": {
+        "batch_size": 128,
+        "width": None,
+        "lr": 0.0001,
+        "beta": 1.0,
+        "likelihood": "gaussian",
+        "deviation": 0.1,
+    },
 }
 PROTOCOLS: Defaults = {
     "code-stats": {},

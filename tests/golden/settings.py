@@ -62,6 +62,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "stacked-dae": [{"widths": (6, 5), "corruptions": (0.1, 0.2), "batch_size": 25}],
     "supervised": [{**NETWORK, "min_steps": 8}, {"lr": 0.01}],
     "untrained": [{"width": 4, "calibration_images": 50}],
+    "vae": [NETWORK, {"likelihood": "bernoulli", "lr": 0.01}],
 }
 
 SVM = {"costs": (0.01, 1.0), "inner_folds": 2}

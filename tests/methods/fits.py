@@ -24,13 +24,14 @@ from reprbench.methods.sparse_coding import SC
 from reprbench.methods.sparse_filtering import SparseFiltering
 from reprbench.methods.stacked_dae import StackedDAE
 from reprbench.methods.supervised import Supervised
+from reprbench.methods.vae import VAE
 
 from reprbench.images import Images
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run_context import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
-TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
+TRAINED = [*AUTOENCODERS, VAE, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
 """Those trained by the shared loop."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
 CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]

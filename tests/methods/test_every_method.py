@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from fits import AUTOENCODERS, CONTROLS, METHODS, TRAINED, blobs, encoded, fit, fitted, small
+from reprbench.methods.autoencoders import AE
+from reprbench.methods.controls import Untrained
 from reprbench.methods.deconvnet import DeconvNet
 from reprbench.methods.networks import Encoder
 from reprbench.methods.stacked_dae import StackedDAE
+from reprbench.methods.supervised import Supervised
+from reprbench.methods.vae import VAE
 
 from reprbench.learner import make
 from reprbench.registry import discover
@@ -111,13 +115,13 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(cls, tmp_path, monkeypatch):
 
 def test_one_seed_starts_all_encoders_alike():
     images = blobs()
-    first, *others = (
-        {name: tensor for name, tensor in learner_state(fresh(cls, images)).items() if name.startswith("encoder.")}
+    encoders = {
+        cls: {name: tensor for name, tensor in learner_state(fresh(cls, images)).items() if name.startswith("encoder.")}
         for cls in METHODS
         if isinstance(getattr(fresh(cls, images), "encoder", None), Encoder)
-    )
-    assert len(others) == len(AUTOENCODERS) + 1
-    assert all(same(first, other) for other in others)
+    }
+    assert encoders.keys() == {*AUTOENCODERS, VAE, Supervised, Untrained}
+    assert all(same(encoders[AE], encoder) for encoder in encoders.values())
 
 
 def test_the_controls_and_the_supervised_row_are_marked():
