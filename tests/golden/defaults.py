@@ -103,6 +103,19 @@ METHODS: Defaults = {
         "encoder": "triangle",
         "iterations": 50,
     },
+    "mae": {
+        "batch_size": 128,
+        "patch_size": None,
+        "width": 128,
+        "depth": 6,
+        "decoder_width": 64,
+        "decoder_depth": 2,
+        "mask_share": 0.75,
+        "normalize": True,
+        "lr": 0.001,
+        "weight_decay": 0.05,
+        "warmup": 0.05,
+    },
     "pca": {"n_components": 64, "whiten": False, "fit_images": 10000},
     "random-patches": {
         "receptive_field": 6,
@@ -127,6 +140,7 @@ METHODS: Defaults = {
         "iterations": 300,
         "sparsity": 0.05,
     },
+    "rotation": {"batch_size": 128, "backbone": "p-res", "width": None, "lr": 0.001},
     "sc": {
         "receptive_field": 6,
         "stride": 1,

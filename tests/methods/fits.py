@@ -18,8 +18,10 @@ from reprbench.methods.deconvnet import DeconvNet
 from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
 from reprbench.methods.kmeans import KMeans, RandomPatches
+from reprbench.methods.mae import MAE
 from reprbench.methods.rbm import RBM
 from reprbench.methods.rica import RICA
+from reprbench.methods.rotation import Rotation
 from reprbench.methods.sparse_coding import SC
 from reprbench.methods.sparse_filtering import SparseFiltering
 from reprbench.methods.stacked_dae import StackedDAE
@@ -31,7 +33,7 @@ from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run_context import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
-TRAINED = [*AUTOENCODERS, VAE, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
+TRAINED = [*AUTOENCODERS, VAE, Rotation, MAE, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
 """Those trained by the shared loop."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
 CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
@@ -54,14 +56,15 @@ SMALL = {
     "iterations": 12,
 }
 """Cheap parameters, for the methods that have them."""
-
-
-SMALL_DLIF = {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4}
+SMALL_OF = {
+    DLIF: {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4},
+    MAE: {"width": 32, "depth": 2, "decoder_width": 32, "decoder_depth": 1},
+}
 
 
 def small(cls: type[Learner], **parameters: Any) -> dict[str, Any]:
     """Return `parameters` with those that make `cls` cheap, where it has them."""
-    cheap = {**SMALL, **SMALL_DLIF} if cls is DLIF else SMALL
+    cheap = {**SMALL, **SMALL_OF.get(cls, {})}
     return {**{name: value for name, value in cheap.items() if hasattr(cls, name)}, **parameters}
 
 
