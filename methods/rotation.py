@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
@@ -40,8 +40,11 @@ class Rotation(TorchLearner):
     Notes
     -----
     The history has ``loss``, the cross-entropy, and ``accuracy``, the share of rotations that are recognized (chance:
-    0.25), both on the training images. Batch normalizations are evaluated with the statistics of images in all four
-    rotations, as in training.
+    0.25), both on the training images.
+
+    In training, batch normalizations normalize by all four rotations; in evaluation, like those of all learners here,
+    by the images that are encoded, which are upright. By the statistics of all rotations a code that tells them apart
+    hardly differs between upright images.
     """
 
     version: ClassVar[int] = 1
@@ -86,10 +89,6 @@ class Rotation(TorchLearner):
         """Return all layers of the encoder; the last is the representation."""
         feature_maps: FeatureMaps = self.encoder(x)
         return feature_maps
-
-    def batch_norm_passes(self, generator: Generator) -> list[Callable[[Tensor], object]]:
-        """Return one pass, over images in all rotations."""
-        return [lambda x: self.encode(rotations(x))]
 
 
 def rotations(x: Tensor) -> Tensor:

@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
 from reprbench.file_parameter import File
+from reprbench.learner import make
 from reprbench.registry import Entry, discover
+from reprbench.run_context import seeded
 from reprbench.runner.describe import Question, answer, type_text
 from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
+OBJECTIVES = ["objectives-cifar10"]
 PLUGIN = """
 from reprbench import Learner, UserError, register
 
@@ -34,7 +38,9 @@ class Picky(Learner):
 """
 
 
-@pytest.mark.parametrize("name", ["quick", "mnist", "table1-cifar10", "table1-stl10", "single-layer-cifar10"])
+@pytest.mark.parametrize(
+    "name", ["quick", "mnist", "table1-cifar10", "table1-stl10", "single-layer-cifar10", *OBJECTIVES]
+)
 def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     registry, benchmark = discover(folder=Path("none")), find_benchmark(name)
     calls, shape = [row.method for row in benchmark.methods], SHAPES[benchmark.dataset.name]
@@ -44,9 +50,14 @@ def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     }
 
 
-def test_every_method_is_a_row_of_the_quick_benchmark():
-    installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
-    assert {row.method.name for row in find_benchmark("quick").methods} == installed
+def test_quick_has_every_method_that_learns_and_needs_no_extra():
+    """With one that does, it could not be run where the extra is not installed."""
+    entries = {name: one for name, one in discover(folder=Path("none")).methods.items() if one.way == "entry point"}
+    classes = {name: entry.load() for name, entry in entries.items()}
+    expected = {
+        name for name, cls in classes.items() if getattr(cls, "extra", None) is None and cls.kind != "pretrained"
+    }
+    assert {row.method.name for row in find_benchmark("quick").methods} == expected
 
 
 def test_the_tables_of_the_paper_have_the_same_rows():
@@ -54,6 +65,23 @@ def test_the_tables_of_the_paper_have_the_same_rows():
         {row.method.name for row in find_benchmark(name).methods} for name in ("table1-cifar10", "table1-stl10")
     )
     assert cifar == stl
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives_are_compared_on_one_encoder_with_one_budget(name):
+    registry, benchmark = discover(folder=Path("none")), find_benchmark(name)
+    encoders = {}
+    for row in benchmark.methods:
+        with seeded(0, "weights"):
+            learner = make(registry.find("method", row.method.name).load(), row.method.parameters, (3, 32, 32))
+        encoders[row.name] = learner.encoder.state_dict()
+    transformer = encoders.pop("MAE")
+    assert all(one.keys() == encoders["AE"].keys() for one in encoders.values())
+    assert all(torch.equal(one[key], weight) for one in encoders.values() for key, weight in encoders["AE"].items())
+    sizes = [sum(weight.numel() for weight in one.values()) for one in (transformer, encoders["AE"])]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+    assert {row.budget for row in benchmark.methods} == {None}
+    assert all(row.tune is None and row.protocols is None for row in benchmark.methods)
 
 
 @pytest.mark.parametrize(
