@@ -159,6 +159,19 @@ METHODS: Defaults = {
         "encoder": "triangle",
         "iterations": 50,
     },
+    "mae": {
+        "batch_size": 128,
+        "patch_size": None,
+        "width": 128,
+        "depth": 6,
+        "decoder_width": 64,
+        "decoder_depth": 2,
+        "mask_share": 0.75,
+        "normalize": True,
+        "lr": 0.001,
+        "weight_decay": 0.05,
+        "warmup": 0.05,
+    },
     "pca": {"n_components": 64, "whiten": False, "fit_images": 10000},
     "random-patches": {
         "receptive_field": 6,
@@ -183,6 +196,7 @@ METHODS: Defaults = {
         "iterations": 300,
         "sparsity": 0.05,
     },
+    "rotation": {"batch_size": 128, "backbone": "p-res", "width": None, "lr": 0.001},
     "sc": {
         "receptive_field": 6,
         "stride": 1,
@@ -255,6 +269,14 @@ METHODS: Defaults = {
     "stacked-dae": {"batch_size": 20, "widths": (1000, 1000, 1000), "corruptions": (0.1, 0.2, 0.3), "lr": 0.02},
     "supervised": {"batch_size": 128, "width": None, "lr": (0.0001, 0.001, 0.01), "min_steps": 2000},
     "untrained": {"width": None, "calibration_images": 5000},
+    "vae": {
+        "batch_size": 128,
+        "width": None,
+        "lr": 0.0001,
+        "beta": 1.0,
+        "likelihood": "gaussian",
+        "deviation": 0.1,
+    },
     "vicreg": {
         "batch_size": 128,
         "backbone": "p-res",

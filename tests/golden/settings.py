@@ -56,10 +56,15 @@ METHODS: dict[str, list[dict[str, Any]]] = {
         {"encoder": "hard"},
         {"stride": 2, "downsample": 2, "receptive_field": 2},
     ],
+    "mae": [
+        {"width": 32, "depth": 1, "decoder_width": 32, "decoder_depth": 1, "batch_size": 25},
+        {"normalize": False, "mask_share": 0.5, "lr": 0.01},
+    ],
     "pca": [{"n_components": 6}, {"whiten": True}],
     "random-patches": [CENTROIDS],
     "rbm": [{"n_hidden": 6, "gibbs_steps": 2, "batch_size": 25}],
     "rica": [{**FEATURES, "iterations": 2}],
+    "rotation": [NETWORK, {"lr": 0.01}],
     "sc": [{**FEATURES, "iterations": 2}, {"training": "sparse-coding"}, {"encoder": "sparse-coding"}],
     "simclr": [PROJECTED, {"augmentation": "simclr"}, {"augmentation": "digits"}],
     "simsiam": [{**PROJECTOR, "predictor_width": 4}],
@@ -69,6 +74,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "stacked-dae": [{"widths": (6, 5), "corruptions": (0.1, 0.2), "batch_size": 25}],
     "supervised": [{**NETWORK, "min_steps": 8}, {"lr": 0.01}],
     "untrained": [{"width": 4, "calibration_images": 50}],
+    "vae": [NETWORK, {"likelihood": "bernoulli", "lr": 0.01}],
     "vicreg": [PROJECTED],
 }
 
