@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
@@ -42,14 +41,8 @@ def test_a_teacher_starts_as_the_student_and_follows_the_average_of_its_weights(
             momentum * before + (1 - momentum) * w.double()
             for before, w in zip(expected, student(learner), strict=True)
         ]
-        for now, before, weight in zip(teacher(learner), expected, moved, strict=True):
+        for now, weight in zip(teacher(learner), moved, strict=True):
             torch.testing.assert_close(now.double(), weight, rtol=1e-6, atol=1e-8)
-            assert (
-                before.numel() < 2
-                or not before.any()
-                or not torch.equal(before, weight)
-                or weight.unique().numel() == 1
-            )
         expected = moved
 
 
@@ -226,4 +219,3 @@ def test_changes_of_the_augmentation_reach_both_views():
     assert first == second
     assert (first.smallest_crop, first.flip, first.gray, first.blur) == (0.5, 0.0, 0.1, 0.3)
     assert first.jitter == (0.2, 0.2, 0.2, 0.05)
-    assert copy.copy(learner.parameters())["augmentation"] == "simclr-cifar"
