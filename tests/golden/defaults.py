@@ -298,6 +298,14 @@ METHODS: Defaults = {
     },
 }
 PROTOCOLS: Defaults = {
+    "clustering": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "metric": "euclidean",
+        "runs": 5,
+        "n_init": 5,
+    },
     "code-stats": {},
     "convergence": {"tolerance": 0.05, "bins": 41, "epochs": ()},
     "embedding": {
@@ -320,9 +328,27 @@ PROTOCOLS: Defaults = {
         "supervised_cost": 1.0,
         "labels": (1, 5, 10, 25, 50, 100),
     },
+    "geometry": {
+        "layers": "last",
+        "pooling": "mean",
+        "grid": 1,
+        "images": 1000,
+        "views": 10,
+        "transformations": ("shift", "brightness", "contrast"),
+    },
     "interpolation": {"classes": (), "pairs": 6, "measured_pairs": 100, "steps": 11, "real_images": 10000},
     "knn": {"layers": "last", "pooling": "max", "grid": 2, "folds": "dataset", "k": 1, "metric": "euclidean"},
     "linear-svm": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
+    },
+    "logistic": {
         "layers": "last",
         "pooling": "max",
         "grid": 2,
@@ -350,6 +376,14 @@ PROTOCOLS: Defaults = {
         "lr": 0.001,
         "images": 1000,
         "mirror": True,
+    },
+    "retrieval": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "k": (1, 5, 10),
+        "metric": "cosine",
     },
     "robustness": {
         "layers": "last",
