@@ -17,7 +17,7 @@ from reprbench.runner.describe import Question, answer, type_text
 from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
-OBJECTIVES = ["objectives-cifar10", "objectives-digits"]
+OBJECTIVES = ["objectives-cifar10", "objectives-digits", "objectives-resnet18-cifar10"]
 PLUGIN = """
 from reprbench import Learner, UserError, register
 
