@@ -17,6 +17,7 @@ from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 from reprbench.errors import UserError
+from reprbench.extras import lacking
 from reprbench.spec import Call, parse_call
 from reprbench.texts import described
 
@@ -70,6 +71,8 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
         raise
     if problem := class_problem(cls):
         raise UserError(f"{entry.target}: {problem}")
+    if missing := lacking(cls.extra):
+        raise UserError(f"method {entry.name} {missing}")
     return cls
 
 

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from reprbench.errors import UserError
+from reprbench.extras import lacking
 from reprbench.file_parameter import is_file, parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
 from reprbench.registry import Entry
@@ -110,6 +111,9 @@ def _describe(cls: Any, question: Question) -> Description:
     found.defaults = _defaults(model)
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
     found.code, found.packages = _code_and_packages(cls, question.entry)
+    if question.entry.kind == "method" and (missing := lacking(cls.extra)):
+        found.mistakes = [f"method {question.entry.name} {missing}"]
+        return found
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}
