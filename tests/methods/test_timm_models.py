@@ -77,8 +77,8 @@ def test_other_images_differ_by_no_more_than_pillow_rounds(model, side):
     images = pictures(side) // 2 + 64  # where nothing that overshoots is clipped between the two directions
     transform = create_transform(**{**resolve_model_data_config(learner.network), "crop_pct": 1.0})
     expected = torch.stack([transform(Image.fromarray(image)) for image in images])
-    # Rounded once for each direction; the mean and standard deviation of these models are a half.
-    assert (learner.prepared(as_batch(images)) - expected).abs().max() <= 2 * 2 * 0.51 / 255
+    # Rounded in both directions, and sharpened in the second; the standard deviation of these models is a half.
+    assert (learner.prepared(as_batch(images)) - expected).abs().max() <= 2 * 1.2 / 255
     (said,) = learner.warnings([])
     assert "without a crop" in said
 
