@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reprbench.api.stores import LoadedStore, load
     from reprbench.api.trials import StoredTrial
     from reprbench.batch_norm import measure_batch_norm
-    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
@@ -66,6 +66,7 @@ EXPORTS = {
     "LoadedStore": "reprbench.api.stores",
     "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
+    "Precomputed": "reprbench.capabilities",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
     "Results": "reprbench.api.results",
@@ -123,6 +124,7 @@ __all__ = [
     "LoadedStore",
     "Measurement",
     "Outcome",
+    "Precomputed",
     "Protocol",
     "Reconstructs",
     "Results",

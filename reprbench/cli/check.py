@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.capabilities import Precomputed
 from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
@@ -73,6 +74,8 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
         raise UserError(f"{entry.target}: {problem}")
     if missing := lacking(cls.extra):
         raise UserError(f"method {entry.name} {missing}")
+    if issubclass(cls, Precomputed):
+        raise UserError(f"method {entry.name} encodes no images, which is what would be checked")
     return cls
 
 

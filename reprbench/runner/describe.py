@@ -40,12 +40,14 @@ class Question(msgspec.Struct, frozen=True):
     parameters : of the call.
     offered : further parameters, used if the class has them.
     shape : (channels, height, width) of the images a method would be given; None to not check that.
+    counts : the number of images of each split that it would be evaluated on.
     """
 
     entry: Entry
     parameters: Mapping[str, Any] = {}
     offered: Mapping[str, Any] = {}
     shape: tuple[int, int, int] | None = None
+    counts: Mapping[str, int] = {}
 
 
 class Description(msgspec.Struct, kw_only=True):
@@ -141,9 +143,9 @@ def code_of(cls: type, entry: Entry) -> Code:
 
 
 def _method(cls: type[Learner]) -> Description:
-    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
 
-    capabilities = tuple(c for c in (Reconstructs, Decodes, Classifies, Resumes) if issubclass(cls, c))
+    capabilities = tuple(c for c in (Reconstructs, Decodes, Classifies, Resumes, Precomputed) if issubclass(cls, c))
     if problem := class_problem(cls, capabilities):
         return Description(problem=problem)
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
@@ -200,6 +202,7 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
     """Return why the method cannot learn from images of the given shape, from its `build`: at most one line."""
     import torch
 
+    from reprbench.capabilities import miscounted
     from reprbench.learner import Learner, make
 
     if question.shape is None or question.entry.kind != "method":
@@ -208,7 +211,9 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
         return []
     try:
         with torch.device("meta"):  # without computation or memory
-            make(cls, parameters, question.shape)
+            learner = make(cls, parameters, question.shape)
+            if wrong := miscounted(learner, question.counts):
+                raise UserError(wrong)
     except UserError as error:
         return [f"method {question.entry.name}: {error}"]
     except Exception:
