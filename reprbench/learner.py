@@ -38,7 +38,7 @@ an objective, as random weights or the pixels themselves; a baseline to beat. "p
 with frozen weights that were learned elsewhere, or hand-made features.
 """
 
-CLASS_NAMES = ("extra", "kind", "method_name", "remeasure_batch_norm", "version")
+CLASS_NAMES = ("extra", "kind", "method_name", "open_parameters", "remeasure_batch_norm", "version")
 """Attributes that a class declares; no parameter can have these names."""
 
 
@@ -120,6 +120,11 @@ class Learner(ABC):
     A class names it as a literal in its own body, and imports the packages inside functions: it is then listed, with
     the command that installs them, also where they are missing.
     """
+    open_parameters: ClassVar[bool] = False
+    """Whether the class takes parameters besides those it declares, such as those of an object that it makes.
+
+    `parameters` returns them with the others; `build` checks them, and raises a `UserError` if one is wrong.
+    """
     remeasure_batch_norm: ClassVar[bool] = True
     """Whether `train` measures the running averages of batch normalizations anew; see `measure_batch_norm`."""
 
@@ -133,6 +138,7 @@ class Learner(ABC):
         validated = parameters_model(type(self)).model_validate(parameters)
         for name in type(validated).model_fields:
             setattr(self, name, getattr(validated, name))
+        self._others = dict(validated.model_extra or {})
 
     def build(self, shape: ImageShape) -> None:  # noqa: B027  (most learners without networks need nothing here)
         """Make the networks for images of `shape`, untrained, as attributes.
@@ -176,8 +182,9 @@ class Learner(ABC):
         return [self.encode, self.reconstruct] if isinstance(self, Reconstructs) else [self.encode]
 
     def parameters(self) -> dict[str, Any]:
-        """Return the validated parameters, in the order of their declaration."""
-        return {name: getattr(self, name) for name in parameters_model(type(self)).model_fields}
+        """Return the validated parameters, in the order of their declaration, and then those of `open_parameters`."""
+        declared = {name: getattr(self, name) for name in parameters_model(type(self)).model_fields}
+        return declared | getattr(self, "_others", {})
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Return warnings about this fit for the reader of its row, given the rows of ``history.csv``."""
@@ -224,13 +231,13 @@ class SupervisedLearner(Learner):
 
 
 def parameters_model(cls: type[Learner]) -> type[BaseModel]:
-    """Return the pydantic model of the parameters of a learner class; unknown parameters are errors."""
+    """Return the pydantic model of the parameters of a learner class; unknown parameters are errors, if not open."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    config = {"extra": "forbid", "arbitrary_types_allowed": True}
+    config: dict[str, Any] = {"extra": "allow" if cls.open_parameters else "forbid", "arbitrary_types_allowed": True}
     config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
     return create_model(cls.__name__, __base__=StrictNumbers, __cls_kwargs__=config, **fields)
 

@@ -8,7 +8,6 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,7 +17,7 @@ from reprbench.extras import lacking
 from reprbench.files import NotRegularError, kind_of_special, open_regular
 from reprbench.plugin_files import import_file, public_names
 from reprbench.registrations import EntryKind as EntryKind
-from reprbench.registrations import definitions, registered, what_is_wrong
+from reprbench.registrations import definitions, extra_of, parsed, registered, what_is_wrong
 from reprbench.spec import check_name
 from reprbench.texts import described
 
@@ -168,13 +167,13 @@ class Entry:
     def lacking(self) -> str:
         """Return what is to be installed for it, and how, without running its file; see `Learner.extra`."""
         node = self._definition() if self.kind == "method" else None
-        return lacking(next(filter(None, map(_extra, node.body)), None)) if node else ""
+        return lacking(extra_of(node)) if node else ""
 
     def _definition(self) -> ast.ClassDef | ast.FunctionDef | None:
         """Return the class or function as its file defines it; None if it is not found there."""
         attribute = self.target.partition(":")[2] if self.way == "entry point" else None
         try:
-            tree = _parsed(self.file().read_bytes())
+            tree = parsed(self.file().read_bytes())
         except (ImportError, OSError, SyntaxError, UserError):
             return None
         for node, kind, name in definitions(tree):
@@ -247,23 +246,6 @@ def discover(plugins: Sequence[Path] = (), folder: Path | None = Path()) -> Regi
             )
     methods, protocols, datasets = (dict(sorted(found[kind].items())) for kind in _MARKS)
     return Registry(methods, protocols, datasets, problems, read)
-
-
-@lru_cache(maxsize=64)
-def _parsed(source: bytes) -> ast.Module:
-    """Parse a file once for all that it defines and that is asked of it."""
-    return ast.parse(source)
-
-
-def _extra(node: ast.stmt) -> str | None:
-    """Return the extra that a statement in the body of a class names as a literal."""
-    match node:
-        case (
-            ast.AnnAssign(target=ast.Name(id="extra"), value=ast.Constant(value=str(extra)))
-            | ast.Assign(targets=[ast.Name(id="extra")], value=ast.Constant(value=str(extra)))
-        ):
-            return extra
-    return None
 
 
 def _files_in(folder: Path) -> list[Path]:

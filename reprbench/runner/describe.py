@@ -195,7 +195,7 @@ def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) ->
     # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
     named = [name for name in fields if name in given]
     changed = (name for name in named if _default(fields[name]) not in (given[name], getattr(validated, name)))
-    found.changed = {name: found.parameters[name] for name in changed}
+    found.changed = {name: found.parameters[name] for name in (*changed, *(validated.model_extra or {}))}
 
 
 def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
