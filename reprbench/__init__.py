@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reprbench.api.run import run
     from reprbench.api.stores import LoadedStore, load
     from reprbench.api.trials import StoredTrial
+    from reprbench.api.wrapping import wrap
     from reprbench.batch_norm import measure_batch_norm
     from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
@@ -95,6 +96,7 @@ EXPORTS = {
     "register_protocol": "reprbench.registry",
     "run": "reprbench.api.run",
     "train": "reprbench.training",
+    "wrap": "reprbench.api.wrapping",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
 
@@ -154,6 +156,7 @@ __all__ = [
     "register_protocol",
     "run",
     "train",
+    "wrap",
 ]
 
 
