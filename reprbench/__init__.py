@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
     from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
-    from reprbench.training import train
+    from reprbench.training import cosine_with_warmup, train
 
 __version__ = "0.2.0.dev0"
 
@@ -85,6 +85,7 @@ EXPORTS = {
     "TrialEnd": "reprbench.trackers.base",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
+    "cosine_with_warmup": "reprbench.training",
     "dataset": "reprbench.api.datasets",
     "encode": "reprbench.api.encoding",
     "evaluate": "reprbench.api.evaluating",
@@ -145,6 +146,7 @@ __all__ = [
     "UserError",
     "View",
     "__version__",
+    "cosine_with_warmup",
     "dataset",
     "encode",
     "evaluate",

@@ -44,10 +44,16 @@ def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     }
 
 
-def test_every_method_is_a_row_of_the_tables_and_of_the_quick_benchmark():
+def test_every_method_is_a_row_of_the_quick_benchmark():
     installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
-    for name in ("quick", "table1-cifar10", "table1-stl10"):
-        assert {row.method.name for row in find_benchmark(name).methods} == installed
+    assert {row.method.name for row in find_benchmark("quick").methods} == installed
+
+
+def test_the_tables_of_the_paper_have_the_same_rows():
+    cifar, stl = (
+        {row.method.name for row in find_benchmark(name).methods} for name in ("table1-cifar10", "table1-stl10")
+    )
+    assert cifar == stl
 
 
 @pytest.mark.parametrize(
