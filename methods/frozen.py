@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from pydantic import BeforeValidator, PositiveInt, ValidationInfo
+from pydantic_core import PydanticCustomError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -143,7 +144,7 @@ def found_by(find: Callable[[str], Path]) -> BeforeValidator:
         try:
             return find(info.data["model"])
         except UserError as error:
-            raise ValueError(str(error)) from None
+            raise PydanticCustomError("missing", "{why}", {"why": str(error)}) from None
 
     return BeforeValidator(weights)
 
