@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from importlib.metadata import distribution
 
 import pytest
@@ -117,3 +119,24 @@ def test_check_says_it_in_one_line(without, here, plugin):
     done = here("check", "augmented", "--plugin", str(plugin("mine.py", BODY)))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert COMMAND in done.stderr
+
+
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {"timm", "huggingface_hub", "lightly", "kornia", "skimage"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from reprbench.registry import discover
+print(*[name for name, entry in discover(folder=None).methods.items() if entry.load().extra])
+"""
+
+
+def test_the_modules_of_our_methods_import_none_of_their_extras():
+    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert {"timm", "untrained-timm", "hog"} <= set(done.stdout.split())

@@ -83,7 +83,9 @@ def test_a_fresh_learner_with_its_state_encodes_the_same(cls):
     one, other = (reloaded(learner, images, seed) for seed in (8, 9))
     assert same(encoded(one, x), encoded(other, x))
     # Training laid the weights out channels last, and that rounds differently.
-    torch.testing.assert_close(encoded(learner, x), encoded(one, x))
+    before, after = encoded(learner, x), encoded(one, x)
+    for name in before:
+        assert_near(after[name], before[name])
 
 
 @each_method
@@ -93,7 +95,7 @@ def test_an_image_is_encoded_alike_in_any_batch(cls):
     x = images.batch(slice(0, 6))
     alone, together = encoded(learner, x[2:3]), encoded(learner, x)
     for name in alone:
-        torch.testing.assert_close(alone[name], together[name][2:3])
+        assert_near(alone[name], together[name][2:3])
 
 
 def test_every_installed_method_is_among_these():
@@ -188,6 +190,11 @@ def reloaded(learner, images, seed):
     loaded = fresh(type(learner), images, seed)
     load_learner_state(loaded, {name: tensor.clone() for name, tensor in learner_state(learner).items()})
     return loaded
+
+
+def assert_near(found, expected):
+    """Compare what kernels for other layouts or batches rounded, of deep networks relative to their largest number."""
+    torch.testing.assert_close(found, expected, rtol=1.3e-6, atol=1e-5 * max(1.0, float(expected.abs().max())))
 
 
 def interrupt():
