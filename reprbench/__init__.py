@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from reprbench.api.run import run
     from reprbench.api.stores import LoadedStore, load
     from reprbench.api.trials import StoredTrial
+    from reprbench.api.wrapping import wrap
     from reprbench.batch_norm import measure_batch_norm
-    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
@@ -66,6 +67,7 @@ EXPORTS = {
     "LoadedStore": "reprbench.api.stores",
     "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
+    "Precomputed": "reprbench.capabilities",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
     "Results": "reprbench.api.results",
@@ -95,6 +97,7 @@ EXPORTS = {
     "register_protocol": "reprbench.registry",
     "run": "reprbench.api.run",
     "train": "reprbench.training",
+    "wrap": "reprbench.api.wrapping",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
 
@@ -124,6 +127,7 @@ __all__ = [
     "LoadedStore",
     "Measurement",
     "Outcome",
+    "Precomputed",
     "Protocol",
     "Reconstructs",
     "Results",
@@ -154,6 +158,7 @@ __all__ = [
     "register_protocol",
     "run",
     "train",
+    "wrap",
 ]
 
 

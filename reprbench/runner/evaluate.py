@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from reprbench.capabilities import Precomputed
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache
 from reprbench.measurement import LARGEST, Headline
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from reprbench.learner import Learner
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
+
+
+class _EncodesItself(UserError):
+    """A protocol asked for a learner that has features, but cannot encode images."""
 
 
 class Evaluator:
@@ -85,16 +90,10 @@ class Evaluator:
         if needs := lacking(protocol, self._cls):
             return _skipped(evaluation, f"{asked.call.name} needs a learner that {' and '.join(needs)}")
         before, fitting = time.monotonic(), self._fits.seconds_here
-        subject = Subject(
-            self._dataset,
-            self._cls.kind == "supervised",
-            self._fits.learner,
-            self._features,
-            lambda what, share: self._report(what, share, {}),
-            self._fits.snapshots,
-            self._job.device,
-        )
-        outcome = checked_outcome(protocol.evaluate(subject, self._job.seed), asked.call.name)
+        try:
+            outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
+        except _EncodesItself as error:
+            return _skipped(evaluation, f"{asked.call.name} encodes images itself; {error}")
         evaluation.figures = self._draw(evaluation, outcome.figures)
         # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
@@ -103,6 +102,18 @@ class Evaluator:
         evaluation.headlines = outcome.headlines or evaluation.headlines
         evaluation.curves = outcome.curves
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
+
+    def _subject(self) -> Subject:
+        """Return what a protocol is given."""
+        return Subject(
+            self._dataset,
+            self._cls.kind == "supervised",
+            self._learner,
+            self._features,
+            lambda what, share: self._report(what, share, {}),
+            self._fits.snapshots,
+            self._job.device,
+        )
 
     def _features(self, asked: Features) -> Matrix:
         """Return the requested features, and extract the other views of the same rows in the same pass."""
@@ -124,7 +135,14 @@ class Evaluator:
             list(dict.fromkeys(views)),
             self._job.device,
             lambda share: self._report(f"encode {asked.split}", share, {}),
+            asked.split,
         )[0]
+
+    def _learner(self, trained: Indices | None) -> Learner:
+        """Return the fitted learner for a protocol that encodes images itself."""
+        if issubclass(self._cls, Precomputed):
+            raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
+        return self._fits.learner(trained)
 
     def _draw(self, evaluation: Evaluation, drawings: Mapping[str, Drawing]) -> list[Figure]:
         """Write the figures as PNG files into the trial's folder."""

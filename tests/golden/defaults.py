@@ -68,6 +68,7 @@ METHODS: Defaults = {
         "projector_width": 1024,
         "projection_length": 256,
     },
+    "color-histogram": {"bins": 8},
     "dae": {"batch_size": 128, "width": None, "lr": 0.0001, "corruption": "mask", "noise": None},
     "dcgan": {
         "batch_size": 128,
@@ -148,6 +149,8 @@ METHODS: Defaults = {
         "strict": True,
         "encoder": "linear",
     },
+    "features": {},
+    "hog": {"orientations": 9, "cell": None, "block": 2},
     "kmeans": {
         "receptive_field": 6,
         "stride": 1,
@@ -172,6 +175,7 @@ METHODS: Defaults = {
         "weight_decay": 0.05,
         "warmup": 0.05,
     },
+    "module": {},
     "pca": {"n_components": 64, "whiten": False, "fit_images": 10000},
     "random-patches": {
         "receptive_field": 6,
@@ -244,6 +248,7 @@ METHODS: Defaults = {
         "projector_width": 2048,
         "predictor_width": 512,
     },
+    "sklearn": {"estimator": "sklearn.decomposition.PCA", "fit_images": 10000},
     "sparse-ae": {"batch_size": 128, "width": None, "lr": 0.0001, "sparsity": 0.001},
     "sparse-ameae": {
         "batch_size": 128,
@@ -268,7 +273,11 @@ METHODS: Defaults = {
     },
     "stacked-dae": {"batch_size": 20, "widths": (1000, 1000, 1000), "corruptions": (0.1, 0.2, 0.3), "lr": 0.02},
     "supervised": {"batch_size": 128, "width": None, "lr": (0.0001, 0.001, 0.01), "min_steps": 2000},
+    "timm": {"image_size": None, "model": "resnet18.a1_in1k", "weights": None},
+    "torchvision": {"image_size": None, "model": "resnet18", "weights": None},
     "untrained": {"width": None, "calibration_images": 5000},
+    "untrained-timm": {"image_size": None, "calibration_images": 1000, "model": "resnet18.a1_in1k"},
+    "untrained-torchvision": {"image_size": None, "calibration_images": 1000, "model": "resnet18"},
     "vae": {
         "batch_size": 128,
         "width": None,

@@ -71,9 +71,15 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "sparse-ae": [NETWORK],
     "sparse-ameae": [NETWORK],
     "sparse-filtering": [{**FEATURES, "iterations": 2}],
+    "sklearn": [
+        {"estimator": "sklearn.random_projection.GaussianRandomProjection", "n_components": 6},
+        {"estimator": "sklearn.decomposition.TruncatedSVD"},
+    ],
     "stacked-dae": [{"widths": (6, 5), "corruptions": (0.1, 0.2), "batch_size": 25}],
     "supervised": [{**NETWORK, "min_steps": 8}, {"lr": 0.01}],
     "untrained": [{"width": 4, "calibration_images": 50}],
+    "untrained-timm": [{"model": "resnet10t", "image_size": 32, "calibration_images": 50}],
+    "untrained-torchvision": [{"model": "resnet18", "image_size": 32, "calibration_images": 50}],
     "vae": [NETWORK, {"likelihood": "bernoulli", "lr": 0.01}],
     "vicreg": [PROJECTED],
 }

@@ -20,6 +20,7 @@ from reprbench.methods.deconvnet import DeconvNet
 from reprbench.methods.dino import DINO
 from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
+from reprbench.methods.hand_made import HOG, ColorHistogram
 from reprbench.methods.kmeans import KMeans, RandomPatches
 from reprbench.methods.mae import MAE
 from reprbench.methods.rbm import RBM
@@ -31,9 +32,12 @@ from reprbench.methods.sparse_coding import SC
 from reprbench.methods.sparse_filtering import SparseFiltering
 from reprbench.methods.stacked_dae import StackedDAE
 from reprbench.methods.supervised import Supervised
+from reprbench.methods.timm_models import UntrainedTimm
+from reprbench.methods.torchvision_models import UntrainedTorchvision
 from reprbench.methods.vae import VAE
 from reprbench.methods.vicreg import VICReg
 
+from reprbench.adapters.transformers import Transformer
 from reprbench.images import Images
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run_context import Budget, Run, seeded
@@ -43,8 +47,9 @@ TWO_VIEW = [SimCLR, BYOL, BarlowTwins, VICReg, SimSiam, DINO]
 TRAINED = [*AUTOENCODERS, VAE, Rotation, MAE, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI, *TWO_VIEW]
 """Those trained by the shared loop."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
-CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
-METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1]]
+CONTROLS = [Untrained, UntrainedTimm, UntrainedTorchvision, RawPixels, PCA, RandomPatches]
+HAND_MADE = [HOG, ColorHistogram]
+METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1], *HAND_MADE, Transformer]
 SMALL = {
     "width": 8,
     "batch_size": 8,
@@ -70,6 +75,8 @@ SMALL = {
 """Cheap parameters, for the methods that have them."""
 SMALL_OF = {
     DLIF: {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4},
+    UntrainedTimm: {"model": "test_resnet", "image_size": 32},
+    UntrainedTorchvision: {"model": "resnet18", "image_size": 32},
     MAE: {"width": 32, "depth": 2, "decoder_width": 32, "decoder_depth": 1},
 }
 

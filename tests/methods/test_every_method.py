@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fits import AUTOENCODERS, CONTROLS, METHODS, TRAINED, TWO_VIEW, blobs, encoded, fit, fitted, small
+from common import NEED_FILES
+from fits import AUTOENCODERS, CONTROLS, HAND_MADE, METHODS, TRAINED, TWO_VIEW, blobs, encoded, fit, fitted, small
 from reprbench.methods.autoencoders import AE
 from reprbench.methods.controls import Untrained
 from reprbench.methods.deconvnet import DeconvNet
@@ -70,7 +71,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(cls):
     x = images.batch(slice(0, 4))
     assert same(encoded(one, x), encoded(again, x))
     # The seed only shuffles what these see.
-    if cls.method_name not in {"raw-pixels", "pca"}:
+    if cls.method_name not in {"raw-pixels", "pca", "sklearn", "hog", "color-histogram"}:
         assert not same(encoded(one, x), encoded(other, x))
 
 
@@ -82,7 +83,9 @@ def test_a_fresh_learner_with_its_state_encodes_the_same(cls):
     one, other = (reloaded(learner, images, seed) for seed in (8, 9))
     assert same(encoded(one, x), encoded(other, x))
     # Training laid the weights out channels last, and that rounds differently.
-    torch.testing.assert_close(encoded(learner, x), encoded(one, x))
+    before, after = encoded(learner, x), encoded(one, x)
+    for name in before:
+        assert_near(after[name], before[name])
 
 
 @each_method
@@ -92,12 +95,12 @@ def test_an_image_is_encoded_alike_in_any_batch(cls):
     x = images.batch(slice(0, 6))
     alone, together = encoded(learner, x[2:3]), encoded(learner, x)
     for name in alone:
-        torch.testing.assert_close(alone[name], together[name][2:3])
+        assert_near(alone[name], together[name][2:3])
 
 
 def test_every_installed_method_is_among_these():
     installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
-    assert installed == {cls.method_name for cls in METHODS}
+    assert installed - NEED_FILES == {cls.method_name for cls in METHODS}
 
 
 @each_method
@@ -137,7 +140,8 @@ def test_one_seed_starts_all_encoders_alike():
 def test_the_controls_and_the_supervised_row_are_marked():
     assert {cls for cls in METHODS if cls.kind == "control"} == set(CONTROLS)
     assert {cls.method_name for cls in METHODS if cls.kind == "supervised"} == {"supervised"}
-    assert {cls.kind for cls in METHODS} == {"unsupervised", "supervised", "control"}
+    assert {cls for cls in METHODS if cls.kind == "pretrained"} == set(HAND_MADE)
+    assert {cls.kind for cls in METHODS} == {"unsupervised", "supervised", "control", "pretrained"}
 
 
 @each_method
@@ -186,6 +190,11 @@ def reloaded(learner, images, seed):
     loaded = fresh(type(learner), images, seed)
     load_learner_state(loaded, {name: tensor.clone() for name, tensor in learner_state(learner).items()})
     return loaded
+
+
+def assert_near(found, expected):
+    """Compare what kernels for other layouts or batches rounded, of deep networks relative to their largest number."""
+    torch.testing.assert_close(found, expected, rtol=1.3e-6, atol=1e-5 * max(1.0, float(expected.abs().max())))
 
 
 def interrupt():

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 import torch
+from common import NEED_FILES
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
@@ -17,7 +18,7 @@ from reprbench.runner.describe import Question, answer, type_text
 from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
-OBJECTIVES = ["objectives-cifar10", "objectives-digits", "objectives-resnet18-cifar10"]
+OBJECTIVES = ["objectives-cifar10", "objectives-resnet18-cifar10", "quick-extras"]
 PLUGIN = """
 from reprbench import Learner, UserError, register
 
@@ -50,15 +51,13 @@ def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     }
 
 
-def test_every_method_that_learns_is_a_row_on_digits_and_those_of_an_extra_are_not_in_quick():
-    """`quick` could otherwise not be run where an extra is not installed."""
+def test_every_method_is_a_row_of_a_quick_benchmark():
+    """Those of an extra have one of their own: the other could not be run where an extra is not installed."""
     entries = {name: one for name, one in discover(folder=Path("none")).methods.items() if one.way == "entry point"}
-    classes = {name: entry.load() for name, entry in entries.items()}
-    of_extras = {name for name, cls in classes.items() if getattr(cls, "extra", None)}
-    learning = {name for name, cls in classes.items() if cls.kind != "pretrained"}
-    quick, objectives = ({row.method.name for row in find_benchmark(n).methods} for n in ("quick", "objectives-digits"))
-    assert quick == learning - of_extras
-    assert learning & of_extras <= objectives
+    of_extras = {name for name, entry in entries.items() if entry.load().extra}
+    quick, extras = ({row.method.name for row in find_benchmark(n).methods} for n in ("quick", "quick-extras"))
+    assert quick == entries.keys() - of_extras - NEED_FILES
+    assert of_extras - NEED_FILES <= extras
 
 
 def test_the_tables_of_the_paper_have_the_same_rows():
