@@ -53,7 +53,7 @@ Examples
     @register("pretrained")
     class Pretrained(Learner):
         weights: File
-        extra: File | None = None
+        statistics: File | None = None
 """
 
 
