@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from reprbench.api.run import plan, run
     from reprbench.api.stores import LoadedStore, load
     from reprbench.api.trials import StoredTrial
+    from reprbench.api.wrapping import wrap
     from reprbench.batch_norm import measure_batch_norm
-    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from reprbench.store import Store
     from reprbench.torch_learner import TorchLearner, TorchSupervisedLearner
     from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
-    from reprbench.training import train
+    from reprbench.training import cosine_with_warmup, train
 
 __version__ = "0.2.0.dev0"
 
@@ -71,6 +72,7 @@ EXPORTS = {
     "LoadedStore": "reprbench.api.stores",
     "Measurement": "reprbench.measurement",
     "Outcome": "reprbench.protocols.base",
+    "Precomputed": "reprbench.capabilities",
     "Protocol": "reprbench.protocols.base",
     "Reconstructs": "reprbench.capabilities",
     "Results": "reprbench.api.results",
@@ -88,6 +90,7 @@ EXPORTS = {
     "TrialEnd": "reprbench.trackers.base",
     "UserError": "reprbench.errors",
     "View": "reprbench.features",
+    "cosine_with_warmup": "reprbench.training",
     "dataset": "reprbench.api.datasets",
     "encode": "reprbench.api.encoding",
     "evaluate": "reprbench.api.evaluating",
@@ -100,6 +103,7 @@ EXPORTS = {
     "register_protocol": "reprbench.registry",
     "run": "reprbench.api.run",
     "train": "reprbench.training",
+    "wrap": "reprbench.api.wrapping",
 }
 """Public names and the modules that define them; a test keeps this in step with the imports above."""
 
@@ -132,6 +136,7 @@ __all__ = [
     "LoadedStore",
     "Measurement",
     "Outcome",
+    "Precomputed",
     "Protocol",
     "Reconstructs",
     "Results",
@@ -150,6 +155,7 @@ __all__ = [
     "UserError",
     "View",
     "__version__",
+    "cosine_with_warmup",
     "dataset",
     "encode",
     "evaluate",
@@ -162,6 +168,7 @@ __all__ = [
     "register_protocol",
     "run",
     "train",
+    "wrap",
 ]
 
 

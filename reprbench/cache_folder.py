@@ -14,8 +14,8 @@ from reprbench.files import make_ignored
 CACHE = Path(".reprbench")
 """Where fitted learners, checkpoints, features and decoded images are kept, below the working directory."""
 
-FOLDERS = ("fits", "features", "decoded", "unzipped")
-"""The folders of a cache that hold checked files."""
+FOLDERS = ("fits", "features", "decoded", "unzipped", "programs")
+"""The folders of a cache whose content can be made anew."""
 
 STALE_SECONDS = 24 * 3600
 """A temporary file that nobody wrote to for this long was left by a process that was killed."""

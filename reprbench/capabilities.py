@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from reprbench.images import Indices
 
 
 @runtime_checkable
@@ -124,3 +127,55 @@ class Resumes(Protocol):
     def load_training_state(self, state: dict[str, Any]) -> None:
         """Restore the learner to where `training_state` was called."""
         ...
+
+
+@runtime_checkable
+class Precomputed(Protocol):
+    """Has features that were computed elsewhere, of the images of one dataset, and finds them by the images' rows.
+
+    Its `encode` raises a `UserError`. Protocols that only read features work; the others leave the row empty and
+    say why.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from reprbench import Learner, Precomputed, UserError
+    >>> class Numbers(Learner):
+    ...     kind = "pretrained"
+    ...
+    ...     def fit(self, images, run): ...
+    ...
+    ...     def encode(self, x):
+    ...         raise UserError("there are only the features of 10 images")
+    ...
+    ...     def counts(self):
+    ...         return {"train": 5, "test": 5}
+    ...
+    ...     def features_of(self, split, rows):
+    ...         return {"features": torch.from_numpy(rows)[:, None]}
+    >>> isinstance(Numbers(), Precomputed)
+    True
+    """
+
+    def counts(self) -> Mapping[str, int]:
+        """Return of how many images of each split, "train" and "test", there are features."""
+        ...
+
+    def features_of(self, split: Literal["train", "test"], rows: Indices) -> Mapping[str, Tensor]:
+        """Return the feature maps of the images at `rows` of a split, as `Learner.encode` returns them."""
+        ...
+
+
+def miscounted(learner: object, counts: Mapping[str, int]) -> str:
+    """Return which split has another number of images than a learner has features of; empty if none has.
+
+    Parameters
+    ----------
+    counts : the number of images of each split.
+    """
+    if not isinstance(learner, Precomputed):
+        return ""
+    for split, found in learner.counts().items():
+        if split in counts and counts[split] != found:
+            return f"there are features of {found} images for the {split} split, which has {counts[split]}"
+    return ""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from reprbench.arrays import as_array, npy_header
 from reprbench.cache import CacheFile, Identity
+from reprbench.capabilities import Precomputed
 from reprbench.errors import UserError, did_you_mean
 from reprbench.outputs import CheckedBatches, not_finite
 from reprbench.state import evaluating
@@ -30,6 +31,11 @@ Matrix = NDArray[np.float32]
 
 Pooling = Literal["max", "mean", "sum", "l2"]
 """How the numbers of a cell are combined; "l2" is the square root of the sum of their squares."""
+
+Split = Literal["train", "test"]
+
+Place = tuple[Split, "Indices"]
+"""A split, and rows of it."""
 
 
 class View(BaseModel):
@@ -143,10 +149,11 @@ def extract(
     views: Sequence[View],
     device: str = "cpu",
     advance: Callable[[float], None] = lambda share: None,
+    place: Place | None = None,
 ) -> Iterator[list[Matrix]]:
     """Yield the features of `images` in order, in batches: one matrix (n, D) for each view, from one encoding.
 
-    The learner is in evaluation mode.
+    The learner is in evaluation mode. One with the capability `Precomputed` is asked for what it has of their `place`.
 
     Raises
     ------
@@ -161,7 +168,11 @@ def extract(
     for x in images.batches(learner.encode_batch_size, device):
         # Entered once per batch: between two of them the caller's code runs.
         with evaluating(learner):
-            maps = checks.add(learner.encode(x), len(x))
+            if place is not None and isinstance(learner, Precomputed):
+                made = learner.features_of(place[0], place[1][done : done + len(x)])
+            else:
+                made = learner.encode(x)
+            maps = checks.add(made, len(x))
             matrices = [view.matrix(maps) for view in views]
             finite = [torch.isfinite(matrix).all() for matrix in matrices]
             # Copying waits for the device, once: what was computed before is there then.
@@ -209,6 +220,7 @@ class FeatureCache:
         views: Sequence[View],
         device: str = "cpu",
         advance: Callable[[float], None] = lambda share: None,
+        split: Split | None = None,
     ) -> list[Matrix]:
         """Return the features of `rows` of `images`, float32 of shape (len(rows), D), in every view.
 
@@ -218,13 +230,15 @@ class FeatureCache:
         ----------
         key : identifies the learner's fit and the images (JSON-serializable).
         learner : called only if features are missing.
+        split : of which `images` are all.
         """
         files = {view: self._file(key, rows, view) for view in views}
         found = {view: file.read(as_array, self._verified) for view, file in files.items()}
         missing = [view for view in files if found[view] is None]
 
         def extract_missing() -> None:
-            batches = extract(learner(), images.take(rows), missing, device, advance)
+            place = None if split is None else (split, rows)
+            batches = extract(learner(), images.take(rows), missing, device, advance, place)
             _write_matrices([files[view] for view in missing], batches, len(rows))
 
         return [

@@ -54,7 +54,7 @@ Examples
     @register("pretrained")
     class Pretrained(Learner):
         weights: File
-        extra: File | None = None
+        statistics: File | None = None
 """
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, create_model
 
 from reprbench.capabilities import Reconstructs
+from reprbench.errors import UserError
+from reprbench.extras import lacking
 from reprbench.file_parameter import names_files
 from reprbench.strict import StrictNumbers
 
@@ -36,7 +38,7 @@ an objective, as random weights or the pixels themselves; a baseline to beat. "p
 with frozen weights that were learned elsewhere, or hand-made features.
 """
 
-CLASS_NAMES = ("kind", "method_name", "remeasure_batch_norm", "version")
+CLASS_NAMES = ("extra", "kind", "method_name", "open_parameters", "remeasure_batch_norm", "version")
 """Attributes that a class declares; no parameter can have these names."""
 
 
@@ -57,6 +59,8 @@ def _check_class(cls: type[Learner]) -> None:
         raise TypeError(f"{cls.__name__}.kind is {cls.kind!r}; expected one of {', '.join(map(repr, get_args(Kind)))}")
     if cls.kind == "supervised" and not hasattr(cls, "fit_labeled"):
         raise TypeError(f"{cls.__name__}.kind is 'supervised': derive from SupervisedLearner, which is given labels")
+    if cls.extra is not None and not isinstance(cls.extra, str):
+        raise TypeError(f"{cls.__name__}.extra is {cls.extra!r}; expected the name of an extra of reprbench")
     if cls.version is not None and (type(cls.version) is not int or cls.version < 1):
         raise TypeError(f"{cls.__name__}.version is {cls.version!r}; expected a whole number from 1")
 
@@ -78,6 +82,8 @@ class Learner(ABC):
         When a subclass with an invalid `kind` or `version` is defined.
     pydantic.ValidationError
         When a learner is made with wrong or unknown parameters; it names all of them.
+    UserError
+        When a learner is made whose extra is not installed.
 
     Examples
     --------
@@ -108,6 +114,17 @@ class Learner(ABC):
 
     A class that sets none in its own body is identified by its code: every edit then makes its results stale.
     """
+    extra: ClassVar[str | None] = None
+    """The extra of reprbench whose packages the class needs, such as "ssl" for ``pip install 'reprbench[ssl]'``.
+
+    A class names it as a literal in its own body, and imports the packages inside functions: it is then listed, with
+    the command that installs them, also where they are missing.
+    """
+    open_parameters: ClassVar[bool] = False
+    """Whether the class takes parameters besides those it declares, such as those of an object that it makes.
+
+    `parameters` returns them with the others; `build` checks them, and raises a `UserError` if one is wrong.
+    """
     remeasure_batch_norm: ClassVar[bool] = True
     """Whether `train` measures the running averages of batch normalizations anew; see `measure_batch_norm`."""
 
@@ -116,9 +133,12 @@ class Learner(ABC):
         _check_class(cls)
 
     def __init__(self, **parameters: Any) -> None:
+        if missing := lacking(self.extra):
+            raise UserError(f"{self.method_name or type(self).__name__} {missing}")
         validated = parameters_model(type(self)).model_validate(parameters)
         for name in type(validated).model_fields:
             setattr(self, name, getattr(validated, name))
+        self._others = dict(validated.model_extra or {})
 
     def build(self, shape: ImageShape) -> None:  # noqa: B027  (most learners without networks need nothing here)
         """Make the networks for images of `shape`, untrained, as attributes.
@@ -162,8 +182,9 @@ class Learner(ABC):
         return [self.encode, self.reconstruct] if isinstance(self, Reconstructs) else [self.encode]
 
     def parameters(self) -> dict[str, Any]:
-        """Return the validated parameters, in the order of their declaration."""
-        return {name: getattr(self, name) for name in parameters_model(type(self)).model_fields}
+        """Return the validated parameters, in the order of their declaration, and then those of `open_parameters`."""
+        declared = {name: getattr(self, name) for name in parameters_model(type(self)).model_fields}
+        return declared | getattr(self, "_others", {})
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Return warnings about this fit for the reader of its row, given the rows of ``history.csv``."""
@@ -210,13 +231,13 @@ class SupervisedLearner(Learner):
 
 
 def parameters_model(cls: type[Learner]) -> type[BaseModel]:
-    """Return the pydantic model of the parameters of a learner class; unknown parameters are errors."""
+    """Return the pydantic model of the parameters of a learner class; unknown parameters are errors, if not open."""
     fields: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    config = {"extra": "forbid", "arbitrary_types_allowed": True}
+    config: dict[str, Any] = {"extra": "allow" if cls.open_parameters else "forbid", "arbitrary_types_allowed": True}
     config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
     return create_model(cls.__name__, __base__=StrictNumbers, __cls_kwargs__=config, **fields)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from reprbench.texts import reason
@@ -36,6 +37,24 @@ def _registration(decorator: ast.expr) -> tuple[EntryKind, str] | None:
     match decorator:
         case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]):
             return (_DECORATORS[called], name) if called in _DECORATORS else None
+    return None
+
+
+@lru_cache(maxsize=64)
+def parsed(source: bytes) -> ast.Module:
+    """Parse a file once for all that it defines and that is asked of it."""
+    return ast.parse(source)
+
+
+def extra_of(definition: ast.ClassDef | ast.FunctionDef) -> str | None:
+    """Return the extra that a class names as a literal in its own body; see `reprbench.Learner.extra`."""
+    for node in definition.body:
+        match node:
+            case (
+                ast.AnnAssign(target=ast.Name(id="extra"), value=ast.Constant(value=str(extra)))
+                | ast.Assign(targets=[ast.Name(id="extra")], value=ast.Constant(value=str(extra)))
+            ):
+                return extra
     return None
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reprbench.errors import UserError, did_you_mean
+from reprbench.extras import lacking
 from reprbench.files import NotRegularError, kind_of_special, open_regular
 from reprbench.plugin_files import import_file, public_names
 from reprbench.registrations import EntryKind as EntryKind
-from reprbench.registrations import definitions, registered, what_is_wrong
+from reprbench.registrations import definitions, extra_of, parsed, registered, what_is_wrong
 from reprbench.spec import check_name
 from reprbench.texts import described
 
@@ -160,15 +161,25 @@ class Entry:
 
     def summary(self) -> str:
         """Return the first line of its docstring without running its file; empty if none is found."""
+        node = self._definition()
+        return ((ast.get_docstring(node) if node else None) or "").partition("\n")[0]
+
+    def lacking(self) -> str:
+        """Return what is to be installed for it, and how, without running its file; see `Learner.extra`."""
+        node = self._definition() if self.kind == "method" else None
+        return lacking(extra_of(node)) if node else ""
+
+    def _definition(self) -> ast.ClassDef | ast.FunctionDef | None:
+        """Return the class or function as its file defines it; None if it is not found there."""
         attribute = self.target.partition(":")[2] if self.way == "entry point" else None
         try:
-            tree = ast.parse(self.file().read_bytes())
+            tree = parsed(self.file().read_bytes())
         except (ImportError, OSError, SyntaxError, UserError):
-            return ""
+            return None
         for node, kind, name in definitions(tree):
             if node.name == attribute or (attribute is None and (kind, name) == (self.kind, self.name)):
-                return (ast.get_docstring(node) or "").partition("\n")[0]
-        return ""
+                return node
+        return None
 
     def _check(self, found: Any) -> None:
         from reprbench.learner import Learner

@@ -62,6 +62,8 @@ class Run:
     history : the logged rows, each with ``step``, ``seconds`` and the logged values.
     images_seen : how many images were drawn so far, repetitions included; the learner counts them.
     work : the steps made so far and their FLOPs; the shared loop counts them: ``with run.work.step(): …``.
+    share : how much of the budget is used, 0 to 1. The shared loop sets it for each step, counted to the middle of the
+        step. It depends on the position alone, except with a budget of nothing but seconds.
     resumed : whether the fit goes on from a checkpoint.
 
     Raises
@@ -101,6 +103,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.images_seen = 0
         self.work = Work()
+        self.share = 0.0
         self.resumed = False
         self.watched = watched
         self.snapshots: list[tuple[float, Tensor]] = []

@@ -36,6 +36,15 @@ class TorchNetworks(Learner):
         A single optimizer gets the name "optimizer".
         """
 
+    def rate_factor(self, share: float) -> float | None:
+        """Return the factor of all learning rates when `share` (0 to 1) of the budget is used; see `run.share`.
+
+        Before each step the shared loop sets every rate to that which `optimizers` gave it, times the factor. A method
+        with a cosine schedule and linear warm-up returns ``cosine_with_warmup(share, self.warmup)``. By default None:
+        the loop leaves the rates alone.
+        """
+        return None
+
     def prepare(self, run: Run) -> None:
         """Move the networks to the run's device, in training mode, and make the optimizers.
 
@@ -71,10 +80,25 @@ class TorchNetworks(Learner):
         """Learn with the shared loop; afterwards, even if it raises, all networks are in evaluation mode."""
         try:
             self.prepare(run)
-            train(self, images, run, step, self.batch_size)
+            train(self, images, run, self._scheduled(step, run), self.batch_size)
         finally:
             for network in networks_of(vars(self)):
                 network.eval()
+
+    def _scheduled(self, step: Step, run: Run) -> Step:
+        """Return `step`, with the learning rates set before it."""
+        # Not the groups themselves: an optimizer that is restored has others.
+        rates = {name: [group["lr"] for group in one.param_groups] for name, one in self._optimizers.items()}
+
+        def scheduled(x: Tensor, rows: Indices) -> Values:
+            factor = self.rate_factor(run.share)
+            if factor is not None:
+                for name, optimizer in self._optimizers.items():
+                    for group, rate in zip(optimizer.param_groups, rates[name], strict=False):
+                        group["lr"] = rate * factor
+            return step(x, rows)
+
+        return scheduled
 
     def _descend(self, optimizers: Optimizers, run: Run, loss: Callable[[], Tensor | Values]) -> Values:
         """Move all weights down the gradient of `loss`; return its values by name."""
@@ -108,7 +132,7 @@ class TorchLearner(TorchNetworks):
     """A learner that the shared loop trains: batches, budget, log, checkpoints, exact resume.
 
     A subclass defines `build`, `optimizers`, `encode`, and either `loss`, if all its weights minimize one objective, or
-    `step`. After `fit` all networks are in evaluation mode.
+    `step`; and `rate_factor`, if its learning rates follow a schedule. After `fit` all networks are in evaluation mode.
 
     Parameters
     ----------

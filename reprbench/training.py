@@ -42,8 +42,8 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     Every epoch is a new permutation, drawn from the generator "order/<epoch>"; rows that do not fill a batch wait for
     another epoch. The means of the returned values over each epoch become a row of the history. The loop waits for the
     device at most twice a second, apart from checkpoints and snapshots. Training resumes from the run's checkpoint, bit
-    for bit. If the learner reconstructs, snapshots of the run's watched images are kept after 0, 1, 2, 5, 10, 20, …
-    epochs and at the end.
+    for bit. `run.share` tells a step how much of the budget is used. If the learner reconstructs, snapshots of the
+    run's watched images are kept after 0, 1, 2, 5, 10, 20, … epochs and at the end.
 
     At the end, and for each snapshot, the running averages of batch normalizations are measured anew (see
     `measure_batch_norm`), as those that training leaves lag behind the weights; after a snapshot they are put back, so
@@ -102,6 +102,7 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
     done, means = _begin(learner, images, run)
     ended, looked = _EndedEpochs(run, epoch_steps), time.monotonic()
     for rows in _batches(run, len(images), batch_size, done, total):
+        run.share = _share(run, done + 0.5, total)
         with ended.logged_if_it_fails(done, means), run.work.step():
             means.add(step(images.batch(rows, run.device), rows))
         run.images_seen += batch_size
@@ -121,6 +122,35 @@ def train(learner: Resumes, images: Images, run: Run, step: Step, batch_size: in
             _progress(run, done, total, {})
     ended.log(done, ended.add(done, means) if means.count else means)
     _end(learner, images, run, done / epoch_steps)
+
+
+def cosine_with_warmup(share: float, warmup: float = 0.0) -> float:
+    """Return the factor, 0 to 1, of a learning rate when `share` of the budget is used.
+
+    It rises linearly from 0 to 1 while the first `warmup` of the budget is used, and falls to 0 by half a cosine wave
+    (I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, eq. 5, without restarts).
+
+    Parameters
+    ----------
+    share, warmup : parts of the budget, 0 to 1.
+
+    Examples
+    --------
+    >>> from reprbench import cosine_with_warmup
+    >>> [round(cosine_with_warmup(share, warmup=0.2), 3) for share in (0, 0.1, 0.2, 0.6, 1)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if share < warmup:
+        return share / warmup
+    left = (1 - share) / (1 - warmup) if warmup < 1 else 1.0
+    return (1 - math.cos(math.pi * left)) / 2
+
+
+def _share(run: Run, done: float, total: float) -> float:
+    """Return how much of the budget `done` of `total` steps use; by the clock if only seconds limit it."""
+    if math.isfinite(total):
+        return min(1.0, done / total)
+    return min(1.0, run.elapsed / run.budget.seconds) if run.budget.seconds else 0.0
 
 
 def _begin(learner: Resumes, images: Images, run: Run) -> tuple[int, Means]:

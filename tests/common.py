@@ -11,6 +11,9 @@ REPOSITORY = Path(__file__).parent.parent
 FAST = ("--limit", "150", "--set", "linear-svm.costs=[0.1]", "--set", "linear-svm.inner_folds=2")
 """Options that make a run on digits short."""
 
+NEED_FILES = {"features", "module", "timm", "torchvision"}
+"""The methods that evaluate what a user's file holds; they cannot run without it."""
+
 
 def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
     """Wait until `found` returns something true, but not longer than these seconds."""

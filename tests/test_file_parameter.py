@@ -118,7 +118,7 @@ def test_types_that_name_files(annotation, named):
 
 class Pretrained(Learner):
     weights: File
-    extra: File | None = None
+    statistics: File | None = None
     scale: float = 1
     network: Nowhere  # noqa: F821  (state; its type is imported for type checkers alone)
     mean: float
@@ -134,9 +134,9 @@ class WithDefault(Pretrained):
 
 
 def test_a_learner_may_demand_a_file(weights):
-    assert list(parameters_model(Pretrained).model_fields) == ["weights", "extra", "scale"]
+    assert list(parameters_model(Pretrained).model_fields) == ["weights", "statistics", "scale"]
     assert Pretrained(weights="w.pt").weights == weights
-    assert Pretrained(weights="w.pt").parameters() == {"weights": weights, "extra": None, "scale": 1}
+    assert Pretrained(weights="w.pt").parameters() == {"weights": weights, "statistics": None, "scale": 1}
     with pytest.raises(ValidationError, match="Field required"):
         Pretrained()
 

@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from reprbench import Budget, Diverged, Images, Run, TorchLearner, TorchSupervisedLearner, View, measure_batch_norm
+from reprbench import (
+    Budget,
+    Diverged,
+    Images,
+    Run,
+    TorchLearner,
+    TorchSupervisedLearner,
+    View,
+    cosine_with_warmup,
+    measure_batch_norm,
+)
 from reprbench.arrays import pack, unpack
 from reprbench.features import extract
 from reprbench.learner import make
@@ -143,6 +153,68 @@ def test_a_class_with_neither_loss_nor_step_is_reported():
         TypeError, match=r"BareLabeled defines neither loss\(x, y, run\) nor step\(x, y, optimizers, run\)"
     ):
         fitted(BareLabeled)
+
+
+class Scheduled(Net):
+    """With two rates, a schedule, and a record of the rates of each step."""
+
+    def optimizers(self):
+        self._rates = []
+        weight, *others = self.body.parameters()
+        return torch.optim.SGD([{"params": [weight], "lr": 0.3}, {"params": others}], lr=0.1, momentum=0.9)
+
+    def rate_factor(self, share):
+        return cosine_with_warmup(share, warmup=0.25)
+
+    def step(self, x, optimizers, run):
+        self._rates.append([group["lr"] for group in optimizers["optimizer"].param_groups])
+        return super().step(x, optimizers, run)
+
+
+def test_all_rates_follow_the_schedule_of_the_budget():
+    # Two batches an epoch: eight steps.
+    learner, _ = fitted(Scheduled, Run(0, Budget(epochs=4)))
+    shares = (np.arange(8) + 0.5) / 8
+    factors = np.where(shares < 0.25, shares / 0.25, 0.5 + 0.5 * np.cos(np.pi * (shares - 0.25) / 0.75))
+    np.testing.assert_allclose(learner._rates, factors[:, None] * [[0.3, 0.1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("stop", [3, 5])
+def test_a_resumed_fit_follows_the_schedule_bit_for_bit(tmp_path, monkeypatch, stop):
+    monkeypatch.setenv("REPRBENCH_CHECKPOINT_SECONDS", "0")
+    whole, _ = fitted(Scheduled, Run(0, Budget(epochs=4)))
+    with pytest.raises(KeyboardInterrupt):
+        fitted(Stopped, Run(0, Budget(epochs=4), folder=tmp_path), stop=stop)
+    run = Run(0, Budget(epochs=4), folder=tmp_path)
+    resumed, _ = fitted(Scheduled, run)
+    assert run.resumed and 0 < len(resumed._rates) < 8
+    assert resumed._rates == whole._rates[-len(resumed._rates) :]
+    assert equal(resumed, whole)
+
+
+class Stopped(Scheduled):
+    stop = 0
+
+    def step(self, x, optimizers, run):
+        if len(self._rates) == self.stop:
+            raise KeyboardInterrupt
+        return super().step(x, optimizers, run)
+
+
+class Decaying(Scheduled):
+    """Changes its rates itself, as methods without a schedule of the loop may."""
+
+    rate_factor = Net.rate_factor
+
+    def step(self, x, optimizers, run):
+        for group in optimizers["optimizer"].param_groups:
+            group["lr"] /= 2
+        return super().step(x, optimizers, run)
+
+
+def test_without_a_schedule_the_loop_leaves_the_rates_alone():
+    learner, _ = fitted(Decaying, Run(0, Budget(epochs=2)))
+    assert learner._rates == [[0.3 / 2**step, 0.1 / 2**step] for step in (1, 2, 3, 4)]
 
 
 def test_a_step_is_given_the_optimizers_by_their_names():

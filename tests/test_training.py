@@ -11,7 +11,7 @@ from reprbench.run_context import Run, derive_seed, seeded
 from reprbench.runner.fitting import write_history
 from reprbench.spec import Budget
 from reprbench.torch_learner import TorchLearner
-from reprbench.training import run_order
+from reprbench.training import cosine_with_warmup, run_order, train
 
 
 class Tiny(TorchLearner):
@@ -178,6 +178,31 @@ def test_a_budget_of_seconds_ends_in_time():
     fit(learner(), run)
     assert 0.3 <= run.elapsed < 5
     assert run.history
+
+
+@pytest.mark.parametrize(
+    ("budget", "shares"),
+    [(Budget(epochs=1), [1 / 8, 3 / 8, 5 / 8, 7 / 8]), (Budget(images=30, seconds=600), [1 / 6, 3 / 6, 5 / 6])],
+)
+def test_a_step_knows_how_much_of_the_budget_is_used(budget, shares):
+    run, seen = Run(0, budget), []
+    tiny = learner()
+    train(tiny, images(), run, lambda x, rows: seen.append(run.share) or {}, 10)
+    assert seen == pytest.approx(shares, rel=1e-12)
+
+
+def test_a_budget_of_seconds_is_used_by_the_clock():
+    run, seen = Run(0, Budget(seconds=0.2)), []
+    train(learner(), images(), run, lambda x, rows: seen.append(run.share) or {}, 10)
+    assert seen == sorted(seen) and 0 <= seen[0] < seen[-1] <= 1
+
+
+def test_a_warm_up_of_everything_or_nothing_is_a_line_or_half_a_wave():
+    shares = np.linspace(0, 1, 11)
+    np.testing.assert_allclose([cosine_with_warmup(share, 1.0) for share in shares], shares)
+    np.testing.assert_allclose(
+        [cosine_with_warmup(share) for share in shares], (1 + np.cos(np.pi * shares)) / 2, atol=1e-15
+    )
 
 
 def test_progress_is_a_growing_share(monkeypatch):

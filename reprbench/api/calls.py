@@ -6,9 +6,10 @@ import inspect
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from reprbench.api.captured import capture, method_name
+from reprbench.api.wrapping import program_call
 from reprbench.errors import UserError
 from reprbench.grammar import brief
 from reprbench.learner import Learner, parameters_model
@@ -16,6 +17,9 @@ from reprbench.registrations import registered
 from reprbench.registry import discover
 from reprbench.spec import Call, parse_call, parse_calls
 from reprbench.sweep import Sweep, parse_methods
+
+if TYPE_CHECKING:
+    from reprbench.adapters.modules import WrappedModule
 
 Method = str | Call | type[Learner] | Learner
 """A method: its call, as text or not; a class; or an object with the parameters that it should have."""
@@ -39,6 +43,8 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
                 calls += parse_methods(method)
             case Call():
                 calls.append(method)
+            case Learner() if _is_module(method):
+                calls.append(program_call(method, cache))
             case Learner():
                 call, own = _of_class(type(method), cache)
                 calls.append(call.with_parameters(**_changed(method)))
@@ -50,6 +56,12 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
             case _:
                 raise UserError(f"methods: {brief(method)}: expected a name, a call, or a class derived from Learner")
     return tuple(calls), tuple(dict.fromkeys(plugins))
+
+
+def _is_module(learner: Learner) -> TypeGuard[WrappedModule]:
+    from reprbench.adapters.modules import WrappedModule
+
+    return isinstance(learner, WrappedModule)
 
 
 def asked_call(given: str | Call) -> Call:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import ValidationError
 
 from reprbench.api.calls import asked_call
 from reprbench.api.datasets import dataset as named_dataset
 from reprbench.api.encoding import encode
+from reprbench.capabilities import Precomputed, miscounted
 from reprbench.data.adapted import adapted
 from reprbench.errors import UserError
+from reprbench.features import extract
 from reprbench.learner import SupervisedLearner
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
@@ -59,6 +62,8 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
         raise UserError(f"{type(learner).__name__} is supervised, and must be fitted to each fold: use reprbench.run")
     if needs := lacking(chosen, type(learner)):
         raise UserError(f"{name} needs a learner that {' and '.join(needs)}, which {type(learner).__name__} does not")
+    if wrong := miscounted(learner, {"train": len(dataset.train), "test": len(dataset.test)}):
+        raise UserError(f"{type(learner).__name__}: {wrong}")
     subject = _subject(learner, dataset, str(device_of(learner)))
     outcome = checked_outcome(chosen.evaluate(subject, seed), name)
     if outcome.missing:
@@ -68,6 +73,8 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
 
 def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
     def on(call: Call) -> Subject:
+        if isinstance(learner, Precomputed):
+            raise UserError(f"{type(learner).__name__} has features of the dataset's images, and encodes no others")
         return _subject(learner, adapted(named_dataset(call), dataset.train.shape), device)
 
     return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)
@@ -91,7 +98,12 @@ def _features(learner: Learner, dataset: Dataset) -> Callable[[Features], Matrix
     def features(asked: Features) -> Matrix:
         key = asked.split, asked.rows.tobytes(), asked.view
         if key not in known:
-            known[key] = encode(learner, getattr(dataset, asked.split).take(asked.rows), asked.view)
+            images, place = getattr(dataset, asked.split).take(asked.rows), (asked.split, asked.rows)
+            if isinstance(learner, Precomputed):
+                batches = extract(learner, images, [asked.view], place=place)
+                known[key] = np.concatenate([matrix for (matrix,) in batches])
+            else:
+                known[key] = encode(learner, images, asked.view)
         return known[key]
 
     return features

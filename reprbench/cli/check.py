@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reprbench.capabilities import Precomputed
 from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN
 from reprbench.errors import UserError
+from reprbench.extras import lacking
 from reprbench.spec import Call, parse_call
 from reprbench.texts import described
 
@@ -70,6 +72,10 @@ def _load(entry: Entry, verbose: bool) -> type[Learner]:
         raise
     if problem := class_problem(cls):
         raise UserError(f"{entry.target}: {problem}")
+    if missing := lacking(cls.extra):
+        raise UserError(f"method {entry.name} {missing}")
+    if issubclass(cls, Precomputed):
+        raise UserError(f"method {entry.name} encodes no images, which is what would be checked")
     return cls
 
 

@@ -61,10 +61,13 @@ def _list(kind: EntryKind, plugins: tuple[Path, ...], verbose: bool, form: str) 
     records: list[dict[str, Any]] = []
     for name, entry in entries.items():
         record: dict[str, Any] = {"name": name, "description": entry.summary(), "origin": entry.origin}
+        missing = entry.lacking()
         if (description := described.get(name)) is not None:
-            record["problem"] = description.problem
+            record["problem"] = missing or description.problem
             if verbose and not description.problem:
                 record |= _details(kind, description)
+        elif missing:
+            record["problem"] = missing
         records.append(record)
     records += [{"name": "", "origin": path, "problem": reason} for path, reason in registry.problems.items()]
     _show(records if verbose or form == "json" else [_short(record) for record in records], form)

@@ -174,5 +174,6 @@ class Subject:
         from reprbench.features import extract
 
         images = (self.dataset.train if asked.split == "train" else self.dataset.test).take(asked.rows)
-        batches = extract(self.learner(asked.trained), images, [asked.view], self.device)
+        place = asked.split, asked.rows
+        batches = extract(self.learner(asked.trained), images, [asked.view], self.device, place=place)
         return np.concatenate([matrix for (matrix,) in batches])

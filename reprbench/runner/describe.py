@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from reprbench.errors import UserError
+from reprbench.extras import lacking
 from reprbench.file_parameter import is_file, parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
 from reprbench.registry import Entry
@@ -39,12 +40,14 @@ class Question(msgspec.Struct, frozen=True):
     parameters : of the call.
     offered : further parameters, used if the class has them.
     shape : (channels, height, width) of the images a method would be given; None to not check that.
+    counts : the number of images of each split that it would be evaluated on.
     """
 
     entry: Entry
     parameters: Mapping[str, Any] = {}
     offered: Mapping[str, Any] = {}
     shape: tuple[int, int, int] | None = None
+    counts: Mapping[str, int] = {}
 
 
 class Description(msgspec.Struct, kw_only=True):
@@ -114,6 +117,9 @@ def _describe(cls: Any, question: Question) -> Description:
     found.defaults = _defaults(model)
     found.summary = next(iter((cls.__doc__ or "").strip().splitlines()), "")
     found.code, found.packages = _code_and_packages(cls, question.entry)
+    if question.entry.kind == "method" and (missing := lacking(cls.extra)):
+        found.mistakes = [f"method {question.entry.name} {missing}"]
+        return found
     applied = {name: value for name, value in question.offered.items() if name in model.model_fields}
     found.applied = list(applied)
     given = {**question.parameters, **applied}
@@ -142,9 +148,9 @@ def code_of(cls: type, entry: Entry) -> Code:
 
 
 def _method(cls: type[Learner]) -> Description:
-    from reprbench.capabilities import Classifies, Decodes, Reconstructs, Resumes
+    from reprbench.capabilities import Classifies, Decodes, Precomputed, Reconstructs, Resumes
 
-    capabilities = tuple(c for c in (Reconstructs, Decodes, Classifies, Resumes) if issubclass(cls, c))
+    capabilities = tuple(c for c in (Reconstructs, Decodes, Classifies, Resumes, Precomputed) if issubclass(cls, c))
     if problem := class_problem(cls, capabilities):
         return Description(problem=problem)
     return Description(kind=cls.kind, capabilities=[one.__name__ for one in capabilities])
@@ -194,13 +200,14 @@ def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) ->
     # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
     named = [name for name in fields if name in given]
     changed = (name for name in named if _default(fields[name]) not in (given[name], getattr(validated, name)))
-    found.changed = {name: found.parameters[name] for name in changed}
+    found.changed = {name: found.parameters[name] for name in (*changed, *(validated.model_extra or {}))}
 
 
 def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
     """Return why the method cannot learn from images of the given shape, from its `build`: at most one line."""
     import torch
 
+    from reprbench.capabilities import miscounted
     from reprbench.learner import Learner, make
 
     if question.shape is None or question.entry.kind != "method":
@@ -209,7 +216,9 @@ def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Quest
         return []
     try:
         with torch.device("meta"):  # without computation or memory
-            make(cls, parameters, question.shape)
+            learner = make(cls, parameters, question.shape)
+            if wrong := miscounted(learner, question.counts):
+                raise UserError(wrong)
     except UserError as error:
         return [f"method {question.entry.name}: {error}"]
     except Exception:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from reprbench.arrays import npy_header
+from reprbench.capabilities import Precomputed
 from reprbench.data.adapted import adapted
 from reprbench.errors import Diverged, UserError
 from reprbench.evaluation import GRAMS, Gram
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
     from reprbench.spec import Call
+
+
+class _EncodesItself(UserError):
+    """A protocol asked for a learner that has features, but cannot encode images."""
 
 
 class Evaluator:
@@ -93,7 +98,10 @@ class Evaluator:
         if needs := lacking(protocol, self._cls):
             return _skipped(evaluation, f"{asked.call.name} needs a learner that {' and '.join(needs)}")
         before, fitting = time.monotonic(), self._fits.seconds_here
-        outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
+        try:
+            outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
+        except _EncodesItself as error:
+            return _skipped(evaluation, f"{asked.call.name} encodes images itself; {error}")
         evaluation.figures = self._draw(evaluation, outcome.figures)
         evaluation.grams = self._keep(evaluation, outcome.grams)
         # The fits of a supervised learner happen in here; their time counts as fitting.
@@ -105,10 +113,11 @@ class Evaluator:
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
     def _subject(self) -> Subject:
+        """Return what a protocol is given."""
         return Subject(
             self._dataset,
             self._cls.kind == "supervised",
-            self._fits.learner,
+            self._learner,
             self._features,
             lambda what, share: self._report(what, share, {}),
             self._fits.snapshots,
@@ -118,6 +127,7 @@ class Evaluator:
 
     def _on(self, call: Call) -> Subject:
         """Return the learner as a subject on another dataset, as `Subject` describes."""
+        self._check_encodes()
         dataset = adapted(self._others[call], self._dataset.train.shape)
         own = self._subject()
         return Subject(
@@ -153,7 +163,17 @@ class Evaluator:
             views,
             self._job.device,
             lambda share: self._report(f"encode {asked.split}", share, {}),
+            asked.split,
         )[0]
+
+    def _learner(self, trained: Indices | None) -> Learner:
+        """Return the fitted learner for a protocol that encodes images itself."""
+        self._check_encodes()
+        return self._fits.learner(trained)
+
+    def _check_encodes(self) -> None:
+        if issubclass(self._cls, Precomputed):
+            raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
 
     def _keep(self, evaluation: Evaluation, grams: Mapping[str, KeptGram]) -> list[Gram]:
         """Write the Gram matrices as .npy files into the trial's folder."""

@@ -169,13 +169,15 @@ def _other_than_planned(job: Job, what: str) -> UserError:
 
 def _count(fits: Fits, dataset: Dataset, device: str, result: TrialResult) -> None:
     """Fill in the size of the fitted learner."""
+    from reprbench.capabilities import Precomputed
     from reprbench.state import encode_flops, parameter_count
 
     if not fits.notes:
         return
     learner = fits.last()
     result.cost.parameters = parameter_count(learner)
-    result.cost.encode_flops = encode_flops(learner, dataset.train.batch(slice(0, 1), device))
+    if not isinstance(learner, Precomputed):
+        result.cost.encode_flops = encode_flops(learner, dataset.train.batch(slice(0, 1), device))
 
 
 def _prepare_torch(job: Job) -> None:

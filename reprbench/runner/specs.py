@@ -124,7 +124,9 @@ class Context:
 def _question(variant: Variant, registry: Registry, dataset: Dataset) -> Question:
     """Return the question about the method of a row."""
     method = variant.row.method
-    return Question(registry.find("method", method.name), method.parameters, variant.offered, dataset.train.shape)
+    counts = {"train": len(dataset.train), "test": len(dataset.test)}
+    entry = registry.find("method", method.name)
+    return Question(entry, method.parameters, variant.offered, dataset.train.shape, counts)
 
 
 def _protocol_calls(benchmark: Benchmark) -> list[Call]:

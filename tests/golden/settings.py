@@ -20,6 +20,8 @@ GAN = {**NETWORK, "code_size": 4}
 PATCHES = {"receptive_field": 4, "n_patches": 500}
 CENTROIDS = {**PATCHES, "n_centroids": 6}
 FEATURES = {**PATCHES, "n_features": 6}
+PROJECTOR = {**NETWORK, "projector_width": 6}
+PROJECTED = {**PROJECTOR, "projection_length": 5}
 METHODS: dict[str, list[dict[str, Any]]] = {
     "ae": [NETWORK, {"lr": 0.01}],
     "ali": [{**GAN, "width": 16, "lr": 0.003, "updates": "alternating"}, {"lr": DEFAULT, "updates": DEFAULT}],
@@ -29,11 +31,14 @@ METHODS: dict[str, list[dict[str, Any]]] = {
         {"statistics": "joint", "lr": 0.01},
         {"detach_reconstruction": False, "lr": 0.01},
     ],
+    "barlow-twins": [PROJECTED],
     "bigan": [GAN, {"updates": "alternating", "width": 16, "lr": 0.01}],
+    "byol": [PROJECTED, {"augmentation": "byol-cifar"}],
     "dae": [NETWORK, {"corruption": "gaussian"}],
     "dcgan": [GAN, {"updates": "simultaneous", "lr": 0.01}],
     "deconvnet": [{"maps": (4, 3), "lambdas": (2.0, 1.0), "kernel": 3, "batch_size": 25, "ista_steps": 3}],
     "denoising-ameae": [NETWORK],
+    "dino": [{**PROJECTOR, "bottleneck": 5, "prototypes": 7}],
     "dlif": [
         {
             "receptive_field": 4,
@@ -51,17 +56,32 @@ METHODS: dict[str, list[dict[str, Any]]] = {
         {"encoder": "hard"},
         {"stride": 2, "downsample": 2, "receptive_field": 2},
     ],
+    "mae": [
+        {"width": 32, "depth": 1, "decoder_width": 32, "decoder_depth": 1, "batch_size": 25},
+        {"normalize": False, "mask_share": 0.5, "lr": 0.01},
+    ],
     "pca": [{"n_components": 6}, {"whiten": True}],
     "random-patches": [CENTROIDS],
     "rbm": [{"n_hidden": 6, "gibbs_steps": 2, "batch_size": 25}],
     "rica": [{**FEATURES, "iterations": 2}],
+    "rotation": [NETWORK, {"lr": 0.01}],
     "sc": [{**FEATURES, "iterations": 2}, {"training": "sparse-coding"}, {"encoder": "sparse-coding"}],
+    "simclr": [PROJECTED, {"augmentation": "simclr"}, {"augmentation": "digits"}],
+    "simsiam": [{**PROJECTOR, "predictor_width": 4}],
     "sparse-ae": [NETWORK],
     "sparse-ameae": [NETWORK],
     "sparse-filtering": [{**FEATURES, "iterations": 2}],
+    "sklearn": [
+        {"estimator": "sklearn.random_projection.GaussianRandomProjection", "n_components": 6},
+        {"estimator": "sklearn.decomposition.TruncatedSVD"},
+    ],
     "stacked-dae": [{"widths": (6, 5), "corruptions": (0.1, 0.2), "batch_size": 25}],
     "supervised": [{**NETWORK, "min_steps": 8}, {"lr": 0.01}],
     "untrained": [{"width": 4, "calibration_images": 50}],
+    "untrained-timm": [{"model": "resnet10t", "image_size": 32, "calibration_images": 50}],
+    "untrained-torchvision": [{"model": "resnet18", "image_size": 32, "calibration_images": 50}],
+    "vae": [NETWORK, {"likelihood": "bernoulli", "lr": 0.01}],
+    "vicreg": [PROJECTED],
 }
 
 SVM = {"costs": (0.01, 1.0), "inner_folds": 2}

@@ -26,6 +26,8 @@ from reprbench import Budget, Decodes, Images, Learner, Reconstructs, UserError,
 from reprbench.data.adapted import adapted
 from reprbench.data.catalog import load_dataset
 from reprbench.features import Pooling, View, extract
+from reprbench.file_parameter import is_file, names_files
+from reprbench.learner import parameters_model
 from reprbench.protocols.base import Measurement, Snapshots, Subject
 from reprbench.registry import Entry
 from reprbench.run_context import seeded
@@ -45,7 +47,14 @@ COLOR = "color: "
 def names() -> list[str]:
     """Return the names of all expected entries: one per method and protocol, and that of pooling."""
     methods, protocols = (_registered(group) for group in ("methods", "protocols"))
-    return [*(f"method {name}" for name in methods), "pooling", *(f"protocol {name}" for name in protocols)]
+    alone = [name for name, one in methods.items() if not needs_a_file(one.load())]
+    return [*(f"method {name}" for name in alone), "pooling", *(f"protocol {name}" for name in protocols)]
+
+
+def needs_a_file(cls: type[Learner]) -> bool:
+    """Return whether a method has a file as a parameter: it computes what a user has, and has no numbers of its own."""
+    fields = parameters_model(cls).model_fields.values()
+    return any(names_files(field.annotation) or any(map(is_file, field.metadata)) for field in fields)
 
 
 def entry(name: str) -> GoldenEntry:

@@ -11,30 +11,45 @@ import torch
 from reprbench.methods.ali import ALI
 from reprbench.methods.ameae import AMEAE, DenoisingAMEAE, SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
+from reprbench.methods.barlow_twins import BarlowTwins
 from reprbench.methods.bigan import BiGAN
+from reprbench.methods.byol import BYOL
 from reprbench.methods.controls import PCA, RawPixels, Untrained
 from reprbench.methods.dcgan import DCGAN
 from reprbench.methods.deconvnet import DeconvNet
+from reprbench.methods.dino import DINO
 from reprbench.methods.dlif import DLIF
 from reprbench.methods.epls import EPLS
+from reprbench.methods.hand_made import HOG, ColorHistogram
 from reprbench.methods.kmeans import KMeans, RandomPatches
+from reprbench.methods.mae import MAE
 from reprbench.methods.rbm import RBM
 from reprbench.methods.rica import RICA
+from reprbench.methods.rotation import Rotation
+from reprbench.methods.simclr import SimCLR
+from reprbench.methods.simsiam import SimSiam
 from reprbench.methods.sparse_coding import SC
 from reprbench.methods.sparse_filtering import SparseFiltering
 from reprbench.methods.stacked_dae import StackedDAE
 from reprbench.methods.supervised import Supervised
+from reprbench.methods.timm_models import UntrainedTimm
+from reprbench.methods.torchvision_models import UntrainedTorchvision
+from reprbench.methods.vae import VAE
+from reprbench.methods.vicreg import VICReg
 
+from reprbench.adapters.transformers import Transformer
 from reprbench.images import Images
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.run_context import Budget, Run, seeded
 
 AUTOENCODERS = [AE, DAE, SparseAE, AMEAE, DenoisingAMEAE, SparseAMEAE]
-TRAINED = [*AUTOENCODERS, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI]
+TWO_VIEW = [SimCLR, BYOL, BarlowTwins, VICReg, SimSiam, DINO]
+TRAINED = [*AUTOENCODERS, VAE, Rotation, MAE, Supervised, RBM, StackedDAE, DeconvNet, DCGAN, BiGAN, ALI, *TWO_VIEW]
 """Those trained by the shared loop."""
 PATCHES = [KMeans, RandomPatches, SC, RICA, SparseFiltering, EPLS, DLIF]
-CONTROLS = [Untrained, RawPixels, PCA, RandomPatches]
-METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1]]
+CONTROLS = [Untrained, UntrainedTimm, UntrainedTorchvision, RawPixels, PCA, RandomPatches]
+HAND_MADE = [HOG, ColorHistogram]
+METHODS = [*TRAINED, *PATCHES, *CONTROLS[:-1], *HAND_MADE, Transformer]
 SMALL = {
     "width": 8,
     "batch_size": 8,
@@ -51,16 +66,24 @@ SMALL = {
     "n_centroids": 10,
     "n_features": 12,
     "iterations": 12,
+    "projector_width": 12,
+    "projection_length": 8,
+    "predictor_width": 6,
+    "prototypes": 10,
+    "bottleneck": 6,
 }
 """Cheap parameters, for the methods that have them."""
-
-
-SMALL_DLIF = {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4}
+SMALL_OF = {
+    DLIF: {"n_features": (6, 5), "shift": 2, "n_components": 7, "n_tracks": 30, "frames": 4},
+    UntrainedTimm: {"model": "test_resnet", "image_size": 32},
+    UntrainedTorchvision: {"model": "resnet18", "image_size": 32},
+    MAE: {"width": 32, "depth": 2, "decoder_width": 32, "decoder_depth": 1},
+}
 
 
 def small(cls: type[Learner], **parameters: Any) -> dict[str, Any]:
     """Return `parameters` with those that make `cls` cheap, where it has them."""
-    cheap = {**SMALL, **SMALL_DLIF} if cls is DLIF else SMALL
+    cheap = {**SMALL, **SMALL_OF.get(cls, {})}
     return {**{name: value for name, value in cheap.items() if hasattr(cls, name)}, **parameters}
 
 

@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import torch
+from common import NEED_FILES
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from reprbench.benchmark import find_benchmark
 from reprbench.file_parameter import File
+from reprbench.learner import make
 from reprbench.registry import Entry, discover
+from reprbench.run_context import seeded
 from reprbench.runner.describe import Question, answer, type_text
 from reprbench.runner.descriptions import describe
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "stl10": (3, 96, 96)}
+OBJECTIVES = ["objectives-cifar10", "objectives-resnet18-cifar10", "quick-extras"]
 PLUGIN = """
 from reprbench import Learner, UserError, register
 
@@ -34,7 +39,9 @@ class Picky(Learner):
 """
 
 
-@pytest.mark.parametrize("name", ["quick", "mnist", "table1-cifar10", "table1-stl10", "single-layer-cifar10"])
+@pytest.mark.parametrize(
+    "name", ["quick", "mnist", "table1-cifar10", "table1-stl10", "single-layer-cifar10", *OBJECTIVES]
+)
 def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     registry, benchmark = discover(folder=Path("none")), find_benchmark(name)
     calls, shape = [row.method for row in benchmark.methods], SHAPES[benchmark.dataset.name]
@@ -44,10 +51,36 @@ def test_every_row_of_our_benchmarks_can_be_built_for_its_images(name):
     }
 
 
-def test_every_method_is_a_row_of_the_tables_and_of_the_quick_benchmark():
-    installed = {name for name, entry in discover(folder=Path("none")).methods.items() if entry.way == "entry point"}
-    for name in ("quick", "table1-cifar10", "table1-stl10"):
-        assert {row.method.name for row in find_benchmark(name).methods} == installed
+def test_every_method_is_a_row_of_a_quick_benchmark():
+    """Those of an extra have one of their own: the other could not be run where an extra is not installed."""
+    entries = {name: one for name, one in discover(folder=Path("none")).methods.items() if one.way == "entry point"}
+    of_extras = {name for name, entry in entries.items() if entry.load().extra}
+    quick, extras = ({row.method.name for row in find_benchmark(n).methods} for n in ("quick", "quick-extras"))
+    assert quick == entries.keys() - of_extras - NEED_FILES
+    assert of_extras - NEED_FILES <= extras
+
+
+def test_the_tables_of_the_paper_have_the_same_rows():
+    cifar, stl = (
+        {row.method.name for row in find_benchmark(name).methods} for name in ("table1-cifar10", "table1-stl10")
+    )
+    assert cifar == stl
+
+
+def test_objectives_are_compared_on_one_encoder_with_one_budget():
+    registry, benchmark = discover(folder=Path("none")), find_benchmark("objectives-cifar10")
+    encoders = {}
+    for row in benchmark.methods:
+        with seeded(0, "weights"):
+            learner = make(registry.find("method", row.method.name).load(), row.method.parameters, (3, 32, 32))
+        encoders[row.name] = learner.encoder.state_dict()
+    transformer = encoders.pop("MAE")
+    assert all(one.keys() == encoders["AE"].keys() for one in encoders.values())
+    assert all(torch.equal(one[key], weight) for one in encoders.values() for key, weight in encoders["AE"].items())
+    sizes = [sum(weight.numel() for weight in one.values()) for one in (transformer, encoders["AE"])]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+    assert {row.budget for row in benchmark.methods} == {None}
+    assert all(row.tune is None and row.protocols is None for row in benchmark.methods)
 
 
 @pytest.mark.parametrize(

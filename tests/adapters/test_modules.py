@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import reprbench as rb
+from reprbench.adapters.modules import Layers, ProgramModule, WrappedModule
+from reprbench.api.calls import asked_methods
+from reprbench.errors import UserError
+from reprbench.learner import make
+from reprbench.state import parameter_count
+from reprbench.testing import check_learner
+
+SHAPE = (1, 8, 8)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        self.drop, self.head, self.unused = nn.Dropout(), nn.Linear(216, 9), nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.head(self.drop(self.relu(self.norm(self.conv(x))).flatten(1)))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    made = Net()
+    made.norm.running_mean += 0.1
+    return made
+
+
+def batch(count=5):
+    return torch.from_numpy(np.random.default_rng(0).random((count, *SHAPE), dtype=np.float32))
+
+
+def test_the_layers_are_the_outputs_of_the_modules_in_evaluation_mode(net):
+    found = rb.encode(rb.wrap(net, layers=["norm", "relu", "head"]), batch())
+    assert list(found) == ["norm", "relu", "head"]
+    assert net.training
+    net.eval()
+    with torch.no_grad():
+        norm = net.norm(net.conv(batch()))
+        # What an operation in place did later to a layer is not part of it.
+        np.testing.assert_array_equal(found["norm"], norm)
+        np.testing.assert_array_equal(found["relu"], norm.relu())
+        np.testing.assert_array_equal(found["head"], net(batch()))
+    assert not [module for module in net.modules() if module._forward_hooks]
+
+
+def test_without_layers_it_is_the_output(net):
+    assert list(rb.encode(rb.wrap(net), batch())) == ["output"]
+
+    class Two(nn.Module):
+        def forward(self, x):
+            return {"half": x / 2, "flat": x.flatten(1)}
+
+    assert list(rb.encode(rb.wrap(Two()), batch())) == ["half", "flat"]
+
+
+def test_layers_that_are_not_there(net):
+    with pytest.raises(UserError, match=r"Net has no layer 'heads'\. Did you mean 'head'"):
+        rb.wrap(net, layers=["heads"])
+    with pytest.raises(UserError, match="layer 'unused' of Net does not run"):
+        rb.encode(rb.wrap(net, layers=["unused"]), batch())
+    with pytest.raises(UserError, match="layer '0' runs more than once"):
+        twice = nn.ReLU()
+        rb.encode(rb.wrap(nn.Sequential(twice, twice), layers=["0"]), batch())
+
+
+@pytest.mark.parametrize("wrong", [3, None, "resnet18", nn.Linear, object()])
+def test_what_cannot_be_wrapped(wrong):
+    with pytest.raises(UserError, match=r"wrap: .*expected a torch.nn.Module, or a transformer of scikit-learn"):
+        rb.wrap(wrong)
+
+
+def test_it_is_evaluated_at_once(net):
+    digits = rb.dataset("digits", limit=120)
+    found = {one.metric: one.value for one in rb.evaluate(rb.wrap(net, ["head"]), "knn[folds=none]", digits)}
+    assert 30 < found["accuracy"] <= 100
+
+
+# -- in other processes -----------------------------------------------------------------------------------------------
+
+
+def test_a_program_gives_the_same_bits_and_the_same_module_the_same_program(net, tmp_path):
+    learner = rb.wrap(net, layers=["relu", "head"], shape=SHAPE)
+    (call,), plugins = asked_methods(learner, tmp_path)
+    (again,), _ = asked_methods(rb.wrap(net, layers=["relu", "head"], shape=SHAPE), tmp_path)
+    assert plugins == ()
+    assert call == again
+    assert [path.name for path in (tmp_path / "programs").iterdir()] == [call.parameters["program"].rpartition("/")[2]]
+    made = make(ProgramModule, call.parameters, SHAPE)
+    for count in (1, 5):
+        one, other = rb.encode(learner, batch(count)), rb.encode(made, batch(count))
+        assert list(one) == list(other) == ["relu", "head"]
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    with torch.no_grad():
+        net.head.weight.add_(1)
+    assert asked_methods(learner, tmp_path)[0][0] != call
+    assert parameter_count(made) == sum(weight.numel() for weight in net.parameters())
+
+
+def test_a_program_conforms(net, tmp_path):
+    (call,), _ = asked_methods(rb.wrap(net, shape=(1, 8, 8)), tmp_path)
+    findings = check_learner(ProgramModule, call.parameters, [SHAPE])
+    assert [(found.check, found.problem) for found in findings if found.problem] == []
+
+
+def test_a_run_has_it_as_a_row_with_all_protocols(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    learner = rb.wrap(net, layers=["head"], shape=SHAPE)
+    found = rb.run([learner], "digits", 1, ["knn", "code-stats"], limit=120, quiet=True)
+    (trial,) = found.trials()
+    assert (trial.record.status, trial.record.method.kind) == ("done", "pretrained")
+    assert [one.status for one in trial.record.evaluations] == ["done", "done"]
+    here = rb.evaluate(learner, "knn", rb.dataset("digits", limit=120))
+    values = [m.value for m in trial.record.evaluations[0].measurements]
+    assert values == [m.value for m in here]
+    kept = rb.run([learner], "digits", 1, ["knn", "code-stats"], limit=120, quiet=True)
+    assert kept.trials()[0].record.hash == trial.record.hash
+
+
+def test_a_run_needs_the_shape_and_code_that_can_be_exported(net, tmp_path):
+    with pytest.raises(UserError, match=r"wrap\(module, shape=\(channels, height, width\)\)"):
+        asked_methods(rb.wrap(net), tmp_path)
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x if float(x.sum()) > 0 else -x
+
+    with pytest.raises(UserError, match="cannot be exported for a run .*write a Learner class") as raised:
+        asked_methods(rb.wrap(Branching(), shape=SHAPE), tmp_path)
+    assert "\n" not in str(raised.value)
+    (call,), _ = asked_methods(rb.wrap(net, shape=SHAPE), tmp_path)
+    with pytest.raises(UserError, match=r"takes \(1, 8, 8\), not images of \(3, 8, 8\)"):
+        make(ProgramModule, call.parameters, (3, 8, 8))
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+def test_a_file_that_is_no_program_is_refused_and_nothing_in_it_is_run(net, tmp_path, capsys):
+    text, evil = tmp_path / "text.pt2", tmp_path / "evil.pt2"
+    text.write_text("text")
+    content = WrappedModule(net, shape=SHAPE).program()
+    pickled = io.BytesIO()
+    torch.save(Evil(), pickled)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(evil, "w") as changed:
+        for name in archive.namelist():
+            replaced = name.endswith("sample_inputs/model.pt")
+            changed.writestr(name, pickled.getvalue() if replaced else archive.read(name))
+    for path in (text, evil):
+        with pytest.raises(UserError, match="no program that torch.export.save wrote"):
+            make(ProgramModule, {"program": path}, SHAPE)
+    assert "run" not in capsys.readouterr().out
+    assert pickle.dumps(Evil())
+
+
+def test_layers_keep_the_order_that_is_asked_for(net):
+    assert list(Layers(net, ["head", "conv"]).eval()(batch())) == ["head", "conv"]
+
+
+# -- transformers of scikit-learn -------------------------------------------------------------------------------------
+
+
+def test_a_transformer_is_a_row_and_encodes_if_it_was_fitted(tmp_path):
+    from sklearn.decomposition import FastICA, TruncatedSVD
+
+    (call,), _ = asked_methods(rb.wrap(FastICA(n_components=3, fun="cube")), tmp_path)
+    assert str(call) == "sklearn[estimator=sklearn.decomposition.FastICA,fun=cube,n_components=3]"
+    digits = rb.dataset("digits", limit=100)
+    pixels = digits.train.pixels(slice(None)).reshape(100, -1) / 255
+    fitted = TruncatedSVD(n_components=3, random_state=0).fit(pixels)
+    found = rb.encode(rb.wrap(fitted), digits.test)["transformed"]
+    expected = fitted.transform(digits.test.pixels(slice(None)).reshape(100, -1) / 255)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_transformer_that_cannot_travel():
+    from sklearn.decomposition import FastICA
+    from sklearn.preprocessing import FunctionTransformer
+
+    with pytest.raises(UserError, match=r"wrap: FunctionTransformer.func is .*no plain value"):
+        rb.wrap(FunctionTransformer(np.sqrt))
+
+    class Own(FastICA):
+        pass
+
+    with pytest.raises(UserError, match="no transformer of scikit-learn; write a Learner class"):
+        rb.wrap(Own(n_components=2))

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reprbench.methods.computed import ComputedFeatures
+from reprbench.methods.controls import RawPixels
+
+import reprbench as rb
+from reprbench.errors import UserError
+from reprbench.learner import make
+
+LIMIT = 150
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return rb.dataset("digits", limit=LIMIT)
+
+
+@pytest.fixture
+def files(digits, tmp_path):
+    """The pixels as features: the rows of `raw-pixels`, of which the harness must then find the same numbers."""
+    paths = {split: tmp_path / f"{split}.npy" for split in ("train", "test")}
+    for split, path in paths.items():
+        images = getattr(digits, split)
+        np.save(path, images.pixels(slice(None)).reshape(len(images), -1) / np.float32(255))
+    return paths
+
+
+def run(tmp_path, methods, protocols, **more):
+    return rb.run(dataset="digits", methods=methods, protocols=protocols, limit=LIMIT, store=tmp_path / "s", **more)
+
+
+def test_a_row_of_features_has_the_numbers_of_what_computed_them(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    methods = ["raw-pixels", "features[train=train.npy,test=test.npy]"]
+    found = run(tmp_path, methods, ["knn", "linear-svm[costs=[0.1]]"], epochs=1)
+    other, one = (trial.record for trial in found.trials())
+    assert (one.status, other.status) == ("done", "done")
+    values = [[(m.metric, m.value) for e in trial.evaluations for m in e.measurements] for trial in (one, other)]
+    assert values[0] == values[1] != []
+    assert other.method.kind == "pretrained"
+    assert other.cost.images_seen == 0
+    assert all(len(other.identity["parameters"][split]["file"]) == 64 for split in ("train", "test"))
+
+
+def test_protocols_that_encode_images_leave_the_row_empty_and_say_why(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = run(tmp_path, "features[train=train.npy,test=test.npy]", ["robustness", "reconstruction", "knn"], epochs=1)
+    trial = found.trials()[0].record
+    robustness, reconstruction, knn = trial.evaluations
+    assert trial.status == knn.status == "done"
+    for one, name in ((robustness, "robustness"), (reconstruction, "reconstruction")):
+        assert one.status == "skipped"
+        assert one.reason.startswith(f"{name} encodes images itself; features has features of the dataset's images")
+
+
+def test_another_count_ends_the_planning_with_both_numbers(files, tmp_path, here):
+    np.save(files["test"], np.zeros((7, 3)))
+    np.save(files["train"], np.zeros((LIMIT, 3)))
+    given = f"features[train={files['train']},test={files['test']}]"
+    done = here("run", "--dataset", "digits", "--limit", str(LIMIT), "--methods", given)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "there are features of 7 images for the test split, which has 150" in line
+    learner = make(ComputedFeatures, files, (1, 8, 8))
+    with pytest.raises(UserError, match="7 images for the test split, which has 150"):
+        rb.evaluate(learner, "knn", rb.dataset("digits", limit=LIMIT))
+
+
+def test_they_are_evaluated_in_python(files, digits):
+    learner = make(ComputedFeatures, files, (1, 8, 8))
+    values = [[m.value for m in rb.evaluate(one, "knn", digits)] for one in (learner, RawPixels())]
+    assert values[0] == values[1]
+    with pytest.raises(UserError, match="encodes no others"):
+        rb.evaluate(learner, "robustness", digits)
+
+
+def test_maps_are_pooled_by_the_protocol(digits, tmp_path):
+    files = {}
+    for split in ("train", "test"):
+        files[split] = tmp_path / f"{split}.npy"
+        np.save(files[split], np.zeros((LIMIT, 5, 3, 3), dtype=np.float16))
+    learner = make(ComputedFeatures, files, (1, 8, 8))
+    assert learner.counts() == {"train": LIMIT, "test": LIMIT}
+    maps = learner.features_of("test", np.array([3, 1]))
+    assert maps["features"].shape == (2, 5, 3, 3)
+
+
+def test_rows_are_found_in_the_order_that_is_asked_for(tmp_path):
+    files = {"train": tmp_path / "a.npy", "test": tmp_path / "b.npy"}
+    np.save(files["train"], np.asfortranarray(np.arange(20).reshape(10, 2)))
+    np.save(files["test"], -np.arange(6.0).reshape(3, 2))
+    learner = make(ComputedFeatures, files, (1, 8, 8))
+    assert learner.features_of("train", np.array([9, 0, 4]))["features"].tolist() == [[18, 19], [0, 1], [8, 9]]
+    assert learner.features_of("test", np.array([2]))["features"].tolist() == [[-4, -5]]
+
+
+def test_features_that_are_not_finite_are_named(files, digits):
+    array = np.load(files["test"])
+    array[5, 2] = np.nan
+    np.save(files["test"], array)
+    with pytest.raises(rb.Diverged, match="layer 'features'.*image 5"):
+        rb.evaluate(make(ComputedFeatures, files, (1, 8, 8)), "knn", digits)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((4, 2), dtype=complex), "expected numbers of shape"),
+        (np.zeros((4, 2), dtype=bool), "not bool of"),
+        (np.array([["a"]]), "not <U1 of"),
+        (np.zeros(4), r"not float64 of \(4,\)"),
+        (np.zeros((4, 2, 2)), "of shape"),
+        (np.zeros((4, 0)), "of shape"),
+        (np.array([[{}]], dtype=object), "not an array of numbers as .npy"),
+        (None, "not an array of numbers as .npy"),
+    ],
+)
+def test_a_file_without_features(tmp_path, files, array, said):
+    path = tmp_path / "wrong.npy"
+    path.write_text("text") if array is None else np.save(path, array, allow_pickle=True)
+    with pytest.raises(UserError, match=f"wrong.npy: .*{said}"):
+        make(ComputedFeatures, {**files, "train": path}, (1, 8, 8))
+
+
+def test_splits_of_different_features(files, tmp_path):
+    np.save(tmp_path / "other.npy", np.zeros((LIMIT, 3)))
+    with pytest.raises(UserError, match=r"features of shape \(3,\) for each image, and .* of \(64,\)"):
+        make(ComputedFeatures, {**files, "train": tmp_path / "other.npy"}, (1, 8, 8))
+
+
+def test_there_is_nothing_to_check(files, here):
+    done = here("check", f"features[train={files['train']},test={files['test']}]")
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "Error: method features encodes no images, which is what would be checked",
+    )

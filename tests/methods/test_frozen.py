@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from reprbench.methods.frozen import ModelInput, load_weights, read_weights
+from safetensors.torch import save_file
+
+from reprbench.errors import UserError
+
+INPUT = ModelInput((3, 24, 24), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bicubic")
+
+
+def test_gray_images_are_repeated_and_resized_and_the_row_says_so():
+    x = torch.rand(2, 1, 8, 8)
+    resized = INPUT.resized(x)
+    assert resized.shape == (2, 3, 24, 24)
+    assert torch.equal(resized[:, 0], resized[:, 2])
+    assert 0 <= resized.min() < resized.max() <= 1
+    gray, sizes = INPUT.notes((1, 8, 8))
+    assert gray == "gray images repeated to 3 channels"
+    assert sizes == "images resized from 8×8 to 24×24 (bicubic, antialiased), without a crop"
+    assert INPUT.notes((3, 24, 24)) == []
+    assert INPUT.of_size(8).notes((3, 8, 8)) == []
+
+
+def test_images_of_the_models_own_size_stay_as_they_are():
+    x = torch.rand(2, 3, 24, 24)
+    assert torch.equal(INPUT.resized(x), x)
+
+
+def test_a_larger_image_is_made_smaller_as_by_torchvision():
+    from torchvision.transforms.v2.functional import resize
+
+    x = torch.rand(1, 3, 50, 50)
+    expected = resize(x, [24, 24], interpolation=3, antialias=True).clamp(0, 1)
+    torch.testing.assert_close(INPUT.resized(x), expected)
+
+
+def test_images_that_cannot_be_used():
+    with pytest.raises(UserError, match="takes images of 3 channels; those of 4"):
+        INPUT.check((4, 8, 8))
+    with pytest.raises(UserError, match="interpolation is 'lanczos'"):
+        ModelInput((3, 8, 8), (0.0,), (1.0,), "lanczos").check((3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "checkpoint.pth", "parallel.pt"])
+def test_weights_are_read_from_either_kind_of_file(tmp_path, name):
+    network, path = torch.nn.Linear(3, 2), tmp_path / name
+    state = network.state_dict()
+    if name.endswith("safetensors"):
+        save_file(state, path)
+    elif name.startswith("parallel"):
+        torch.save({f"module.{key}": value for key, value in state.items()}, path)
+    else:
+        torch.save({"state_dict": state, "epoch": 3} if "checkpoint" in name else state, path)
+    other = torch.nn.Linear(3, 2)
+    load_weights(other, read_weights(path), ["fc"], path)
+    assert torch.equal(other.weight, network.weight)
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"weight": Evil()}), pickle.dumps([1, 2])])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_of_another_kind_is_refused_and_nothing_in_it_is_run(tmp_path, capsys, content, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="neither safetensors nor weights that torch saved"):
+        read_weights(path)
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    weights = torch.nn.Linear(3, 2).state_dict()
+    with pytest.raises(UserError, match="not those of this model"):
+        load_weights(torch.nn.Linear(4, 2), weights, [], tmp_path)
+    with pytest.raises(UserError, match="not those of this model"):
+        load_weights(torch.nn.Linear(3, 2), {**weights, "fc.weight": torch.zeros(1)}, ["head"], tmp_path)
+    load_weights(torch.nn.Linear(3, 2), {**weights, "fc.weight": torch.zeros(1)}, ["fc"], tmp_path)
