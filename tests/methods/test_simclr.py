@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pytest
 import torch
 from lightly.loss import NTXentLoss
+from reprbench.methods.controls import Untrained
 from reprbench.methods.simclr import SimCLR
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
 from views import assert_step_descends, prepared
+
+from reprbench import Images, View, encode
+from reprbench.learner import make
+from reprbench.run_context import Budget, Run, seeded
 
 
 def paper(projections, temperature):
@@ -40,3 +49,18 @@ def test_equal_projections_cannot_be_told_apart():
     learner, run = prepared(SimCLR)
     ones = torch.ones(6, 8)
     assert math.isclose(float(learner.objective([], [ones, ones], run)["loss"]), math.log(11), rel_tol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_few_epochs_on_digits_beat_the_untrained_encoder():
+    bunch = load_digits()
+    pixels = (bunch.images[:, None] * 255 / 16).astype(np.uint8)
+
+    def accuracy(cls, **parameters):
+        with seeded(0, "weights"):
+            learner = make(cls, parameters, (1, 8, 8))
+        learner.fit(Images(pixels[:1000]), Run(0, Budget(epochs=6)))
+        codes = encode(learner, pixels, View(layers="last"))
+        return KNeighborsClassifier(5).fit(codes[:1000], bunch.target[:1000]).score(codes[1000:], bunch.target[1000:])
+
+    assert accuracy(SimCLR, augmentation="digits") > accuracy(Untrained) + 0.02
