@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.data.locate import DataRequest
     from reprbench.data.returned import ImageArrays, ImageFolder
+    from reprbench.dataset_parameter import DatasetCall
     from reprbench.errors import Diverged, UserError
     from reprbench.features import View
     from reprbench.file_parameter import File
     from reprbench.images import Images, Indices, Labels
     from reprbench.learner import FeatureMaps, ImageShape, Kind, Learner, SupervisedLearner
     from reprbench.measurement import Curve, Headline, Measurement
-    from reprbench.protocols.base import Outcome, Protocol
+    from reprbench.protocols.base import KeptGram, Outcome, Protocol
     from reprbench.protocols.folds import Fold, FoldProtocol
     from reprbench.protocols.subject import Features, Snapshots, Subject
     from reprbench.registry import register, register_dataset, register_protocol
@@ -48,6 +49,7 @@ EXPORTS = {
     "Curve": "reprbench.measurement",
     "DataRequest": "reprbench.data.locate",
     "Dataset": "reprbench.data.dataset",
+    "DatasetCall": "reprbench.dataset_parameter",
     "Decodes": "reprbench.capabilities",
     "Diverged": "reprbench.errors",
     "FeatureMaps": "reprbench.learner",
@@ -61,6 +63,7 @@ EXPORTS = {
     "ImageShape": "reprbench.learner",
     "Images": "reprbench.images",
     "Indices": "reprbench.images",
+    "KeptGram": "reprbench.protocols.base",
     "Kind": "reprbench.learner",
     "Labels": "reprbench.images",
     "Learner": "reprbench.learner",
@@ -108,6 +111,7 @@ __all__ = [
     "Curve",
     "DataRequest",
     "Dataset",
+    "DatasetCall",
     "Decodes",
     "Diverged",
     "FeatureMaps",
@@ -121,6 +125,7 @@ __all__ = [
     "ImageShape",
     "Images",
     "Indices",
+    "KeptGram",
     "Kind",
     "Labels",
     "Learner",

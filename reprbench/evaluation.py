@@ -14,8 +14,8 @@ Status = Literal["done", "failed", "timeout", "out-of-memory", "diverged", "inte
 FINISHED: tuple[Status, ...] = ("done", "skipped")
 """What need not be tried again."""
 
-FIGURES = "figures"
-"""The folder of figures in a trial's folder."""
+FIGURES, GRAMS = "figures", "grams"
+"""The folders of figures and of Gram matrices in a trial's folder."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=-1, le=1e12)]
 """Differences of times, which rounding may take a little below 0; others come from no run."""
@@ -23,6 +23,10 @@ Seconds = Annotated[float, msgspec.Meta(ge=-1, le=1e12)]
 MOST_FIGURES, LARGEST_FIGURE = 100, 16 * 2**20
 """How many figures of one protocol a store keeps, and the bytes of the largest."""
 
+MOST_GRAMS, LARGEST_GRAM = 10, 2**20
+"""How many Gram matrices of one protocol a store keeps, and the bytes of the largest."""
+
+_GRAM_FILE = re.compile(rf"{GRAMS}/(?!\.)[^/\\\x00-\x1f\x7f]+\.npy")
 _FIGURE_FILE = re.compile(rf"{FIGURES}/(?!\.)[^/\\\x00-\x1f\x7f]+\.png")
 
 
@@ -58,6 +62,25 @@ class Figure(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.file[:80]!r} is not the file of a figure; expected figures/<name>.png")
 
 
+class Gram(msgspec.Struct, frozen=True):
+    """A centered Gram matrix of features, which reports compare with those of other learners.
+
+    Attributes
+    ----------
+    name : of what has these features, such as ``representation``.
+    file : in the trial's folder, see `reprbench.probes.cka.Packed`.
+    images : the digest of the images that it is of; matrices of other images cannot be compared.
+    """
+
+    name: str
+    file: str
+    images: str
+
+    def __post_init__(self) -> None:
+        if not _GRAM_FILE.fullmatch(self.file):
+            raise ValueError(f"{self.file[:80]!r} is not the file of a Gram matrix; expected grams/<name>.npy")
+
+
 class Evaluation(msgspec.Struct, kw_only=True):
     """The results of one protocol, or why there are none."""
 
@@ -80,6 +103,7 @@ class Evaluation(msgspec.Struct, kw_only=True):
     """When it ended, in ISO 8601; empty in evaluations from before it was recorded."""
     curves: list[Curve] = []
     figures: list[Figure] = []
+    grams: list[Gram] = []
 
     def __post_init__(self) -> None:
         if self.finished and not self.headlines:

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BaseModel, PlainSerializer, SerializationIn
 from reprbench.files import kind_of_special
 from reprbench.texts import reason
 
-_BY_CONTENT = {"files": "by content"}
+BY_CONTENT = {"files": "by content"}
+"""The context in which parameters are serialized for an identity: by the content of what they name."""
 
 
 def _existing(path: Path) -> Path:
@@ -35,7 +36,7 @@ def _existing(path: Path) -> Path:
 def _serialize(path: Any, info: SerializationInfo) -> Any:
     if not isinstance(path, Path):  # another member of a union
         return path
-    return {"file": content_digest(path)} if info.context == _BY_CONTENT else str(path)
+    return {"file": content_digest(path)} if info.context == BY_CONTENT else str(path)
 
 
 _SERIALIZER = PlainSerializer(_serialize, when_used="json")
@@ -81,7 +82,7 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 def parameters_by_content(validated: BaseModel) -> dict[str, Any]:
     """Return validated parameters for an identity, as JSON: ``{"file": "9f86d0…"}`` in place of each `File`."""
-    return _as_json(validated, _BY_CONTENT)
+    return _as_json(validated, BY_CONTENT)
 
 
 def parameters_as_given(validated: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:

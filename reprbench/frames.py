@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from reprbench.grammar import show_parameters
 from reprbench.trial import Trial
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _COLUMNS = (
     "budget",
     "precision",
     "seed",
+    "digest",
+    "deviations",
+    "setting",
     "protocol",
     "metric",
     "value",
@@ -30,11 +34,20 @@ _COLUMNS = (
 """The columns that every data frame of a store has."""
 
 
-def measurements_frame(trials: Iterable[Trial]) -> pandas.DataFrame:
-    """Return a row for each measurement of the trials; see `reprbench.store.Store.to_dataframe` for the columns."""
+def measurements_frame(trials: Iterable[Trial], chosen: Mapping[int, bool] | None = None) -> pandas.DataFrame:
+    """Return a row for each measurement of the trials; see `reprbench.store.Store.to_dataframe` for the columns.
+
+    Parameters
+    ----------
+    chosen : by the `id` of each trial that is a setting of a sweep, whether it is the one that is shown.
+    """
     import pandas
 
-    records = [record for trial in trials for record in _measured(trial)]
+    records = [
+        {**record, **({} if chosen is None else {"chosen": chosen.get(id(trial))})}
+        for trial in trials
+        for record in _measured(trial)
+    ]
     return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
 
 
@@ -49,6 +62,10 @@ def _measured(trial: Trial) -> Iterator[dict[str, Any]]:
         "budget": str(trial.budget),
         "precision": trial.precision,
         "seed": trial.seed,
+        "digest": trial.dataset.digest,
+        "deviations": "; ".join(map(str, trial.deviations)),
+        # Of several sweeps one may have more parameters than another.
+        "setting": show_parameters({k: v for sweep in trial.sweeps for k, v in sweep.setting.items()}),
     }
     parameters = {f"parameter.{name}": value for name, value in trial.method.parameters.items()}
     for evaluation in trial.evaluations:

@@ -25,6 +25,9 @@ DOTS_PER_INCH = 150
 LARGEST_BYTES = 300_000
 """Stores are committed to git; a larger figure is written with fewer colors, then with fewer dots."""
 
+MOST_NUMBERS = 16
+"""The rows of a map up to which its numbers can be read."""
+
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -170,3 +173,33 @@ def _quantized(content: bytes) -> bytes:
     buffer = BytesIO()
     Image.open(BytesIO(content)).convert("RGB").quantize(256).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def similarity_map(names: Sequence[str], values: NDArray[np.float64], title: str = "") -> Figure:
+    """Return a figure of a symmetric matrix of similarities in [0, 1], first row on top; small ones with numbers.
+
+    Parameters
+    ----------
+    names : of the rows, which are those of the columns.
+    """
+    count, margin = len(names), 0.3 + 0.065 * max(map(len, names))
+    # A row with a number takes 0.36 inches; the room for the bar, and the title, is beside.
+    side = min(9.0, count * (0.36 if count <= MOST_NUMBERS else 0.16))
+    figure = new_figure(margin + side + 1.0, margin + side + 0.4)
+    axes = new_axes(figure)[0, 0]
+    shown = axes.imshow(values, vmin=0, vmax=1, cmap="viridis")
+    axes.set_xticks(range(count), names, rotation=90)
+    axes.set_yticks(range(count), names)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    if count <= MOST_NUMBERS:
+        for row, column in np.ndindex(count, count):
+            value = values[row, column]
+            text = f"{value:.2f}".replace("-", "−")
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color="w" if value < 0.6 else "k")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("linear CKA", fontsize=9)
+    if title:
+        axes.set_title(title, fontsize=9, loc="left")
+    return figure

@@ -100,9 +100,11 @@ class Store:
         Returns
         -------
         A data frame with the columns ``benchmark``, ``label``, ``method``, ``kind``, ``dataset``, ``budget``,
-        ``precision``, ``seed``, ``protocol``, ``metric``, ``value``, ``unit``, ``better``, ``trial`` (the folder in
-        the store) and ``ended`` (when the trial ended, in ISO 8601); also ``parameter.NAME`` for each parameter of the
-        methods and ``at.NAME`` for each coordinate, empty where a row has none of that name.
+        ``precision``, ``seed``, ``digest`` (of the data, after ``--limit``), ``deviations`` (from the benchmark),
+        ``setting`` (the swept parameters of a setting of a sweep), ``protocol``, ``metric``, ``value``, ``unit``,
+        ``better``, ``trial`` (the folder in the store) and ``ended`` (when the trial ended, in ISO 8601); also
+        ``parameter.NAME`` for each parameter of the methods and ``at.NAME`` for each coordinate, empty where a row has
+        none of that name. `LoadedStore` adds ``chosen``.
 
         See `reprbench.load` for an example.
         """
@@ -144,10 +146,16 @@ class Store:
 
 
 def trial_folder(name: str) -> Path | None:
-    """Return the folder of a trial if `name` is its path, or that of the file in it; None otherwise."""
+    """Return the folder of a trial if `name` is its path, that of the file in it, or that of a folder with no other.
+
+    None otherwise.
+    """
     path = Path(name)
     folder = path.parent if path.name == TRIAL else path
-    return folder if os.path.isfile(folder / TRIAL) else None  # noqa: PTH113 - `Path.is_file` raises if it is too long
+    if os.path.isfile(folder / TRIAL):  # noqa: PTH113 - `Path.is_file` raises if it is too long
+        return folder
+    below = [found for depth in ("*", "*/*", "*/*/*") for found in folder.glob(f"{depth}/{TRIAL}")] if name else []
+    return below[0].parent if len(below) == 1 else None
 
 
 def read_or_refuse(path: Path) -> Trial:

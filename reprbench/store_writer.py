@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reprbench.evaluation import FIGURES, LARGEST_FIGURE
+from reprbench.evaluation import FIGURES, GRAMS, LARGEST_FIGURE, LARGEST_GRAM, Evaluation
 from reprbench.files import make_ignored, open_regular, replacing, write_text
 from reprbench.merge import fit_of, merged
 from reprbench.texts import LOG_CHARACTERS, log_text
@@ -19,6 +19,9 @@ OLD = ".old-"
 """How the name of a trial's folder began while a former version replaced it."""
 _NEW = ".new-"
 _DAMAGED = f"{TRIAL}.damaged"
+
+_FILES = {FIGURES: ".png", GRAMS: ".npy"}
+"""The folders of what evaluations name, and how its files end."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems without locks say."""
@@ -65,13 +68,13 @@ def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
     stored = _stored(folder, trial)
     written = merged(stored, trial) if stored else trial
     for name in _own_files(stored, trial, written):
-        if name in files and (name == HISTORY or files[name].stat().st_size <= LARGEST_FIGURE):
+        if name in files and (name == HISTORY or files[name].stat().st_size <= _largest(name)):
             with replacing(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
     if LOG in files:
         _add_to_log(folder, trial.requested, files[LOG])
     write_text(folder / TRIAL, trial_text(written))
-    _remove_figures(folder, written)
+    _remove_files(folder, written)
     return folder
 
 
@@ -93,7 +96,17 @@ def _own_files(stored: Trial | None, trial: Trial, written: Trial) -> list[str]:
     """Return the names of the files that come with `trial`: those of what is `written` of it, not of what is stored."""
     history = [HISTORY] if stored is None or fit_of(stored, trial) is trial else []
     own = [one for one in written.evaluations if any(one is other for other in trial.evaluations)]
-    return [*history, *(figure.file for evaluation in own for figure in evaluation.figures)]
+    return [*history, *(name for evaluation in own for name in _names(evaluation))]
+
+
+def _names(evaluation: Evaluation) -> list[str]:
+    """Return the names of the files of an evaluation."""
+    return [*(figure.file for figure in evaluation.figures), *(gram.file for gram in evaluation.grams)]
+
+
+def _largest(name: str) -> int:
+    """Return how many bytes the file of an evaluation may have."""
+    return LARGEST_GRAM if name.startswith(f"{GRAMS}/") else LARGEST_FIGURE
 
 
 def _add_to_log(folder: Path, begun: str, path: Path) -> None:
@@ -136,25 +149,26 @@ def _clean(folder: Path) -> None:
         old.rename(folder)
     for leftover in [old, *folder.parent.glob(f"{_NEW}*")]:
         shutil.rmtree(leftover, ignore_errors=True)
-    figures = folder / FIGURES
-    if figures.is_symlink():
-        figures.unlink()
+    for name in _FILES:
+        if (folder / name).is_symlink():
+            (folder / name).unlink()
     # As `replacing` names its temporary files.
     for leftover in [
         *folder.glob(f".{TRIAL}.*"),
         *folder.glob(f".{HISTORY}.*"),
         *folder.glob(f".{LOG}.*"),
-        *figures.glob(".*.png.*"),
+        *(path for name, suffix in _FILES.items() for path in (folder / name).glob(f".*{suffix}.*")),
     ]:
         leftover.unlink(missing_ok=True)
 
 
-def _remove_figures(folder: Path, trial: Trial) -> None:
-    """Remove the figures that the trial no longer names."""
-    named = {figure.file for evaluation in trial.evaluations for figure in evaluation.figures}
-    with suppress(OSError):
-        for path in (folder / FIGURES).glob("*.png"):
-            if f"{FIGURES}/{path.name}" not in named:
-                path.unlink(missing_ok=True)
-        if not named and (folder / FIGURES).is_dir():
-            (folder / FIGURES).rmdir()
+def _remove_files(folder: Path, trial: Trial) -> None:
+    """Remove the figures and Gram matrices that the trial no longer names."""
+    named = {name for evaluation in trial.evaluations for name in _names(evaluation)}
+    for part, suffix in _FILES.items():
+        with suppress(OSError):
+            for path in (folder / part).glob(f"*{suffix}"):
+                if f"{part}/{path.name}" not in named:
+                    path.unlink(missing_ok=True)
+            if (folder / part).is_dir() and not any((folder / part).iterdir()):
+                (folder / part).rmdir()

@@ -60,6 +60,7 @@ class Distribution:
 
 _NUMBER = r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*"
 _DISTRIBUTION = re.compile(rf"(log|uniform|int)\({_NUMBER},{_NUMBER}\)")
+_BEGUN = re.compile(rf"(log|uniform|int)\({_NUMBER}")
 
 
 def _values(given: Any) -> tuple[Any, ...] | Distribution:
@@ -73,6 +74,8 @@ def _values(given: Any) -> tuple[Any, ...] | Distribution:
             raise ValueError(f"{brief(large[0])} is too large to be swept; expected at most {LARGEST:g}")
         return tuple(given)
     match = _DISTRIBUTION.fullmatch(given) if isinstance(given, str) else None
+    if match is None and isinstance(given, str) and _BEGUN.fullmatch(given):
+        raise ValueError(f"{brief(given)} ends at a comma: within braces of YAML, write it in quotes")
     if match is None:
         raise ValueError(
             f"expected a list of values, or log(a, b), uniform(a, b) or int(a, b) with numbers, not {brief(given)}"
@@ -118,8 +121,10 @@ class Tune(BaseModel):
         combinations = math.inf if drawn else math.prod(map(len, self.parameters.values()))
         if drawn and self.tries is None:
             raise ValueError(f"{drawn[0]} is drawn from a distribution; tries says how many settings to draw")
-        if self.tries == 1 or (self.tries or 0) > combinations:
-            raise ValueError(f"tries: expected 2 to {combinations} settings, not {self.tries}")
+        if self.tries == 1:
+            raise ValueError("tries: 1; expected at least 2 settings to choose from")
+        if (self.tries or 0) > combinations:
+            raise ValueError(f"tries: {self.tries}; the values have only {combinations} combinations")
         if (self.tries or combinations) > MOST_SETTINGS:
             raise ValueError(f"{self.tries or combinations} settings; expected at most {MOST_SETTINGS}; give tries")
         return self

@@ -16,6 +16,8 @@ REASON, TRACEBACK, WARNINGS = 500, 20_000, 100
 LOG_CHARACTERS = 40_000
 """The most of a trial's log that is kept: the beginning and the end."""
 
+_MIDDLE = f"\n… the middle is left out: of a log {LOG_CHARACTERS:,} characters are kept …\n"
+
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -41,7 +43,15 @@ def log_text(text: str) -> str:
     'start\n100 %\nend\n'
     """
     last = (line.rstrip("\r").rpartition("\r")[2] for line in _shortened(text, 4 * LOG_CHARACTERS).split("\n"))
-    return clean("\n".join(last), LOG_CHARACTERS)
+    return _cut(clean("\n".join(last), 4 * LOG_CHARACTERS), LOG_CHARACTERS)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return the beginning and the end, with a line between them that says so."""
+    if len(text) <= limit:
+        return text
+    half = (limit - len(_MIDDLE)) // 2
+    return f"{text[:half]}{_MIDDLE}{text[-half:]}"
 
 
 def one_line(text: str, limit: int = REASON) -> str:

@@ -35,6 +35,9 @@ from reprbench.trial_parts import SweepRecord as SweepRecord
 
 TRIAL, HISTORY, LOG = "trial.json", "history.csv", "log.txt"
 """The files in a trial's folder, besides figures."""
+ADHOC = "adhoc"
+"""The benchmark of trials that no benchmark file asked for; their rows are named after their calls."""
+
 NOT_EVALUATED: Literal["not evaluated"] = "not evaluated"
 
 

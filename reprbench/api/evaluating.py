@@ -9,8 +9,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from reprbench.api.calls import asked_call
+from reprbench.api.datasets import dataset as named_dataset
 from reprbench.api.encoding import encode
 from reprbench.capabilities import Precomputed, miscounted
+from reprbench.data.adapted import adapted
 from reprbench.errors import UserError
 from reprbench.features import extract
 from reprbench.learner import SupervisedLearner
@@ -62,12 +64,20 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
         raise UserError(f"{name} needs a learner that {' and '.join(needs)}, which {type(learner).__name__} does not")
     if wrong := miscounted(learner, {"train": len(dataset.train), "test": len(dataset.test)}):
         raise UserError(f"{type(learner).__name__}: {wrong}")
-    device = str(device_of(learner))
-    subject = Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device)
+    subject = _subject(learner, dataset, str(device_of(learner)))
     outcome = checked_outcome(chosen.evaluate(subject, seed), name)
     if outcome.missing:
         raise UserError(f"{name}: {outcome.missing}")
     return outcome.measurements
+
+
+def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
+    def on(call: Call) -> Subject:
+        if isinstance(learner, Precomputed):
+            raise UserError(f"{type(learner).__name__} has features of its own dataset, and encodes no others")
+        return _subject(learner, adapted(named_dataset(call), dataset.train.shape), device)
+
+    return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)
 
 
 def _protocol(asked: str | Call | Protocol) -> tuple[Protocol, str]:

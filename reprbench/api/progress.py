@@ -18,7 +18,7 @@ from reprbench.owner import Owner
 from reprbench.printable import cell, printable
 from reprbench.report.text import rough_text, seconds_text
 from reprbench.runner.estimate import Remaining
-from reprbench.runner.plan import NEW, Planned
+from reprbench.runner.plan import Planned
 from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
 from reprbench.store import last_lines
@@ -48,7 +48,7 @@ def listener(run: PreparedRun, say: Callable[[str], None]) -> Iterator[Listener]
     """
     total, store, remaining = len(run.to_run), run.store.root, run.remaining()
     if run.debug:
-        yield DebugListener(total, store, say, remaining)
+        yield DebugListener(total, None, say, remaining)
         return
     console = Console(stderr=True)
     if not _moves(console):
@@ -96,9 +96,9 @@ def ending(planned: Planned, trial: Trial) -> str:
     return f"done (fit {seconds_text(fit)}, evaluation {seconds_text(evaluation)}{resumed})"
 
 
-def log_lines(planned: Planned, trial: Trial, store: Path) -> list[str]:
-    """Return what a trial that failed printed last, to be shown below its ending."""
-    if not trial.failure(planned.hashes):
+def log_lines(planned: Planned, trial: Trial, store: Path | None) -> list[str]:
+    """Return what a trial that failed printed last, to be shown below its ending; of no `store` nothing."""
+    if store is None or not trial.failure(planned.hashes):
         return []
     return [f"    {printable(line, SHOWN_REASON)}" for line in last_lines(store / trial.folder, SHOWN_LINES)]
 
@@ -121,9 +121,16 @@ def left_text(remaining: Remaining | None) -> str:
 
 
 class PlainListener:
-    """One line when a trial begins and ends, and every few seconds in between."""
+    """One line when a trial begins and ends, and every few seconds in between.
 
-    def __init__(self, total: int, store: Path, say: Callable[[str], None], remaining: Remaining | None = None) -> None:
+    Parameters
+    ----------
+    store : where the logs of trials are; None if they have none.
+    """
+
+    def __init__(
+        self, total: int, store: Path | None, say: Callable[[str], None], remaining: Remaining | None = None
+    ) -> None:
         self._total, self._number, self._store, self._show = total, 0, store, say
         self._remaining = remaining
         self._said: dict[int, float] = {}
@@ -133,8 +140,7 @@ class PlainListener:
         self._said[id(planned)] = time.monotonic()
         if self._remaining:
             self._remaining.started(planned)
-        why = "" if planned.reason == NEW else f" ({planned.reason})"
-        self._say(f"{name_of(planned)}: started{why}")
+        self._say(f"{name_of(planned)}: started ({planned.reason})")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
         """Say how far it is, if the last line was long ago."""

@@ -52,8 +52,10 @@ class Results:
         return as_fragment(self._tables)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """Return the measurements as a tidy table, one per row; see `Store.to_dataframe`."""
-        return measurements_frame(self._trials)
+        """Return the measurements as a tidy table, one per row; see `LoadedStore.to_dataframe`."""
+        from reprbench.report.choice import chosen_trials
+
+        return measurements_frame(self._trials, chosen_trials(self._trials))
 
     def trials(self) -> list[StoredTrial]:
         """Return the trials, of every row and seed."""

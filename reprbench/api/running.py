@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reprbench.api.tracking import tracked
 from reprbench.benchmark import Benchmark, find_benchmark, row_of
 from reprbench.cache_folder import CACHE, prepare
@@ -34,6 +36,7 @@ from reprbench.spec import Budget, Call
 from reprbench.store import Store
 from reprbench.trackers.base import Tracker
 from reprbench.trackers.choose import make_trackers
+from reprbench.trial import ADHOC
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -87,11 +90,13 @@ class RunEnd:
     trials : those that were asked for, in the order of the store, whether they ran now or before.
     failures : of those that ran now, the ones that failed in something that was asked for.
     interrupted : whether a signal ended the run.
+    sweeps : the keys of the sweeps that were asked for.
     """
 
     trials: tuple[Trial, ...]
     failures: tuple[Trial, ...]
     interrupted: bool
+    sweeps: frozenset[str] = frozenset()
 
     @property
     def failed(self) -> bool:
@@ -103,7 +108,9 @@ class RunEnd:
         """The tables of its trials."""
         from reprbench.report.table import make_tables  # takes a while, in which trials could be running
 
-        return make_tables(self.trials)
+        # A trial may also be a setting of a sweep that was asked for by an earlier run.
+        asked = [[sweep for sweep in trial.sweeps if sweep.key in self.sweeps] for trial in self.trials]
+        return make_tables(replace(trial, sweeps=own) for trial, own in zip(self.trials, asked, strict=True))
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,8 @@ class PreparedRun:
         # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}
         failures = tuple(trial for trial in ended if trial.failure(wanted[trial.hash]))
-        return RunEnd(tuple(self._all(ended)), failures, schedule.interrupted)
+        sweeps = frozenset(sweep.key for planned in self.work for sweep in planned.spec.sweeps)
+        return RunEnd(tuple(self._all(ended)), failures, schedule.interrupted, sweeps)
 
     def _executor(self) -> Executor:
         if self.debug:
@@ -248,8 +256,12 @@ def requested_specs(options: RunOptions, registry: Registry, folders: Folders, l
     # Cheap mistakes first: reading data can take a while.
     check_entries(request.benchmark, registry)
     seconds = max(limits.timeout or 0, SECONDS_EACH)
-    dataset = _load(request, registry, folders, options.data_dir)
-    return make_specs(request, registry, dataset, seconds, limits.memory)
+    limit = request.benchmark.limit
+
+    def load(call: Call) -> Dataset:
+        return _load(call, registry, folders, options.data_dir).limited(limit)
+
+    return make_specs(request, registry, load(request.benchmark.dataset), seconds, limits.memory, load)
 
 
 def _adhoc(overrides: Overrides) -> Request:
@@ -257,8 +269,8 @@ def _adhoc(overrides: Overrides) -> Request:
     if not overrides.methods:
         raise UserError("nothing to run: name methods or a benchmark")
     benchmark = Benchmark(
-        name="adhoc",
-        title="adhoc",
+        name=ADHOC,
+        title=ADHOC,
         dataset=overrides.dataset or Call(name="digits"),
         protocols=overrides.protocols or (Call(name="linear-svm"),),
         methods=tuple(map(row_of, dict.fromkeys(overrides.methods))),
@@ -269,9 +281,7 @@ def _adhoc(overrides: Overrides) -> Request:
     return apply(benchmark, rest)
 
 
-def _load(request: Request, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
-    call = request.benchmark.dataset
+def _load(call: Call, registry: Registry, folders: Folders, data_dir: Path | None) -> Dataset:
     entry = registry.find("dataset", call.name)
     named = data_dir and expanded(data_dir)
-    dataset = load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)
-    return dataset.limited(request.benchmark.limit)
+    return load_dataset(entry, call.parameters, data_dirs=folders.data, cache_dir=folders.cache, named=named)

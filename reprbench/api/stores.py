@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
+from reprbench.frames import measurements_frame
 from reprbench.store import Store, read_or_refuse, trial_folder
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
+
+if TYPE_CHECKING:
+    import pandas
 
 MOST_SHOWN = 10
 """Trials that a message lists."""
@@ -51,6 +56,18 @@ class LoadedStore(Store):
     def __init__(self, root: Path, cache: Path = CACHE, plugins: Sequence[Path] = ()) -> None:
         super().__init__(root)
         self._cache, self._plugins = cache, plugins
+
+    def to_dataframe(self, every: bool = False) -> pandas.DataFrame:
+        """Return what `Store.to_dataframe` does, with a column ``chosen``.
+
+        It says of each setting of a sweep whether the sweep's row shows it, and is empty for other trials: a mean over
+        the rows where it is not False is one over the rows of tables.
+        """
+        from reprbench.report.choice import chosen_trials
+
+        trials = list(self.each([]))
+        newest = list(newest_of_each_row(trials))
+        return measurements_frame(trials if every else newest, chosen_trials(newest))
 
     def trial(self, name: str) -> StoredTrial:
         """Return the one trial of that name.

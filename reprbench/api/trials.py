@@ -21,7 +21,7 @@ from reprbench.registry import Entry, discover
 from reprbench.runner.describe import code_of
 from reprbench.runner.devices import choose_devices
 from reprbench.texts import described
-from reprbench.trial import Trial
+from reprbench.trial import ADHOC, Trial
 
 if TYPE_CHECKING:
     import pandas
@@ -161,7 +161,7 @@ class StoredTrial:
 
 def _command(one: Trial, entry: Entry) -> str:
     """Return the command that fits a trial again, whatever its store has."""
-    adhoc = one.benchmark == "adhoc"
+    adhoc = one.benchmark == ADHOC
     options = [f"--dataset {shlex.quote(str(one.dataset.call))}"] if adhoc else [f"--benchmark {one.benchmark}"]
     options += [f"--methods {shlex.quote(str(one.method.call))}", f"--seeds {one.seed}"]
     options += [f"--epochs {one.budget.epochs}"] if one.budget.epochs and adhoc else []

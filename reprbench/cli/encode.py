@@ -9,6 +9,7 @@ import click
 from reprbench.cli.command import Command
 from reprbench.cli.echo import echo
 from reprbench.cli.options import PLUGIN, STORE
+from reprbench.errors import UserError
 
 
 @click.command(cls=Command)
@@ -53,6 +54,8 @@ def command(
     from reprbench.features import View
     from reprbench.files import write_output
 
+    if output.suffix != ".npy":
+        raise UserError(f"-o {output}: expected a file that ends with .npy")
     chosen = layers if layers in ("last", "all") else tuple(layers.split(","))
     view = View.model_validate({"layers": chosen, "pooling": pooling, "grid": grid})
     found = load(store, plugins=plugins).trial(trial)

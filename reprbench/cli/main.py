@@ -19,7 +19,8 @@ def leave_interrupted() -> NoReturn:
 
     It does once a `KeyboardInterrupt` has gone through `exec` of a text, as in the import of any dataclass.
     """
-    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT})
     sys.exit(130)
 
 

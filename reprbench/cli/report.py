@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     help="Any measurement against the methods, a column for each value of the coordinate that varies.",
 )
 @click.option(
+    "--relative-to",
+    metavar="ROW",
+    help="With --pivot: in percent of the values of this row, named by its label, and the mean over the columns.",
+)
+@click.option(
     "--seeds",
     type=click.Choice(["apart", "together"]),
     default="apart",
@@ -87,6 +92,7 @@ def command(
     datasets: tuple[str, ...],
     protocols: tuple[str, ...],
     pivot: str | None,
+    relative_to: str | None,
     seeds: Seeds,
     test: Test,
     every: bool,
@@ -103,6 +109,8 @@ def command(
 
     if form == "html" and pivot:
         raise UserError("--pivot: an HTML page has no pivots; choose another --format, or leave --pivot out")
+    if relative_to is not None and not pivot:
+        raise UserError("--relative-to: says which row's values a --pivot is in percent of; give a --pivot, too")
     if seeds == "together" and (pivot or figures):
         raise UserError(
             "--seeds together: rows of a pivot are single trials, and figures average over seeds; leave it out"
@@ -114,7 +122,7 @@ def command(
         names = tuple(name for name in benchmarks if not is_file_name(Path(name)))
         wanted = Wanted(names, methods, datasets, protocols, files)
         tables = _tables(stores, wanted, Settings(seeds, test, every, sweeps))
-        _write(_text(tables, form, pivot, stores, output), output)
+        _write(_text(tables, form, pivot, relative_to or "", stores, output), output)
         if figures is not None:
             _draw(figures, tables)
 
@@ -151,7 +159,9 @@ def _read(store: Path) -> list[Trial]:
     return trials
 
 
-def _text(tables: list[Table], form: str, pivot: str | None, stores: tuple[Path, ...], output: Path | None) -> str:
+def _text(
+    tables: list[Table], form: str, pivot: str | None, relative_to: str, stores: tuple[Path, ...], output: Path | None
+) -> str:
     if form == "html":
         from reprbench.report.formats.html import as_html
 
@@ -159,7 +169,7 @@ def _text(tables: list[Table], form: str, pivot: str | None, stores: tuple[Path,
     from reprbench.report.formats import FORMATS
     from reprbench.report.pivot import make_pivots, parse_question
 
-    return FORMATS[form](make_pivots(parse_question(pivot), tables) if pivot else tables)
+    return FORMATS[form](make_pivots(parse_question(pivot), tables, relative_to) if pivot else tables)
 
 
 def _write(text: str, output: Path | None) -> None:

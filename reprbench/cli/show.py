@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--log", "only_log", is_flag=True, help="Show what the trial's processes printed, warned of and logged.")
 def command(trial: str, store: Path, form: str, only_log: bool) -> None:
-    """Show TRIAL: a folder of the store (adhoc/ae/0-1a2b3c4d), the beginning of its hash, or the path of any trial."""
+    """Show TRIAL: a folder (quick/ae), label, path, or beginning of a hash."""
     from reprbench.printable import printable
     from reprbench.report.text import json_text
     from reprbench.trial import to_json
@@ -40,20 +40,15 @@ def command(trial: str, store: Path, form: str, only_log: bool) -> None:
 
 def _find(name: str, store: Path) -> tuple[Path, Trial]:
     """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
-    from reprbench.store import Store, read_or_refuse, trial_folder
+    from reprbench.api.stores import load
+    from reprbench.store import read_or_refuse, trial_folder
     from reprbench.trial import TRIAL
 
     if (folder := trial_folder(name)) is not None:
         return folder, read_or_refuse(folder / TRIAL)
     path = Path(name)
-    found = Store(store).find(str(path.relative_to(store)) if path.is_relative_to(store) else name)
-    if len(found) != 1:
-        names = ", ".join(str(folder.relative_to(store)) for folder, _ in found[:10]) or "none"
-        raise UserError(
-            f"trial {name!r}: expected one in {store}, found {len(found)} ({names}); name another store with --store, "
-            "or the path of the trial's folder"
-        )
-    return found[0]
+    found = load(store).trial(str(path.relative_to(store)) if path.is_relative_to(store) else name)
+    return found.folder, found.record
 
 
 def _log(folder: Path) -> str:
@@ -140,4 +135,5 @@ def _evaluation_lines(evaluation: Evaluation, folder: Path) -> list[str]:
         place = place_text(m.at.items())
         lines.append(f"  {m.metric}{f' ({place})' if place else ''}: {m.value:g} {m.unit}".rstrip())
     lines += [f"  warning: {warning}" for warning in evaluation.warnings]
-    return [*lines, *(f"  figure {figure.name}: {folder / figure.file}" for figure in evaluation.figures)]
+    lines += [f"  figure {figure.name}: {folder / figure.file}" for figure in evaluation.figures]
+    return [*lines, *(f"  Gram matrix {gram.name}: {folder / gram.file}" for gram in evaluation.grams)]

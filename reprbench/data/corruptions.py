@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reprbench.data.common_corruptions import COMMON, CommonKind
 from reprbench.data.folds import named_generator
 from reprbench.images import Images
 
@@ -46,20 +47,22 @@ class Corruption:
     label: Callable[[float], str]
 
 
-def corrupted(dataset: Dataset, kind: Kind, level: float, count: int | None = None) -> Images:
+def corrupted(dataset: Dataset, kind: Kind | CommonKind, level: float, count: int | None = None) -> Images:
     """Return the test split of `dataset`, or its first `count` images, corrupted; level 0 is uncorrupted.
 
-    Apart from the uint8 copy, only a block of images is in memory.
+    The levels of the common corruptions are their severities from 1 to 5. Apart from the uint8 copy, only a block of
+    images is in memory.
     """
     images = dataset.test if count is None else dataset.test.take(np.arange(min(count, len(dataset.test))))
     if level == 0:
         return images
+    corrupt = COMMON[kind] if kind in COMMON else CORRUPTIONS[cast(Kind, kind)].corrupt
     generator = named_generator(f"{dataset.name} test {kind}")
     copy = np.empty((len(images), *images.shape), dtype=np.uint8)
     step = max(1, BLOCK // math.prod(images.shape))
     for start in range(0, len(images), step):
         block = slice(start, min(start + step, len(images)))
-        copy[block] = CORRUPTIONS[kind].corrupt(images.pixels(block), level, generator)
+        copy[block] = corrupt(images.pixels(block), level, generator)
     return Images(copy)
 
 

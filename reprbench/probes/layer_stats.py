@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reprbench.data.folds import named_generator, random_rows
 from reprbench.features import Matrix
+from reprbench.probes.spectra import rank_me, representatives, spectrum
 from reprbench.probes.standardize import row_blocks
 
-MOST_UNITS = 4096
-"""In the effective rank, this many random units represent a wider layer: their covariance takes 128 MB in float64, its
-eigenvalues some ten seconds."""
 DEAD = 1e-5
 """A unit whose values differ by no more than this share of its largest magnitude is constant: in float32, means over
 the positions of a map are equal up to some 1e-6 only."""
@@ -27,8 +24,8 @@ class LayerStats:
     ----------
     units : columns of its matrix.
     dead : how many of them are constant over all images.
-    ranked : the number of units behind the effective rank; fewer than `units` in a layer of more than `MOST_UNITS`.
-    effective_rank : in [1, ranked]; 0 if all those units are constant.
+    ranked : the number of units behind RankMe; fewer than `units` in a layer of more than `spectra.MOST_UNITS`.
+    rank_me : see `spectra.rank_me`; 1 if all those units are constant, 0 if they are 0.
     lifetime_sparsity : in [0, 1]; None with fewer than two images or without a live unit.
     population_sparsity : in [0, 1]; None with fewer than two live units, or if these are 0 for every image.
     """
@@ -36,15 +33,15 @@ class LayerStats:
     units: int
     dead: int
     ranked: int
-    effective_rank: float
+    rank_me: float
     lifetime_sparsity: float | None
     population_sparsity: float | None
 
 
 def layer_stats(codes: Matrix, device: str = "cpu") -> LayerStats:
-    """Return the statistics of the codes (images, units), which are read three times, in blocks.
+    """Return the statistics of the codes (images, units), which are read several times, in blocks.
 
-    The effective rank, which takes by far the most time, is computed on `device`.
+    RankMe, which takes by far the most time, is computed on `device`.
     """
     images, units = codes.shape
     low, high = np.full(units, np.inf), np.full(units, -np.inf)
@@ -58,46 +55,15 @@ def layer_stats(codes: Matrix, device: str = "cpu") -> LayerStats:
     lifetime = None
     if images > 1 and live.any():
         lifetime = float(_sparsity(magnitudes[live], squares[live], images).mean())
-    ranked = _ranked(units)
+    ranked = representatives(units, "code-stats units")
     return LayerStats(
         units=units,
         dead=int(units - live.sum()),
-        ranked=units if ranked is None else len(ranked),
-        effective_rank=effective_rank(codes, np.flatnonzero(live) if ranked is None else ranked[live[ranked]], device),
+        ranked=len(ranked),
+        rank_me=rank_me(spectrum(codes, ranked, centered=False, device=device)),
         lifetime_sparsity=lifetime,
         population_sparsity=_population_sparsity(codes, live),
     )
-
-
-def _ranked(units: int) -> NDArray[np.int64] | None:
-    """Return the units that represent a layer in its effective rank; None for all."""
-    if units <= MOST_UNITS:
-        return None
-    return random_rows(units, MOST_UNITS, named_generator("code-stats units"))
-
-
-def effective_rank(codes: Matrix, columns: NDArray[np.int64], device: str = "cpu") -> float:
-    """Return the effective rank of `columns` of the codes (n, D), centered; 0 if there are none.
-
-    The singular values are the roots of the eigenvalues of the covariance, in float64.
-    """
-    import torch
-
-    if len(columns) == 0:
-        return 0.0
-    mean = np.zeros(len(columns))
-    for _, values in row_blocks(codes):
-        mean += values[:, columns].sum(axis=0, dtype=np.float64)
-    mean /= len(codes)
-    covariance = torch.zeros(len(columns), len(columns), dtype=torch.float64, device=device)
-    for _, values in row_blocks(codes):
-        centered = torch.from_numpy(values[:, columns] - mean).to(device)
-        covariance.addmm_(centered.T, centered)
-    eigenvalues = torch.linalg.eigvalsh(covariance).cpu().numpy()
-    # Eigenvalues that would be 0 but for rounding; their roots would add up.
-    kept = eigenvalues[eigenvalues > eigenvalues.max() * len(columns) * np.finfo(np.float64).eps]
-    shares = np.sqrt(kept) / np.sqrt(kept).sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _population_sparsity(codes: Matrix, live: NDArray[np.bool_]) -> float | None:

@@ -1,10 +1,13 @@
-"""A fold's linear SVM: C chosen by cross-validation inside the fold, applied to any number of test matrices."""
+"""A fold's linear classifier: C chosen by cross-validation inside the fold, applied to any number of test matrices.
+
+The classifier is the linear SVM, or another whose `fit` is given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,38 @@ if TYPE_CHECKING:
 _TOGETHER = 2**23  # elements of the features of inner folds that are trained together
 
 
+class Machines(Protocol):
+    """Classifiers of one set of examples, for every cost of a grid."""
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """The grid, as given."""
+
+    def judged(self, x: Matrix, labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return how many rows of standardized `x` are classified correctly, and what the best cost has most of.
+
+        Both are sums over rows, one for every cost.
+        """
+
+
+M = TypeVar("M", bound=Machines)
+Trained = TypeVar("Trained", bound=Machines, covariant=True)
+
+
+class Fit(Protocol[Trained]):
+    """A function that trains machines on each of several sets of standardized examples, as `fit_svms` does."""
+
+    def __call__(
+        self,
+        parts: Sequence[tuple[Matrix, Labels]],
+        n_classes: int,
+        costs: Sequence[float],
+        *,
+        device: torch.device | str,
+    ) -> Sequence[Trained]:
+        """Return the machines of each set."""
+
+
 @dataclass(frozen=True)
 class CostChoice:
     """The cost that cross-validation chose.
@@ -28,7 +63,8 @@ class CostChoice:
     Attributes
     ----------
     cost : float
-        The smallest, i.e. most regularized, of those with the highest accuracy.
+        The smallest, i.e. most regularized, of the best: those with the highest accuracy, or what else the machines
+        are judged by.
     accuracies : tuple of float
         The cross-validated accuracy of every cost, in [0, 1], in the order of the grid; empty for a single cost.
     at_edge : "lower", "upper" or None
@@ -50,6 +86,7 @@ def select_cost(
     generator: np.random.Generator,
     device: torch.device | str = "cpu",
     scale: Scale = "feature",
+    fit: Fit[Machines] = fit_svms,
 ) -> CostChoice:
     """Choose C by stratified cross-validation on the rows of `x` (n, d), which are not standardized yet.
 
@@ -65,16 +102,17 @@ def select_cost(
         return CostChoice(costs[0], (), None)
     if len(x) < inner_folds:
         raise UserError(f"{inner_folds} inner folds need as many labeled images, not {len(x)}; set inner_folds lower")
-    right = np.zeros(len(costs), dtype=np.int64)
+    right, worth = np.zeros(len(costs), dtype=np.int64), np.zeros(len(costs))
     divisions = list(_divisions(labels, inner_folds, generator))
     # Small inner folds are trained together: operations on all of them take little longer than on one.
     together = max(1, _TOGETHER // x.size)
     for start in range(0, inner_folds, together):
         some = divisions[start : start + together]
-        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale)
+        trained = _fit_raw(x, labels, [rows for rows, _ in some], n_classes, costs, device, scale, fit)
         for (machines, standardizer), (_, held_out) in zip(trained, some, strict=True):
-            right += _count_right(machines, standardizer, x, labels, held_out)
-    best = min(cost for cost, count in zip(costs, right, strict=True) if count == right.max())
+            counted, found = _judged(machines, standardizer, x, labels, held_out)
+            right, worth = right + counted, worth + found
+    best = min(cost for cost, one in zip(costs, worth, strict=True) if one == worth.max())
     return CostChoice(best, tuple((right / len(x)).tolist()), _edge(best, costs))
 
 
@@ -85,21 +123,21 @@ def _edge(cost: float, costs: Sequence[float]) -> Literal["lower", "upper"] | No
 
 
 @dataclass(frozen=True)
-class FoldClassifier:
+class TrainedFold(Generic[M]):
     """A classifier trained on a fold; it can be applied to any number of test matrices.
 
     Attributes
     ----------
     choice : CostChoice
         The cost it was trained with, and how that was chosen.
-    machines : LinearSVMs
+    machines : such as LinearSVMs
         For that cost alone.
     standardizer : Standardizer
         Fitted to the fold.
     """
 
     choice: CostChoice
-    machines: LinearSVMs
+    machines: M
     standardizer: Standardizer
 
     def count_right(self, x: Matrix, labels: Labels) -> int:
@@ -110,11 +148,14 @@ class FoldClassifier:
         Diverged
             If features are NaN or infinite.
         """
-        return int(_count_right(self.machines, self.standardizer, x, labels)[0])
+        return int(_judged(self.machines, self.standardizer, x, labels)[0][0])
 
     def accuracy(self, x: Matrix, labels: Labels) -> float:
         """Return the share of the rows of `x` (m, d), read in blocks, that are classified correctly, in [0, 1]."""
         return self.count_right(x, labels) / len(x)
+
+
+FoldClassifier = TrainedFold[LinearSVMs]
 
 
 def train_fold(
@@ -128,10 +169,28 @@ def train_fold(
     device: torch.device | str = "cpu",
     scale: Scale = "feature",
 ) -> FoldClassifier:
-    """Choose C within the fold and train with it on the whole fold.
+    """Choose C within the fold and train a linear SVM with it on the whole fold, as `train_with` does."""
+    return train_with(
+        fit_svms, x, labels, n_classes, costs, generator, inner_folds=inner_folds, device=device, scale=scale
+    )
 
-    `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1, `costs` is the grid of C,
-    `generator` draws the inner folds, and `scale` is that of `standardize`.
+
+def train_with(
+    fit: Fit[M],
+    x: Matrix,
+    labels: Labels,
+    n_classes: int,
+    costs: Sequence[float],
+    generator: np.random.Generator,
+    *,
+    inner_folds: int = 5,
+    device: torch.device | str = "cpu",
+    scale: Scale = "feature",
+) -> TrainedFold[M]:
+    """Choose C within the fold and train machines with it on the whole fold.
+
+    `fit` trains machines, `x` holds features (n, d), not standardized, `labels` (n,) are in 0 … `n_classes` − 1,
+    `costs` is the grid of C, `generator` draws the inner folds, and `scale` is that of `standardize`.
 
     Raises
     ------
@@ -139,9 +198,9 @@ def train_fold(
         If features are NaN or infinite.
     """
     choice = select_cost(
-        x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale
+        x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale, fit=fit
     )
-    return FoldClassifier(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale)[0])
+    return TrainedFold(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale, fit)[0])
 
 
 def _fit_raw(
@@ -152,25 +211,27 @@ def _fit_raw(
     costs: Sequence[float],
     device: torch.device | str,
     scale: Scale,
-) -> list[tuple[LinearSVMs, Standardizer]]:
+    fit: Fit[M],
+) -> list[tuple[M, Standardizer]]:
     """Train on each set of rows, None for all; only the standardized rows are in memory, no copy of `x`."""
     standardizers = [standardize(x, rows, scale) for rows in sets]
     parts = [
         (standardizer.apply(x, rows), labels if rows is None else labels[rows])
         for standardizer, rows in zip(standardizers, sets, strict=True)
     ]
-    return list(zip(fit_svms(parts, n_classes, costs, device=device), standardizers, strict=True))
+    return list(zip(fit(parts, n_classes, costs, device=device), standardizers, strict=True))
 
 
-def _count_right(
-    machines: LinearSVMs, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
-) -> NDArray[np.int64]:
-    """Return how many of `rows`, all by default, each cost's machines classify correctly, shape (n_costs,)."""
-    right = np.zeros(len(machines.costs), dtype=np.int64)
+def _judged(
+    machines: Machines, standardizer: Standardizer, x: Matrix, labels: Labels, rows: Indices | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what `Machines.judged` does of `rows`, all by default, which are not standardized, read in blocks."""
+    right, worth = np.zeros(len(machines.costs), dtype=np.int64), np.zeros(len(machines.costs))
     chosen = labels if rows is None else labels[rows]
     for block, values in row_blocks(x, rows):
-        right += (machines.predict(standardizer.apply(values)) == chosen[block]).sum(axis=1)
-    return right
+        counted, found = machines.judged(standardizer.apply(values), chosen[block])
+        right, worth = right + counted, worth + found
+    return right, worth
 
 
 def _divisions(labels: Labels, n_folds: int, generator: np.random.Generator) -> Iterator[tuple[Indices, Indices]]:

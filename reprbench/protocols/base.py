@@ -20,9 +20,26 @@ from reprbench.protocols.subject import Subject as Subject
 from reprbench.strict import StrictNumbers
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from reprbench.data.dataset import Dataset
+    from reprbench.spec import Call
+
+
+@dataclass(frozen=True)
+class KeptGram:
+    """A centered Gram matrix to be kept, see `reprbench.probes.cka`.
+
+    Attributes
+    ----------
+    packed : float16 of shape (n(n − 1)/2,)
+    images : the digest of the images that it is of: reports compare matrices of the same images.
+    """
+
+    packed: NDArray[np.float16]
+    images: str
 
 
 @dataclass
@@ -44,6 +61,8 @@ class Outcome:
         the protocol's `headlines`.
     curves : list of Curve
         Measurements to be drawn as lines, together with those of other methods.
+    grams : dict of KeptGram
+        By short names; reports draw a map of the similarity of all learners that have one of that name.
 
     Examples
     --------
@@ -62,6 +81,7 @@ class Outcome:
     missing: str = ""
     headlines: list[Headline] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    grams: dict[str, KeptGram] = field(default_factory=dict)
 
 
 class Protocol(StrictNumbers):
@@ -119,6 +139,14 @@ class Protocol(StrictNumbers):
     @property
     def selects(self) -> tuple[str, ...]:
         """The metrics that are measured without the test split: a sweep may choose by them, by default by the first."""
+        return ()
+
+    @property
+    def other_datasets(self) -> tuple[Call, ...]:
+        """The datasets that `evaluate` asks `Subject.on` for, besides the learner's own.
+
+        They are found when a run is planned, and their content is part of the identity of the evaluation.
+        """
         return ()
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:

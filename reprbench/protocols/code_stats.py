@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reprbench.features import View
-from reprbench.outputs import checked
 from reprbench.probes.layer_stats import LayerStats, layer_stats
 from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.layers import layer_widths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,10 @@ class CodeStats(Protocol):
 
     Metrics, each at {"layer", "depth"}
     -----------------------------------
-    effective rank : of the centered matrix of images × units (O. Roy, M. Vetterli, "The effective rank", 2007): the
-        exponential of the entropy of its singular values, not their squares, divided by their sum. A layer of more
-        than 4096 units is represented by 4096 random ones, the same for every method and seed.
+    RankMe : of the matrix of images × units, not centered (Q. Garrido et al., "RankMe", 2023): the exponential of the
+        entropy of its singular values, not their squares, divided by their sum, 1e-7 being added to each share; but for
+        that, their effective rank (O. Roy, M. Vetterli 2007). A layer of more than 4096 units is represented by 4096
+        random ones, the same for every method and seed.
     units : how many.
     dead units (%) : those that are constant over all test images.
     lifetime sparsity, population sparsity : S = (1 − (E|a|)²/E[a²]) / (1 − 1/n) in [0, 1] (E. Rolls, M. Tovee 1995; W.
@@ -36,8 +37,8 @@ class CodeStats(Protocol):
     """
 
     name = "code-stats"
-    version = 1
-    headlines = ("effective rank",)
+    version = 2
+    headlines = ("RankMe",)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the channel means of all layers on the whole test split."""
@@ -46,7 +47,7 @@ class CodeStats(Protocol):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the statistics of every layer, from the input to the code."""
         (wanted,) = self.reads(subject.dataset, subject.supervised)
-        widths = _widths(subject, wanted.view)
+        widths = layer_widths(subject, wanted.view)
         features = subject.features(wanted)
         found: dict[str, LayerStats] = {}
         end = 0
@@ -58,7 +59,7 @@ class CodeStats(Protocol):
             [one for depth, name in enumerate(found, 1) for one in _measurements(found[name], name, depth)],
             warnings=_warnings(found),
             figures={"layers": layers_figure(found)},
-            headlines=[Headline("effective rank", {"layer": list(found)[-1]})],
+            headlines=[Headline("RankMe", {"layer": list(found)[-1]})],
         )
         if len(found) > 1:
             measured = {m.metric for m in outcome.measurements}
@@ -66,20 +67,10 @@ class CodeStats(Protocol):
         return outcome
 
 
-def _widths(subject: Subject, view: View) -> dict[str, int]:
-    """Return how many columns each layer has in `view`, by encoding one test image."""
-    from reprbench.state import evaluating
-
-    learner = subject.learner(subject.trained)
-    with evaluating(learner):
-        maps = checked(learner.encode(subject.dataset.test.batch(slice(0, 1), subject.device)), 1)
-        return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
-
-
 def _measurements(stats: LayerStats, layer: str, depth: int) -> list[Measurement]:
     at: dict[str, Any] = {"layer": layer, "depth": depth}
     found = [
-        Measurement("effective rank", stats.effective_rank, at=at),
+        Measurement("RankMe", stats.rank_me, at=at),
         Measurement("units", stats.units, at=at),
         Measurement("dead units", 100 * stats.dead / stats.units, "%", at=at),
     ]
@@ -92,7 +83,7 @@ def _measurements(stats: LayerStats, layer: str, depth: int) -> list[Measurement
 
 def _warnings(found: Mapping[str, LayerStats]) -> list[str]:
     warnings = [
-        f"the effective rank of layer {name} is that of {stats.ranked} of its {stats.units} units"
+        f"RankMe of layer {name} is that of {stats.ranked} of its {stats.units} units"
         for name, stats in found.items()
         if stats.ranked < stats.units
     ]
@@ -106,7 +97,7 @@ def layers_figure(found: Mapping[str, LayerStats]) -> Figure:
     from reprbench.plotting import new_axes, new_figure
 
     panels: list[tuple[str, list[float | None]]] = [
-        ("effective rank (% of units)", [100 * stats.effective_rank / stats.ranked for stats in found.values()]),
+        ("RankMe (% of units)", [100 * stats.rank_me / stats.ranked for stats in found.values()]),
         ("dead units (%)", [100 * stats.dead / stats.units for stats in found.values()]),
         ("lifetime sparsity", [stats.lifetime_sparsity for stats in found.values()]),
         ("population sparsity", [stats.population_sparsity for stats in found.values()]),

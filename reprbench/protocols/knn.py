@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import (
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from reprbench.errors import UserError
 from reprbench.protocols.base import Measurement, Outcome, Subject
@@ -27,6 +33,15 @@ class KNN(FoldProtocol):
 
     Features are not standardized; neither scaling all of them nor permuting them changes the neighbors. In case of
     ties, the class with the nearest example wins. No hyperparameter is selected, on any split.
+
+    Parameters
+    ----------
+    k : how many neighbors vote.
+    metric : what is near; the cosine if votes are weighted.
+    weighted : a vote counts exp(cosine / `temperature`), as in Z. Wu et al., "Unsupervised feature learning via
+        non-parametric instance discrimination" (2018), with k = 200, and in papers on self-supervised learning since,
+        with k = 20 or 200. Only classes of the k neighbors are candidates.
+    temperature : of weighted votes; 0.07 in these papers.
     """
 
     name = "knn"
@@ -35,17 +50,38 @@ class KNN(FoldProtocol):
 
     k: PositiveInt = 1
     metric: Literal["euclidean", "cosine"] = "euclidean"
+    weighted: bool = False
+    temperature: PositiveFloat = 0.07
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_are_of_cosines(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("weighted") is True:
+            return {"metric": "cosine", **given}
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> KNN:
+        if self.weighted and self.metric != "cosine":
+            raise ValueError("votes are weighted by cosines; leave metric out or set metric=cosine")
+        if not self.weighted and self.temperature != type(self).model_fields["temperature"].default:
+            raise ValueError("temperature is that of weighted votes; set weighted=true or leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused_weights(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the weights out where there are none: stored evaluations from before there were any stay the same."""
+        content: dict[str, Any] = serialize(self)
+        unused = () if self.weighted else ("weighted", "temperature")
+        return {name: value for name, value in content.items() if name not in unused}
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the accuracy (%) of every fold; draw the nearest images of the first."""
-        from reprbench.probes.knn import nearest, vote
-
         outcome = Outcome()
         for fold in self.each_fold(subject):
             if self.k > len(fold.train):
                 raise UserError(f"{self.k} neighbors need as many labeled images, not {len(fold.train)}; set k lower")
-            neighbors = nearest(fold.train, fold.test, self.k, self.metric, subject.device)
-            right = vote(fold.labels[neighbors]) == subject.dataset.test_labels
+            right = self._voted(fold, subject.device) == subject.dataset.test_labels
             outcome.measurements.append(
                 Measurement("accuracy", 100 * float(right.mean()), "%", "higher", {"fold": fold.number})
             )
@@ -53,6 +89,15 @@ class KNN(FoldProtocol):
                 outcome.figures["neighbors"] = self._figure(subject, fold)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         return outcome
+
+    def _voted(self, fold: Fold, device: str) -> NDArray[np.int64]:
+        """Return the class of every test image."""
+        from reprbench.probes.knn import exponential_weights, nearest, nearest_cosines, vote, weighted_vote
+
+        if not self.weighted:
+            return vote(fold.labels[nearest(fold.train, fold.test, self.k, self.metric, device)])
+        neighbors, cosines = nearest_cosines(fold.train, fold.test, self.k, device)
+        return weighted_vote(fold.labels[neighbors], exponential_weights(cosines, self.temperature))
 
     def _figure(self, subject: Subject, fold: Fold) -> Figure:
         """Draw the first test image of each class, at most eight, next to the nearest training images of the fold."""

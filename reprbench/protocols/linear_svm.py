@@ -18,6 +18,7 @@ from reprbench.run_context import derive_seed
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
+    from reprbench.images import Labels
     from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
 
@@ -25,8 +26,8 @@ INNER_ACCURACY = "inner accuracy"
 COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
 
-class SVMProtocol(FoldProtocol):
-    """A protocol whose classifier is the linear SVM of Table 1.
+class CostProtocol(FoldProtocol):
+    """A protocol whose linear classifier has a C, which is chosen by cross-validation inside the fold.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class SVMProtocol(FoldProtocol):
     scale : "feature" standardizes each feature by its own spread; "common" divides all by one number, for features
         whose spreads are what was learned, such as many principal components.
     supervised_cost : C for a supervised learner. Its features have seen the labels of every inner fold, which all C
-        then get right, so that nothing in the fold can choose one. 1 is the default of LIBLINEAR.
+        then get right, so that nothing in the fold can choose one. 1 is the default of LIBLINEAR and of scikit-learn.
     """
 
     costs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = COSTS
@@ -47,6 +48,21 @@ class SVMProtocol(FoldProtocol):
     def inner_generator(seed: int, fold: int) -> np.random.Generator:
         """Return the generator of the inner folds, the same in all these protocols: equal data give an equal C."""
         return np.random.default_rng(derive_seed(seed, f"linear-svm/inner folds/{fold}"))
+
+    def grid_of_costs(self, subject: Subject) -> tuple[float, ...]:
+        """Return the values of C to choose from; only one for a supervised learner."""
+        return (self.supervised_cost,) if subject.supervised else self.costs
+
+    def cost_warnings(self, subject: Subject, choices: Sequence[CostChoice]) -> list[str]:
+        """Return what the row has to say about how C was chosen."""
+        if subject.supervised:
+            return [f"C = {self.supervised_cost:g}, not chosen: the features have seen the labels of all inner folds"]
+        edges = sum(choice.at_edge is not None for choice in choices)
+        return [f"C at the edge of its grid in {edges} of {len(choices)} folds"] if edges else []
+
+
+class SVMProtocol(CostProtocol):
+    """A protocol whose classifier is the linear SVM of Table 1."""
 
     def train(self, fold: Fold, subject: Subject, seed: int) -> FoldClassifier:
         """Return the classifier of a fold, with C chosen by cross-validation inside the fold."""
@@ -64,16 +80,17 @@ class SVMProtocol(FoldProtocol):
             scale=self.scale,
         )
 
-    def grid_of_costs(self, subject: Subject) -> tuple[float, ...]:
-        """Return the values of C to choose from; only one for a supervised learner."""
-        return (self.supervised_cost,) if subject.supervised else self.costs
-
-    def cost_warnings(self, subject: Subject, choices: Sequence[CostChoice]) -> list[str]:
-        """Return what the row has to say about how C was chosen."""
-        if subject.supervised:
-            return [f"C = {self.supervised_cost:g}, not chosen: the features have seen the labels of all inner folds"]
-        edges = sum(choice.at_edge is not None for choice in choices)
-        return [f"C at the edge of its grid in {edges} of {len(choices)} folds"] if edges else []
+    @staticmethod
+    def measurements(classifier: FoldClassifier, fold: Fold, test_labels: Labels) -> list[Measurement]:
+        """Return the accuracy (%) of a fold's classifier, its C, and the inner accuracy (%) that chose C if one did."""
+        at, choice = {"fold": fold.number}, classifier.choice
+        found = [
+            Measurement("accuracy", 100 * classifier.accuracy(fold.test, test_labels), "%", "higher", at),
+            Measurement("C", choice.cost, at=at),
+        ]
+        if choice.accuracies:
+            found.append(Measurement(INNER_ACCURACY, 100 * max(choice.accuracies), "%", "higher", at))
+        return found
 
 
 class LinearSVM(SVMProtocol):
@@ -98,18 +115,11 @@ class LinearSVM(SVMProtocol):
         outcome, choices = Outcome(), []
         for fold in self.each_fold(subject):
             classifier = self.train(fold, subject, seed)
-            accuracy = 100 * classifier.accuracy(fold.test, subject.dataset.test_labels)
-            at, choice = {"fold": fold.number}, classifier.choice
-            outcome.measurements += [
-                Measurement("accuracy", accuracy, "%", "higher", at),
-                Measurement("C", choice.cost, at=at),
-            ]
-            if choice.accuracies:
-                inner = 100 * max(choice.accuracies)
-                outcome.measurements.append(Measurement(INNER_ACCURACY, inner, "%", "higher", at))
+            outcome.measurements += self.measurements(classifier, fold, subject.dataset.test_labels)
             if (head := head_accuracy(subject, fold)) is not None:
+                at = {"fold": fold.number}
                 outcome.measurements.append(Measurement("head accuracy", 100 * head, "%", "higher", at))
-            choices.append(choice)
+            choices.append(classifier.choice)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         outcome.warnings += self.cost_warnings(subject, choices)
         return outcome

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reprbench.errors import UserError
-from reprbench.evaluation import MOST_FIGURES
+from reprbench.evaluation import MOST_FIGURES, MOST_GRAMS
 from reprbench.measurement import Curve, Headline, Measurement
-from reprbench.protocols.base import Outcome
+from reprbench.probes.cka import unpacked
+from reprbench.protocols.base import KeptGram, Outcome
 
 MOST_MEASUREMENTS = 100_000
 MOST_OTHERS = 1000
@@ -23,6 +24,7 @@ _PARTS: dict[str, tuple[Any, type, int]] = {
     "headlines": (Sequence, Headline, MOST_OTHERS),
     "curves": (Sequence, Curve, MOST_OTHERS),
     "figures": (Mapping, str, MOST_FIGURES),
+    "grams": (Mapping, str, MOST_GRAMS),
 }
 """The type of each part of an outcome, that of what is in it, and how many there may be."""
 
@@ -51,6 +53,8 @@ def _problems(outcome: Outcome) -> Iterator[str]:
             yield f"{name} has {len(part)} parts; expected at most {most}"
         elif wrong := [type(one).__name__ for one in part if not isinstance(one, of)]:
             yield f"{name} has something of type {wrong[0]}; expected {of.__name__}"
+    if isinstance(outcome.grams, Mapping):
+        yield from filter(None, map(_gram_problem, outcome.grams.values()))
     if not isinstance(outcome.missing, str):
         yield f"missing is of type {type(outcome.missing).__name__}; expected a text"
     kept: list[Any] = [*outcome.measurements, *outcome.headlines, *outcome.curves]
@@ -60,6 +64,16 @@ def _problems(outcome: Outcome) -> Iterator[str]:
             if not isinstance(text, str) or len(text) > LONGEST_TEXT:
                 yield f"the {name} {_short(text)}; expected a text of at most {LONGEST_TEXT} characters"
         yield from _coordinate_problems(one.at)
+
+
+def _gram_problem(gram: Any) -> str:
+    if not isinstance(gram, KeptGram) or not isinstance(gram.images, str):
+        return f"grams has something of type {type(gram).__name__}; expected KeptGram"
+    try:
+        unpacked(gram.packed)
+    except (AttributeError, TypeError, ValueError) as error:
+        return f"a Gram matrix: {error}"
+    return ""
 
 
 def _coordinate_problems(at: Any) -> Iterator[str]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from reprbench.capabilities import Reconstructs
+from reprbench.data.common_corruptions import SEVERITIES, CommonKind
 from reprbench.data.corruptions import CORRUPTIONS, Kind, corrupted
 from reprbench.features import extract
 from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.outputs import checked_images
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Subject
-from reprbench.protocols.folds import over_folds
 from reprbench.protocols.linear_svm import SVMProtocol
+from reprbench.protocols.over_severities import OVER_ALL, PROBE, Common, Severities, over_severities
+from reprbench.protocols.robustness_figures import (
+    IDENTITY,
+    SHOWN_IMAGES,
+    common_curves,
+    common_images,
+    curves_figure,
+)
 from reprbench.state import evaluating
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -37,12 +44,8 @@ Levels = Annotated[
 Advance = Callable[[float], None]
 """A callback that receives the share that is done, in [0, 1]."""
 
-SHOWN_IMAGES = 8
 HEADLINE = 0.4
 """The level of masking that is the headline, if it is measured: the middle one of the paper's."""
-IDENTITY = " of the identity"
-"""The suffix of metrics of the corrupted images themselves."""
-PROBE = "probe accuracy"
 QUALITY_BATCH = 64
 """Images compared at a time: SSIM needs up to forty times their memory."""
 NO_RECONSTRUCTION = " (the learner does not reconstruct)"
@@ -75,7 +78,14 @@ class Robustness(SVMProtocol):
     channels of a pixel are corrupted together, except by Gaussian noise. The corrupted images are the same for every
     method and seed, and rounded to 8 bits. For the probe of the identity see the row `raw-pixels`.
 
-    Source: Fig. 4a of the AME-AE paper for `mask` and its levels; the other corruptions and their levels are ours.
+    Of common corruptions only the probe is measured: at each severity, and from the mean over the severities, for each
+    kind "accuracy over severities" (%), which is the area under the curve, and "corruption error" (%), 100 minus that;
+    and for all kinds together "accuracy over common corruptions" (%). The corruption errors, each divided by that of a
+    baseline, and averaged over the kinds, are the mean corruption error (mCE) of Hendrycks and Dietterich:
+    ``reprbench report --pivot "corruption error" --relative-to raw-pixels``.
+
+    Source: Fig. 4a of the AME-AE paper for `mask` and its levels; the other corruptions and their levels are ours, the
+    common ones those of CIFAR-10-C (`reprbench.data.common_corruptions`).
 
     Parameters
     ----------
@@ -83,6 +93,8 @@ class Robustness(SVMProtocol):
     gaussian : standard deviations of added noise, in units of the pixels' range.
     salt_and_pepper : shares of pixels that are set to 0 or 1.
     occlusion : shares of the image's area that a black square covers.
+    common : the common corruptions that are applied too, a list of names or "all"; none by default.
+    severities : of these, from 1 to 5.
     """
 
     name = "robustness"
@@ -93,16 +105,27 @@ class Robustness(SVMProtocol):
     gaussian: Levels = (0.0, 0.1, 0.2, 0.4)
     salt_and_pepper: Levels = (0.0, 0.1, 0.2, 0.4)
     occlusion: Levels = (0.0, 0.1, 0.25, 0.5)
+    common: Common = ()
+    severities: Severities = SEVERITIES
 
     @model_validator(mode="after")
     def _some_level(self) -> Robustness:
-        if not self.levels:
+        if not self.levels and not self.common:
             raise ValueError("no level of any corruption is left; give at least one, such as mask=[0.4]")
+        if self.severities != SEVERITIES and not self.common:
+            raise ValueError("severities are those of common corruptions; name some, as in common=all")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the parameters of common corruptions if there are none: so what is stored keeps its identity."""
+        found: dict[str, Any] = handler(self)
+        without = {"common", "severities"} if not self.common else set()
+        return {name: value for name, value in found.items() if name not in without}
 
     @property
     def levels(self) -> dict[Kind, tuple[float, ...]]:
-        """The levels of each corruption that has any, ascending."""
+        """The levels of each corruption that has any, ascending; without the common ones."""
         asked: dict[Kind, tuple[float, ...]] = {
             "mask": self.mask,
             "gaussian": self.gaussian,
@@ -114,6 +137,8 @@ class Robustness(SVMProtocol):
     @property
     def headline_at(self) -> dict[str, Any]:
         """The coordinates of the headline: 40 % of the pixels off, or the first corruption's highest level."""
+        if not self.levels:
+            return {"corruption": self.common[0], "level": self.severities[-1]}
         kind, levels = next(iter(self.levels.items()))
         return {"corruption": kind, "level": HEADLINE if kind == "mask" and HEADLINE in levels else levels[-1]}
 
@@ -126,17 +151,25 @@ class Robustness(SVMProtocol):
         warnings = self.cost_warnings(subject, [probe.classifier.choice for probe in probes])
         if not reconstructs:
             warnings.append("the reconstruction error is not measured: the learner does not reconstruct")
-        name = type(learner).method_name or type(learner).__name__
         return Outcome(
-            measurements,
+            [*measurements, *over_severities(measurements, self.common)],
             warnings,
-            figures={
-                "grid": self._grid(subject, learner),
-                "curves": _curves_figure(measurements, self.levels, name, reconstructs),
-            },
-            headlines=[Headline(PROBE, self.headline_at)],
+            figures=self._figures(subject, learner, measurements),
+            headlines=[Headline(PROBE, self.headline_at), *([Headline(OVER_ALL)] if self.common else [])],
             curves=self._curves(reconstructs),
         )
+
+    def _figures(self, subject: Subject, learner: Learner, measurements: Sequence[Measurement]) -> dict[str, Figure]:
+        figures = {}
+        if self.levels:
+            name = type(learner).method_name or type(learner).__name__
+            reconstructs = isinstance(learner, Reconstructs)
+            figures["grid"] = self._grid(subject, learner)
+            figures["curves"] = curves_figure(measurements, self.levels, name, reconstructs)
+        if self.common:
+            figures["common-images"] = common_images(subject.dataset, self.common, self.severities[-1])
+            figures["common-curves"] = common_curves(measurements, self.common)
+        return figures
 
     def _probes(self, subject: Subject, seed: int) -> list[Probe]:
         """Return the classifiers of all folds."""
@@ -148,26 +181,29 @@ class Robustness(SVMProtocol):
         return probes
 
     def _measurements(self, subject: Subject, probes: Sequence[Probe]) -> list[Measurement]:
-        places = [(kind, level) for kind, levels in self.levels.items() for level in levels]
+        places: list[tuple[Kind | CommonKind, float]] = []
+        places += [(kind, level) for kind, levels in self.levels.items() for level in levels]
+        places += [(kind, severity) for kind in self.common for severity in (0, *self.severities)]
         found: list[Measurement] = []
-        clean: list[Measurement] = []
+        clean: dict[bool, list[Measurement]] = {}
         for number, (kind, level) in enumerate(places):
-            # The clean images are the same for all kinds.
-            measured = clean if level == 0 else []
+            # The clean images are the same for all kinds; of common ones only the probe is measured.
+            common = kind in self.common
+            measured = clean.get(common, []) if level == 0 else []
             if not measured:
                 advance = _part(lambda share: subject.progress(f"{self.name}, corrupted", share), number, len(places))
                 measured = self._measure(subject, probes, kind, level, advance)
             if level == 0:
-                clean = measured
+                clean[common] = measured
             found += [replace(one, at={**one.at, "corruption": kind, "level": level}) for one in measured]
         return found
 
     def _measure(
-        self, subject: Subject, probes: Sequence[Probe], kind: Kind, level: float, advance: Advance
+        self, subject: Subject, probes: Sequence[Probe], kind: Kind | CommonKind, level: float, advance: Advance
     ) -> list[Measurement]:
         """Return the measurements of a corrupted test split, without their coordinates."""
         images = corrupted(subject.dataset, kind, level)
-        found = _qualities(subject, probes[0].trained, images, _part(advance, 0, 2))
+        found = [] if kind in self.common else _qualities(subject, probes[0].trained, images, _part(advance, 0, 2))
         if level == 0:
             accuracies = [probe.clean for probe in probes]
         else:
@@ -210,7 +246,7 @@ class Robustness(SVMProtocol):
         return image_grid(rows, labels, title=title + ("" if isinstance(learner, Reconstructs) else NO_RECONSTRUCTION))
 
     def _curves(self, reconstructs: bool) -> list[Curve]:
-        return [
+        own = [
             Curve(
                 metric,
                 "level",
@@ -220,6 +256,10 @@ class Robustness(SVMProtocol):
             )
             for kind in self.levels
             for metric in (PROBE, *(("MSE", "PSNR", "SSIM") if reconstructs else ()))
+        ]
+        title = "Probe accuracy (%)"
+        return own + [
+            Curve(PROBE, "level", {"corruption": kind}, f"{title}, {kind}", "severity") for kind in self.common
         ]
 
 
@@ -249,37 +289,3 @@ def _reconstruct(learner: Reconstructs, x: Tensor) -> Tensor:
     # Entered once per batch, as in `extract`.
     with evaluating(learner):
         return checked_images(learner.reconstruct(x), x.shape, "reconstruct")
-
-
-def _curves_figure(
-    measurements: Sequence[Measurement], levels: Mapping[Kind, Sequence[float]], name: str, reconstructs: bool
-) -> Figure:
-    """Draw the metrics against the level, one row per metric and one column per corruption."""
-    from reprbench.plotting import new_axes, new_figure
-
-    metrics = {"MSE": "MSE", "SSIM": "SSIM"} if reconstructs else {}
-    metrics[PROBE] = "Probe accuracy (%)"
-    figure = new_figure(max(3.5, 2.1 * len(levels)), 0.5 + 1.7 * len(metrics))
-    axes = new_axes(figure, len(metrics), len(levels), sharex="col", sharey="row")
-    for column, kind in zip(axes.T, levels, strict=True):
-        column[0].set_title(CORRUPTIONS[kind].title)
-        column[-1].set_xlabel(CORRUPTIONS[kind].level)
-        for panel, metric in zip(column, metrics, strict=True):
-            _draw_panel(panel, measurements, metric, kind, name)
-    for panel, label in zip(axes[:, 0], metrics.values(), strict=True):
-        panel.set_ylabel(label)
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
-    return figure
-
-
-def _draw_panel(panel: Axes, measurements: Sequence[Measurement], metric: str, kind: Kind, name: str) -> None:
-    """Draw a metric against the level of a corruption, with that of the identity, which has no probe."""
-    from reprbench.plotting import line
-
-    at = {"corruption": kind}
-    if metric != PROBE:
-        x, identity, _ = over_folds(measurements, metric + IDENTITY, "level", at)
-        line(panel, x, identity, "identity", color="0.5", marker="", linestyle="--")
-    x, means, spread = over_folds(measurements, metric, "level", at)
-    line(panel, x, means, name, spread=spread)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from reprbench.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from reprbench.features import Matrix, View
     from reprbench.images import Indices
     from reprbench.learner import Learner
+    from reprbench.spec import Call
 
 
 def first_fit(dataset: Dataset, supervised: bool) -> Indices | None:
@@ -75,6 +78,10 @@ class Snapshots:
     reconstructions: NDArray[np.float32]
 
 
+def _nowhere(call: Call) -> Subject:
+    raise UserError(f"no other dataset is at hand, and {call} is asked for: name it in Protocol.other_datasets")
+
+
 class Subject:
     """A fitted learner to be evaluated, with its data, as a protocol sees it.
 
@@ -99,6 +106,10 @@ class Subject:
         Called like `learner`; returns the `Snapshots` of that fit, or None if it kept none.
     device : str, optional
         Where learners compute: "cpu" or a CUDA device.
+    on : callable, optional
+        Called with one of `Protocol.other_datasets`; returns the same learner as a subject on that dataset, whose
+        images are adapted to the shape of those that it was fitted to (see `reprbench.data.adapted`). There it counts
+        as unsupervised: it has seen no label of that dataset. A supervised one is the fit to the first fold of its own.
 
     Examples
     --------
@@ -126,6 +137,7 @@ class Subject:
         progress: Callable[[str, float], None] = lambda what, share: None,
         snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
         device: str = "cpu",
+        on: Callable[[Call], Subject] = _nowhere,
     ) -> None:
         self.dataset = dataset
         self.supervised = supervised
@@ -134,6 +146,7 @@ class Subject:
         self.progress = progress
         self.snapshots = snapshots
         self.device = device
+        self.on = on
 
     @property
     def trained(self) -> Indices | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from reprbench.grammar import show_parameters
 from reprbench.measurement import Better, Measurement
@@ -13,7 +14,7 @@ from reprbench.report.measured import by_fold, fold_ratio, matching, over_seeds,
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.text import value_order
 from reprbench.sweep import Setting
-from reprbench.trial import Evaluation, RowKey, SweepRecord, Trial
+from reprbench.trial import ADHOC, Evaluation, RowKey, SweepRecord, Trial
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Choice:
         return [trial for one in self.settings for trial in one.trials.values()]
 
     @property
+    def reported(self) -> list[Trial]:
+        """The trials that the row of the sweep shows: of the chosen setting, on the seeds that are reported."""
+        trials = self.chosen.trials if self.chosen else {}
+        return [trial for seed, trial in trials.items() if seed in self.sweep.reported_on]
+
+    @property
     def failed(self) -> int:
         """How many settings could not be chosen, because on one of the seeds that choose there is no value."""
         return sum(one.value is None for one in self.settings)
@@ -96,12 +103,38 @@ def choices(trials: Iterable[Trial]) -> list[Choice]:
     found: dict[tuple[RowKey, str], list[tuple[SweepRecord, Trial]]] = {}
     for trial in trials:
         for sweep in trial.sweeps:
-            row = msgspec.structs.replace(trial.row, label=sweep.row, seed=None)
+            row = replace(trial.row, label=sweep.row, seed=None)
             found.setdefault((row, sweep.key), []).append((sweep, trial))
     last: dict[RowKey, list[tuple[SweepRecord, Trial]]] = {}
     for (row, _), members in sorted(found.items(), key=lambda item: _asked(item[1])):
+        for enlarged in [other for other, before in last.items() if _enlarges(row, members, other, before)]:
+            del last[enlarged]
         last[row] = members
     return [_choice(row, members) for row, members in last.items()]
+
+
+def chosen_trials(trials: Iterable[Trial]) -> dict[int, bool]:
+    """Return, by the `id` of each of the `trials` that is a setting of a sweep, whether the sweep's row shows it."""
+    trials = list(trials)
+    shown = {id(trial) for choice in choices(trials) for trial in choice.reported}
+    return {id(trial): id(trial) in shown for trial in trials if trial.sweeps}
+
+
+def _enlarges(
+    row: RowKey,
+    members: Sequence[tuple[SweepRecord, Trial]],
+    other: RowKey,
+    before: Sequence[tuple[SweepRecord, Trial]],
+) -> bool:
+    """Return whether a sweep asks the same as one before, with all its trials and perhaps more.
+
+    Only rows that are named after what was asked, which no benchmark file does, take another's place like that.
+    """
+    if row.benchmark != ADHOC or replace(other, label=row.label) != row:
+        return False
+    one, two = (msgspec.to_builtins(some[0][0]) for some in (members, before))
+    asked = all(one[name] == two[name] for name in ("by", "protocol", "on", "chosen_on", "reported_on"))
+    return asked and {id(trial) for _, trial in before} <= {id(trial) for _, trial in members}
 
 
 def _asked(members: Sequence[tuple[SweepRecord, Trial]]) -> tuple[str, int]:

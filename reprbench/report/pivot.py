@@ -10,13 +10,16 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import read_parameters, show_value
 from reprbench.measurement import Better, Measurement
 from reprbench.report.grid import Grid, GridCell, grouped, method_name
-from reprbench.report.measured import by_fold, fold_count, fold_ratio, matching
+from reprbench.report.measured import ByFold, by_fold, fold_count, fold_ratio, matching, over_seeds
 from reprbench.report.row import Row
 from reprbench.report.statistics import Summary, bounds_of, summarize
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized, decimals_for, folds_text, place_text, plus_minus, value_order
 from reprbench.report.under import UnderLine
 from reprbench.trial import Evaluation
+
+MEAN = "mean"
+"""The column of the mean over all others, where values are relative to those of a row."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Pivot:
     rows: tuple[PivotRow, ...]
     folds: frozenset[int]
     """How many folds its values are over; 0 for those that belong to none."""
+    relative_to: str = ""
+    """The label of the row whose values are 100, fold by fold; the last column is then the mean over the others."""
 
 
 def parse_question(text: str) -> PivotQuestion:
@@ -74,13 +79,20 @@ def parse_question(text: str) -> PivotQuestion:
     return PivotQuestion(metric.strip(), at)
 
 
-def make_pivots(question: PivotQuestion, tables: Sequence[Table]) -> list[Pivot]:
+def make_pivots(question: PivotQuestion, tables: Sequence[Table], relative_to: str = "") -> list[Pivot]:
     """Return a pivot for each table whose rows have the metric at the fixed coordinates.
+
+    Parameters
+    ----------
+    relative_to : the label of a row; values are then percents of those that it has in the same fold and column, on
+        average over its seeds, and a column is added with the mean over all. Of the corruption errors of `robustness`
+        that is the mean corruption error (D. Hendrycks, T. Dietterich 2019).
 
     Raises
     ------
     UserError
-        If no row has the metric or the coordinates, or if more than one coordinate varies.
+        If no row has the metric or the coordinates, or if more than one coordinate varies; or if a table has no row of
+        that label with values.
     """
     pivots, seen = [], []
     for table in tables:
@@ -92,35 +104,65 @@ def make_pivots(question: PivotQuestion, tables: Sequence[Table]) -> list[Pivot]
                 seen.append(evaluation)
             found.append((row, matching(evaluation, question.metric, question.at) if evaluation else []))
         if any(measurements for _, measurements in found):
-            pivots.append(_pivot(question, table, found))
+            pivots.append(_pivot(question, table, found, relative_to))
     if not pivots:
         raise UserError(_nothing(question, seen))
     return pivots
 
 
-def _pivot(question: PivotQuestion, table: Table, found: Sequence[tuple[Row, list[Measurement]]]) -> Pivot:
+def _pivot(
+    question: PivotQuestion, table: Table, found: Sequence[tuple[Row, list[Measurement]]], relative_to: str
+) -> Pivot:
     measurements = [one for _, own in found for one in own]
     coordinate = _varying(question, measurements)
     columns = (
         tuple(sorted({one.at.get(coordinate) for one in measurements}, key=value_order)) if coordinate else (None,)
     )
-    rows: list[PivotRow] = []
-    folds: set[int] = set()
-    for row, own in found:
-        cells = []
-        for column in columns:
-            values = by_fold([one for one in own if not coordinate or one.at.get(coordinate) == column])
-            folds |= {fold_count(values)} if values else set()
-            bounds = bounds_of(measurements[0].unit)
-            cells.append(summarize(list(values.values()), fold_ratio(table.data), bounds) if values else None)
+    values = [[by_fold(_at(own, coordinate, column)) for column in columns] for _, own in found]
+    first, bounds = measurements[0], bounds_of(measurements[0].unit)
+    unit = first.unit
+    if relative_to:
+        baseline = [own for (row, _), own in zip(found, values, strict=True) if row.label == relative_to and any(own)]
+        values = relative(values, _baseline(baseline, relative_to, table))
+        columns, unit, bounds = (*columns, MEAN), f"% of {relative_to}", bounds_of("")
+    rows = []
+    for (row, own), cells in zip(found, values, strict=True):
+        summaries = (summarize(list(one.values()), fold_ratio(table.data), bounds) if one else None for one in cells)
         reason = "" if own else f"{row.status}: {row.reason}" if row.reason else "not measured"
-        rows.append(PivotRow(row, method_name(row), tuple(cells), reason))
-    first = measurements[0]
+        rows.append(PivotRow(row, method_name(row), tuple(summaries), reason))
     rows.sort(key=lambda row: _badness(row, first.better))
+    folds = frozenset(fold_count(one) for cells in values for one in cells if one)
     at = dict(question.at)
-    return Pivot(
-        table, question.metric, first.unit, first.better, at, coordinate, columns, tuple(rows), frozenset(folds)
-    )
+    return Pivot(table, question.metric, unit, first.better, at, coordinate, columns, tuple(rows), folds, relative_to)
+
+
+def _at(measurements: Iterable[Measurement], coordinate: str, column: Any) -> list[Measurement]:
+    return [one for one in measurements if not coordinate or one.at.get(coordinate) == column]
+
+
+def _baseline(seeds: Sequence[Sequence[ByFold]], label: str, table: Table) -> list[ByFold]:
+    """Return the values of the baseline in each column: the mean over its seeds."""
+    if not seeds:
+        labels = dict.fromkeys(row.label for row in table.rows)
+        known = f"{did_you_mean(label, labels)} Rows: {', '.join(labels)}"
+        raise UserError(f"--relative-to: {table.benchmark}, {table.protocol}: no row {label!r} with values.{known}")
+    return [over_seeds([own[column] for own in seeds]) for column in range(len(seeds[0]))]
+
+
+def relative(values: Sequence[Sequence[ByFold]], baseline: Sequence[ByFold]) -> list[list[ByFold]]:
+    """Return the values of rows in percent of a baseline's, by column and fold, and a column with their mean.
+
+    A fold that the baseline lacks, or where it is 0, is left out; the mean is over folds that all columns have.
+    """
+    found = []
+    for row in values:
+        cells: list[ByFold] = [
+            {fold: 100 * value / base[fold] for fold, value in own.items() if base.get(fold)}
+            for own, base in zip(row, baseline, strict=True)
+        ]
+        # As over seeds: of each fold that all columns have.
+        found.append([*cells, over_seeds(cells)])
+    return found
 
 
 def _badness(row: PivotRow, better: Better) -> tuple[bool, float, str]:
@@ -189,10 +231,13 @@ def _nothing(question: PivotQuestion, evaluations: Iterable[Evaluation]) -> str:
 def pivot_grid(pivot: Pivot) -> Grid:
     """Return a pivot as text."""
     table = pivot.table
-    decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), pivot.unit)
+    unit = "%" if pivot.relative_to else pivot.unit
+    decimals = decimals_for((cell.mean for row in pivot.rows for cell in row.cells if cell), unit)
     named = [
         f"{pivot.coordinate} {column}" if pivot.coordinate else capitalized(pivot.metric) for column in pivot.columns
     ]
+    if pivot.relative_to:
+        named[-1] = capitalized(MEAN)
     lines = {
         id(one.row): (
             GridCell(one.name),

@@ -25,14 +25,8 @@ def chosen_under(choice: Choice, sources: Sequence[Source]) -> bool:
 
 def shown_sources(sources: Sequence[Source], found: Sequence[Choice], every_setting: bool) -> list[Source]:
     """Return the sources without those of settings that are not chosen, unless every setting is shown."""
-    chosen = {trial for choice in found for trial in _reported(choice)}
+    chosen = {id(trial) for choice in found for trial in choice.reported}
     return [one for one in sources if every_setting or not one.trial.only_setting or id(one.trial) in chosen]
-
-
-def _reported(choice: Choice) -> set[int]:
-    """Return the `id` of each trial that the row of a sweep shows."""
-    trials = choice.chosen.trials if choice.chosen else {}
-    return {id(trial) for seed, trial in trials.items() if seed in choice.sweep.reported_on}
 
 
 def rows_of(
@@ -49,7 +43,7 @@ def rows_of(
     notes : for each source, on what sets it apart from others.
     old : the `id` of trials that are superseded.
     """
-    chosen = {trial for choice in found for trial in _reported(choice)}
+    chosen = {id(trial) for choice in found for trial in choice.reported}
     rows = []
     for source, own in zip(sources, notes, strict=True):
         row = make_row(source, headlines, notes=own, superseded=id(source.trial) in old)

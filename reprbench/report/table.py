@@ -172,7 +172,8 @@ def _table(
     first = every[0]
     data = first.trial.dataset
     rows, methods = distinguished(rows), by_method(rows)
-    competing = [places for places in methods if _competes(rows[places[0]], code, current_numerics(sources))]
+    numerics = current_numerics(sources)
+    competing = _competitors(rows, [places for places in methods if _competes(rows[places[0]], code, numerics)])
     rows, comparisons = _tested(rows, competing, len(headlines), fold_ratio(data), settings.test)
     spread = _seed_spread(rows, methods)
     rows = merge_seeds(rows) if settings.seeds == "together" else share_verdicts(rows)
@@ -220,6 +221,20 @@ def _tested(
             for place in competing[number]:
                 tested[place] = _standing(tested[place], headline, standing)
     return tested, tuple(comparisons)
+
+
+def _competitors(rows: Sequence[Row], methods: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the places of each competitor: methods that share a trial, as a sweep and its setting do, are one."""
+    found: list[tuple[list[int], set[int]]] = []
+    for places in methods:
+        trials = {id(source.trial) for place in places for source in rows[place].sources}
+        same = next((one for one in found if one[1] & trials), None)
+        if same is None:
+            found.append((list(places), trials))
+        else:
+            same[0].extend(places)
+            same[1].update(trials)
+    return [places for places, _ in found]
 
 
 def _competes(row: Row, code: Code | None, numerics: int) -> bool:

@@ -23,7 +23,7 @@ from reprbench.learner import Kind
 from reprbench.registry import Entry
 from reprbench.signatures import class_problem
 from reprbench.source import code_identity, packages
-from reprbench.spec import mistakes, show_value
+from reprbench.spec import Call, mistakes, show_value
 from reprbench.texts import described, traceback_of
 from reprbench.trial import Code
 
@@ -69,6 +69,7 @@ class Description(msgspec.Struct, kw_only=True):
     kind : of a method.
     capabilities : those that a method has, or a protocol needs.
     headlines, selects : the metrics that a protocol shows, and those that it measures without the test split.
+    other_datasets : those that a protocol evaluates on besides the learner's own.
     """
 
     problem: str = ""
@@ -87,6 +88,7 @@ class Description(msgspec.Struct, kw_only=True):
     capabilities: list[str] = []
     headlines: list[str] = []
     selects: list[str] = []
+    other_datasets: list[Call] = []
 
 
 class Answer(msgspec.Struct):
@@ -105,6 +107,8 @@ def answer(question: Question) -> Description:
 
 
 def _describe(cls: Any, question: Question) -> Description:
+    from reprbench.protocols.base import Protocol
+
     found = _protocol(cls, question.entry) if question.entry.kind == "protocol" else _method(cls)
     if found.problem:
         return found
@@ -122,7 +126,8 @@ def _describe(cls: Any, question: Question) -> Description:
     try:
         validated = model.model_validate(given)
         _fill(found, validated, given)
-        found.selects = list(getattr(validated, "selects", ())) if question.entry.kind == "protocol" else []
+        if isinstance(validated, Protocol):
+            found.selects, found.other_datasets = list(validated.selects), list(validated.other_datasets)
     except ValidationError as error:
         what = f"{question.entry.kind} {question.entry.name}"
         found.mistakes = mistakes(error, what, model.model_fields)
@@ -237,7 +242,7 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     elif origin is tuple:
         name = f"[{', '.join('…' if one is Ellipsis else _type_text(one) for one in inner)}]"
     else:
-        known = {str: "text", type(None): "null", Path: "file" if any(map(is_file, metadata)) else "path"}
+        known = {str: "text", Call: "call", type(None): "null", Path: "file" if any(map(is_file, metadata)) else "path"}
         name = known[annotation] if annotation in known else getattr(annotation, "__name__", str(annotation))
     # A type may contain a field, with bounds of its own. Validators have none, and are not shown.
     marks = [mark for one in metadata for mark in getattr(one, "metadata", [one])]

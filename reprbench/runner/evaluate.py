@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from reprbench.arrays import npy_header
 from reprbench.capabilities import Precomputed
+from reprbench.data.adapted import adapted
 from reprbench.errors import Diverged, UserError
+from reprbench.evaluation import GRAMS, Gram
 from reprbench.features import FeatureCache
+from reprbench.files import replacing
 from reprbench.measurement import LARGEST, Headline
-from reprbench.protocols.base import Features, Protocol, Subject
+from reprbench.protocols.base import Features, KeptGram, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import FIGURES, now, unfinished
@@ -26,11 +31,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from reprbench.data.dataset import Dataset
-    from reprbench.features import Matrix
+    from reprbench.features import Matrix, View
     from reprbench.images import Indices
     from reprbench.learner import Learner
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
+    from reprbench.spec import Call
 
 
 class _EncodesItself(UserError):
@@ -49,6 +55,7 @@ class Evaluator:
     fits : the fitted learners.
     folder : where figures are drawn, in a folder of their own.
     report : called with the current task, the share of it that is done and the latest values.
+    others : the further datasets of the protocols, already limited.
     """
 
     def __init__(
@@ -60,8 +67,9 @@ class Evaluator:
         fits: Fits,
         folder: Path,
         report: Callable[[str, float, Mapping[str, float]], None],
+        others: Mapping[Call, Dataset] | None = None,
     ) -> None:
-        self._job, self._cls, self._dataset = job, cls, dataset
+        self._job, self._cls, self._dataset, self._others = job, cls, dataset, others or {}
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features", job.hash)
         able = [protocol for protocol in protocols if not lacking(protocol, cls)]
@@ -95,6 +103,7 @@ class Evaluator:
         except _EncodesItself as error:
             return _skipped(evaluation, f"{asked.call.name} encodes images itself; {error}")
         evaluation.figures = self._draw(evaluation, outcome.figures)
+        evaluation.grams = self._keep(evaluation, outcome.grams)
         # The fits of a supervised learner happen in here; their time counts as fitting.
         evaluation.seconds = time.monotonic() - before - (self._fits.seconds_here - fitting)
         evaluation.measurements = outcome.measurements
@@ -104,7 +113,6 @@ class Evaluator:
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
     def _subject(self) -> Subject:
-        """Return what a protocol is given."""
         return Subject(
             self._dataset,
             self._cls.kind == "supervised",
@@ -113,26 +121,45 @@ class Evaluator:
             lambda what, share: self._report(what, share, {}),
             self._fits.snapshots,
             self._job.device,
+            self._on,
+        )
+
+    def _on(self, call: Call) -> Subject:
+        """Return the learner as a subject on another dataset, as `Subject` describes."""
+        self._check_that_it_encodes()
+        dataset = adapted(self._others[call], self._dataset.train.shape)
+        own = self._subject()
+        return Subject(
+            dataset,
+            False,
+            lambda rows: own.learner(own.trained),
+            lambda asked: self._matrices(replace(asked, trained=own.trained), dataset, [asked.view]),
+            own.progress,
+            device=own.device,
         )
 
     def _features(self, asked: Features) -> Matrix:
         """Return the requested features, and extract the other views of the same rows in the same pass."""
+        views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
+        return self._matrices(asked, self._dataset, list(dict.fromkeys(views)))
+
+    def _matrices(self, asked: Features, dataset: Dataset, views: Sequence[View]) -> Matrix:
+        """Return the requested features of a dataset in the first of the `views`, which are all extracted."""
         # Also if the features are cached: the trial records the cost of its fits.
         if self._fits.key(asked.trained) not in self._fits.notes:
             self._fits.ensure(asked.trained)
-        views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
         key = {
             "fit": self._job.hash,
             "trained": self._fits.key(asked.trained),
-            "data": self._dataset.digest,
+            "data": dataset.digest,
             "split": asked.split,
         }
         return self._cache.matrices(
             key,
             lambda: self._fits.learner(asked.trained),
-            getattr(self._dataset, asked.split),
+            getattr(dataset, asked.split),
             asked.rows,
-            list(dict.fromkeys(views)),
+            views,
             self._job.device,
             lambda share: self._report(f"encode {asked.split}", share, {}),
             asked.split,
@@ -140,9 +167,22 @@ class Evaluator:
 
     def _learner(self, trained: Indices | None) -> Learner:
         """Return the fitted learner for a protocol that encodes images itself."""
+        self._check_that_it_encodes()
+        return self._fits.learner(trained)
+
+    def _check_that_it_encodes(self) -> None:
         if issubclass(self._cls, Precomputed):
             raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
-        return self._fits.learner(trained)
+
+    def _keep(self, evaluation: Evaluation, grams: Mapping[str, KeptGram]) -> list[Gram]:
+        """Write the Gram matrices as .npy files into the trial's folder."""
+        kept = []
+        for name, gram in grams.items():
+            file = f"{GRAMS}/{evaluation.call.name}-{evaluation.hash[:8]}-{check_name(name, 'Gram matrix')}.npy"
+            with replacing(self._folder / file) as temporary:
+                temporary.write_bytes(npy_header(gram.packed.shape, gram.packed.dtype) + gram.packed.tobytes())
+            kept.append(Gram(name, file, gram.images))
+        return kept
 
     def _draw(self, evaluation: Evaluation, drawings: Mapping[str, Drawing]) -> list[Figure]:
         """Write the figures as PNG files into the trial's folder."""

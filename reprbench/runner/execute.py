@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.learner import Learner
     from reprbench.protocols.base import Protocol
+    from reprbench.registry import Entry
     from reprbench.runner.fitting import Fits
+    from reprbench.spec import Call
 
 HISTORY_SECONDS = 10.0
 """How often the history of a fit is written while it runs."""
@@ -70,15 +72,12 @@ def execute(job: Job, folder: Path, report: Report) -> TrialResult:
 
 
 def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
-    from reprbench.data.catalog import load_dataset
     from reprbench.runner.evaluate import Evaluator
     from reprbench.runner.fitting import Fits
 
-    dataset = load_dataset(
-        job.dataset_entry, job.dataset.parameters, data_dirs=job.data_dirs, cache_dir=job.cache
-    ).limited(job.limit)
-    if dataset.digest != job.data_digest:
-        raise _other_than_planned(job, f"the files of {dataset.title}")
+    dataset = _planned_data(job, job.dataset, job.dataset_entry, job.data_digest)
+    wanted = {one.call: one for asked in job.protocols for one in asked.others}
+    others = {call: _planned_data(job, call, one.entry, one.digest) for call, one in wanted.items()}
     cls = job.entry.load()
     protocols = [asked.entry.load().model_validate(asked.parameters) for asked in job.protocols]
     _check_unchanged(job, cls, protocols)
@@ -87,7 +86,7 @@ def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     try:
         if cls.kind != "supervised":
             fits.ensure(None)
-        evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report)
+        evaluator = Evaluator(job, cls, dataset, protocols, fits, folder, report, others)
         for asked, protocol in zip(job.protocols, protocols, strict=True):
             _note(fits, folder, result)
             # Says to the parent that the fit is done; those of a supervised learner are made by its evaluations.
@@ -96,6 +95,17 @@ def _work(job: Job, folder: Path, report: Report, result: TrialResult) -> None:
     finally:
         _note(fits, folder, result)
     _count(fits, dataset, job.device, result)
+
+
+def _planned_data(job: Job, call: Call, entry: Entry, digest: str) -> Dataset:
+    """Return a dataset, limited as the job says; raise a `UserError` if it is another than when the run was planned."""
+    from reprbench.data.catalog import load_dataset
+
+    whole = load_dataset(entry, call.parameters, data_dirs=job.data_dirs, cache_dir=job.cache)
+    dataset = whole.limited(job.limit)
+    if dataset.digest != digest:
+        raise _other_than_planned(job, f"the files of {dataset.title}")
+    return dataset
 
 
 def _writing_history(fits: Fits, folder: Path, report: Report) -> Report:
@@ -143,7 +153,7 @@ def _check_unchanged(job: Job, cls: type[Learner], protocols: Sequence[Protocol]
     changed = [f"method {job.entry.name}"] if digest(now) != job.hash else []
     for asked, protocol in zip(job.protocols, protocols, strict=True):
         code = code_of(type(protocol), asked.entry)
-        if protocol_hash(asked.call.name, code, parameters_by_content(protocol)) != asked.hash:
+        if protocol_hash(asked.call.name, code, parameters_by_content(protocol), asked.others) != asked.hash:
             changed.append(f"protocol {asked.call}")
     if changed:
         raise _other_than_planned(job, f"the code or a file of {' and '.join(changed)}")

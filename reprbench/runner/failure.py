@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bdb import BdbQuit
 
 from reprbench.errors import Diverged, UserError
 from reprbench.texts import described, reason, traceback_of
@@ -16,6 +17,8 @@ def failure_of(error: BaseException) -> tuple[Status, str, str]:
     """
     if isinstance(error, Diverged):
         return "diverged", reason(error), ""
+    if isinstance(error, BdbQuit):
+        return "failed", "a breakpoint in a process without a terminal; --debug runs the trial in this one", ""
     status: Status = "out-of-memory" if _is_memory_error(error) else "failed"
     return status, reason(error) if isinstance(error, UserError) else described(error), traceback_of(error)
 

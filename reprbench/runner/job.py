@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from reprbench.evaluation import FIGURES as FIGURES
+from reprbench.evaluation import GRAMS as GRAMS
 from reprbench.files import write_text
 from reprbench.limit import Limit
 from reprbench.registry import Entry
@@ -20,6 +21,14 @@ from reprbench.trial import LOG as LOG
 from reprbench.trial import Code, Cost, Evaluation, Status, as_model, to_json
 
 
+class OtherData(msgspec.Struct, frozen=True):
+    """A dataset that a protocol evaluates on besides the learner's own: its call, where it comes from, its digest."""
+
+    call: Call
+    entry: Entry
+    digest: str
+
+
 class ProtocolJob(msgspec.Struct, kw_only=True):
     """One evaluation to make: where its protocol comes from, and what will be recorded about it."""
 
@@ -28,6 +37,7 @@ class ProtocolJob(msgspec.Struct, kw_only=True):
     code: Code
     parameters: dict[str, Any]
     hash: str
+    others: tuple[OtherData, ...] = ()
 
 
 class Job(msgspec.Struct, kw_only=True):

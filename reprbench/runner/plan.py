@@ -13,6 +13,7 @@ from reprbench.evaluation import FINISHED
 from reprbench.merge import all_sweeps
 from reprbench.registry import Entry
 from reprbench.run_context import Precision
+from reprbench.runner.job import OtherData
 from reprbench.source import NUMERICS
 from reprbench.spec import Budget
 from reprbench.trial import (
@@ -45,6 +46,7 @@ class ProtocolSpec:
     parameters : all of them, as JSON.
     packages : the distributions that its code imports from.
     headlines, selects : the metrics that it shows, and those that it measures without the test split.
+    others : the datasets that it evaluates on besides the learner's own.
     """
 
     entry: Entry
@@ -54,6 +56,7 @@ class ProtocolSpec:
     packages: tuple[str, ...] = ()
     headlines: tuple[str, ...] = ()
     selects: tuple[str, ...] = ()
+    others: tuple[OtherData, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def protocol_hash(name: str, code: Code, identifying: Mapping[str, Any]) -> str:
+def protocol_hash(name: str, code: Code, identifying: Mapping[str, Any], others: Sequence[OtherData] = ()) -> str:
     """Return the hash of everything that distinguishes one evaluation from others of the same fit."""
-    return digest({"name": name, "code": to_json(code), "parameters": dict(identifying), "numerics": NUMERICS})
+    identity = {"name": name, "code": to_json(code), "parameters": dict(identifying), "numerics": NUMERICS}
+    return digest({**identity, "data": [one.digest for one in others]} if others else identity)
 
 
 def plan(specs: Sequence[TrialSpec], stored: Iterable[Trial]) -> list[Planned]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from reprbench.files import NotRegularError, open_regular
-from reprbench.runner.job import FIGURES, HISTORY, TrialResult, converted
+from reprbench.runner.job import FIGURES, GRAMS, HISTORY, TrialResult, converted
 from reprbench.texts import LOG_CHARACTERS, TRACEBACK, clean, log_text, one_line, reason, warning_lines
 
 RESULT_BYTES = 64 * 2**20
@@ -72,7 +72,7 @@ def decode(content: bytes, kind: type[Part]) -> Part:
 
 def stored_files(folder: Path) -> dict[str, Path]:
     """Return the files in a trial's working folder that belong in its folder in the store, by their paths there."""
-    paths = [folder / HISTORY, *sorted(folder.glob(f"{FIGURES}/*.png"))]
+    paths = [folder / HISTORY, *sorted(folder.glob(f"{FIGURES}/*.png")), *sorted(folder.glob(f"{GRAMS}/*.npy"))]
     return {str(path.relative_to(folder)): path for path in paths if path.is_file() and not path.is_symlink()}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from reprbench.evaluation import MOST_FIGURES
+from reprbench.evaluation import MOST_FIGURES, MOST_GRAMS
 from reprbench.merge import all_sweeps
 from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
 from reprbench.runner.plan import Planned, TrialSpec, protocol_records
@@ -41,6 +41,7 @@ def protocol_jobs(planned: Planned) -> list[ProtocolJob]:
             code=one.code,
             parameters=dict(one.parameters),
             hash=one.record.hash,
+            others=one.others,
         )
         for one in planned.missing
     ]
@@ -75,6 +76,7 @@ def _read(path: Path, asked: ProtocolJob) -> Evaluation:
         traceback=clean(found.traceback, TRACEBACK),
         warnings=warning_lines(found.warnings),
         figures=found.figures[:MOST_FIGURES],
+        grams=found.grams[:MOST_GRAMS],
     )
 
 

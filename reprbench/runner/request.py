@@ -116,7 +116,8 @@ def _choose(rows: Sequence[BenchmarkRow], methods: Sequence[Call | Sweep]) -> tu
         exact = [row for row in rows if row.swept == method]
         bare = isinstance(method, Call) and not method.parameters
         named = [row for row in rows if bare and row.method.name == method.name]
-        chosen += [row for row in exact or named or [row_of(method)] if row not in chosen]
+        labeled = [row for row in rows if bare and row.label == method.name]
+        chosen += [row for row in exact or named or labeled or [row_of(method)] if row not in chosen]
     return tuple(chosen)
 
 

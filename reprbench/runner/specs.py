@@ -15,6 +15,8 @@ from reprbench.errors import UserError, did_you_mean
 from reprbench.registry import EntryKind, Registry
 from reprbench.runner.describe import Description, Question
 from reprbench.runner.descriptions import SECONDS_EACH, describe
+from reprbench.runner.job import OtherData
+from reprbench.runner.other_data import Load, find_others, none_to_load
 from reprbench.runner.plan import ProtocolSpec, TrialSpec, digest, protocol_hash
 from reprbench.runner.request import Request
 from reprbench.runner.sweeps import Variant, criterion, sweep_records, swept_by, together, variants
@@ -23,7 +25,12 @@ from reprbench.trial import DataRecord, Deviation, MethodRecord, ProtocolRecord,
 
 
 def make_specs(
-    request: Request, registry: Registry, dataset: Dataset, seconds: float = SECONDS_EACH, memory: int | None = None
+    request: Request,
+    registry: Registry,
+    dataset: Dataset,
+    seconds: float = SECONDS_EACH,
+    memory: int | None = None,
+    load: Load = none_to_load,
 ) -> list[TrialSpec]:
     """Return the trials, with everything validated.
 
@@ -33,7 +40,7 @@ def make_specs(
     ------
     UserError
         Lists all mistakes: wrong parameters, settings that fit nothing, images that a
-        method cannot take.
+        method cannot take, other datasets of protocols that cannot be read.
     """
     benchmark = request.benchmark
     rows = variants(request)
@@ -44,7 +51,8 @@ def make_specs(
     methods = list(zip(questions, answers[: len(questions)], strict=True))
     answered = list(zip(asked, answers[len(questions) :], strict=True))
     _check(request.settings, methods, answered)
-    protocols = {call: _protocol_spec(call, *one) for call, one in zip(calls, answered, strict=True)}
+    others = find_others(answered, registry, load)
+    protocols = {call: _protocol_spec(call, *one, others) for call, one in zip(calls, answered, strict=True)}
     described = iter(methods)
     groups = [[Asked(one, *next(described)) for one in row] for row in rows]
     context = Context(request, protocols, registry, data_record(benchmark, dataset), dataset.notes)
@@ -127,12 +135,13 @@ def _protocol_calls(benchmark: Benchmark) -> list[Call]:
     return list(dict.fromkeys([*benchmark.protocols, *own]))
 
 
-def _protocol_spec(call: Call, question: Question, found: Description) -> ProtocolSpec:
+def _protocol_spec(call: Call, question: Question, found: Description, every: Mapping[Call, OtherData]) -> ProtocolSpec:
+    others = tuple(every[one] for one in found.other_datasets)
     record = ProtocolRecord(
-        Call(name=call.name, parameters=found.changed), protocol_hash(call.name, found.code, found.identifying)
+        Call(name=call.name, parameters=found.changed), protocol_hash(call.name, found.code, found.identifying, others)
     )
     shown = tuple(found.headlines), tuple(found.selects)
-    return ProtocolSpec(question.entry, record, found.code, found.parameters, tuple(found.packages), *shown)
+    return ProtocolSpec(question.entry, record, found.code, found.parameters, tuple(found.packages), *shown, others)
 
 
 def _group_specs(context: Context, group: Sequence[Asked]) -> list[TrialSpec]:

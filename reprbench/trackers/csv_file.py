@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from reprbench.errors import UserError
 from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
 
 COLUMNS = ("trial", "label", "seed", "step", "name", "value")
@@ -21,6 +22,7 @@ class CSVTracker(Tracker):
 
     def __init__(self, where: str = "log.csv") -> None:
         self._path = Path(where)
+        self._check()
 
     def on_log(self, trial: TrackedTrial, step: float, values: Mapping[str, float]) -> None:
         """Add the values of a step."""
@@ -29,6 +31,16 @@ class CSVTracker(Tracker):
     def on_end(self, trial: TrackedTrial, end: TrialEnd) -> None:
         """Add what was measured."""
         self._add(trial, (("", name, value) for name, value in end.measurements.items()))
+
+    def _check(self) -> None:
+        """Raise a `UserError` if there is a file already that is not such a log: nothing is added to it."""
+        try:
+            with self._path.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline()
+        except OSError:  # none yet; what cannot be written is told when it is
+            return
+        if first and first.rstrip("\n") != ",".join(COLUMNS):
+            raise UserError(f"--log-to csv: {self._path} is there already, and is no such log; name another file")
 
     def _add(self, trial: TrackedTrial, lines: Iterable[tuple[float | str, str, float]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,8 @@ def test_features_of_files_are_written(folder, here):
         (("encode", "pca", "a.png", "-o", "c.npy", "--layers", "deep"), "Error: no layer 'deep'."),
         (("encode", "pcaa", "a.png", "-o", "c.npy"), "Error: trial 'pcaa': not in the store; it has: adhoc/pca/0-"),
         (("encode", "pca", "c.png", "-o", "c.npy"), "Error: c.png: not readable as an image"),
+        (("encode", "pca", "a.png", "-o", "a.png"), "Error: -o a.png: expected a file that ends with .npy"),
+        (("encode", "pca", "a.png", "-o", "codes"), "Error: -o codes: expected a file that ends with .npy"),
         (("encode", "pca", "-o", "c.npy"), "Error: Missing argument 'IMAGES...'."),
         (("encode", "pca", "a.png", "-o", "c.npy", "--store", "none"), "Error: store none: no such folder"),
         (("export", "pca", "."), "Error: .: is there already; name another folder"),

@@ -137,6 +137,13 @@ def test_pivot_and_latex(report):
     assert text.rstrip().endswith(r"\end{document}")
 
 
+def test_a_pivot_relative_to_a_row(report):
+    status, text, _ = report("--pivot", "accuracy", "--relative-to", "AE")
+    assert status == 0
+    # Both of its seeds are close to their mean.
+    assert "accuracy in % of AE" in text and text.count("100.0 ± 0.4") == 4
+
+
 def test_a_pivot_and_seeds_together_exclude_each_other(report):
     status, _, messages = report("--pivot", "accuracy", "--seeds", "together")
     assert status == 2
@@ -149,6 +156,8 @@ def test_a_pivot_and_seeds_together_exclude_each_other(report):
         (["--benchmark", "mien"], "Did you mean 'mine'"),
         (["--method", "aee"], "Did you mean 'ae'"),
         (["--pivot", "acuracy"], "Did you mean 'accuracy'"),
+        (["--relative-to", "AE"], "give a --pivot, too"),
+        (["--pivot", "accuracy", "--relative-to", "AEE"], "Did you mean 'AE'"),
         (["--protocol", "linear-smv"], "Did you mean 'linear-svm'"),
         (["--format", "docx"], "latex"),
         (["nowhere"], "no such folder"),

@@ -56,7 +56,7 @@ def test_a_trial_of_another_store_is_found_by_its_path(here, store, tmp_path):
         assert "mine  (kmeans[n_centroids=8], test, version 3)" in done.stdout
     done = here("show", "mine/kmeans/0-55555555")
     assert done.returncode == 2
-    assert "name another store with --store, or the path of the trial's folder" in done.stderr
+    assert done.stderr.startswith("Error: store results: no such folder")
     (tmp_path / folder / "trial.json").write_text("{")
     done = here("show", folder)
     assert (done.returncode, done.stdout) == (2, "")
@@ -134,7 +134,18 @@ def test_a_missing_or_ambiguous_trial_is_a_mistake(here, store):
     for name in ("0000", ""):
         done = here("show", name)
         assert done.returncode == 2
-        assert "expected one in results" in done.stderr
+        assert f"Error: trial {name!r}: not in the store; it has: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["AE", "results", "results/mine", "results/mine/ae", "mine/ae", "mine"])
+def test_labels_and_folders_with_one_trial_name_it(here, tmp_path, name):
+    Store(tmp_path / "results").write(trial("AE"), {})
+    done = here("show", name)
+    assert done.returncode == 0, done.stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if name.startswith("results"):
+        assert here("show", f"../{name}", cwd=elsewhere).returncode == 0
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from trials import evaluation, trial
 from reprbench.benchmark import Reference
 from reprbench.measurement import Curve, Headline, Measurement
 from reprbench.report.formats.figures import draw_all
-from reprbench.report.formats.html.trials import file_of
 from reprbench.report.significance import corrected_resampled_t_test, seeds_t_test
 from reprbench.report.statistics import summarize, summarize_seeds
 from reprbench.report.table import make_tables
 from reprbench.report.text import fixed, plus_minus
+from reprbench.report.trial_files import file_of
 from reprbench.trial import Cost, to_json
 
 DIGITS = int("9" * 400)

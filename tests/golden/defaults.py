@@ -307,6 +307,14 @@ METHODS: Defaults = {
     },
 }
 PROTOCOLS: Defaults = {
+    "clustering": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "metric": "euclidean",
+        "runs": 5,
+        "n_init": 5,
+    },
     "code-stats": {},
     "convergence": {"tolerance": 0.05, "bins": 41, "epochs": ()},
     "embedding": {
@@ -329,9 +337,40 @@ PROTOCOLS: Defaults = {
         "supervised_cost": 1.0,
         "labels": (1, 5, 10, 25, 50, 100),
     },
+    "fine-tune": {
+        "layers": "last",
+        "pooling": "mean",
+        "grid": 1,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
+        "epochs": 30,
+        "learning_rates": (0.001,),
+        "batch_size": 128,
+    },
+    "geometry": {
+        "layers": "last",
+        "pooling": "mean",
+        "grid": 1,
+        "images": 1000,
+        "views": 10,
+        "transformations": ("shift", "brightness", "contrast"),
+    },
     "interpolation": {"classes": (), "pairs": 6, "measured_pairs": 100, "steps": 11, "real_images": 10000},
     "knn": {"layers": "last", "pooling": "max", "grid": 2, "folds": "dataset", "k": 1, "metric": "euclidean"},
     "linear-svm": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
+    },
+    "logistic": {
         "layers": "last",
         "pooling": "max",
         "grid": 2,
@@ -360,6 +399,14 @@ PROTOCOLS: Defaults = {
         "images": 1000,
         "mirror": True,
     },
+    "retrieval": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "k": (1, 5, 10),
+        "metric": "cosine",
+    },
     "robustness": {
         "layers": "last",
         "pooling": "max",
@@ -373,5 +420,17 @@ PROTOCOLS: Defaults = {
         "gaussian": (0.0, 0.1, 0.2, 0.4),
         "salt_and_pepper": (0.0, 0.1, 0.2, 0.4),
         "occlusion": (0.0, 0.1, 0.25, 0.5),
+        # "common" is () and then left out with "severities": so older evaluations keep their identity.
+    },
+    "similarity": {"images": 256, "pooling": "mean", "grid": 4},
+    "transfer": {
+        "layers": "last",
+        "pooling": "max",
+        "grid": 2,
+        "folds": "dataset",
+        "costs": (1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        "inner_folds": 5,
+        "scale": "feature",
+        "supervised_cost": 1.0,
     },
 }

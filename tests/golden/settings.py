@@ -86,16 +86,35 @@ METHODS: dict[str, list[dict[str, Any]]] = {
 
 SVM = {"costs": (0.01, 1.0), "inner_folds": 2}
 PROTOCOLS: dict[str, list[dict[str, Any]]] = {
+    "clustering": [{"runs": 2, "n_init": 2}, {"metric": "cosine"}],
     "embedding": [{"perplexity": 5.0}],
     "few-labels": [{**SVM, "labels": (1, 3, 8)}],
+    "fine-tune": [
+        {**SVM, "epochs": 2, "batch_size": 25},
+        {"learning_rates": (0.001, 0.03), "grid": 2, "pooling": "max", "folds": "none"},
+    ],
+    "geometry": [
+        {"images": 30, "views": 3},
+        {"layers": "all", "transformations": ("flip", "gaussian")},
+    ],
     "interpolation": [{"measured_pairs": 10, "steps": 4}, {"classes": ((0, 1), (2, 7))}],
-    "knn": [{}, {"k": 3}, {"metric": "cosine"}, {"layers": "all", "pooling": "mean", "folds": "none"}],
+    "knn": [
+        {},
+        {"k": 3},
+        {"metric": "cosine"},
+        {"layers": "all", "pooling": "mean", "folds": "none"},
+        {"k": 5, "weighted": True},
+    ],
     "linear-svm": [SVM, {"layers": "all", "pooling": "l2", "grid": 3}],
+    "logistic": [SVM, {"scale": "common"}],
     "optimal-classifier": [{"width": 8, "batch_size": 25, "epochs": 3}, {"learning_rate": 0.03}],
     "reconstruction": [{"steps": 6, "width": 4, "batch_size": 25}, {"lr": 0.03}],
+    "retrieval": [{}, {"k": (2,), "metric": "euclidean"}],
     "robustness": [
         {**SVM, "mask": (0.0, 0.4), "gaussian": (0.2,), "salt_and_pepper": (0.2,), "occlusion": (0.25,)},
     ],
+    "similarity": [{"images": 50}, {"pooling": "max", "grid": 2}],
+    "transfer": [{**SVM, "to": "mosaics"}],
 }
 ACCURACIES = {"linear-svm": SVM, "knn": {}}
 """What the features of every method are judged by."""

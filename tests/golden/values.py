@@ -23,12 +23,14 @@ from torch.nn import functional
 
 # All that is used of reprbench: if a file moves, only these imports change.
 from reprbench import Budget, Decodes, Images, Learner, Reconstructs, UserError, source
+from reprbench.data.adapted import adapted
 from reprbench.data.catalog import load_dataset
 from reprbench.features import Pooling, View, extract
 from reprbench.file_parameter import is_file, names_files
 from reprbench.learner import parameters_model
 from reprbench.protocols.base import Measurement, Snapshots, Subject
 from reprbench.registry import Entry
+from reprbench.run_context import seeded
 from reprbench.runner.fitting import Fits
 from reprbench.runner.job import Job
 from reprbench.spec import Call
@@ -230,7 +232,11 @@ def _subject(
         images = getattr(dataset, asked.split).take(asked.rows)
         return np.concatenate([matrix for (matrix,) in extract(learner(asked.trained), images, [asked.view])])
 
-    return Subject(dataset, supervised, learner, features, snapshots=snapshots)
+    def on(call: Call) -> Subject:
+        # Larger, and in color: so they are adapted.
+        return _subject(adapted(digits(color=True), dataset.train.shape), learner, snapshots)
+
+    return Subject(dataset, supervised, learner, features, snapshots=snapshots, on=on)
 
 
 # -- protocols --------------------------------------------------------------------------------------------------------
@@ -269,12 +275,26 @@ class Cosines(Learner):
         return self.decode(self.encode(x)["frequencies"])
 
 
+class Filters(Cosines):
+    """Four filters in place of the frequencies: a network, for protocols that train one."""
+
+    def build(self, shape: tuple[int, int, int]) -> None:
+        """Make the filters."""
+        super().build(shape)
+        self.filters = torch.nn.Conv2d(1, 4, 3, padding=1)
+
+    def encode(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the maps of the filters (N, 4, 8, 8)."""
+        return {"filters": self.filters(x).relu()}
+
+
 def protocol_values(cls: Any) -> Values:
-    """Return all measurements of a protocol for `Cosines` on digits."""
-    dataset, learner = digits(), Cosines()
-    learner.build(dataset.train.shape)
+    """Return all measurements of a protocol for `Cosines` on digits, or for `Filters` if it trains a network."""
+    dataset, learner = digits(), Filters() if cls.name == "fine-tune" else Cosines()
+    with seeded(SEED, "weights"):
+        learner.build(dataset.train.shape)
     originals = dataset.unlabeled.batch(slice(0, SHOWN_IMAGES))
-    made = learner.reconstruct(originals)
+    made = Cosines.decode(learner, Cosines.encode(learner, originals)["frequencies"])
     snapshots = Snapshots([0.0, 0.5, 1.0], originals.numpy(), torch.stack([0 * made, made / 2, made]).numpy())
     subject = _subject(dataset, lambda rows: learner, lambda rows: snapshots)
     values: Values = {}

@@ -7,12 +7,19 @@ from collections import Counter
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.probes import knn
-from reprbench.probes.knn import nearest, nearest_distances, vote
+from reprbench.probes.knn import (
+    exponential_weights,
+    nearest,
+    nearest_cosines,
+    nearest_distances,
+    vote,
+    weighted_vote,
+)
 
 
 def noise(count: int, seed: int, shape: tuple[int, int, int] = (1, 8, 8)) -> Images:
@@ -58,6 +65,37 @@ def test_the_vote_is_a_count_and_ties_go_to_the_nearest():
         counts = Counter(row.tolist())
         best = max(counts.values())
         assert winner == next(label for label in row if counts[label] == best)
+
+
+@pytest.mark.parametrize("block", [1, 500, 2**24])
+@pytest.mark.parametrize("temperature", [0.02, 0.07, 1.0])
+def test_the_weighted_vote_is_that_of_scikit_learn(monkeypatch, block, temperature):
+    monkeypatch.setattr(knn, "BLOCK", block)
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 5, 200)
+    centers = generator.normal(size=(5, 6))
+    train = (centers[labels] + 2 * generator.normal(size=(200, 6))).astype(np.float32)
+    test = (centers[generator.integers(0, 5, 60)] + 2 * generator.normal(size=(60, 6))).astype(np.float32)
+    weigh = lambda distances: np.exp((1 - distances) / temperature)  # noqa: E731
+    other = KNeighborsClassifier(15, weights=weigh, algorithm="brute", metric="cosine").fit(train, labels)
+    neighbors, cosines = nearest_cosines(train, test, 15)
+    voted = weighted_vote(labels[neighbors], exponential_weights(cosines, temperature))
+    assert np.array_equal(voted, other.predict(test))
+    assert temperature > 0.05 or not np.array_equal(voted, vote(labels[neighbors])), "weights matter here"
+    assert cosines == pytest.approx(1 - other.kneighbors(test)[0], abs=1e-6)
+
+
+def test_a_class_without_votes_is_no_candidate():
+    # At this temperature all weights but the nearest's are 0, and no neighbor is of class 0.
+    labels = np.array([[3, 2, 2], [1, 1, 4]])
+    cosines = np.array([[-0.5, -0.6, -0.7], [-0.9, -0.95, -1.0]], dtype=np.float32)
+    assert weighted_vote(labels, exponential_weights(cosines, 1e-6)).tolist() == [3, 1]
+    assert weighted_vote(labels, np.zeros((2, 3))).tolist() == [3, 1]
+
+
+def test_equal_weights_are_a_plain_vote():
+    labels = np.random.default_rng(0).integers(0, 4, (200, 6))
+    assert np.array_equal(weighted_vote(labels, np.full(labels.shape, 0.5)), vote(labels))
 
 
 def test_features_that_are_not_finite_are_reported():

@@ -62,11 +62,13 @@ def test_every_layer_is_measured_at_its_name_and_depth_and_the_last_is_the_headl
     assert found["units", "code", 2] == 2
     assert found["dead units", "maps", 1] == pytest.approx(100 / 3)
     assert found["dead units", "code", 2] == 0
-    # The two live channels are one another's negative.
-    assert found["effective rank", "maps", 1] == pytest.approx(1, abs=1e-3)
+    # The first and the last channel are one another's negative; that of ones, which never differs, is a direction, too.
+    singular = np.linalg.svd(TwoLayers().encode(Data.test.batch(slice(None)))["maps"].mean((2, 3)).double().numpy())[1]
+    shares = singular / singular.sum() + 1e-7
+    assert found["RankMe", "maps", 1] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
     assert outcome.headlines[0].at == {"layer": "code"}
     assert {curve.metric for curve in outcome.curves} == {
-        "effective rank",
+        "RankMe",
         "dead units",
         "lifetime sparsity",
         "population sparsity",

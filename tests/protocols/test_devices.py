@@ -9,7 +9,7 @@ import pytest
 from made_protocols import make_protocols
 
 from reprbench.images import Images
-from reprbench.probes import knn, linear_svm
+from reprbench.probes import knn, linear_svm, ranking, spectra
 from reprbench.protocols.base import Subject
 from reprbench.spec import parse_call
 
@@ -33,7 +33,11 @@ class Asked(Exception):
     [
         ("linear-svm", linear_svm, "train_fold"),
         ("few-labels[labels=[2]]", linear_svm, "train_fold"),
+        ("logistic", linear_svm, "train_with"),
         ("knn", knn, "nearest"),
+        ("knn[weighted=true]", knn, "nearest_cosines"),
+        ("retrieval[k=[1]]", ranking, "rank"),
+        ("geometry", spectra, "spectrum"),
     ],
 )
 def test_a_probe_is_asked_for_the_device_of_the_subject(

@@ -9,6 +9,9 @@ from made_protocols import make_protocols
 from reprbench.errors import UserError
 from reprbench.images import Images
 from reprbench.protocols.base import Subject
+from reprbench.protocols.knn import KNN
+from reprbench.registry import discover
+from reprbench.runner.describe import Question, answer
 from reprbench.spec import parse_call
 
 
@@ -89,3 +92,48 @@ def test_a_single_fold_in_any_order_keeps_features_and_labels_together(monkeypat
     (fold,) = protocol.each_fold(subject()[0])
     assert fold.labels.tolist() == [2, 0, 1]
     assert np.array_equal(fold.train, FEATURES[[2, 0, 1]])
+
+
+def test_weighted_votes_are_of_cosines_and_scale_and_order_of_features_do_not_matter():
+    plain, weighted = make_protocols([parse_call("knn[k=3]"), parse_call("knn[k=3,weighted=true]")])
+    assert (plain.metric, weighted.metric) == ("euclidean", "cosine")
+    generator = np.random.default_rng(0)
+    found = {}
+    matrix = generator.normal(size=(6, 5)).astype(np.float32)
+    for name, change in {"same": lambda x: x, "scaled": lambda x: 1024 * x, "permuted": lambda x: x[:, ::-1]}.items():
+        features = lambda wanted, change=change: change(matrix)[wanted.rows]  # noqa: E731
+        outcome = weighted.evaluate(Subject(Data(), False, lambda rows: None, features), 0)
+        found[name] = [one.value for one in outcome.measurements]
+    assert found["same"] == found["scaled"] == found["permuted"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("knn[weighted=true,metric=euclidean]", "weighted by cosines; leave metric out or set metric=cosine"),
+        ("knn[temperature=0.1]", "temperature is that of weighted votes; set weighted=true or leave it out"),
+        ("knn[weighted=true,temperature=0]", "temperature: .*greater than 0"),
+    ],
+)
+def test_weights_that_do_not_fit_together_are_the_users_mistake(call, message):
+    with pytest.raises(UserError, match=message):
+        make_protocols([parse_call(call)])
+
+
+def test_evaluations_from_before_there_were_weights_keep_their_identity():
+    registry = discover(folder=None)
+    identifying = {}
+    for call in ("knn", "knn[weighted=false,temperature=0.07]", "knn[weighted=true]"):
+        asked = parse_call(call)
+        found = answer(Question(registry.find("protocol", "knn"), asked.parameters))
+        assert not found.mistakes
+        identifying[call] = found.identifying
+    before = {"layers": "last", "pooling": "max", "grid": 2, "folds": "dataset", "k": 1, "metric": "euclidean"}
+    assert identifying["knn"] == identifying["knn[weighted=false,temperature=0.07]"] == before
+    assert identifying["knn[weighted=true]"] == {**before, "metric": "cosine", "weighted": True, "temperature": 0.07}
+    assert KNN.version == 1
+
+
+def test_weights_survive_the_way_to_the_process_of_a_trial():
+    for protocol in make_protocols([parse_call("knn[k=5]"), parse_call("knn[k=5,weighted=true,temperature=0.2]")]):
+        assert KNN.model_validate(protocol.model_dump(mode="json")) == protocol

@@ -10,6 +10,7 @@ import torch
 from made_protocols import make_protocols
 
 from reprbench import Learner, SupervisedLearner
+from reprbench.data.common_corruptions import COMMON_KINDS
 from reprbench.data.corruptions import corrupted
 from reprbench.data.dataset import Dataset, assemble
 from reprbench.errors import UserError
@@ -304,3 +305,76 @@ def test_progress_rises_to_the_end_and_curves_find_their_measurements():
     for curve in outcome.curves:
         found = [m for m in outcome.measurements if m.metric == curve.metric and curve.at.items() <= m.at.items()]
         assert found and all(curve.x in m.at for m in found)
+
+
+# -- common corruptions ------------------------------------------------------------------------------------------------
+
+COMMON = "robustness[mask=[],gaussian=[],salt_and_pepper=[],occlusion=[],common=[jpeg,contrast],severities=[1,5]]"
+
+
+def test_common_corruptions_have_a_probe_at_each_severity_and_over_all():
+    dataset = easy()
+    made = protocol(COMMON).model_copy(update={"costs": (0.01,)})
+    outcome = made.evaluate(subject_of(dataset, Copying()), 0)
+    assert not {m.metric for m in outcome.measurements} & {"MSE", "PSNR", "SSIM", "MSE of the identity"}
+    # The common ones are in the order of their definition.
+    places = {(m.at["corruption"], m.at["level"]) for m in outcome.measurements if m.metric == "probe accuracy"}
+    assert places == {(kind, level) for kind in ("contrast", "jpeg") for level in (0, 1, 5)}
+    for fold in range(2):
+        found = {}
+        for kind in ("contrast", "jpeg"):
+            at = {"fold": fold, "corruption": kind}
+            found[kind] = np.mean([value(outcome, "probe accuracy", level=level, **at) for level in (1, 5)])
+            assert value(outcome, "accuracy over severities", **at) == pytest.approx(found[kind])
+            assert value(outcome, "corruption error", **at) == pytest.approx(100 - found[kind])
+        over_all = value(outcome, "accuracy over common corruptions", fold=fold)
+        assert over_all == pytest.approx(np.mean(list(found.values())))
+    assert [(one.metric, one.at) for one in outcome.headlines] == [
+        ("probe accuracy", {"corruption": "contrast", "level": 5}),
+        ("accuracy over common corruptions", {}),
+    ]
+    assert set(outcome.figures) == {"common-images", "common-curves"}
+    for curve in outcome.curves:
+        assert [m for m in outcome.measurements if m.metric == curve.metric and curve.at.items() <= m.at.items()]
+
+
+def test_the_other_corruptions_have_the_same_numbers_beside_common_ones():
+    alone, beside = evaluated(Copying()), evaluated(Copying(), common=("contrast",), severities=(3,))
+    own = [m for m in beside.measurements if m.at.get("corruption") in ("mask", "occlusion")]
+    assert own == alone.measurements
+    assert set(beside.figures) == {"grid", "curves", "common-images", "common-curves"}
+    clean = [m for m in beside.measurements if m.at.get("corruption") == "contrast" and m.at.get("level") == 0]
+    assert {m.metric for m in clean} == {"probe accuracy"}
+
+
+def test_all_common_corruptions_can_be_named_at_once():
+    made = protocol("robustness[common=all]")
+    assert made.common == COMMON_KINDS
+    assert made.severities == (1, 2, 3, 4, 5)
+    assert protocol("robustness[common=[jpeg,contrast]]") == protocol("robustness[common=[contrast,jpeg,jpeg]]")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ("common=[rain]", "rain"),
+        ("common=all,severities=[6]", "less than or equal to 5"),
+        ("common=all,severities=[]", "at least 1"),
+        ("severities=[3]", "severities are those of common corruptions"),
+    ],
+)
+def test_wrong_common_corruptions_are_the_users_mistake(wrong, what):
+    with pytest.raises(UserError, match=what):
+        protocol(f"robustness[{wrong}]")
+
+
+def test_without_common_corruptions_the_identity_of_an_evaluation_is_that_of_before():
+    from reprbench.file_parameter import parameters_by_content
+
+    before = {"layers", "pooling", "grid", "folds", "costs", "inner_folds", "scale", "supervised_cost"}
+    own = {"mask", "gaussian", "salt_and_pepper", "occlusion"}
+    assert set(parameters_by_content(protocol("robustness"))) == before | own
+    named = parameters_by_content(protocol(COMMON))
+    assert (named["common"], named["severities"]) == (["contrast", "jpeg"], [1, 5])
+    made = Robustness.model_validate(named)
+    assert made == protocol(COMMON)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 from msgspec.structs import replace
-from trials import swept
+from trials import evaluation, swept, trial
 
+import reprbench as rb
 from reprbench.measurement import Headline, Measurement
 from reprbench.report.choice import choices
 from reprbench.store import Store
-from reprbench.trial import SweepRecord
+from reprbench.trial import Deviation, SweepRecord
 
 # The best on the test split, on the other seed, and in the measurement that chooses are three different settings.
 VALUES = {"1.0": [(60, 90), (99, 1)], "2.0": [(80, 50), (10, 50)], "3.0": [(70, 99), (70, 2)]}
@@ -143,3 +144,25 @@ def test_a_sweep_is_stored_as_it_is(tmp_path):
     (read,) = Store(tmp_path).read()[0]
     assert repr(read.sweeps) == repr(one.sweeps)
     assert read.only_setting
+
+
+def test_data_frames_say_which_setting_is_shown(tmp_path):
+    store = Store(tmp_path)
+    for one in [*swept(VALUES), trial("pca", digest="a" * 64, evaluations=[evaluation([1.0])])]:
+        store.write(one, {})
+    frame = rb.load(tmp_path).to_dataframe()
+    chosen = frame[frame.chosen == True]  # noqa: E712  (the column has missing values)
+    assert set(zip(chosen.setting, chosen.seed, strict=True)) == {("lr=2.0", 1)}
+    assert set(frame[frame.chosen == False].setting) == {"lr=1.0", "lr=2.0", "lr=3.0"}  # noqa: E712
+    assert set(frame[frame.chosen.isna()].label) == {"pca"}
+
+
+def test_data_frames_tell_other_data_apart(tmp_path):
+    store, measured = Store(tmp_path), {"evaluations": [evaluation([1.0])]}
+    limited = trial(deviations=[Deviation("limit", "limit 150")], digest="b" * 64, **measured)
+    data = replace(limited.dataset, digest="c" * 64)
+    store.write(trial(**measured), {})
+    store.write(replace(limited, dataset=data), {})
+    frame = store.to_dataframe()
+    assert len(frame.groupby(["label", "digest"])) == 2
+    assert set(frame.deviations) == {"", "limit 150"}

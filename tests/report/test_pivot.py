@@ -164,3 +164,66 @@ def test_the_proposed_question_can_be_asked():
     assert "'rank@name=\"a,b\"'" in str(caught.value)
     (pivot,) = pivots('rank@name="a,b"', trials)
     assert pivot.columns == (0, 1)
+
+
+# -- relative to a row -------------------------------------------------------------------------------------------------
+
+
+def corrupted(label: str, digest: str, seed: int = 0, factor: float = 1.0, kinds=("fog", "noise")):
+    errors = {"fog": (10.0, 20.0), "noise": (40.0, 50.0)}
+    measurements = [
+        Measurement("corruption error", factor * value, "%", "lower", {"fold": fold, "corruption": kind})
+        for kind in kinds
+        for fold, value in enumerate(errors[kind])
+    ]
+    found = evaluation([], text="robustness", headline="corruption error", measurements=measurements)
+    return trial(label, seed=seed, digest=digest * 64, protocols=["robustness"], evaluations=[found])
+
+
+def relative_pivot(*trials, to: str = "base"):
+    (pivot,) = make_pivots(parse_question("corruption error"), make_tables(trials), to)
+    return {row.row.label: [cell and cell.mean for cell in row.cells] for row in pivot.rows}, pivot
+
+
+def test_values_in_percent_of_those_of_a_row_and_their_mean():
+    # The mean corruption error: each corruption counts alike, whatever its size.
+    half = corrupted("half", "h", factor=0.5)
+    half.evaluations[0].measurements[:2] = corrupted("half", "h", factor=0.8).evaluations[0].measurements[:2]
+    found, pivot = relative_pivot(corrupted("base", "b"), half)
+    assert pivot.columns == ("fog", "noise", "mean") and pivot.unit == "% of base"
+    assert found == {"half": pytest.approx([80, 50, 65]), "base": [100, 100, 100]}
+    assert [row.name for row in pivot.rows] == ["half", "base"]
+    assert pivot.rows[0].cells[2].n == 2
+
+
+def test_folds_are_paired_and_seeds_of_the_baseline_averaged():
+    other = corrupted("a", "a")
+    first = other.evaluations[0].measurements[0]
+    other.evaluations[0].measurements[0] = Measurement(first.metric, 30.0, first.unit, first.better, first.at)
+    found, _ = relative_pivot(corrupted("base", "b"), corrupted("base", "c", seed=1, factor=3.0), other)
+    # Fold 0: 30 of (10 + 30) / 2; fold 1: 20 of (20 + 60) / 2; of noise half in both.
+    assert found["a"] == pytest.approx([(150 + 50) / 2, 50, (100 + 50) / 2])
+
+
+def test_a_column_that_the_baseline_lacks_is_a_hole_and_so_is_the_mean():
+    found, _ = relative_pivot(corrupted("base", "b", kinds=("fog",)), corrupted("a", "a"))
+    assert found == {"base": [100, None, None], "a": [100, None, None]}
+    found, _ = relative_pivot(corrupted("base", "b", factor=0.0), corrupted("a", "a"))
+    assert found["a"] == [None, None, None]
+
+
+def test_relative_values_in_every_format():
+    _, pivot = relative_pivot(corrupted("base", "b"), corrupted("a", "a", factor=0.5))
+    text = FORMATS["table"]([pivot])
+    assert "corruption fog" in text and "Mean" in text and "50.0" in text and "% of base" in text
+    (content,) = json.loads(FORMATS["json"]([pivot]))
+    assert content["relative_to"] == "base" and content["columns"] == ["fog", "noise", "mean"]
+    records = list(csv.DictReader(io.StringIO(FORMATS["csv"]([pivot]))))
+    assert {record["relative_to"] for record in records} == {"base"} and len(records) == 6
+
+
+@pytest.mark.parametrize("wrong", ["bas", "empty"])
+def test_a_row_that_is_not_there_is_the_users_mistake(wrong):
+    empty = trial("empty", digest="e" * 64, protocols=["robustness"], status="timeout", reason="too slow")
+    with pytest.raises(UserError, match=f"^--relative-to: mine, robustness: no row '{wrong}' with values.*base"):
+        relative_pivot(corrupted("base", "b"), empty, to=wrong)

@@ -162,3 +162,41 @@ def test_a_pivot_is_ordered_by_itself():
     (pivot,) = make_pivots(parse_question("inner accuracy"), make_tables(trials))
     assert [(row.name, row.cells[0].mean) for row in pivot.rows] == [("AE[lr=2.0]", 10), ("DAE[lr=1.0]", 5)]
     assert [row.name for row in pivot.table.rows] == ["DAE[lr=1.0]", "AE[lr=2.0]"]
+
+
+def larger_and_smaller(benchmark="adhoc"):
+    """Return the trials of a sweep over two rates that was enlarged to three; no file names the rows of `adhoc`."""
+    small = swept({rate: VALUES[rate] for rate in ("1.0", "2.0")}, row="ae[lr=1|2]")
+    before = {(one.sweeps[0].setting["lr"], one.seed): one.sweeps for one in small}
+    found = []
+    for one in swept(VALUES, row="ae[lr=1|2|3]", benchmark=benchmark):
+        earlier = before.get((one.sweeps[0].setting["lr"], one.seed), [])
+        found.append(replace(one, sweeps=[*earlier, *one.sweeps]))
+    return found
+
+
+def test_a_larger_sweep_takes_the_place_of_the_one_that_it_enlarges():
+    found = table(larger_and_smaller())
+    assert [(row.tries, row.label) for row in found.rows if row.choice] == [(3, "ae[lr=1|2|3]")]
+
+
+def test_a_larger_sweep_that_is_chosen_on_other_seeds_is_another_row():
+    other = []
+    for one in larger_and_smaller():
+        *earlier, last = one.sweeps
+        other.append(replace(one, sweeps=[*(replace(sweep, chosen_on=(1,)) for sweep in earlier), last]))
+    assert {row.tries for row in table(other).rows if row.choice} == {2, 3}
+
+
+def test_rows_that_a_file_names_stay_beside_a_larger_sweep():
+    found = table(larger_and_smaller(PCA.benchmark))
+    assert {row.tries for row in found.rows if row.choice} == {2, 3}
+
+
+def test_a_trial_does_not_compete_with_itself():
+    # The chosen setting of both sweeps is the same fit, and a row of its own in addition.
+    trials = larger_and_smaller(PCA.benchmark)
+    trials = [replace(one, only_setting=one.sweeps[-1].setting["lr"] != 2) for one in trials]
+    found = table([*trials, *PLAIN])
+    assert len([row for row in found.rows if row.label != "pca"]) > 2
+    assert found.comparisons[0].methods == 2

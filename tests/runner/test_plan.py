@@ -11,10 +11,11 @@ from reprbench.benchmark import Reference
 from reprbench.measurement import Headline
 from reprbench.registry import Entry
 from reprbench.runner import plan as plan_module
+from reprbench.runner.job import OtherData
 from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash, protocol_records
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
-from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial, newest_of_each_row
+from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial, newest_of_each_row, to_json
 
 
 def spec(**changes) -> TrialSpec:
@@ -128,6 +129,19 @@ def test_the_numerics_are_part_of_an_evaluations_identity(monkeypatch):
     before = protocol_hash("knn", Code(version=1), {"k": 1})
     monkeypatch.setattr(plan_module, "NUMERICS", source.NUMERICS + 1)
     assert protocol_hash("knn", Code(version=1), {"k": 1}) != before
+
+
+def test_other_datasets_are_part_of_an_evaluations_identity_by_content():
+    def hashed(*digests: str, call: str = "mnist") -> str:
+        others = [OtherData(parse_call(call), Entry("mnist", "entry point", "a:b", "dataset"), one) for one in digests]
+        return protocol_hash("transfer", Code(version=1), {"k": 1}, others)
+
+    assert hashed("a") != hashed("b") != hashed("b", "a") != hashed("a", "b")
+    assert hashed("a") == hashed("a", call="mnist[path=elsewhere]")
+    # Evaluations without any keep the identity that they had before there were some.
+    assert hashed() == digest(
+        {"name": "transfer", "code": {**to_json(Code(version=1))}, "parameters": {"k": 1}, "numerics": source.NUMERICS}
+    )
 
 
 def test_another_folder_or_origin_is_not_another_trial():

@@ -21,7 +21,10 @@ from reprbench.spec import parse_call
 
 READERS = [
     "linear-svm[costs=[0.1]]",
+    "logistic[costs=[0.1]]",
     "knn",
+    "retrieval",
+    "clustering[runs=1]",
     "few-labels[labels=[1,3],costs=[0.1]]",
     "code-stats",
     "embedding[tsne=false]",

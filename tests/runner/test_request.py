@@ -56,6 +56,8 @@ def test_methods_choose_rows_by_call_or_by_name_and_add_new_ones():
     assert [row.label for row in chosen] == ["AE", "AE small", None]
     only = apply(benchmark(), Overrides(methods=(parse_call("ae[width=4]"),))).benchmark.methods
     assert [row.label for row in only] == ["AE small"]
+    labeled = apply(benchmark(), Overrides(methods=(parse_call("AE"),))).benchmark.methods
+    assert [row.label for row in labeled] == ["AE"]
 
 
 def test_settings_with_a_name_reach_the_dataset_and_the_protocol():

@@ -41,3 +41,16 @@ def test_what_is_not_installed_can_be(monkeypatch, asked, library):
     with pytest.raises(UserError) as error:
         make_trackers([asked])
     assert f"pip install 'reprbench[{kind}]'" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["import torch\n", "trial,label\n", "\n"])
+def test_a_file_that_is_no_log_is_not_added_to(content, tmp_path):
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(UserError, match="is there already, and is no such log"):
+        make_trackers([f"csv:{tmp_path}/mine.py"])
+    assert (tmp_path / "mine.py").read_text() == content
+
+
+def test_an_earlier_log_is_added_to(tmp_path):
+    (tmp_path / "log.csv").write_text("trial,label,seed,step,name,value\n")
+    assert make_trackers([f"csv:{tmp_path}/log.csv"])

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reprbench.measurement import Curve
-from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png
+from reprbench.plotting import COLORS, MARKERS, line, new_axes, new_figure, save_png, similarity_map
 from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, at_values, axis_label, curve_key, curves_of
 from reprbench.report.escape import figure_text
 from reprbench.report.formats.sweeps import draw_sweep
 from reprbench.report.ranks import Ranks
 from reprbench.report.row import Source
 from reprbench.report.seeds import by_method
+from reprbench.report.similarity_maps import SimilarityMap, similarity_maps
 from reprbench.report.table import Table
 from reprbench.report.text import capitalized
 
@@ -55,7 +57,7 @@ class Panel:
 
 
 def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> list[Path]:
-    """Write a PNG for each metric and x of each table's curves, each sweep, and each critical-difference diagram.
+    """Write a PNG for each metric and x of each table's curves, each sweep, map, and critical-difference diagram.
 
     Returns
     -------
@@ -69,9 +71,16 @@ def draw_all(tables: Sequence[Table], ranks: Sequence[Ranks], folder: Path) -> l
             save_png(draw_curves(panels), paths.new([table.benchmark, *digest, str(table.protocol), metric, x]))
         for choice in table.sweeps:
             save_png(draw_sweep(choice), paths.new([table.benchmark, *digest, "sweep", choice.sweep.row]))
+        for found in similarity_maps(table):
+            save_png(draw_similarity(found), paths.new([table.benchmark, *digest, str(table.protocol), found.name]))
     for one in ranks:
         save_png(draw_ranks(one), paths.new(["ranks", one.protocol]))
     return paths.given
+
+
+def draw_similarity(found: SimilarityMap) -> Figure:
+    """Return the map of the similarity between trials."""
+    return similarity_map([figure_text(name) for name in found.rows], np.array(found.values))
 
 
 class _Paths:

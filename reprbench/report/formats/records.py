@@ -14,6 +14,7 @@ from reprbench.report.choice import Choice
 from reprbench.report.grid import shared_notes
 from reprbench.report.pivot import Pivot
 from reprbench.report.row import HeadlineResult, Row
+from reprbench.report.similarity_maps import similarity_maps
 from reprbench.report.statistics import Summary
 from reprbench.report.table import Table
 from reprbench.report.text import json_text
@@ -65,6 +66,7 @@ def _table(table: Table) -> Record:
         "order": table.order,
         "settings_not_shown": table.settings,
         "sweeps": [_sweep(choice) for choice in table.sweeps],
+        "similarity": [vars(found) for found in similarity_maps(table)],
     }
 
 
@@ -83,10 +85,13 @@ def _sweep(choice: Choice) -> Record:
 
 
 def _table_records(table: Table) -> Iterable[Record]:
+    maps = similarity_maps(table)
     for row in table.rows:
+        # A column of its own only where there are maps.
+        similar = {f"similarity_of_{found.name}": found.of_row(row.name) for found in maps}
         for place, headline in enumerate(table.headlines or (Headline(""),)):
             result = row.results[place] if row.results else None
-            yield {**_about(table), **_row(row), **_result(result, headline)}
+            yield {**_about(table), **_row(row), **_result(result, headline), **similar}
 
 
 def _about(table: Table) -> Record:
@@ -216,6 +221,7 @@ def _about_pivot(pivot: Pivot) -> Record:
         "better": pivot.better,
         "at": dict(pivot.at),
         "coordinate": pivot.coordinate,
+        "relative_to": pivot.relative_to,
     }
 
 

@@ -90,7 +90,8 @@ def decoded(content: bytes) -> Order:
 
 
 def _code(job: Job) -> dict[str, bytes]:
-    entries = [job.entry, job.dataset_entry, *(one.entry for one in job.protocols)]
+    others = [other.entry for one in job.protocols for other in one.others]
+    entries = [job.entry, job.dataset_entry, *(one.entry for one in job.protocols), *others]
     try:
         paths = {path for entry in entries if entry.way == "file" for path in code_files(entry.file())}
         return {str(path): path.read_bytes() for path in sorted(paths)}
@@ -163,7 +164,11 @@ def _written_below(folder: Path, code: dict[str, bytes]) -> Callable[[Entry], En
 
 
 def _moved(job: Job, moved: Callable[[Entry], Entry]) -> Job:
-    protocols = [replace(one, entry=moved(one.entry)) for one in job.protocols]
+    def with_others(one: ProtocolJob) -> ProtocolJob:
+        others = tuple(replace(other, entry=moved(other.entry)) for other in one.others)
+        return replace(one, entry=moved(one.entry), others=others)
+
+    protocols = [with_others(one) for one in job.protocols]
     return replace(job, entry=moved(job.entry), dataset_entry=moved(job.dataset_entry), protocols=protocols)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from reprbench.files import replacing
-from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, HISTORY, LOG, PROGRESS, Ended, TrialResult
+from reprbench.runner.job import ENDED, EVALUATIONS, FIGURES, FIT, GRAMS, HISTORY, LOG, PROGRESS, Ended, TrialResult
 from reprbench.runner.received import RESULT_BYTES, Progress, checked_progress, cleaned, read_part, stored_files
 from reprbench.trial import Status
 
@@ -99,4 +99,5 @@ def _expected(name: str) -> bool:
         return False
     if len(path.parts) == 1:
         return name in (FIT, HISTORY, LOG, PROGRESS, ENDED)
-    return len(path.parts) == 2 and (path.parts[0], path.suffix) in ((EVALUATIONS, ".json"), (FIGURES, ".png"))
+    folders = ((EVALUATIONS, ".json"), (FIGURES, ".png"), (GRAMS, ".npy"))
+    return len(path.parts) == 2 and (path.parts[0], path.suffix) in folders

@@ -12,11 +12,11 @@ from typing import Any
 
 from reprbench.files import kind_of_special
 from reprbench.measurement import FOLD, Measurement
-from reprbench.report.formats.html.trials import file_of
 from reprbench.report.measured import by_fold
 from reprbench.report.row import CHANGED_BY_HAND
 from reprbench.report.statistics import Summary, summarize
 from reprbench.report.text import count_text, memory_text, place_text, seconds_text
+from reprbench.report.trial_files import file_of
 from reprbench.trial import HISTORY, DataRecord, Evaluation, Trial
 
 MOST_POINTS = 150

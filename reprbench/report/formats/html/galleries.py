@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprbench.report.formats.html.thumbnails import embedded
-from reprbench.report.formats.html.trials import PageTrials, file_of, link_to
+from reprbench.report.formats.html.trials import PageTrials, link_to
 from reprbench.report.table import Table
+from reprbench.report.trial_files import file_of
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from reprbench.report.formats.html.thumbnails import data_uri, fair_share
 from reprbench.report.formats.html.trials import PageTrials
 from reprbench.report.ranks import ranks_over_datasets
 from reprbench.report.row import NOT_RUN, Row
+from reprbench.report.similarity_maps import similarity_maps
 from reprbench.report.table import Table
 from reprbench.report.verdict import Word
 from reprbench.trial import NOT_EVALUATED
@@ -100,6 +101,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
         "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
         "ranks": _ranks(tables),
         "sweeps": _sweeps(tables),
+        "similarities": _similarities(tables),
     }
 
 
@@ -144,6 +146,23 @@ def _sweeps(tables: Sequence[Table]) -> list[tuple[str, str]]:
     return [
         (f"{table.benchmark}, {table.data.title}: {choice.summary}", data_uri("png", as_png(draw_sweep(choice))))
         for table, choice in found
+    ]
+
+
+def _similarities(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Return each map of the similarity between trials: in words, and its data URI."""
+    maps = [(table, found) for table in tables for found in similarity_maps(table)]
+    if not maps:
+        return []
+    from reprbench.plotting import as_png
+    from reprbench.report.formats.figures import draw_similarity
+
+    return [
+        (
+            f"{table.benchmark}, {table.data.title}, {table.protocol}: {found.summary}",
+            data_uri("png", as_png(draw_similarity(found))),
+        )
+        for table, found in maps
     ]
 
 

@@ -14,10 +14,11 @@ from reprbench.report.curves import CurveKey, CurvePoint, RowCurve, axis_label, 
 from reprbench.report.formats.html.costs import COST_KINDS, CostAxis
 from reprbench.report.formats.html.details import Detail, Section, describe
 from reprbench.report.formats.html.galleries import Picture
-from reprbench.report.formats.html.trials import PageTrials, best_first, file_of, link_to
+from reprbench.report.formats.html.trials import PageTrials, best_first, link_to
 from reprbench.report.grid import mean_text
 from reprbench.report.row import Row
 from reprbench.report.table import Table
+from reprbench.report.trial_files import file_of
 from reprbench.report.under import headline_decimals
 from reprbench.trial import TRIAL
 

@@ -8,8 +8,9 @@ from report_pages import Page, in_store, noise, payload_of
 from trials import evaluation, trial
 
 from reprbench.report.formats.html import as_html
-from reprbench.report.formats.html.trials import file_of, link_to
+from reprbench.report.formats.html.trials import link_to
 from reprbench.report.table import Settings, make_tables
+from reprbench.report.trial_files import file_of
 from reprbench.trial import Figure
 
 

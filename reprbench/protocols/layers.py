@@ -1,0 +1,30 @@
+"""The features of every layer of a learner, from one matrix of all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reprbench.features import Matrix, View
+from reprbench.outputs import checked
+from reprbench.protocols.base import Features, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def layer_widths(subject: Subject, view: View) -> dict[str, int]:
+    """Return how many columns each layer has in `view`, by encoding one test image."""
+    from reprbench.state import evaluating
+
+    learner = subject.learner(subject.trained)
+    with evaluating(learner):
+        maps = checked(learner.encode(subject.dataset.test.batch(slice(0, 1), subject.device)), 1)
+        return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
+
+
+def layer_matrices(subject: Subject, wanted: Features) -> Iterator[tuple[str, Matrix]]:
+    """Yield the name and the features of every layer, from input to output; `wanted` asks for all of them."""
+    widths, features, end = layer_widths(subject, wanted.view), subject.features(wanted), 0
+    for name, width in widths.items():
+        start, end = end, end + width
+        yield name, features[:, start:end]
