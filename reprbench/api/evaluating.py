@@ -74,7 +74,7 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
 def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
     def on(call: Call) -> Subject:
         if isinstance(learner, Precomputed):
-            raise UserError(f"{type(learner).__name__} has features of the dataset's images, and encodes no others")
+            raise UserError(f"{type(learner).__name__} has features of its own dataset, and encodes no others")
         return _subject(learner, adapted(named_dataset(call), dataset.train.shape), device)
 
     return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)

@@ -113,7 +113,6 @@ class Evaluator:
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
     def _subject(self) -> Subject:
-        """Return what a protocol is given."""
         return Subject(
             self._dataset,
             self._cls.kind == "supervised",
@@ -127,7 +126,7 @@ class Evaluator:
 
     def _on(self, call: Call) -> Subject:
         """Return the learner as a subject on another dataset, as `Subject` describes."""
-        self._check_encodes()
+        self._check_that_it_encodes()
         dataset = adapted(self._others[call], self._dataset.train.shape)
         own = self._subject()
         return Subject(
@@ -168,10 +167,10 @@ class Evaluator:
 
     def _learner(self, trained: Indices | None) -> Learner:
         """Return the fitted learner for a protocol that encodes images itself."""
-        self._check_encodes()
+        self._check_that_it_encodes()
         return self._fits.learner(trained)
 
-    def _check_encodes(self) -> None:
+    def _check_that_it_encodes(self) -> None:
         if issubclass(self._cls, Precomputed):
             raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
 

@@ -10,6 +10,7 @@ from reprbench.errors import UserError
 from reprbench.learner import make
 
 LIMIT = 150
+PROTOCOLS = ["robustness", "reconstruction", "transfer[to=[digits]]", "knn"]
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +47,11 @@ def test_a_row_of_features_has_the_numbers_of_what_computed_them(files, tmp_path
 
 def test_protocols_that_encode_images_leave_the_row_empty_and_say_why(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = run(tmp_path, "features[train=train.npy,test=test.npy]", ["robustness", "reconstruction", "knn"], epochs=1)
+    found = run(tmp_path, "features[train=train.npy,test=test.npy]", PROTOCOLS, epochs=1)
     trial = found.trials()[0].record
-    robustness, reconstruction, knn = trial.evaluations
+    *others, knn = trial.evaluations
     assert trial.status == knn.status == "done"
-    for one, name in ((robustness, "robustness"), (reconstruction, "reconstruction")):
+    for one, name in zip(others, ("robustness", "reconstruction", "transfer"), strict=True):
         assert one.status == "skipped"
         assert one.reason.startswith(f"{name} encodes images itself; features has features of the dataset's images")
 
@@ -72,8 +73,9 @@ def test_they_are_evaluated_in_python(files, digits):
     learner = make(ComputedFeatures, files, (1, 8, 8))
     values = [[m.value for m in rb.evaluate(one, "knn", digits)] for one in (learner, RawPixels())]
     assert values[0] == values[1]
-    with pytest.raises(UserError, match="encodes no others"):
-        rb.evaluate(learner, "robustness", digits)
+    for protocol in ("robustness", "transfer[to=[digits]]"):
+        with pytest.raises(UserError, match="encodes no others"):
+            rb.evaluate(learner, protocol, digits)
 
 
 def test_maps_are_pooled_by_the_protocol(digits, tmp_path):
