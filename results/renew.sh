@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1
 
 CIFAR="folder[path=cifar,title=CIFAR-10 (JPEG)]"
-NAMES=(quick mnist mnist-robustness paper-figures reconstruction-cifar10 single-layer-cifar10 table1-cifar10
+NAMES=(quick mnist mnist-robustness paper-figures reconstruction-cifar10 single-layer-cifar10 table1-cifar10 objectives-cifar10
     ame-ae-partners ame-ae-statistics ame-ae-mechanism)
 
 words_of() {  # prints the options of a run, one on a line
@@ -21,7 +21,7 @@ words_of() {  # prints the options of a run, one on a line
         paper-figures) printf '%s\n' --dataset mnist --methods "ae,ameae,denoising-ameae" --set width=8 --set lr=1e-3 \
             --limit test=2000 --epochs 2 --seeds 0,1,2 ;;
         reconstruction-cifar10) printf '%s\n' --dataset "$CIFAR" --set width=8 --limit unlabeled=10000,test=1000 ;;
-        single-layer-cifar10) printf '%s\n' --dataset "$CIFAR" ;;
+        single-layer-cifar10 | objectives-cifar10) printf '%s\n' --dataset "$CIFAR" ;;
         table1-cifar10) printf '%s\n' --dataset "$CIFAR" --set width=8 --limit unlabeled=10000 --epochs 6 --seeds 0,1,2 \
             --methods ae,dae,sparse-ae,ameae,sparse-ameae,denoising-ameae,kmeans,random-patches,untrained,raw-pixels,pca ;;
         ame-ae-*) ;;
