@@ -60,12 +60,12 @@ class _Axis:
     def place(self, value: Any) -> float:
         return float(value) if self.numeric else float(self.order(value))
 
-    def label(self, axes: Axes, name: str) -> None:
-        """Label the x axis, with a tick at each value if these are few."""
+    def label(self, axes: Axes, name: str, each: bool) -> None:
+        """Label the x axis, with a tick at `each` value if these are few; values that were drawn may lie close."""
         axes.set_xlabel(figure_text(name))
         if self.log:
             axes.set_xscale("log")
-        if not self.numeric or len(self.values) <= 8:
+        if not self.numeric or (each and len(self.values) <= 8):
             axes.xaxis.set_major_locator(FixedLocator([self.place(value) for value in self.values]))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter("{x:g}")
@@ -76,13 +76,15 @@ class _Axis:
 
 def _panels(choice: Choice, names: Sequence[str]) -> Figure:
     """Return a panel for each parameter: a curve if it is the only one, otherwise a point for each setting."""
+    # Where all settings have one value, there is nothing to see.
+    names = [name for name in names if len({show_value(one.setting[name]) for one in choice.settings}) > 1] or names[:1]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
     figure = new_figure(max(columns * 2.6, 4.0), rows * 2.3 + 0.3)
     panels = new_axes(figure, rows, columns, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
         axis = _Axis(one.setting[name] for one in choice.settings)
-        axis.label(axes, name)
+        axis.label(axes, name, isinstance(choice.sweep.parameters[name], list))
         _draw_points(axes, axis, choice, name, joined=len(names) == 1)
     for axes in panels[len(names) :]:
         axes.set_axis_off()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from io import BytesIO
 
 import numpy as np
 import pytest
+from matplotlib.ticker import FixedLocator
 from msgspec.structs import replace
 from PIL import Image
 from trials import swept
@@ -73,6 +75,24 @@ def test_settings_that_were_drawn_are_points_in_a_panel_each():
     assert [axes.get_xlabel() for axes in figure.axes] == ["lr", "width"]
     assert sorted(map(tuple, lines(figure)["a setting"])) == [(0.1, 70), (1, 60), (1, 90)]
     assert [one.get_text() for one in figure.axes[1].get_xticklabels()] == ["narrow", "wide"]
+
+
+def test_values_that_were_drawn_have_no_tick_each_as_they_may_lie_close():
+    drawn = {"lr": {"kind": "log", "low": 0.09, "high": 1}, "width": ["narrow", "wide"]}
+    listed, close = (
+        draw_sweep(grid(parameters=parameters)).axes[0].xaxis.get_major_locator()
+        for parameters in ({"lr": [0.1, 1.0], "width": {"kind": "int", "low": 1, "high": 2}}, drawn)
+    )
+    assert isinstance(listed, FixedLocator)
+    assert not isinstance(close, FixedLocator)
+
+
+def test_a_parameter_with_one_value_in_all_settings_has_no_panel():
+    choice = grid(parameters={"lr": {"kind": "log", "low": 0.1, "high": 1}, "width": ["narrow", "wide"]})
+    narrow = dataclasses.replace(
+        choice, settings=tuple(one for one in choice.settings if one.setting["width"] == "narrow")
+    )
+    assert [axes.get_xlabel() for axes in draw_sweep(narrow).figure.axes] == ["lr"]
 
 
 def test_a_sweep_without_any_value_can_be_drawn():
