@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import reprbench
 from reprbench import plugin_files
-from reprbench.api.definitions import Definition, find_definition, functions_of
+from reprbench.api.definitions import Definition, find_definition, namespace_of
 from reprbench.errors import UserError
 from reprbench.files import replacing
 from reprbench.learner import Learner
@@ -78,7 +78,6 @@ class _Captured:
 
     def __init__(self, cls: type[Learner]) -> None:
         self._cls = cls
-        self._module = sys.modules.get(cls.__module__)
         self._names: dict[str, Any] = {}
         self._imports: list[str] = []
         self._values: list[str] = []
@@ -95,7 +94,8 @@ class _Captured:
         ]
         future = ["from __future__ import annotations", ""] if self._future else []
         imports = sorted({*self._imports, "import reprbench"})
-        last = f"\n\n@reprbench.register({name!r})\n{self._whole.text}"
+        whole = "\n".join([f"@reprbench.register({name!r})", *self._whole.decorators, self._whole.text])
+        last = f"\n\n{whole}"
         return "\n".join([*head, *future, *imports, "", *self._values, *self._definitions, last]) + "\n"
 
     def modules(self) -> Mapping[str, bytes]:
@@ -108,16 +108,12 @@ class _Captured:
         if isinstance(found, str):
             self._refuse(found)
         self._future = self._future or found.future
-        namespace = self._namespace(item)
+        namespace = namespace_of(item)
         self._names[item.__name__] = item
         for name in sorted(found.names - {item.__name__}):
             if name in namespace:
                 self._add(name, namespace[name])
         return found
-
-    def _namespace(self, item: Any) -> Mapping[str, Any]:
-        functions = functions_of(item)
-        return functions[0].__globals__ if functions else vars(self._module) if self._module else {}
 
     def _add(self, name: str, value: Any) -> None:
         if name in self._names:

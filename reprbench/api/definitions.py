@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from reprbench.registry import register
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -24,7 +26,7 @@ class Definition:
     Attributes
     ----------
     text : without decorators.
-    decorators : except for those of reprbench, one a line.
+    decorators : except for `register`, one a line.
     names : the global names that it refers to, also those of builtins.
     future : whether its module defers annotations.
     """
@@ -50,7 +52,7 @@ def find_definition(item: type | FunctionType) -> Definition | str:
         if node is not None:
             if later := _set_later(node, item):
                 return f"has {item.__name__}.{later}, which was set after its definition; run its definition again"
-            return _definition(source, node, _defers(source, functions))
+            return _definition(source, node, _defers(source, functions), namespace_of(item))
     if item.__name__ == "<lambda>":
         return "needs a function that is a lambda; write it with def"
     return f"has the source of {item.__name__!r} nowhere: it was typed or made in a way that Python does not keep"
@@ -63,6 +65,13 @@ def functions_of(item: type | FunctionType) -> list[FunctionType]:
     found = [function for value in vars(item).values() for function in _functions(value)]
     # Those that dataclasses and the like make have no source.
     return [one for one in found if one.__qualname__ == f"{item.__qualname__}.{one.__name__}" and _is_written(one)]
+
+
+def namespace_of(item: type | FunctionType) -> Mapping[str, Any]:
+    """Return the global names that a class or function sees."""
+    functions = functions_of(item)
+    module = sys.modules.get(item.__module__)
+    return functions[0].__globals__ if functions else vars(module) if module else {}
 
 
 def _is_written(function: FunctionType) -> bool:
@@ -177,17 +186,28 @@ def _defers(source: str, functions: list[FunctionType]) -> bool:
     return any(one.__code__.co_flags & flag for one in functions) if functions else "import annotations" in source
 
 
-def _definition(source: str, node: ast.ClassDef | ast.FunctionDef, future: bool) -> Definition:
+def _definition(
+    source: str, node: ast.ClassDef | ast.FunctionDef, future: bool, namespace: Mapping[str, Any]
+) -> Definition:
     lines = source.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]
     text = textwrap.dedent("".join(lines)).rstrip()
-    decorators = tuple(f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_register(one))
+    decorators = tuple(f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_register(one, namespace))
     table = symtable.symtable("\n".join([*decorators, text]), "<definition>", "exec")
     return Definition(text, decorators, frozenset(_global_names(table)), future)
 
 
-def _is_register(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(called).rpartition(".")[2] == "register"
+def _is_register(decorator: ast.expr, namespace: Mapping[str, Any]) -> bool:
+    return isinstance(decorator, ast.Call) and _value(decorator.func, namespace) is register
+
+
+def _value(name: ast.expr, namespace: Mapping[str, Any]) -> Any:
+    """Return what a name, dotted or not, stands for; None if it cannot be told."""
+    match name:
+        case ast.Name(id=plain):
+            return namespace.get(plain)
+        case ast.Attribute(value=outer, attr=attribute):
+            return getattr(_value(outer, namespace), attribute, None)
+    return None
 
 
 def _global_names(table: symtable.SymbolTable) -> Iterator[str]:

@@ -103,6 +103,16 @@ def test_a_base_of_the_notebook_and_decorators_come_along(notebook, tmp_path):
     assert [base.__name__ for base in copied.__mro__][:2] == ["Deeper", "Mine"]
 
 
+def test_decorators_of_the_class_come_along(notebook, tmp_path):
+    notebook.cell(
+        "KINDS = ['control']\ndef kept(c):\n    c.kind = KINDS[0]\n    return c\n"
+        "class own:\n    @staticmethod\n    def register(name):\n        return kept\n"
+    )
+    for decorators in ("@kept", "@kept\n@rb.register('mine')", "@rb.register('mine')\n@own.register('other')"):
+        cls = notebook.cell(f"{decorators}\n{LEARNER.replace('FORM', 'x').strip()}\n")["Mine"]
+        assert loaded(capture(cls, tmp_path)).kind == cls.kind == "control"
+
+
 def test_modules_of_the_user_are_copied_and_are_code(notebook, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "project"))
     (tmp_path / "project" / "mytools").mkdir(parents=True)
