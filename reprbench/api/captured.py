@@ -15,16 +15,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import reprbench
 from reprbench import plugin_files
 from reprbench.api.definitions import Definition, find_definition, namespace_of
+from reprbench.api.redefined import difference
 from reprbench.errors import UserError
 from reprbench.files import replacing
 from reprbench.learner import Learner
 from reprbench.source import code_files, is_installed, package_root
 from reprbench.spec import check_name
+from reprbench.texts import described
 
 FOLDER = "plugins"
 """The folder of these files in the cache."""
@@ -57,7 +59,9 @@ def capture(cls: type[Learner], cache: Path) -> Path:
         If the class, or something it refers to, cannot be written to a file.
     """
     name, captured = method_name(cls), _Captured(cls)
-    files = {**captured.modules(), f"{PREFIX}{name}.py": captured.text(name).encode()}
+    text = captured.text(name)
+    captured.check(text)
+    files = {**captured.modules(), f"{PREFIX}{name}.py": text.encode()}
     digest = hashlib.sha256(b"\0".join(part for path in sorted(files) for part in (path.encode(), files[path])))
     folder = cache / FOLDER / digest.hexdigest()[:16]
     for path, content in files.items():
@@ -79,6 +83,7 @@ class _Captured:
     def __init__(self, cls: type[Learner]) -> None:
         self._cls = cls
         self._names: dict[str, Any] = {}
+        self._made: dict[str, Any] = {}
         self._imports: list[str] = []
         self._values: list[str] = []
         self._definitions: list[str] = []
@@ -98,6 +103,25 @@ class _Captured:
         last = f"\n\n{whole}"
         return "\n".join([*head, *future, *imports, "", *self._values, *self._definitions, last]) + "\n"
 
+    def check(self, text: str) -> None:
+        """Raise a `UserError` unless the content of the file makes what there is now."""
+        again = self._run(text)
+        made = {name: (item, again[name]) for name, item in self._made.items()}
+        if found := difference({**made, self._cls.__name__: (self._cls, again[self._cls.__name__])}):
+            self._refuse(found)
+
+    def _run(self, text: str) -> Mapping[str, Any]:
+        """Return what the content of the file defines."""
+        module = ModuleType(f"{__name__}.again")
+        sys.modules[module.__name__] = module  # for what looks names up there, such as dataclasses
+        try:
+            exec(compile(text, f"<{self._cls.__name__} again>", "exec", dont_inherit=True), vars(module))  # noqa: S102  (the code ran before)
+        except Exception as error:
+            self._refuse(f"cannot be defined again: {described(error)}")
+        finally:
+            del sys.modules[module.__name__]
+        return vars(module)
+
     def modules(self) -> Mapping[str, bytes]:
         """Return the user's own modules that are imported, by their paths below the file's folder."""
         return self._copied
@@ -109,7 +133,8 @@ class _Captured:
             self._refuse(found)
         self._future = self._future or found.future
         namespace = namespace_of(item)
-        self._names[item.__name__] = item
+        if self._names.setdefault(item.__name__, item) is not item:
+            self._refuse(f"refers to two things that are called {item.__name__!r}; give them different names")
         for name in sorted(found.names - {item.__name__}):
             if name in namespace:
                 self._add(name, namespace[name])
@@ -117,11 +142,13 @@ class _Captured:
 
     def _add(self, name: str, value: Any) -> None:
         if name in self._names:
+            if self._names[name] is not value:
+                self._refuse(f"refers to two things that are called {name!r}; give them different names")
             return
         self._names[name] = value
         if isinstance(value, ModuleType):
             self._import(value.__name__, "", name)
-        elif isinstance(value, type | FunctionType) and value.__module__ == self._cls.__module__:
+        elif self._is_defined_here(value):
             self._define(name, value)
         elif (plain := _plain(value)) is not None:
             self._values.append(f"{name} = {plain}")
@@ -133,8 +160,12 @@ class _Captured:
                 "or compute it in build or fit"
             )
 
+    def _is_defined_here(self, value: Any) -> TypeGuard[type | FunctionType]:
+        return isinstance(value, type | FunctionType) and value.__module__ == self._cls.__module__
+
     def _define(self, name: str, value: type | FunctionType) -> None:
         found = self._definition(value)
+        self._made[value.__name__] = value
         text = "\n".join([*found.decorators, found.text])
         alias = [] if name == value.__name__ else [f"{name} = {value.__name__}"]
         self._definitions += ["", "", text, *alias]
