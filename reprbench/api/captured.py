@@ -210,20 +210,22 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, 
 
 
 def _place(value: Any, name: str, but: str) -> tuple[str, str] | None:
-    """Return a module, other than `but`, and the attribute that a value can be imported from."""
+    """Return a module, other than `but` and the script, and the attribute that a value can be imported from."""
     if getattr(reprbench, "EXPORTS", {}).get(name) and getattr(reprbench, name) is value:
         return "reprbench", name
+    # A module may have several names: multiprocessing calls the script __mp_main__, too.
+    excluded = [vars(sys.modules[one]) for one in (but, "__main__") if one in sys.modules]
+    modules = [
+        (one, vars(module))
+        for one, module in list(sys.modules.items())
+        if isinstance(module, ModuleType) and not any(vars(module) is other for other in excluded)
+    ]
     if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
-        module = sys.modules.get(value.__module__)
-        if vars(module).get(value.__qualname__) is value if module else False:
+        content = dict(modules).get(value.__module__, {})
+        if content.get(value.__qualname__) is value:
             return value.__module__, value.__qualname__
-    modules = [(one, vars(module)) for one, module in list(sys.modules.items()) if isinstance(module, ModuleType)]
     found = [
-        (one, attribute)
-        for one, content in modules
-        if one not in (but, "__main__")
-        for attribute, other in list(content.items())
-        if other is value
+        (one, attribute) for one, content in modules for attribute, other in list(content.items()) if other is value
     ]
     # The public place of a name is the shortest one.
     return min(found, key=lambda place: (place[1] != name, "._" in f".{place[0]}", len(place[0]), place), default=None)

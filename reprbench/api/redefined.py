@@ -29,7 +29,7 @@ def difference(made: Mapping[str, tuple[Any, Any]]) -> str:
             if found := compare.difference_of_classes(name, own, again):
                 return found
         elif not compare.same(own, again):
-            return f"refers to {name!r}, whose defaults or decorators have other values since; {_REMEDY}"
+            return f"refers to {name!r}, whose defaults or decorators are others since; {_REMEDY}"
     return ""
 
 
@@ -149,6 +149,7 @@ def _content(cell: Any) -> Any:
 
 def _changed(own: Any, again: Any) -> str:
     if isinstance(own, _FUNCTIONS):
-        return "was set after its definition, or whose defaults or decorators have other values since"
+        replaced = getattr(own, "__qualname__", "") != getattr(again, "__qualname__", "")
+        return "was set after its definition" if replaced else "has defaults or decorators that are others since"
     plain = all(isinstance(one, bool | int | float | str | list | tuple | dict | None) for one in (own, again))
     return "its definition no longer gives" + (f": it is {brief(own)}, not {brief(again)}" if plain else "")

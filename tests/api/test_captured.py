@@ -234,6 +234,16 @@ def test_values_that_hide_what_they_are_and_copies_of_classes_are_no_difference(
     assert loaded(capture(cls, tmp_path))().own["c"].a == 3
 
 
+@pytest.mark.parametrize(
+    "value", ["torch.zeros(2)", "np.zeros(2)", "np.float64(3)", "functools.partial(print)", "Own()"]
+)
+def test_objects_of_a_script_that_has_a_second_name_are_refused(notebook, tmp_path, monkeypatch, value):
+    monkeypatch.setitem(sys.modules, "__mp_main__", notebook.module)
+    notebook.cell(f"import functools\nclass Own:\n    pass\nit = {value}\n")
+    with pytest.raises(UserError, match="refers to 'it', a .* that cannot be written to a file; make it a parameter"):
+        capture(notebook.learner("it"), tmp_path)
+
+
 def test_a_base_from_a_plugin_file_is_refused(notebook, tmp_path):
     notebook.namespace["Base"] = loaded(capture(notebook.learner(), tmp_path))
     cls = notebook.cell("class Further(Base):\n    def encode(self, x):\n        return {'x': x}\n")["Further"]
