@@ -221,11 +221,10 @@ def _place(value: Any, name: str, but: str) -> tuple[str, str] | None:
         if isinstance(module, ModuleType) and not any(vars(module) is other for other in excluded)
     ]
     if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
-        content = dict(modules).get(value.__module__, {})
-        if content.get(value.__qualname__) is value:
-            return value.__module__, value.__qualname__
-    found = [
-        (one, attribute) for one, content in modules for attribute, other in list(content.items()) if other is value
-    ]
+        content: Mapping[str, Any] = dict(modules).get(value.__module__, {})
+        attribute = value.__qualname__
+        if content.get(attribute) is value:
+            return value.__module__, attribute
+    found = [(one, here) for one, content in modules for here, other in list(content.items()) if other is value]
     # The public place of a name is the shortest one.
     return min(found, key=lambda place: (place[1] != name, "._" in f".{place[0]}", len(place[0]), place), default=None)

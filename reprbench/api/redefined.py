@@ -71,8 +71,8 @@ class _Comparison:
     def _same_types(self, own: type, again: type) -> bool:
         if own is again or id(again) in self._own:
             return self._own.get(id(again), again) is own
-        inside = "." in own.__qualname__ and own.__qualname__ == again.__qualname__
-        return inside and not self.difference_of_classes(own.__name__, own, again)
+        # Those inside of others, and those that decorators replaced.
+        return own.__qualname__ == again.__qualname__ and not self.difference_of_classes(own.__name__, own, again)
 
     def _equal(self, own: Any, again: Any) -> bool:
         if typing.get_origin(own):
