@@ -138,6 +138,8 @@ class _Captured:
         for name in sorted(found.names - {item.__name__}):
             if name in namespace:
                 self._add(name, namespace[name])
+        for dotted in sorted(found.dotted):
+            self._import_submodules(dotted, namespace)
         return found
 
     def _add(self, name: str, value: Any) -> None:
@@ -177,6 +179,17 @@ class _Captured:
             self._copy(module)
         renamed = "" if name == (attribute or module) else f" as {name}"
         self._imports.append(f"from {module} import {attribute}{renamed}" if attribute else f"import {module}{renamed}")
+
+    def _import_submodules(self, dotted: str, namespace: Mapping[str, Any]) -> None:
+        """Import what `import package.module` made part of a package: importing that alone may not do it."""
+        name, *attributes = dotted.split(".")
+        module = namespace.get(name)
+        for attribute in attributes:
+            inner = sys.modules.get(f"{module.__name__}.{attribute}") if isinstance(module, ModuleType) else None
+            if module is None or inner is None or getattr(module, attribute, None) is not inner:
+                return
+            self._import(f"{module.__name__}.{attribute}", "", f"{module.__name__}.{attribute}")
+            module = inner
 
     def _copy(self, module: str) -> None:
         """Keep a module of the user's own, and those that it imports."""

@@ -29,12 +29,14 @@ class Definition:
     text : without decorators.
     decorators : except for `register`, one a line.
     names : the global names that it refers to, also those of builtins.
+    dotted : the dotted names in it, such as ``torch.nn.functional.relu``.
     future : whether its module defers annotations.
     """
 
     text: str
     decorators: tuple[str, ...]
     names: frozenset[str]
+    dotted: frozenset[str]
     future: bool
 
 
@@ -168,8 +170,10 @@ def _definition(
     lines = source.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]
     text = textwrap.dedent("".join(lines)).rstrip()
     decorators = tuple(f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_register(one, namespace))
-    table = symtable.symtable("\n".join([*decorators, text]), "<definition>", "exec")
-    return Definition(text, decorators, frozenset(_global_names(table)), future)
+    whole = "\n".join([*decorators, text])
+    names = frozenset(_global_names(symtable.symtable(whole, "<definition>", "exec")))
+    dotted = frozenset(ast.unparse(part) for part in ast.walk(ast.parse(whole)) if isinstance(part, ast.Attribute))
+    return Definition(text, decorators, names, dotted, future)
 
 
 def _is_register(decorator: ast.expr, namespace: Mapping[str, Any]) -> bool:

@@ -88,6 +88,22 @@ def test_modules_of_the_user_are_copied_and_are_code(notebook, tmp_path, monkeyp
         del sys.modules[name]
 
 
+def test_submodules_that_are_imported_by_their_package_are_imported(notebook, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / "project"))
+    for folder in ("mypkg", "mypkg/deep"):
+        (tmp_path / "project" / folder).mkdir(parents=True)
+        (tmp_path / "project" / folder / "__init__.py").write_text("")
+    (tmp_path / "project" / "mypkg" / "deep" / "util.py").write_text("def twice(x):\n    return 2 * x\n")
+    notebook.cell("import mypkg.deep.util\nimport sklearn.cluster\nimport mypkg as short")
+    for form in ("mypkg.deep.util.twice(x)", "short.deep.util.twice(x)", "[mypkg.deep.util.twice][0](x)"):
+        path = capture(notebook.learner(f"(sklearn.cluster.KMeans, {form})[1]"), tmp_path / "cache")
+        assert float(loaded(path)().encode(torch.ones(1))["pixels"]) == 2
+        assert {"import sklearn", "import sklearn.cluster"} <= set(path.read_text().splitlines())
+        assert (path.parent / "mypkg" / "deep" / "util.py").exists()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        del sys.modules[name]
+
+
 def test_deferred_annotations_stay_deferred(notebook, tmp_path):
     text = "from __future__ import annotations\n" + LEARNER.replace("FORM", "x").replace(
         "def encode(self, x):", "def encode(self, x: Unknown):"
