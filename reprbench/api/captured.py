@@ -9,7 +9,9 @@ class, or of something it refers to, is other code, and nothing else is.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -65,9 +67,12 @@ def capture(cls: type[Learner], cache: Path) -> Path:
     digest = hashlib.sha256(b"\0".join(part for path in sorted(files) for part in (path.encode(), files[path])))
     folder = cache / FOLDER / digest.hexdigest()[:16]
     for path, content in files.items():
-        if not (folder / path).exists():
-            with replacing(folder / path) as temporary:
-                temporary.write_bytes(content)
+        if (folder / path).exists():
+            with contextlib.suppress(OSError):  # another user's, in a shared cache
+                os.utime(folder / path)  # when it was last asked for, see `reprbench.api.pruning`
+            continue
+        with replacing(folder / path) as temporary:
+            temporary.write_bytes(content)
     return folder / f"{PREFIX}{name}.py"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -25,7 +26,9 @@ def test_a_class_of_a_cell_computes_the_same_from_its_file(notebook, tmp_path):
 
 def test_the_code_is_that_of_the_text_alone(notebook, tmp_path):
     first = capture(notebook.learner(), tmp_path)
+    os.utime(first, (0, 0))
     assert capture(notebook.learner(), tmp_path) == first
+    assert first.stat().st_mtime > 0
     commented = capture(notebook.cell(LEARNER.replace("FORM}", "x - self.mean}  # centered"))["Mine"], tmp_path)
     assert commented != first
     edited = capture(notebook.learner("x + self.mean"), tmp_path)
