@@ -9,11 +9,14 @@ import pytest
 import torch
 from learners_of_cells import Centered
 from PIL import Image
-from trials import trial
+from trials import method, trial
 
 import reprbench as rb
 from reprbench import Images, UserError, View
 from reprbench.api.stores import LoadedStore
+from reprbench.api.trials import StoredTrial
+from reprbench.registry import discover
+from reprbench.runner.describe import code_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
 
@@ -70,6 +73,27 @@ def test_a_fit_that_is_gone_is_named_with_the_command_that_makes_it(made, tmp_pa
     store = rb.load(made.store, cache=tmp_path / "cache")
     with pytest.raises(UserError, match=r"no longer in the cache .* --methods 'centered\[factor=2.0\]' .*--plugin"):
         store.trial("adhoc/centered").learner()
+    with pytest.raises(UserError, match="--methods raw-pixels --seeds 0 --protocols knn --epochs 1 --limit 150"):
+        store.trial("raw-pixels").learner()
+
+
+@pytest.mark.parametrize(
+    ("where", "label", "protocols", "expected"),
+    [
+        ("adhoc", "pca", ["linear-svm"], ""),
+        ("adhoc", "pca", ["linear-svm[grid=1]", "knn"], " --protocols 'linear-svm[grid=1],knn'"),
+        ("quick", "PCA", ["linear-svm"], ""),
+        ("quick", "PCA", ["linear-svm", "knn"], " --protocols linear-svm,knn"),
+        ("elsewhere", "pca", ["linear-svm"], " --protocols linear-svm"),
+    ],
+)
+def test_the_command_names_protocols_that_are_not_the_default(tmp_path, where, label, protocols, expected):
+    entry = discover(folder=None).methods["pca"]
+    pca = method("pca", code=code_of(entry.load(), entry))
+    record = trial(label, benchmark=where, method=pca, protocols=protocols)
+    with pytest.raises(UserError, match="makes it again") as refused:
+        StoredTrial(record, tmp_path, tmp_path).learner()
+    assert f"--methods pca --seeds 0{expected} --" in str(refused.value)
 
 
 def test_a_failed_trial_has_no_fit(made):
