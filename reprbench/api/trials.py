@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reprbench.api.captured import captured_files
 from reprbench.api.encoding import encode
+from reprbench.api.paths import asked_path
 from reprbench.api.pictures import Pictures, read_pictures
 from reprbench.arrays import unpack
 from reprbench.benchmark import benchmark_files, load_benchmark
@@ -110,7 +111,7 @@ class StoredTrial:
         """
         from reprbench.api.exports import export
 
-        return export(self, Path(folder))
+        return export(self, asked_path(folder, "folder"))
 
     def load_class(self) -> tuple[Entry, type[Learner]]:
         """Import and return the method's class, where its code is what it was when the trial ran."""
