@@ -153,6 +153,8 @@ class _Captured:
                 self._refuse(f"refers to two things that are called {name!r}; give them different names")
             return
         self._names[name] = value
+        if value is sys.modules["__main__"]:
+            self._refuse(f"refers to {name!r}, the script itself; name what it needs of it")
         if isinstance(value, ModuleType):
             self._import(value.__name__, "", name)
         elif self._is_defined_here(value):

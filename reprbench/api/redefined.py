@@ -46,6 +46,11 @@ class _Comparison:
         if not self._equal(own.__bases__, again.__bases__):
             return f"has a base of {name} that was defined again since; {_REMEDY}"
         before, now = _attributes(own), _attributes(again)
+        if any(isinstance(one, str) for one in now.get("__annotations__", {}).values()):
+            # They are deferred: by a cell or another one of the file, and then not in the same way.
+            before, now = [
+                {name: value for name, value in one.items() if name != "__annotations__"} for one in (before, now)
+            ]
         for attribute in dict.fromkeys([*now, *before]):
             if attribute not in now:
                 why = "was set after its definition"

@@ -119,6 +119,7 @@ def test_deferred_annotations_stay_deferred(notebook, tmp_path):
     [
         ("net = torch.nn.Linear(2, 2)", "net(x)", "", "refers to 'net', a Linear that cannot be written"),
         ("table = torch.zeros(2)", "table", "", "refers to 'table', a Tensor"),
+        ("import __main__", "__main__.torch", "", "refers to '__main__', the script itself"),
         ("form = lambda x: x", "form(x)", "", "a lambda"),
         ("", "x", "Mine.encode = lambda self, x: {'y': x}", "Mine.encode, which was set after"),
         ("", "x", "Mine.factor = 3.0", r"Mine.factor, which its definition no longer gives: it is 3.0, not 2.0"),

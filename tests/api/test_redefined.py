@@ -43,6 +43,13 @@ def test_values_that_the_definition_no_longer_gives_are_refused(notebook, tmp_pa
     assert "\n" not in str(refused.value)
 
 
+def test_annotations_of_cells_that_defer_them_and_of_others_are_no_difference(notebook, tmp_path):
+    notebook.cell("class C:\n    a: int = 1\n    def b(self): ...\n")
+    text = LEARNER.replace("FORM", "x * C.a")
+    cls = notebook.cell(f"from __future__ import annotations\n{text}")["Mine"]
+    assert loaded(capture(cls, tmp_path))().factor == 2.0
+
+
 def test_a_base_that_was_defined_again_is_refused(notebook, tmp_path):
     notebook.learner()
     cls = notebook.cell("class Further(Mine):\n    size: int = 3\n    def more(self): ...\n")["Further"]
