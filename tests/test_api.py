@@ -107,7 +107,7 @@ def test_the_numbers_of_a_reduced_precision_are_given_as_float32(net):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (FLOATS.astype(np.float64), r"not float64 of shape \(10, 1, 8, 8\)"),
+        (PIXELS.astype(np.int64), r"not int64 of shape \(10, 1, 8, 8\)"),
         (PIXELS[0], r"not uint8 of shape \(1, 8, 8\)"),
         (PIXELS.astype(np.float32), "float images must be in"),
         (FLOATS - 0.5, "float images must be in"),

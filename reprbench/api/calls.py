@@ -15,6 +15,7 @@ from reprbench.grammar import brief
 from reprbench.learner import Learner, parameters_model
 from reprbench.registrations import registered
 from reprbench.registry import discover
+from reprbench.signatures import class_problem
 from reprbench.spec import Call, parse_call, parse_calls
 from reprbench.sweep import Sweep, parse_methods
 
@@ -31,9 +32,9 @@ def asked_methods(methods: Method | Iterable[Method], cache: Path) -> tuple[tupl
     Raises
     ------
     UserError
-        If something is no method, or a class cannot be written to a file; see `capture`.
+        If something is no method, a class lacks what is called, or cannot be written to a file; see `capture`.
     """
-    if isinstance(methods, str | Call | type | Learner):
+    if isinstance(methods, str | Call | type | Learner) or not isinstance(methods, Iterable):
         methods = [methods]
     calls: list[Call | Sweep] = []
     plugins: list[Path] = []
@@ -64,19 +65,25 @@ def _is_module(learner: Learner) -> TypeGuard[WrappedModule]:
     return isinstance(learner, WrappedModule)
 
 
-def asked_call(given: str | Call) -> Call:
-    """Return the one call that is given, as text or not."""
-    return given if isinstance(given, Call) else parse_call(given)
+def asked_call(given: str | Call, what: str) -> Call:
+    """Return the one call that is given, as text or not; raise a `UserError` that begins with `what` otherwise."""
+    if isinstance(given, str | Call):
+        return given if isinstance(given, Call) else parse_call(given)
+    raise UserError(f"{what}: {brief(given)}: expected a name or a call, as a text")
 
 
-def asked_calls(given: str | Call | Iterable[str | Call]) -> tuple[Call, ...]:
+def asked_calls(given: str | Call | Iterable[str | Call], what: str) -> tuple[Call, ...]:
     """Return the calls that are given; a text may hold several, separated by commas."""
-    every = [given] if isinstance(given, str | Call) else list(given)
-    return tuple(call for one in every for call in ([one] if isinstance(one, Call) else parse_calls(one)))
+    every = given if isinstance(given, Iterable) and not isinstance(given, str | Call) else [given]
+    return tuple(
+        call for one in every for call in (parse_calls(one) if isinstance(one, str) else [asked_call(one, what)])
+    )
 
 
 def _of_class(cls: type[Learner], cache: Path) -> tuple[Call, list[Path]]:
     """Return the call of a class, and the file that registers it, unless it is installed."""
+    if problem := class_problem(cls):
+        raise UserError(f"class {problem}")
     name = method_name(cls)
     entry = discover(folder=None).methods.get(name)
     if entry is not None and entry.target == f"{cls.__module__}:{cls.__qualname__}":

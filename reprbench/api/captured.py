@@ -9,22 +9,26 @@ class, or of something it refers to, is other code, and nothing else is.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import reprbench
 from reprbench import plugin_files
-from reprbench.api.definitions import Definition, find_definition, functions_of
+from reprbench.api.definitions import Definition, find_definition, namespace_of
+from reprbench.api.redefined import difference
 from reprbench.errors import UserError
 from reprbench.files import replacing
 from reprbench.learner import Learner
 from reprbench.source import code_files, is_installed, package_root
 from reprbench.spec import check_name
+from reprbench.texts import described
 
 FOLDER = "plugins"
 """The folder of these files in the cache."""
@@ -57,13 +61,18 @@ def capture(cls: type[Learner], cache: Path) -> Path:
         If the class, or something it refers to, cannot be written to a file.
     """
     name, captured = method_name(cls), _Captured(cls)
-    files = {**captured.modules(), f"{PREFIX}{name}.py": captured.text(name).encode()}
+    text = captured.text(name)
+    captured.check(text)
+    files = {**captured.modules(), f"{PREFIX}{name}.py": text.encode()}
     digest = hashlib.sha256(b"\0".join(part for path in sorted(files) for part in (path.encode(), files[path])))
     folder = cache / FOLDER / digest.hexdigest()[:16]
     for path, content in files.items():
-        if not (folder / path).exists():
-            with replacing(folder / path) as temporary:
-                temporary.write_bytes(content)
+        if (folder / path).exists():
+            with contextlib.suppress(OSError):  # another user's, in a shared cache
+                os.utime(folder / path)  # when it was last asked for, see `reprbench.api.pruning`
+            continue
+        with replacing(folder / path) as temporary:
+            temporary.write_bytes(content)
     return folder / f"{PREFIX}{name}.py"
 
 
@@ -78,8 +87,8 @@ class _Captured:
 
     def __init__(self, cls: type[Learner]) -> None:
         self._cls = cls
-        self._module = sys.modules.get(cls.__module__)
         self._names: dict[str, Any] = {}
+        self._made: dict[str, Any] = {}
         self._imports: list[str] = []
         self._values: list[str] = []
         self._definitions: list[str] = []
@@ -95,8 +104,28 @@ class _Captured:
         ]
         future = ["from __future__ import annotations", ""] if self._future else []
         imports = sorted({*self._imports, "import reprbench"})
-        last = f"\n\n@reprbench.register({name!r})\n{self._whole.text}"
+        whole = "\n".join([f"@reprbench.register({name!r})", *self._whole.decorators, self._whole.text])
+        last = f"\n\n{whole}"
         return "\n".join([*head, *future, *imports, "", *self._values, *self._definitions, last]) + "\n"
+
+    def check(self, text: str) -> None:
+        """Raise a `UserError` unless the content of the file makes what there is now."""
+        again = self._run(text)
+        made = {name: (item, again[name]) for name, item in self._made.items()}
+        if found := difference({**made, self._cls.__name__: (self._cls, again[self._cls.__name__])}):
+            self._refuse(found)
+
+    def _run(self, text: str) -> Mapping[str, Any]:
+        """Return what the content of the file defines."""
+        module = ModuleType(f"{__name__}.again")
+        sys.modules[module.__name__] = module  # for what looks names up there, such as dataclasses
+        try:
+            exec(compile(text, f"<{self._cls.__name__} again>", "exec", dont_inherit=True), vars(module))  # noqa: S102  (the code ran before)
+        except Exception as error:
+            self._refuse(f"cannot be defined again: {described(error)}")
+        finally:
+            del sys.modules[module.__name__]
+        return vars(module)
 
     def modules(self) -> Mapping[str, bytes]:
         """Return the user's own modules that are imported, by their paths below the file's folder."""
@@ -108,24 +137,27 @@ class _Captured:
         if isinstance(found, str):
             self._refuse(found)
         self._future = self._future or found.future
-        namespace = self._namespace(item)
-        self._names[item.__name__] = item
+        namespace = namespace_of(item)
+        if self._names.setdefault(item.__name__, item) is not item:
+            self._refuse(f"refers to two things that are called {item.__name__!r}; give them different names")
         for name in sorted(found.names - {item.__name__}):
             if name in namespace:
                 self._add(name, namespace[name])
+        for dotted in sorted(found.dotted):
+            self._import_submodules(dotted, namespace)
         return found
-
-    def _namespace(self, item: Any) -> Mapping[str, Any]:
-        functions = functions_of(item)
-        return functions[0].__globals__ if functions else vars(self._module) if self._module else {}
 
     def _add(self, name: str, value: Any) -> None:
         if name in self._names:
+            if self._names[name] is not value:
+                self._refuse(f"refers to two things that are called {name!r}; give them different names")
             return
         self._names[name] = value
+        if value is sys.modules["__main__"]:
+            self._refuse(f"refers to {name!r}, the script itself; name what it needs of it")
         if isinstance(value, ModuleType):
             self._import(value.__name__, "", name)
-        elif isinstance(value, type | FunctionType) and value.__module__ == self._cls.__module__:
+        elif self._is_defined_here(value):
             self._define(name, value)
         elif (plain := _plain(value)) is not None:
             self._values.append(f"{name} = {plain}")
@@ -137,8 +169,12 @@ class _Captured:
                 "or compute it in build or fit"
             )
 
+    def _is_defined_here(self, value: Any) -> TypeGuard[type | FunctionType]:
+        return isinstance(value, type | FunctionType) and value.__module__ == self._cls.__module__
+
     def _define(self, name: str, value: type | FunctionType) -> None:
         found = self._definition(value)
+        self._made[value.__name__] = value
         text = "\n".join([*found.decorators, found.text])
         alias = [] if name == value.__name__ else [f"{name} = {value.__name__}"]
         self._definitions += ["", "", text, *alias]
@@ -150,6 +186,17 @@ class _Captured:
             self._copy(module)
         renamed = "" if name == (attribute or module) else f" as {name}"
         self._imports.append(f"from {module} import {attribute}{renamed}" if attribute else f"import {module}{renamed}")
+
+    def _import_submodules(self, dotted: str, namespace: Mapping[str, Any]) -> None:
+        """Import what `import package.module` made part of a package: importing that alone may not do it."""
+        name, *attributes = dotted.split(".")
+        module = namespace.get(name)
+        for attribute in attributes:
+            inner = sys.modules.get(f"{module.__name__}.{attribute}") if isinstance(module, ModuleType) else None
+            if module is None or inner is None or getattr(module, attribute, None) is not inner:
+                return
+            self._import(f"{module.__name__}.{attribute}", "", f"{module.__name__}.{attribute}")
+            module = inner
 
     def _copy(self, module: str) -> None:
         """Keep a module of the user's own, and those that it imports."""
@@ -183,20 +230,21 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, 
 
 
 def _place(value: Any, name: str, but: str) -> tuple[str, str] | None:
-    """Return a module, other than `but`, and the attribute that a value can be imported from."""
+    """Return a module, other than `but` and the script, and the attribute that a value can be imported from."""
     if getattr(reprbench, "EXPORTS", {}).get(name) and getattr(reprbench, name) is value:
         return "reprbench", name
-    if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
-        module = sys.modules.get(value.__module__)
-        if vars(module).get(value.__qualname__) is value if module else False:
-            return value.__module__, value.__qualname__
-    modules = [(one, vars(module)) for one, module in list(sys.modules.items()) if isinstance(module, ModuleType)]
-    found = [
-        (one, attribute)
-        for one, content in modules
-        if one not in (but, "__main__")
-        for attribute, other in list(content.items())
-        if other is value
+    # A module may have several names: multiprocessing calls the script __mp_main__, too.
+    excluded = [vars(sys.modules[one]) for one in (but, "__main__") if one in sys.modules]
+    modules = [
+        (one, vars(module))
+        for one, module in list(sys.modules.items())
+        if isinstance(module, ModuleType) and not any(vars(module) is other for other in excluded)
     ]
+    if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
+        content: Mapping[str, Any] = dict(modules).get(value.__module__, {})
+        attribute = value.__qualname__
+        if content.get(attribute) is value:
+            return value.__module__, attribute
+    found = [(one, here) for one, content in modules for here, other in list(content.items()) if other is value]
     # The public place of a name is the shortest one.
     return min(found, key=lambda place: (place[1] != name, "._" in f".{place[0]}", len(place[0]), place), default=None)

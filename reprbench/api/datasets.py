@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from reprbench.api.calls import asked_call
+from reprbench.api.paths import asked_path, asked_paths
 from reprbench.cache_folder import CACHE
 from reprbench.data.catalog import load_dataset
 from reprbench.data.locate import data_dirs, expanded
@@ -53,10 +54,10 @@ def dataset(
     >>> digits.train.shape, len(digits.train), len(digits.test)
     ((1, 8, 8), 100, 100)
     """
-    call = asked_call(name).with_parameters(**parameters)
-    entry = discover([Path(path) for path in plugins]).find("dataset", call.name)
-    named = None if data_dir is None else expanded(Path(data_dir))
-    dirs, cache_dir = data_dirs(named), Path(cache).resolve()
+    call = asked_call(name, "dataset").with_parameters(**parameters)
+    entry = discover(asked_paths(plugins, "plugins")).find("dataset", call.name)
+    named = None if data_dir is None else expanded(asked_path(data_dir, "data_dir"))
+    dirs, cache_dir = data_dirs(named), asked_path(cache, "cache").resolve()
     found = load_dataset(entry, call.parameters, data_dirs=dirs, cache_dir=cache_dir, named=named)
     return found.limited(_checked(limit))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import contextlib
 import functools
 import inspect
 import linecache
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from reprbench.registry import register
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -24,14 +27,16 @@ class Definition:
     Attributes
     ----------
     text : without decorators.
-    decorators : except for those of reprbench, one a line.
+    decorators : except for `register`, one a line.
     names : the global names that it refers to, also those of builtins.
+    dotted : the dotted names in it, such as ``torch.nn.functional.relu``.
     future : whether its module defers annotations.
     """
 
     text: str
     decorators: tuple[str, ...]
     names: frozenset[str]
+    dotted: frozenset[str]
     future: bool
 
 
@@ -45,12 +50,16 @@ def find_definition(item: type | FunctionType) -> Definition | str:
             return (
                 f"has the function {function.__name__}, which needs {outer[0]!r} from around it; pass it as a parameter"
             )
+    later = ""
     for source in _sources(item, functions):
-        node = _node(source, item, functions)
-        if node is not None:
-            if later := _set_later(node, item):
-                return f"has {item.__name__}.{later}, which was set after its definition; run its definition again"
-            return _definition(source, node, _defers(source, functions))
+        for node in _named(source, item):
+            others = _others(node, item, functions)
+            if not others:
+                return _definition(source, node, _defers(source, functions), namespace_of(item))
+            if len(others) < len(functions) or not functions:
+                later = later or others[0]
+    if later:
+        return f"has {item.__name__}.{later}, which was set after its definition; run its definition again"
     if item.__name__ == "<lambda>":
         return "needs a function that is a lambda; write it with def"
     return f"has the source of {item.__name__!r} nowhere: it was typed or made in a way that Python does not keep"
@@ -61,12 +70,21 @@ def functions_of(item: type | FunctionType) -> list[FunctionType]:
     if isinstance(item, FunctionType):
         return [_innermost(item)]
     found = [function for value in vars(item).values() for function in _functions(value)]
-    # Those that dataclasses and the like make have no source.
-    return [one for one in found if one.__qualname__ == f"{item.__qualname__}.{one.__name__}" and _is_written(one)]
+    return [
+        one for one in found if one.__qualname__ == f"{item.__qualname__}.{one.__name__}" and _is_written(one, item)
+    ]
 
 
-def _is_written(function: FunctionType) -> bool:
-    return function.__code__.co_filename != "<string>"
+def namespace_of(item: type | FunctionType) -> Mapping[str, Any]:
+    """Return the global names that a class or function sees."""
+    functions = functions_of(item)
+    module = sys.modules.get(item.__module__)
+    return functions[0].__globals__ if functions else vars(module) if module else {}
+
+
+def _is_written(function: FunctionType, cls: type) -> bool:
+    """Return whether a function is written in the module of a class: dataclasses and the like make others."""
+    return function.__code__.co_filename != "<string>" and function.__globals__.get("__name__") == cls.__module__
 
 
 def _functions(value: Any) -> Iterator[FunctionType]:
@@ -101,75 +119,44 @@ def _sources(item: type | FunctionType, functions: list[FunctionType]) -> Iterat
         yield Path(file).read_text(encoding="utf-8")
 
 
-def _node(
-    source: str, item: type | FunctionType, functions: list[FunctionType]
-) -> ast.ClassDef | ast.FunctionDef | None:
-    """Return the definition in a text, which is that of the item itself and not of another one of its name."""
+def _named(source: str, item: type | FunctionType) -> list[ast.ClassDef | ast.FunctionDef]:
+    """Return the definitions of an item's name in a text, the last one first."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
-    named = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == item.__name__
-    ]
-    return next((node for node in reversed(named) if _is(node, item, functions)), None)
+        return []
+    wanted = ast.FunctionDef if isinstance(item, FunctionType) else ast.ClassDef
+    return [node for node in ast.walk(tree) if isinstance(node, wanted) and node.name == item.__name__][::-1]
 
 
-def _is(node: ast.ClassDef | ast.FunctionDef, item: type | FunctionType, functions: list[FunctionType]) -> bool:
+def _others(
+    node: ast.ClassDef | ast.FunctionDef, item: type | FunctionType, functions: list[FunctionType]
+) -> list[str]:
+    """Return the names of functions, or else of values, of an item that are not those of a definition."""
     if functions:
-        first = min(line.lineno for line in [node, *node.decorator_list])
-        return all(first <= one.__code__.co_firstlineno <= (node.end_lineno or 0) for one in functions)
-    # A class without functions is known by the values of its attributes.
-    return not _set_later(node, item)
-
-
-def _set_later(node: ast.ClassDef | ast.FunctionDef, item: type | FunctionType) -> str:
-    """Return an attribute of a class that is not as the class's definition says, as far as that can be told."""
-    if isinstance(item, FunctionType):
-        return ""
-    plain = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef) and not part.decorator_list}
-    assigned = dict(_assigned(node))
+        file, first = functions[0].__code__.co_filename, min(one.lineno for one in [node, *node.decorator_list])
+        lines = range(first, (node.end_lineno or 0) + 1)
+        codes = [one.__code__ for one in functions]
+        return [one.co_name for one in codes if one.co_filename != file or one.co_firstlineno not in lines]
     own = vars(item)
-    changed = [
-        name
-        for name, value in assigned.items()
-        if name not in own or (isinstance(value, ast.Constant) and own[name] != value.value)
-    ]
-    changed += [name for name, part in plain.items() if _first_line(own.get(name)) != part.lineno]
-    return next(
-        iter([*changed, *(name for name in _function_names(own) if name not in {*_named(node), *assigned})]), ""
-    )
+    return [name for name, value in _literals(node) if isinstance(own.get(name), _PLAIN) and own[name] != value]
 
 
-def _first_line(attribute: Any) -> int:
-    return next((one.__code__.co_firstlineno for one in _functions(attribute)), 0)
+_PLAIN = (bool, int, float, str, list, tuple, dict)
 
 
-def _function_names(attributes: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in attributes.items():
-        if any(map(_is_written, _functions(value))):
-            yield name
-
-
-def _named(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
-    """Yield the names that are bound by statements inside of a class, at any depth."""
-    for part in ast.walk(node):
-        match part:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.Name(id=name, ctx=ast.Store()):
-                yield name
-
-
-def _assigned(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
+def _literals(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of a class whose values are written out."""
     for statement in node.body:
         match statement:
-            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
-                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                yield name, value
+                pass
+            case _:
+                continue
+        with contextlib.suppress(ValueError, TypeError):
+            yield name, ast.literal_eval(value)
 
 
 def _defers(source: str, functions: list[FunctionType]) -> bool:
@@ -177,17 +164,30 @@ def _defers(source: str, functions: list[FunctionType]) -> bool:
     return any(one.__code__.co_flags & flag for one in functions) if functions else "import annotations" in source
 
 
-def _definition(source: str, node: ast.ClassDef | ast.FunctionDef, future: bool) -> Definition:
+def _definition(
+    source: str, node: ast.ClassDef | ast.FunctionDef, future: bool, namespace: Mapping[str, Any]
+) -> Definition:
     lines = source.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]
     text = textwrap.dedent("".join(lines)).rstrip()
-    decorators = tuple(f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_register(one))
-    table = symtable.symtable("\n".join([*decorators, text]), "<definition>", "exec")
-    return Definition(text, decorators, frozenset(_global_names(table)), future)
+    decorators = tuple(f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_register(one, namespace))
+    whole = "\n".join([*decorators, text])
+    names = frozenset(_global_names(symtable.symtable(whole, "<definition>", "exec")))
+    dotted = frozenset(ast.unparse(part) for part in ast.walk(ast.parse(whole)) if isinstance(part, ast.Attribute))
+    return Definition(text, decorators, names, dotted, future)
 
 
-def _is_register(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(called).rpartition(".")[2] == "register"
+def _is_register(decorator: ast.expr, namespace: Mapping[str, Any]) -> bool:
+    return isinstance(decorator, ast.Call) and _value(decorator.func, namespace) is register
+
+
+def _value(name: ast.expr, namespace: Mapping[str, Any]) -> Any:
+    """Return what a name, dotted or not, stands for; None if it cannot be told."""
+    match name:
+        case ast.Name(id=plain):
+            return namespace.get(plain)
+        case ast.Attribute(value=outer, attr=attribute):
+            return getattr(_value(outer, namespace), attribute, None)
+    return None
 
 
 def _global_names(table: symtable.SymbolTable) -> Iterator[str]:

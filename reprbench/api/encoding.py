@@ -41,7 +41,7 @@ def encode(
     Parameters
     ----------
     learner : fitted, or with networks that `build` made.
-    images : N images, as `Images`, or as an array or tensor (N, C, H, W), uint8 or float32 in [0, 1].
+    images : N images, as `Images`, or as an array or tensor (N, C, H, W), uint8 or floats in [0, 1].
     view : which layers, pooled how, make up the feature matrix; None pools nothing.
 
     Returns
@@ -113,16 +113,21 @@ def _batches(images: Images | NDArray[Any] | Tensor, size: int, device: torch.de
         return
     for start in range(0, len(source), size):
         # A copy: a learner may write into its input.
-        x = np.array(source[start : start + size], order="C")
+        x = np.array(source[start : start + size], dtype=np.float32, order="C")
         if not (x.min() >= 0 and x.max() <= 1):
             raise ValueError("float images must be in [0, 1]: divide by the value of white, 255 for instance")
         yield torch.from_numpy(x).to(device).contiguous(memory_format=torch.channels_last)
 
 
-def _read(images: NDArray[Any] | Tensor) -> Images | NDArray[np.float32]:
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def _read(images: NDArray[Any] | Tensor) -> Images | NDArray[Any]:
     dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
-    if dtype not in ("uint8", "float32") or len(shape) != 4:
-        wanted = "images must be uint8, or float32 in [0, 1], of shape (N, C, H, W)"
+    if dtype not in ("uint8", *_FLOATS) or len(shape) != 4:
+        wanted = "images must be uint8, or floats in [0, 1], of shape (N, C, H, W)"
         raise ValueError(f"{wanted}, not {dtype} of shape {shape}")
-    array: NDArray[Any] = images if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
-    return Images(array) if dtype == "uint8" else array
+    if isinstance(images, np.ndarray):
+        return Images(images) if dtype == "uint8" else images
+    tensor = images.detach().cpu()
+    return Images(tensor.numpy()) if dtype == "uint8" else tensor.float().numpy()

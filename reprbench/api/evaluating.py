@@ -9,13 +9,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from reprbench.api.calls import asked_call
-from reprbench.api.datasets import dataset as named_dataset
+from reprbench.api.datasets import dataset as load_dataset
 from reprbench.api.encoding import encode
 from reprbench.capabilities import Precomputed, miscounted
 from reprbench.data.adapted import adapted
+from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError
 from reprbench.features import extract
-from reprbench.learner import SupervisedLearner
+from reprbench.grammar import brief
+from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
 from reprbench.registry import discover
@@ -24,13 +26,13 @@ from reprbench.spec import Call, mistakes
 from reprbench.state import device_of
 
 if TYPE_CHECKING:
-    from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix
-    from reprbench.learner import Learner
     from reprbench.measurement import Measurement
 
 
-def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset, seed: int = 0) -> list[Measurement]:
+def evaluate(
+    learner: Learner, protocol: str | Call | Protocol, dataset: Dataset | str | Call, seed: int = 0
+) -> list[Measurement]:
     """Evaluate a fitted learner under a protocol, in this process, and return the measurements.
 
     Nothing is stored, and features are extracted anew; they are kept in memory meanwhile.
@@ -39,14 +41,14 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
     ----------
     learner : fitted, such as `StoredTrial.learner` returns it.
     protocol : a name or call, such as ``"linear-svm[folds=none]"``, or an object.
-    dataset : such as `dataset` returns it.
+    dataset : such as `dataset` returns it, or a name or call.
     seed : from which the protocol draws.
 
     Raises
     ------
     UserError
         If there is no such protocol, or it cannot be run on the learner. A supervised learner is refused: a protocol
-        must fit it anew to each fold, which `run` does.
+        must fit it anew to each fold, which `run` does. So is one that lacks what `build` or `fit` makes.
 
     Examples
     --------
@@ -58,16 +60,23 @@ def evaluate(learner: Learner, protocol: str | Call | Protocol, dataset: Dataset
     True
     """
     chosen, name = _protocol(protocol)
+    _check_learner(learner)
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     if isinstance(learner, SupervisedLearner):
         raise UserError(f"{type(learner).__name__} is supervised, and must be fitted to each fold: use reprbench.run")
     if needs := lacking(chosen, type(learner)):
         raise UserError(f"{name} needs a learner that {' and '.join(needs)}, which {type(learner).__name__} does not")
-    if wrong := miscounted(learner, {"train": len(dataset.train), "test": len(dataset.test)}):
+    if wrong := miscounted(learner, {"train": len(data.train), "test": len(data.test)}):
         raise UserError(f"{type(learner).__name__}: {wrong}")
-    subject = _subject(learner, dataset, str(device_of(learner)))
-    outcome = checked_outcome(chosen.evaluate(subject, seed), name)
+    subject = _subject(learner, data, str(device_of(learner)))
+    try:
+        outcome = checked_outcome(chosen.evaluate(subject, seed), name)
+    except AttributeError as error:
+        if error.obj is not learner:
+            raise
+        raise UserError(f"{type(learner).__name__} has no attribute {error.name!r}: {_FITTED}") from error
     if outcome.missing:
-        raise UserError(f"{name}: {outcome.missing}")
+        raise UserError(outcome.missing)
     return outcome.measurements
 
 
@@ -75,15 +84,25 @@ def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
     def on(call: Call) -> Subject:
         if isinstance(learner, Precomputed):
             raise UserError(f"{type(learner).__name__} has features of its own dataset, and encodes no others")
-        return _subject(learner, adapted(named_dataset(call), dataset.train.shape), device)
+        return _subject(learner, adapted(load_dataset(call), dataset.train.shape), device)
 
     return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)
+
+
+_FITTED = "expected a fitted learner, such as trial.learner() returns"
+
+
+def _check_learner(given: object) -> None:
+    if isinstance(given, type) and issubclass(given, Learner):
+        raise UserError(f"the class {given.__name__} is given: {_FITTED}")
+    if not isinstance(given, Learner):
+        raise UserError(f"{brief(given)} is given: {_FITTED}")
 
 
 def _protocol(asked: str | Call | Protocol) -> tuple[Protocol, str]:
     if isinstance(asked, Protocol):
         return asked, asked.name or type(asked).__name__
-    call = asked_call(asked)
+    call = asked_call(asked, "protocol")
     cls: type[Protocol] = discover().find("protocol", call.name).load_or_refuse()
     try:
         return cls.model_validate(call.parameters), str(call)

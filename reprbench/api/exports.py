@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from reprbench import __version__
 from reprbench.api.model_card import model_card
+from reprbench.api.paths import asked_path
 from reprbench.arrays import pack, unpack
 from reprbench.errors import UserError, system_reason
 from reprbench.evaluation import Code
@@ -25,6 +27,8 @@ from reprbench.trial import to_json
 if TYPE_CHECKING:
     from reprbench.api.trials import StoredTrial
     from reprbench.learner import Learner
+
+Decoded = TypeVar("Decoded")
 
 PARAMETERS, CARD, CODE = "parameters.json", "README.md", "code"
 
@@ -120,15 +124,22 @@ def load_learner(folder: str | Path, device: str = "cpu") -> Learner:
     >>> learner = reprbench.load_learner("exported")  # doctest: +SKIP
     >>> features = reprbench.encode(learner, images, reprbench.View())  # doctest: +SKIP
     """
-    path = Path(folder)
-    try:
-        about = msgspec.json.decode((path / PARAMETERS).read_bytes(), type=Exported)
-        with open_regular(path / STATE) as file:
-            state, _ = unpack(file.read())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as an exported learner: {system_reason(error)}") from None
+    path = asked_path(folder, "folder")
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; give one that `reprbench export` wrote")
+    about = _read(path / PARAMETERS, msgspec.json.Decoder(Exported).decode)
+    state, _ = _read(path / STATE, unpack)
     cls = _class(path, about)
     return load_fit(cls, about.parameters, about.shape, about.seed, state, device)
+
+
+def _read(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
+    try:
+        with open_regular(path) as file:
+            return decode(file.read())
+    except (OSError, ValueError) as error:
+        why = f"{path.name}: {system_reason(error)}"
+        raise UserError(f"{path.parent}: cannot be read as an exported learner: {why}") from None
 
 
 def _class(folder: Path, about: Exported) -> type[Learner]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reprbench.learner import ImageShape
 
 Array = NDArray[Any]
-Pictures: TypeAlias = "Images | Array | Tensor | str | Path | Sequence[str | Path]"
+Pictures: TypeAlias = "Images | Array | Tensor | str | Path | Iterable[str | Path]"
 """Images of one shape, or the paths of image files."""
 
 
@@ -30,11 +30,15 @@ def read_pictures(given: Any, shape: ImageShape) -> Images | Array | Tensor:
     Raises
     ------
     UserError
-        If images have another shape, or a file cannot be read.
+        If there are no images, they have another shape, or a file cannot be read.
     """
+    if isinstance(given, Iterator):
+        given = list(given)
     if isinstance(given, str | os.PathLike):
         given = [given]
-    if isinstance(given, list | tuple) and given and all(isinstance(one, str | os.PathLike) for one in given):
+    if hasattr(given, "__len__") and not len(given):
+        raise UserError("images: there are none to encode")
+    if isinstance(given, list | tuple) and all(isinstance(one, str | os.PathLike) for one in given):
         return Images(_decoded([Path(one) for one in given], shape))
     found: Images | Array | Tensor = given
     own = found.shape if isinstance(found, Images) else tuple(getattr(found, "shape", ()))[1:]

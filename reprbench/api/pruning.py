@@ -27,6 +27,8 @@ OF_FITS = ("fits", "features")
 """The folders of a cache whose parts are named by the hash of a fit."""
 _REMOVED = ".removed-"
 DAY = 24 * 3600.0
+PLANNING = 3600.0
+"""Seconds that the file of a class stays after a run asked for it: by then the run has claimed a trial."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +84,21 @@ def _status(path: Path) -> os.stat_result | None:
 def unneeded(
     parts: Sequence[CachePart], days: float | None, fits: Collection[str] | None, now: float
 ) -> list[CachePart]:
-    """Return the parts of a cache that nothing asks to be kept. Files of classes always stay: they are small.
+    """Return the parts of a cache that nothing asks to be kept.
 
     Parameters
     ----------
-    days : what was made within as many days is kept; a fit as long as its features, and the other way round.
-    fits : the hashes of fits that are kept; decoded data is kept, too. None says nothing about fits.
+    days : what was made within as many days is kept; a fit as long as its features, and the other way round. Files of
+        classes count from when a run last asked for them, and are kept for an hour at least.
+    fits : the hashes of fits that are kept; decoded data and files of classes are kept, too. None says nothing about
+        fits.
     now : in seconds since 1970.
     """
     made = {part.name: max(one.made for one in parts if one.name == part.name) for part in parts}
-    found = [part for part in parts if part.kind != PLUGINS]
+    found = list(parts)
     if days is not None:
-        found = [part for part in found if made[part.name] < now - days * DAY]
+        least = {PLUGINS: PLANNING}
+        found = [part for part in found if made[part.name] < now - max(days * DAY, least.get(part.kind, 0))]
     if fits is not None:
         found = [part for part in found if part.kind in OF_FITS and part.name not in fits]
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reprbench.api.calls import Method, asked_call, asked_calls, asked_methods
+from reprbench.api.paths import asked_path, asked_paths
 from reprbench.api.progress import SilentListener, listener
 from reprbench.api.results import Results
 from reprbench.api.running import PreparedRun, RunOptions, prepare_run
@@ -41,11 +42,18 @@ def _as_seeds(value: Any) -> Any:
     return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, Iterable) else value
 
 
-def _with_names(settings: dict[str, Any]) -> dict[str, Any]:
+def _as_trackers(log_to: Any) -> tuple[str | Tracker, ...]:
+    """Return what is given as a tuple; what is in it is checked where trackers are made."""
+    return (log_to,) if isinstance(log_to, str | Tracker) or not isinstance(log_to, Iterable) else tuple(log_to)
+
+
+def _with_names(settings: Any) -> Any:
+    if not isinstance(settings, Mapping):
+        return settings
     for key in settings:
-        if not is_parameter_name(key.rpartition(".")[2]):
+        if not isinstance(key, str) or not is_parameter_name(key.rpartition(".")[2]):
             raise ValueError(f"{key!r}: expected a parameter, like 'width' or 'linear-svm.layers'")
-    return settings
+    return dict(settings)
 
 
 class _Given(BaseModel):
@@ -221,13 +229,13 @@ def _options(
     **plain: Any,
 ) -> RunOptions:
     """Return what is asked for; `plain` are the fields of `_Given`."""
-    given = _checked(**{**plain, "settings": dict(plain["settings"] or {})})
-    calls, own = asked_methods(methods, Path(cache).resolve())
+    given = _checked(**{**plain, "settings": {} if plain["settings"] is None else plain["settings"]})
+    calls, own = asked_methods(methods, asked_path(cache, "cache").resolve())
     return RunOptions(
         overrides=Overrides(
             methods=calls,
-            dataset=None if dataset is None else asked_call(dataset),
-            protocols=asked_calls(protocols),
+            dataset=None if dataset is None else asked_call(dataset, "dataset"),
+            protocols=asked_calls(protocols, "protocols"),
             epochs=given.epochs,
             seeds=given.seeds,
             limit=given.limit,
@@ -235,10 +243,10 @@ def _options(
             settings=given.settings,
         ),
         benchmark=None if benchmark is None else str(benchmark),
-        plugins=(*map(Path, plugins), *own),
-        data_dir=None if data_dir is None else Path(data_dir),
-        store=Path(store),
-        cache=Path(cache),
+        plugins=(*asked_paths(plugins, "plugins"), *own),
+        data_dir=None if data_dir is None else asked_path(data_dir, "data_dir"),
+        store=asked_path(store, "store"),
+        cache=asked_path(cache, "cache"),
         jobs=given.jobs,
         jobs_per_device=given.jobs_per_device,
         timeout=given.timeout,
@@ -246,7 +254,7 @@ def _options(
         device=device,
         executor=str(executor),
         debug=debug,
-        log_to=(log_to,) if isinstance(log_to, str | Tracker) else tuple(log_to),
+        log_to=_as_trackers(log_to),
     )
 
 

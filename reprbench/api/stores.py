@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reprbench.api.paths import asked_path, asked_paths
 from reprbench.api.reports import Names, report_tables, several, wanted_rows
 from reprbench.api.results import Results
 from reprbench.api.trials import StoredTrial
 from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
 from reprbench.frames import measurements_frame
+from reprbench.grammar import brief
 from reprbench.store import Store, read_or_refuse, trial_folder
 from reprbench.trial import TRIAL, Trial, newest_of_each_row
 
@@ -50,10 +53,10 @@ def load(
     >>> frame[frame.metric == "accuracy"].groupby("label").value.mean()  # doctest: +SKIP
     >>> learner = store.trial("quick/ae").learner()  # doctest: +SKIP
     """
-    path = Path(folder)
+    path = asked_path(folder, "store")
     if not path.exists():
         raise UserError(f"store {path}: no such folder; `reprbench run` makes one, or name another")
-    return LoadedStore(path, Path(cache), tuple(map(Path, plugins)))
+    return LoadedStore(path, asked_path(cache, "cache"), asked_paths(plugins, "plugins"))
 
 
 class LoadedStore(Store):
@@ -156,7 +159,7 @@ class LoadedStore(Store):
         settings = CompareSettings(Selection(several(metrics), every), dict(tolerances or {}), ignore_seeds)
         return Comparison(compare(load(base), self, settings, problems), problems)
 
-    def trial(self, name: str) -> StoredTrial:
+    def trial(self, name: str | Path) -> StoredTrial:
         """Return the one trial of that name.
 
         Parameters
@@ -170,6 +173,9 @@ class LoadedStore(Store):
         UserError
             If there is none, or several; it lists them.
         """
+        if not isinstance(name, str | os.PathLike):
+            raise UserError(f"trial {brief(name)}: expected a name, such as 'quick/ae'")
+        name = os.fspath(name)
         if (folder := trial_folder(name)) is not None:
             root = folder.absolute().parents[2]
             return StoredTrial(read_or_refuse(folder / TRIAL), root, self._cache, self._plugins)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from reprbench.api.captured import captured_files
 from reprbench.api.encoding import encode
+from reprbench.api.paths import asked_path
 from reprbench.api.pictures import Pictures, read_pictures
 from reprbench.arrays import unpack
+from reprbench.benchmark import benchmark_files, load_benchmark
 from reprbench.errors import UserError
 from reprbench.features import View
 from reprbench.frames import measurements_frame
@@ -109,7 +111,7 @@ class StoredTrial:
         """
         from reprbench.api.exports import export
 
-        return export(self, Path(folder))
+        return export(self, asked_path(folder, "folder"))
 
     def load_class(self) -> tuple[Entry, type[Learner]]:
         """Import and return the method's class, where its code is what it was when the trial ran."""
@@ -159,11 +161,21 @@ class StoredTrial:
         )
 
 
+def _default_protocols(one: Trial) -> set[str]:
+    """Return the protocols where a command names none; empty if the trial's benchmark is not known by its name."""
+    if one.benchmark == "adhoc":
+        return {"linear-svm"}
+    file = benchmark_files().get(one.benchmark)
+    return set() if file is None else set(map(str, load_benchmark(file).protocols))
+
+
 def _command(one: Trial, entry: Entry) -> str:
     """Return the command that fits a trial again, whatever its store has."""
     adhoc = one.benchmark == ADHOC
     options = [f"--dataset {shlex.quote(str(one.dataset.call))}"] if adhoc else [f"--benchmark {one.benchmark}"]
     options += [f"--methods {shlex.quote(str(one.method.call))}", f"--seeds {one.seed}"]
+    asked = [str(protocol.call) for protocol in one.protocols]
+    options += [f"--protocols {shlex.quote(','.join(asked))}"] if set(asked) != _default_protocols(one) else []
     options += [f"--epochs {one.budget.epochs}"] if one.budget.epochs and adhoc else []
     options += [f"--limit {one.dataset.limit}"] if one.dataset.limit else []
     options += [f"--precision {one.precision}"] if one.precision != "float32" else []

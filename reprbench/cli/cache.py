@@ -68,11 +68,11 @@ def size() -> None:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="STORE",
-    help="Keep the fits of the trials in this store, and decoded images; repeatable.",
+    help="Keep the fits of the trials in this store, decoded images and classes; repeatable.",
 )
 @YES
 def prune(days: float | None, stores: tuple[Path, ...], yes: bool) -> None:
-    """Remove the fits, features and images that are not needed, except for those that a run is making.
+    """Remove the fits, features, images and files of classes that are not needed, except for what a run is using.
 
     What is removed is made again when a run needs it.
     """

@@ -44,5 +44,6 @@ def _made(asked: str) -> Tracker:
 
 def _checked(asked: object) -> object:
     if not isinstance(asked, Tracker):
-        raise UserError(f"log_to: {type(asked).__name__} is no Tracker; expected one, or {FORMS}")
+        what = f"the class {asked.__name__}" if isinstance(asked, type) else type(asked).__name__
+        raise UserError(f"log_to: {what} is no Tracker; expected one, or {FORMS}")
     return asked

@@ -1,11 +1,13 @@
-"""One run for all tests of a file, made by the function that users call."""
+"""A notebook, and one run for all tests of a file, made by the function that users call."""
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 from learners_of_cells import Broken, Centered
+from notebooks import Notebook
 
 import reprbench as rb
 
@@ -22,3 +24,13 @@ def made(tmp_path_factory):
         results = rb.run(asked, "digits", **again)
     store = rb.load(places["store"], cache=places["cache"])
     return SimpleNamespace(results=results, folder=folder, loaded=store, asked=asked, again=again, **places)
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """A new notebook, in which this process seems to be."""
+    made = Notebook()
+    shell = SimpleNamespace(history_manager=SimpleNamespace(input_hist_parsed=made.history))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "__main__", made.module)
+    return made

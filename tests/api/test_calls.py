@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 from learners_of_cells import Broken, Centered
 from reprbench.methods.controls import RawPixels
 from reprbench.methods.kmeans import KMeans
 
+import reprbench as rb
+from reprbench import Learner, UserError
 from reprbench.api.calls import asked_calls, asked_methods
 from reprbench.spec import Call, parse_call
 
@@ -56,5 +59,49 @@ def test_one_method_needs_no_list(tmp_path):
 
 def test_calls_are_texts_or_calls():
     several = (parse_call("knn"), parse_call("linear-svm[grid=1]"))
-    assert asked_calls("knn,linear-svm[grid=1]") == asked_calls(["knn", several[1]]) == asked_calls(several) == several
-    assert asked_calls(several[0]) == several[:1]
+    for given in ("knn,linear-svm[grid=1]", ["knn", several[1]], several):
+        assert asked_calls(given, "protocols") == several
+    assert asked_calls(several[0], "protocols") == several[:1]
+
+
+class NoEncode(Learner):
+    def fit(self, images, run): ...
+
+
+class WrongFit(NoEncode):
+    def fit(self, images): ...
+
+    def encode(self, x): ...
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"methods": 3}, "methods: 3: expected a name, a call, or a class derived from Learner"),
+        ({"methods": None}, "methods: None: expected a name"),
+        ({"methods": ["pca", 3]}, "methods: 3: expected a name"),
+        ({"methods": NoEncode}, "class NoEncode does not define encode"),
+        ({"methods": WrongFit()}, r"class WrongFit.fit takes \(images\), but is called with \(images, run\)"),
+        ({"dataset": 3}, "dataset: 3: expected a name or a call"),
+        ({"dataset": rb.dataset("digits", limit=20)}, "dataset: Dataset.*: expected a name or a call"),
+        ({"protocols": 3}, "protocols: 3: expected a name or a call"),
+        ({"protocols": ["knn", 3]}, "protocols: 3: expected a name or a call"),
+        ({"log_to": rb.Tracker}, "log_to: the class Tracker is no Tracker; expected one, or tensorboard"),
+        ({"log_to": [rb.Tracker]}, "log_to: the class Tracker is no Tracker"),
+        ({"log_to": 3}, "log_to: int is no Tracker"),
+        ({"settings": 3}, "run: settings"),
+        ({"settings": {3: 4}}, "run: settings"),
+        ({"store": None}, "store: None: expected a path"),
+        ({"cache": 3}, "cache: 3: expected a path"),
+        ({"data_dir": 3}, "data_dir: 3: expected a path"),
+        ({"plugins": 3}, "plugins: 3: expected a list of paths"),
+        ({"plugins": [3]}, "plugins: 3: expected a path"),
+        ({"plugins": "missing.py"}, "missing.py"),
+    ],
+)
+def test_what_a_run_cannot_read_is_one_line(given, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message) as refused:
+        rb.run(**{"methods": "pca", "device": "cpu", "quiet": True, **given})
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())

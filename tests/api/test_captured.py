@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-import linecache
+import os
 import sys
-from itertools import count
 
 import numpy as np
 import pytest
 import torch
+from notebooks import LEARNER, loaded
 
 from reprbench import Learner, UserError, encode
 from reprbench.api.captured import capture, method_name
-from reprbench.registry import Entry
 from reprbench.source import digest
-
-CELLS = count()
-HEAD = """import numpy as np
-import torch
-from torch import nn
-import reprbench as rb
-from pydantic import PositiveFloat
-"""
-LEARNER = """
-class Mine(rb.Learner):
-    factor: PositiveFloat = 2.0
-
-    def fit(self, images, run):
-        self.mean = images.batch(slice(0, 10)).mean(0)
-
-    def encode(self, x):
-        return {"pixels": FORM}
-"""
-
-
-class Notebook:
-    """Runs cells in one namespace, and keeps their source as a notebook does."""
-
-    def __init__(self) -> None:
-        self.namespace = {"__name__": "__main__"}
-        self.cell(HEAD)
-
-    def cell(self, text):
-        name = f"<cell {next(CELLS)}>"
-        linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
-        exec(compile(text, name, "exec", dont_inherit=True), self.namespace)  # noqa: S102  (the cell is ours)
-        return self.namespace
-
-    def learner(self, form="x - self.mean"):
-        return self.cell(LEARNER.replace("FORM", form))["Mine"]
-
-
-@pytest.fixture
-def notebook():
-    return Notebook()
-
-
-def loaded(path, name="mine"):
-    return Entry(name, "file", str(path)).load()
 
 
 def test_a_class_of_a_cell_computes_the_same_from_its_file(notebook, tmp_path):
@@ -71,7 +26,9 @@ def test_a_class_of_a_cell_computes_the_same_from_its_file(notebook, tmp_path):
 
 def test_the_code_is_that_of_the_text_alone(notebook, tmp_path):
     first = capture(notebook.learner(), tmp_path)
+    os.utime(first, (0, 0))
     assert capture(notebook.learner(), tmp_path) == first
+    assert first.stat().st_mtime > 0
     commented = capture(notebook.cell(LEARNER.replace("FORM}", "x - self.mean}  # centered"))["Mine"], tmp_path)
     assert commented != first
     edited = capture(notebook.learner("x + self.mean"), tmp_path)
@@ -103,6 +60,16 @@ def test_a_base_of_the_notebook_and_decorators_come_along(notebook, tmp_path):
     assert [base.__name__ for base in copied.__mro__][:2] == ["Deeper", "Mine"]
 
 
+def test_decorators_of_the_class_come_along(notebook, tmp_path):
+    notebook.cell(
+        "KINDS = ['control']\ndef kept(c):\n    c.kind = KINDS[0]\n    return c\n"
+        "class own:\n    @staticmethod\n    def register(name):\n        return kept\n"
+    )
+    for decorators in ("@kept", "@kept\n@rb.register('mine')", "@rb.register('mine')\n@own.register('other')"):
+        cls = notebook.cell(f"{decorators}\n{LEARNER.replace('FORM', 'x').strip()}\n")["Mine"]
+        assert loaded(capture(cls, tmp_path)).kind == cls.kind == "control"
+
+
 def test_modules_of_the_user_are_copied_and_are_code(notebook, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "project"))
     (tmp_path / "project" / "mytools").mkdir(parents=True)
@@ -124,6 +91,22 @@ def test_modules_of_the_user_are_copied_and_are_code(notebook, tmp_path, monkeyp
         del sys.modules[name]
 
 
+def test_submodules_that_are_imported_by_their_package_are_imported(notebook, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / "project"))
+    for folder in ("mypkg", "mypkg/deep"):
+        (tmp_path / "project" / folder).mkdir(parents=True)
+        (tmp_path / "project" / folder / "__init__.py").write_text("")
+    (tmp_path / "project" / "mypkg" / "deep" / "util.py").write_text("def twice(x):\n    return 2 * x\n")
+    notebook.cell("import mypkg.deep.util\nimport sklearn.cluster\nimport mypkg as short")
+    for form in ("mypkg.deep.util.twice(x)", "short.deep.util.twice(x)", "[mypkg.deep.util.twice][0](x)"):
+        path = capture(notebook.learner(f"(sklearn.cluster.KMeans, {form})[1]"), tmp_path / "cache")
+        assert float(loaded(path)().encode(torch.ones(1))["pixels"]) == 2
+        assert {"import sklearn", "import sklearn.cluster"} <= set(path.read_text().splitlines())
+        assert (path.parent / "mypkg" / "deep" / "util.py").exists()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        del sys.modules[name]
+
+
 def test_deferred_annotations_stay_deferred(notebook, tmp_path):
     text = "from __future__ import annotations\n" + LEARNER.replace("FORM", "x").replace(
         "def encode(self, x):", "def encode(self, x: Unknown):"
@@ -136,9 +119,14 @@ def test_deferred_annotations_stay_deferred(notebook, tmp_path):
     [
         ("net = torch.nn.Linear(2, 2)", "net(x)", "", "refers to 'net', a Linear that cannot be written"),
         ("table = torch.zeros(2)", "table", "", "refers to 'table', a Tensor"),
+        ("import __main__", "__main__.torch", "", "refers to '__main__', the script itself"),
         ("form = lambda x: x", "form(x)", "", "a lambda"),
         ("", "x", "Mine.encode = lambda self, x: {'y': x}", "Mine.encode, which was set after"),
-        ("", "x", "Mine.factor = 3.0", "Mine.factor, which was set after"),
+        ("", "x", "Mine.factor = 3.0", r"Mine.factor, which its definition no longer gives: it is 3.0, not 2.0"),
+        ("", "x", "Mine.kind = 'control'", "Mine.kind, which was set after its definition"),
+        ("", "x", "del Mine.factor", "Mine.factor, which was removed"),
+        ("", "x", "Mine.fit = torch.no_grad()(Mine.fit)", "Mine.fit, which"),
+        ("", "x", "Mine.__annotations__['factor'] = float", "Mine.__annotations__, which"),
         ("", "x", "Mine.extra = staticmethod(print.__class__ and (lambda: 1))", "Mine.extra, which was set after"),
         (
             "def f():\n    k = 2\n    def g(x):\n        return x * k\n    return g\nscale = f()",
@@ -156,6 +144,16 @@ def test_what_cannot_be_written_is_refused(notebook, tmp_path, before, form, aft
         capture(cls, tmp_path)
     assert str(refused.value).startswith("class Mine ")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["torch.zeros(2)", "np.zeros(2)", "np.float64(3)", "functools.partial(print)", "Own()"]
+)
+def test_objects_of_a_script_that_has_a_second_name_are_refused(notebook, tmp_path, monkeypatch, value):
+    monkeypatch.setitem(sys.modules, "__mp_main__", notebook.module)
+    notebook.cell(f"import functools\nclass Own:\n    pass\nit = {value}\n")
+    with pytest.raises(UserError, match="refers to 'it', a .* that cannot be written to a file; make it a parameter"):
+        capture(notebook.learner("it"), tmp_path)
 
 
 def test_a_base_from_a_plugin_file_is_refused(notebook, tmp_path):
@@ -207,15 +205,9 @@ def test_the_default_name_is_in_kebab_case(name, expected):
     assert method_name(type(name, (Learner,), {})) == expected
 
 
-def test_a_class_without_functions_is_found_in_the_history_of_a_notebook(notebook, tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
+def test_a_class_without_functions_is_found_in_the_history_of_a_notebook(notebook, tmp_path):
     notebook.learner("x")
     first = "class Wide(Mine):\n    factor: PositiveFloat = 8.0\n"
-    history = ["", first, first.replace("8.0", "9.0"), "1 +"]
-    shell = SimpleNamespace(history_manager=SimpleNamespace(input_hist_parsed=history))
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setattr(sys.modules["__main__"], "Mine", notebook.namespace["Mine"], raising=False)
-    monkeypatch.setattr(sys.modules["__main__"], "PositiveFloat", notebook.namespace["PositiveFloat"], raising=False)
     cls = notebook.cell(first)["Wide"]
+    notebook.history += [first.replace("8.0", "9.0"), "1 +"]
     assert loaded(capture(cls, tmp_path), "wide")().factor == 8.0

@@ -63,5 +63,18 @@ def test_damage_and_other_code_are_named(made, tmp_path):
     with pytest.raises(UserError, match="outside of the folder"):
         rb.load_learner(folder)
     (folder / "state.safetensors").write_bytes(b"x")
-    with pytest.raises(UserError, match="cannot be read as an exported learner"):
+    with pytest.raises(UserError, match="it: cannot be read as an exported learner: state.safetensors: "):
         rb.load_learner(folder)
+    (folder / "parameters.json").write_text("{}")
+    with pytest.raises(UserError, match="it: cannot be read as an exported learner: parameters.json: "):
+        rb.load_learner(folder)
+
+
+def test_a_folder_that_is_no_export_is_named_with_what_it_lacks(tmp_path):
+    with pytest.raises(UserError, match="cannot be read as an exported learner: parameters.json: no such file"):
+        rb.load_learner(tmp_path)
+    for other in (tmp_path / "missing", __file__):
+        with pytest.raises(UserError, match="no such folder; give one that"):
+            rb.load_learner(other)
+    with pytest.raises(UserError, match="folder: None: expected a path"):
+        rb.load_learner(None)

@@ -9,11 +9,14 @@ import pytest
 import torch
 from learners_of_cells import Centered
 from PIL import Image
-from trials import trial
+from trials import method, trial
 
 import reprbench as rb
 from reprbench import Images, UserError, View
 from reprbench.api.stores import LoadedStore
+from reprbench.api.trials import StoredTrial
+from reprbench.registry import discover
+from reprbench.runner.describe import code_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
 
@@ -29,7 +32,10 @@ def test_a_learner_is_what_the_trial_evaluated(made):
 def test_arrays_tensors_and_images_are_encoded_alike(made):
     one = made.loaded.trial("adhoc/centered")
     expected = 2 * (torch.from_numpy(PIXELS) / 255 - one.learner().mean).flatten(1) + 0.5
-    for images in (PIXELS, torch.from_numpy(PIXELS), Images(PIXELS), PIXELS.astype(np.float32) / np.float32(255)):
+    floats = PIXELS / 255
+    assert floats.dtype == np.float64
+    given = [PIXELS, torch.from_numpy(PIXELS), Images(PIXELS), floats.astype(np.float32), floats, torch.tensor(floats)]
+    for images in given:
         np.testing.assert_allclose(one.encode(images, View()), expected.numpy(), rtol=1e-5)
     assert one.encode(PIXELS)["pixels"].shape == (4, 64)
 
@@ -42,6 +48,7 @@ def test_files_are_cropped_resized_and_made_gray(made, tmp_path):
     found = made.loaded.trial("raw-pixels").encode([tmp_path / "wide.png", str(tmp_path / "white.png")], View())
     np.testing.assert_array_equal(found, np.ones((2, 64), np.float32))
     assert made.loaded.trial("raw-pixels").encode(tmp_path / "white.png", View()).shape == (1, 64)
+    assert made.loaded.trial("raw-pixels").encode(tmp_path.glob("*.png"), View()).shape == (2, 64)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,10 @@ def test_files_are_cropped_resized_and_made_gray(made, tmp_path):
     [
         (np.zeros((2, 3, 8, 8), np.uint8), r"expected an array \(N, 1, 8, 8\).* not one of shape \(2, 3, 8, 8\)"),
         ([1, 2], "not list"),
-        ([], "not list"),
+        ([], "there are none to encode"),
+        ((one for one in []), "there are none to encode"),
+        (PIXELS[:0], "there are none to encode"),
+        (3, "not int"),
         ("missing.png", "missing.png: not readable as an image"),
     ],
 )
@@ -63,6 +73,27 @@ def test_a_fit_that_is_gone_is_named_with_the_command_that_makes_it(made, tmp_pa
     store = rb.load(made.store, cache=tmp_path / "cache")
     with pytest.raises(UserError, match=r"no longer in the cache .* --methods 'centered\[factor=2.0\]' .*--plugin"):
         store.trial("adhoc/centered").learner()
+    with pytest.raises(UserError, match="--methods raw-pixels --seeds 0 --protocols knn --epochs 1 --limit 150"):
+        store.trial("raw-pixels").learner()
+
+
+@pytest.mark.parametrize(
+    ("where", "label", "protocols", "expected"),
+    [
+        ("adhoc", "pca", ["linear-svm"], ""),
+        ("adhoc", "pca", ["linear-svm[grid=1]", "knn"], " --protocols 'linear-svm[grid=1],knn'"),
+        ("quick", "PCA", ["linear-svm"], ""),
+        ("quick", "PCA", ["linear-svm", "knn"], " --protocols linear-svm,knn"),
+        ("elsewhere", "pca", ["linear-svm"], " --protocols linear-svm"),
+    ],
+)
+def test_the_command_names_protocols_that_are_not_the_default(tmp_path, where, label, protocols, expected):
+    entry = discover(folder=None).methods["pca"]
+    pca = method("pca", code=code_of(entry.load(), entry))
+    record = trial(label, benchmark=where, method=pca, protocols=protocols)
+    with pytest.raises(UserError, match="makes it again") as refused:
+        StoredTrial(record, tmp_path, tmp_path).learner()
+    assert f"--methods pca --seeds 0{expected} --" in str(refused.value)
 
 
 def test_a_failed_trial_has_no_fit(made):
@@ -135,7 +166,7 @@ def test_a_name_means_the_newest_trial_of_a_row(store, name, folder):
 def test_a_path_leads_into_any_store(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     other = LoadedStore(tmp_path / "other")
-    for name in ("mine/ae/0-a1a1a1a1", f"{tmp_path}/mine/ae/0-a1a1a1a1/trial.json"):
+    for name in ("mine/ae/0-a1a1a1a1", f"{tmp_path}/mine/ae/0-a1a1a1a1/trial.json", tmp_path / "mine/ae/0-a1a1a1a1"):
         assert other.trial(name).record.hash == "a1" * 32
         assert other.trial(name).folder == tmp_path / "mine/ae/0-a1a1a1a1"
     (tmp_path / "mine/ae/0-a1a1a1a1/trial.json").write_text("{")
@@ -150,6 +181,8 @@ def test_a_path_leads_into_any_store(store, tmp_path, monkeypatch):
         ("mine", "3 trials have that name"),
         ("other", r"not in the store; it has: mine/ae/0-a2a2a2a2 \(ae, seed 0\)"),
         ("", "not in the store"),
+        (None, "trial None: expected a name, such as 'quick/ae'"),
+        (3, "trial 3: expected a name"),
     ],
 )
 def test_other_names_list_what_there_is(store, name, message):
@@ -180,6 +213,45 @@ def test_a_dataset_takes_parameters_and_a_limit():
 def test_protocols_that_cannot_be_run_are_named(protocol, message):
     with pytest.raises(UserError, match=message):
         rb.evaluate(Centered(), protocol, rb.dataset("digits", limit=100))
+
+
+def test_a_dataset_is_also_a_call(made):
+    learner, data = made.loaded.trial("raw-pixels").learner(), rb.dataset("digits[development=300]")
+    found = rb.evaluate(learner, "knn[folds=none]", "digits[development=300]")
+    assert found == rb.evaluate(learner, "knn[folds=none]", data)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"learner": Centered}, "the class Centered is given: expected a fitted learner, such as trial.learner"),
+        ({"learner": Centered()}, "Centered has no attribute 'mean': expected a fitted learner"),
+        ({"learner": None}, "None is given: expected a fitted learner"),
+        ({"protocol": 3}, "protocol: 3: expected a name or a call"),
+        ({"dataset": 3}, "dataset: 3: expected a name or a call"),
+        ({"dataset": "digit"}, "unknown dataset 'digit'"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(given, message):
+    with pytest.raises(UserError, match=message):
+        rb.evaluate(**{"learner": Centered(), "protocol": "knn", "dataset": "digits", **given})
+
+
+def test_a_trial_is_no_learner_and_a_reason_is_said_once(made):
+    with pytest.raises(UserError, match="<trial adhoc/centered.* is given: expected a fitted learner"):
+        rb.evaluate(made.loaded.trial("adhoc/centered"), "knn", "digits")
+
+    class Copying(Centered):
+        mean = 0.0
+
+        def encode(self, x):
+            return {"pixels": x}
+
+        def reconstruct(self, x):
+            return x
+
+    with pytest.raises(UserError, match="^convergence: the fit"):
+        rb.evaluate(Copying(), "convergence", "digits")
 
 
 def test_a_protocol_extracts_each_feature_once():

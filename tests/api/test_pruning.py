@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -80,15 +81,16 @@ def test_a_cache_is_listed_with_sizes(cache):
 
 PARTS = [CachePart(None, kind, name, 1, day * DAY) for kind, name, day in [
     ("fits", "a", 1), ("features", "a", 9), ("fits", "b", 2), ("features", "old", 8), ("decoded", "d", 3),
-    ("plugins", "p", 0),
+    ("plugins", "p", 0), ("plugins", "q", 10 - 0.5 / 24),
 ]]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("days", "fits", "expected"),
     [
-        (5, None, ["decoded/d", "fits/b"]),
-        (0, None, ["decoded/d", "features/a", "features/old", "fits/a", "fits/b"]),
+        (5, None, ["decoded/d", "fits/b", "plugins/p"]),
+        (0, None, ["decoded/d", "features/a", "features/old", "fits/a", "fits/b", "plugins/p"]),
+        (11, None, []),
         (None, {"a"}, ["features/old", "fits/b"]),
         (None, {"a", "b"}, ["features/old"]),
         (5, {"b"}, []),
@@ -109,12 +111,23 @@ def test_parts_are_removed_whole_and_claims_are_left_as_they_were(cache):
     assert not said
 
 
+def test_files_of_classes_are_removed_some_time_after_a_run_asked_for_them(cache):
+    path = cache / "plugins" / "ab" / "captured_x.py"
+    found = unneeded(cache_parts(cache), 0, None, time.time() + 60)
+    assert not remove_parts([part for part in found if part.kind == "plugins"], cache, print)
+    os.utime(path, (0, time.time() - 2 * 3600))
+    found = [part for part in unneeded(cache_parts(cache), 0, None, time.time()) if part.kind == "plugins"]
+    assert names(remove_parts(found, cache, print)) == ["plugins/ab"]
+    assert not path.exists()
+
+
 def test_what_a_living_run_has_claimed_stays(cache, held):
     held(fit_claim(cache, ONE))
     said = []
     removed = remove_parts(unneeded(cache_parts(cache), 0, None, time.time() + DAY), cache, said.append)
     assert names(removed) == ["features/old.", "fits/2222"]
-    assert sorted(line.split(" stays: ")[0] for line in said) == ["decoded/birds", "features/11111111", "fits/11111111"]
+    stay = ["decoded/birds", "features/11111111", "fits/11111111", "plugins/ab"]
+    assert sorted(line.split(" stays: ")[0] for line in said) == stay
 
 
 def test_superseded_trials_are_removed_and_nothing_else(tmp_path):
