@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,10 @@ from reprbench.trial_file import read_trial
 
 if TYPE_CHECKING:
     import pandas
+
+
+MOST_SHOWN = 10
+"""Trials that a message lists."""
 
 
 class Store:
@@ -110,6 +114,27 @@ class Store:
         """
         return measurements_frame(self.each([]) if every else newest_of_each_row(self.each([])))
 
+    def one(self, name: str) -> tuple[Path, Trial]:
+        """Return the one trial of that name with its folder, as `reprbench.LoadedStore.trial` takes it.
+
+        Raises
+        ------
+        UserError
+            If there is none, or several; it lists them. Or if it cannot be read.
+        """
+        trials, problems = self.read()
+        name = name.rstrip("/")
+        named = [one for one in trials if _is_named(one, name)]
+        # A trial may also be in another folder than its content says, as one that was changed by hand.
+        found = [(self.root / one.folder, one) for one in named] or (self.find(name) if name else [])
+        if len(found) > 1:
+            newest = {id(one) for one in newest_of_each_row([one for _, one in found])}
+            found = [(folder, one) for folder, one in found if id(one) in newest]
+        if len(found) == 1:
+            return found[0]
+        others = [one for _, one in found] or newest_of_each_row(trials)
+        raise UserError(f"trial {name!r}: {_instead(others, bool(found), problems)}")
+
     def find(self, prefix: str) -> list[tuple[Path, Trial]]:
         """Return the trials, with their folders, whose folder or hash begins with `prefix`.
 
@@ -143,6 +168,21 @@ class Store:
                 for name in names:
                     if not name.startswith(OLD) or name.removeprefix(OLD) not in names:
                         yield f"{folder}/{name}/{TRIAL}"
+
+
+def _is_named(trial: Trial, name: str) -> bool:
+    """Return whether a name is that of a trial's folder, of one that it is in, or of its row."""
+    parts = trial.folder.split("/")
+    return name in (*("/".join(parts[:end]) for end in range(1, 4)), trial.label, f"{trial.benchmark}/{trial.label}")
+
+
+def _instead(found: Sequence[Trial], several: bool, problems: Sequence[str]) -> str:
+    shown = "; ".join(f"{one.folder} ({one.label}, seed {one.seed})" for one in found[:MOST_SHOWN])
+    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    unread = f"; {len(problems)} files cannot be read" if problems else ""
+    if several:
+        return f"{len(found)} trials have that name; say which one: {shown}{more}"
+    return f"not in the store; it has: {shown or 'no trials'}{more}{unread}"
 
 
 def trial_folder(name: str) -> Path | None:

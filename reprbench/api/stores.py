@@ -16,7 +16,7 @@ from reprbench.errors import UserError
 from reprbench.frames import measurements_frame
 from reprbench.grammar import brief
 from reprbench.store import Store, read_or_refuse, trial_folder
-from reprbench.trial import TRIAL, Trial, newest_of_each_row
+from reprbench.trial import TRIAL, newest_of_each_row
 
 if TYPE_CHECKING:
     import pandas
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from reprbench.api.comparing import Comparison
     from reprbench.report.best import Test
     from reprbench.report.table import Seeds
-
-MOST_SHOWN = 10
-"""Trials that a message lists."""
 
 
 def load(
@@ -179,31 +176,4 @@ class LoadedStore(Store):
         if (folder := trial_folder(name)) is not None:
             root = folder.absolute().parents[2]
             return StoredTrial(read_or_refuse(folder / TRIAL), root, self._cache, self._plugins)
-        trials, problems = self.read()
-        name = name.rstrip("/")
-        named = [one for one in trials if _is_named(one, name)]
-        found = named or [one for one in trials if _begins(one, name)]
-        if len(found) > 1:
-            found = newest_of_each_row(found)
-        if len(found) == 1:
-            return StoredTrial(found[0], self.root, self._cache, self._plugins)
-        raise UserError(f"trial {name!r}: {_instead(found or newest_of_each_row(trials), bool(found), problems)}")
-
-
-def _is_named(trial: Trial, name: str) -> bool:
-    """Return whether a name is that of a trial's folder, of one that it is in, or of its row."""
-    parts = trial.folder.split("/")
-    return name in (*("/".join(parts[:end]) for end in range(1, 4)), trial.label, f"{trial.benchmark}/{trial.label}")
-
-
-def _begins(trial: Trial, name: str) -> bool:
-    return bool(name) and (trial.folder.startswith(name) or trial.hash.startswith(name))
-
-
-def _instead(found: Sequence[Trial], several: bool, problems: Sequence[str]) -> str:
-    shown = "; ".join(f"{one.folder} ({one.label}, seed {one.seed})" for one in found[:MOST_SHOWN])
-    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
-    unread = f"; {len(problems)} files cannot be read" if problems else ""
-    if several:
-        return f"{len(found)} trials have that name; say which one: {shown}{more}"
-    return f"not in the store; it has: {shown or 'no trials'}{more}{unread}"
+        return StoredTrial(self.one(name)[1], self.root, self._cache, self._plugins)

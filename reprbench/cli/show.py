@@ -40,15 +40,15 @@ def command(trial: str, store: Path, form: str, only_log: bool) -> None:
 
 def _find(name: str, store: Path) -> tuple[Path, Trial]:
     """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
-    from reprbench.api.stores import load
-    from reprbench.store import read_or_refuse, trial_folder
+    from reprbench.store import Store, read_or_refuse, trial_folder
     from reprbench.trial import TRIAL
 
     if (folder := trial_folder(name)) is not None:
         return folder, read_or_refuse(folder / TRIAL)
+    if not store.exists():
+        raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
     path = Path(name)
-    found = load(store).trial(str(path.relative_to(store)) if path.is_relative_to(store) else name)
-    return found.folder, found.record
+    return Store(store).one(str(path.relative_to(store)) if path.is_relative_to(store) else name)
 
 
 def _log(folder: Path) -> str:

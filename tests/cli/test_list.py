@@ -63,7 +63,7 @@ def test_parameters_without_a_default_are_required(here, plugin):
 PROTOCOL = """
 import sys
 from reprbench import Outcome, Protocol, register_protocol
-print("noise")
+print("said while it is imported")
 sys.modules["imported_here"] = sys
 
 @register_protocol("plain")
@@ -85,7 +85,7 @@ def test_protocols_of_plugins_are_imported_in_another_process(here, plugin):
         lines = {line.split()[0]: line for line in done.stdout.splitlines()}
         assert lines["plain"].split(maxsplit=1)[1] == f"file {path}"
         assert "cannot be used: 'wrong' is not a class derived from reprbench.Protocol" in lines["wrong"]
-        assert "noise" not in done.stdout
+        assert "said while it is imported" not in done.stdout
     assert "imported_here" not in sys.modules
 
 

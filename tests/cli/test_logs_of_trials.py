@@ -49,7 +49,7 @@ def test_a_trial_keeps_what_its_processes_print(here, tmp_path, plugin):
     assert "forged" not in log
     assert "WARNING py.warnings" in log
     shown = here("show", "adhoc/talking/", "--log")
-    assert "expected one in results, found 2" in shown.stderr
+    assert "2 trials have that name; say which one: " in shown.stderr
 
     before = log.splitlines()
     again = here("run", "--plugin", path, "--methods", "talking", "--protocols", "knn", *FAST[:2])

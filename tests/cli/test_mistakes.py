@@ -54,7 +54,7 @@ def assert_refused(done, *words: str) -> None:
             ["reprbench data fetch mnist", "ubyte", "no"],
         ),
         (["report"], ["results", "no such folder"]),
-        (["show", "x"], ["expected one"]),
+        (["show", "x"], ["store results: no such folder"]),
         (["reprot"], ["unknown command", "'report'"]),
         (["data", "fetch", "mnits"], ["'mnist'"]),
         (["data", "verify", "stl10", "--data-dir", "no"], ["stl10"]),

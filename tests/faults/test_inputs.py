@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,9 +107,9 @@ def test_a_text_that_is_shown_is_one_line(tmp_path, field, text, reason):
 
 def test_two_rows_of_one_name_are_refused_on_the_command_line_too(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("title: t\ndataset: digits\nbudget: {epochs: 1}\nmethods: [{method: dae, label: ae}]\n")
-    with pytest.raises(UserError, match="--methods: 2 rows are called 'ae'"):
-        apply(load_benchmark(path), Overrides(methods=tuple(parse_calls("dae,ae"))))
+    path.write_text("title: t\ndataset: digits\nbudget: {epochs: 1}\nmethods: [{method: dae, label: 'ae[width=4]'}]\n")
+    with pytest.raises(UserError, match=re.escape("--methods: 2 rows are called 'ae[width=4]'")):
+        apply(load_benchmark(path), Overrides(methods=tuple(parse_calls("dae,ae[width=4]"))))
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
