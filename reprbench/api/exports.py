@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Decoded = TypeVar("Decoded")
 
-PARAMETERS, CARD, CODE = "parameters.json", "README.md", "code"
+PARAMETERS, CARD, CODE, FILES = "parameters.json", "README.md", "code", "files"
 
 
 class Exported(msgspec.Struct, kw_only=True):
@@ -44,6 +44,8 @@ class Exported(msgspec.Struct, kw_only=True):
     code: Code
     file: str | None = None
     """In the folder ``code``, that of a method that is not installed."""
+    files: dict[str, str] = {}
+    """By the parameters that name files: their copies in the folder ``files``."""
     trial: str
     """Its folder in the store."""
     fit: str
@@ -57,7 +59,7 @@ def export(trial: StoredTrial, folder: Path, fold: int = 0) -> Path:
         raise UserError(f"{folder}: is there already; name another folder")
     entry, _ = trial.load_class()
     # Loaded, so that what is exported is known to be loadable.
-    trial.learner(fold=fold)
+    learner = trial.learner(fold=fold)
     found = trial.state_file(fold).read(unpack)
     if found is None:
         raise UserError(f"trial {trial.record.folder}: its fit was removed from the cache meanwhile; run it again")
@@ -65,7 +67,7 @@ def export(trial: StoredTrial, folder: Path, fold: int = 0) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(temporary, trial, entry, pack(found[0]))
+            _write(temporary, trial, entry, pack(found[0]), learner)
             temporary.chmod(0o777 & ~umask())
             temporary.replace(folder)
         finally:
@@ -75,7 +77,7 @@ def export(trial: StoredTrial, folder: Path, fold: int = 0) -> Path:
     return folder
 
 
-def _write(folder: Path, trial: StoredTrial, entry: Entry, state: bytes) -> None:
+def _write(folder: Path, trial: StoredTrial, entry: Entry, state: bytes, learner: Learner) -> None:
     one = trial.record
     about = Exported(
         method=one.method.name,
@@ -84,6 +86,7 @@ def _write(folder: Path, trial: StoredTrial, entry: Entry, state: bytes) -> None
         seed=one.seed,
         code=one.method.code,
         file=_copied_code(entry, folder / CODE) if entry.way == "file" else None,
+        files=_copied_files(learner, folder / FILES),
         trial=one.folder,
         fit=one.hash,
     )
@@ -91,6 +94,15 @@ def _write(folder: Path, trial: StoredTrial, entry: Entry, state: bytes) -> None
     text = json.dumps(to_json(about), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / PARAMETERS).write_text(text + "\n", encoding="utf-8")
     (folder / CARD).write_text(model_card(one, about.file), encoding="utf-8")
+
+
+def _copied_files(learner: Learner, folder: Path) -> dict[str, str]:
+    """Copy the files that parameters name; return their paths in the folder, each in one of its parameter's name."""
+    named = {name: value for name, value in learner.parameters().items() if isinstance(value, Path) and value.is_file()}
+    for name, path in named.items():
+        (folder / name).mkdir(parents=True)
+        shutil.copyfile(path, folder / name / path.name)
+    return {name: f"{name}/{path.name}" for name, path in named.items()}
 
 
 def _copied_code(entry: Entry, folder: Path) -> str:
@@ -130,7 +142,16 @@ def load_learner(folder: str | Path, device: str = "cpu") -> Learner:
     about = _read(path / PARAMETERS, msgspec.json.Decoder(Exported).decode)
     state, _ = _read(path / STATE, unpack)
     cls = _class(path, about)
-    return load_fit(cls, about.parameters, about.shape, about.seed, state, device)
+    files = {name: str(_inside(path, FILES, file)) for name, file in about.files.items()}
+    return load_fit(cls, {**about.parameters, **files}, about.shape, about.seed, state, device)
+
+
+def _inside(folder: Path, part: str, file: str) -> Path:
+    """Return the path of a file in a part of the folder; raise a `UserError` if it is elsewhere."""
+    within, found = (folder / part).resolve(), (folder / part / file).resolve()
+    if not found.is_relative_to(within):
+        raise UserError(f"{folder}: {part}/{file} is outside of the folder; export it again")
+    return found
 
 
 def _read(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
@@ -146,9 +167,7 @@ def _class(folder: Path, about: Exported) -> type[Learner]:
     if about.file is None:
         entry = discover(folder=None).find("method", about.method)
     else:
-        code, file = (folder / CODE).resolve(), (folder / CODE / about.file).resolve()
-        if not file.is_relative_to(code):
-            raise UserError(f"{folder}: its code is outside of the folder; export it again")
+        file = _inside(folder, CODE, about.file)
         entry = Entry(about.method, "file", str(file))
     cls: type[Learner] = entry.load_or_refuse()
     if (code_now := code_of(cls, entry)) != about.code:

@@ -78,3 +78,35 @@ def test_a_folder_that_is_no_export_is_named_with_what_it_lacks(tmp_path):
             rb.load_learner(other)
     with pytest.raises(UserError, match="folder: None: expected a path"):
         rb.load_learner(None)
+
+
+OFFSET = """
+import numpy as np, torch
+from reprbench import File, Learner, register
+
+@register("offset")
+class Offset(Learner):
+    values: File
+
+    def fit(self, images, run):
+        pass
+
+    def encode(self, x):
+        return {"pixels": x.flatten(1) + float(np.load(self.values))}
+"""
+
+
+def test_files_that_parameters_name_go_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "offset.py").write_text(OFFSET)
+    np.save("values.npy", np.float32(3))
+    rb.run("offset[values=values.npy]", protocols="knn", limit=150, plugins=["offset.py"], quiet=True, device="cpu")
+    folder = rb.load("results", plugins=["offset.py"]).trial("adhoc/offset").export(tmp_path / "it")
+    (tmp_path / "values.npy").unlink()
+    monkeypatch.chdir(folder)
+    features = rb.encode(rb.load_learner(folder), PIXELS)["pixels"]
+    np.testing.assert_allclose(features, PIXELS.reshape(4, -1) / np.float32(255) + 3, rtol=1e-6)
+    about = json.loads((folder / "parameters.json").read_text())
+    (folder / "parameters.json").write_text(json.dumps({**about, "files": {"values": "../parameters.json"}}))
+    with pytest.raises(UserError, match="outside of the folder"):
+        rb.load_learner(folder)
