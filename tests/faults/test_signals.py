@@ -45,6 +45,12 @@ from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, MethodRecord
 
 
+@pytest.fixture(autouse=True)
+def hang_up() -> None:
+    """Have SIGHUP do what it usually does: a shell that starts the tests with `nohup` has it ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def planned(label: str, protocol: str = "knn") -> Planned:
     spec = TrialSpec(
         benchmark="mine",
@@ -259,8 +265,7 @@ def test_a_long_reason_is_shown_in_short_while_the_run_goes_on():
 @pytest.mark.parametrize("where", ["import", "command"])
 def test_ctrl_c_anywhere_is_one_line_and_130(here, monkeypatch, tmp_path, where, name):
     interrupt = f"import os, signal; os.kill(os.getpid(), signal.{name})"
-    before = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-    signal.signal(signal.Signals[name], before)  # nohup, for one, has it ignored
+    before = signal.getsignal(signal.Signals[name])
     head = "import click\n"
     body = f"@click.command()\ndef command():\n    {interrupt}\n"
     (tmp_path / "interrupting.py").write_text(head + (interrupt + "\n" if where == "import" else "") + body)
