@@ -15,9 +15,9 @@ from reprbench.features import Matrix, View
 from reprbench.images import Images, Labels
 from reprbench.learner import FeatureMaps, Learner
 from reprbench.run_context import Run
-from reprbench.state import evaluating, networks_of
-from reprbench.torch_learner import Optimizers, TorchSupervisedLearner
-from reprbench.training import Values
+from reprbench.state import networks_of
+from reprbench.torch_learner import TorchSupervisedLearner
+from reprbench.training import Values, cosine_with_warmup
 
 
 def copied(learner: Learner) -> Learner:
@@ -110,15 +110,12 @@ class FineTuned(TorchSupervisedLearner):
 
     def fit_labeled(self, images: Images, labels: Labels, run: Run) -> None:
         """Learn with the shared loop until the budget is used up."""
-        self._steps, self._done = run.budget.steps(len(images), min(self.batch_size, len(images))), 0
+        self._steps = run.budget.steps(len(images), min(self.batch_size, len(images)))
         super().fit_labeled(images, labels, run)
 
-    def step(self, x: Tensor, y: Tensor, optimizers: Optimizers, run: Run) -> Values:
-        """Learn from one batch at the rate of this step."""
-        for group in optimizers["optimizer"].param_groups:
-            group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * self._done / self._steps))
-        self._done += 1
-        return super().step(x, y, optimizers, run)
+    def rate_factor(self, share: float) -> float:
+        """Return that of half a cosine at the beginning of the step, in whose middle `share` is."""
+        return cosine_with_warmup(share - 0.5 / self._steps)
 
     def loss(self, x: Tensor, y: Tensor, run: Run) -> Values:
         """Return the cross-entropy and the accuracy of a batch."""
@@ -127,13 +124,9 @@ class FineTuned(TorchSupervisedLearner):
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the logits."""
-        return {"logits": self.network(x)}
+        return {"logits": self.classify(x)}
 
-    def accuracy(self, images: Images, labels: Labels, device: str) -> float:
-        """Return the share of the images that are classified right."""
-        right = 0
-        for number, x in enumerate(images.batches(self.encode_batch_size, device)):
-            with evaluating(self):
-                found = self.network(x).argmax(1).cpu().numpy()
-            right += int((found == labels[number * self.encode_batch_size :][: len(found)]).sum())
-        return right / len(images)
+    def classify(self, x: Tensor) -> Tensor:
+        """Return the logits (N, K)."""
+        logits: Tensor = self.network(x)
+        return logits

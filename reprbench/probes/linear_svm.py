@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,23 +158,6 @@ class TrainedFold(Generic[M]):
 FoldClassifier = TrainedFold[LinearSVMs]
 
 
-def train_fold(
-    x: Matrix,
-    labels: Labels,
-    n_classes: int,
-    costs: Sequence[float],
-    generator: np.random.Generator,
-    *,
-    inner_folds: int = 5,
-    device: torch.device | str = "cpu",
-    scale: Scale = "feature",
-) -> FoldClassifier:
-    """Choose C within the fold and train a linear SVM with it on the whole fold, as `train_with` does."""
-    return train_with(
-        fit_svms, x, labels, n_classes, costs, generator, inner_folds=inner_folds, device=device, scale=scale
-    )
-
-
 def train_with(
     fit: Fit[M],
     x: Matrix,
@@ -201,6 +184,11 @@ def train_with(
         x, labels, n_classes, costs, inner_folds=inner_folds, generator=generator, device=device, scale=scale, fit=fit
     )
     return TrainedFold(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale, fit)[0])
+
+
+def train_fold(*given: Any, **options: Any) -> FoldClassifier:
+    """Choose C within the fold and train a linear SVM with it on the whole fold; the arguments are `train_with`'s."""
+    return train_with(fit_svms, *given, **options)
 
 
 def _fit_raw(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from reprbench.data.folds import stratified_rows
 from reprbench.features import Pooling
+from reprbench.probes.heads import accuracy_of_head
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold
 from reprbench.protocols.linear_svm import SVMProtocol
@@ -97,7 +98,7 @@ class FineTune(SVMProtocol):
         rows = np.arange(len(fold.labels), dtype=np.int64)
         tuned, training = self._trained(fold, rows, rate, subject, seed)
         dataset = subject.dataset
-        accuracy = tuned.accuracy(dataset.test, dataset.test_labels, subject.device)
+        accuracy = accuracy_of_head(tuned, dataset.test, dataset.test_labels, subject.device)
         return [
             Measurement("accuracy", 100 * accuracy, "%", "higher", at),
             Measurement("training accuracy", 100 * training, "%", at=at),
@@ -114,7 +115,8 @@ class FineTune(SVMProtocol):
         accuracies = []
         for rate in self.learning_rates:
             tuned, _ = self._trained(fold, rest, rate, subject, seed)
-            accuracies.append(tuned.accuracy(self._images(fold, subject).take(held), fold.labels[held], subject.device))
+            images = self._images(fold, subject).take(held)
+            accuracies.append(accuracy_of_head(tuned, images, fold.labels[held], subject.device))
         return accuracies
 
     def _images(self, fold: Fold, subject: Subject) -> Images:

@@ -5,22 +5,24 @@ Other protocols that train the same SVM are `SVMProtocol`s too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, PositiveFloat
 
 from reprbench.capabilities import Classifies
+from reprbench.probes.heads import accuracy_of_head
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold, FoldProtocol
 from reprbench.run_context import derive_seed
-from reprbench.state import evaluating
 
 if TYPE_CHECKING:
     from reprbench.images import Labels
     from reprbench.probes.linear_svm import CostChoice, FoldClassifier
 
+
+T = TypeVar("T")
 
 INNER_ACCURACY = "inner accuracy"
 COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
@@ -53,6 +55,29 @@ class CostProtocol(FoldProtocol):
         """Return the values of C to choose from; only one for a supervised learner."""
         return (self.supervised_cost,) if subject.supervised else self.costs
 
+    def trained(self, train: Callable[..., T], fold: Fold, subject: Subject, seed: int) -> T:
+        """Return the classifier that `train`, with the arguments of `train_fold`, makes of a fold."""
+        return train(
+            fold.train,
+            fold.labels,
+            len(subject.dataset.classes),
+            self.grid_of_costs(subject),
+            self.inner_generator(seed, fold.number),
+            inner_folds=self.inner_folds,
+            device=subject.device,
+            scale=self.scale,
+        )
+
+    def chosen(self, choice: CostChoice, fold: int) -> list[Measurement]:
+        """Return C and, if there were several, its accuracy (%) in the cross-validation."""
+        at: dict[str, Any] = {"fold": fold}
+        inner = [
+            Measurement(INNER_ACCURACY, 100 * accuracy, "%", "higher", at)
+            for cost, accuracy in dict(zip(self.costs, choice.accuracies, strict=False)).items()
+            if cost == choice.cost
+        ]
+        return [Measurement("C", choice.cost, at=at), *inner]
+
     def cost_warnings(self, subject: Subject, choices: Sequence[CostChoice]) -> list[str]:
         """Return what the row has to say about how C was chosen."""
         if subject.supervised:
@@ -68,29 +93,13 @@ class SVMProtocol(CostProtocol):
         """Return the classifier of a fold, with C chosen by cross-validation inside the fold."""
         from reprbench.probes.linear_svm import train_fold
 
-        n_classes, generator = len(subject.dataset.classes), self.inner_generator(seed, fold.number)
-        return train_fold(
-            fold.train,
-            fold.labels,
-            n_classes,
-            self.grid_of_costs(subject),
-            generator,
-            inner_folds=self.inner_folds,
-            device=subject.device,
-            scale=self.scale,
-        )
+        return self.trained(train_fold, fold, subject, seed)
 
-    @staticmethod
-    def measurements(classifier: FoldClassifier, fold: Fold, test_labels: Labels) -> list[Measurement]:
+    def measurements(self, classifier: FoldClassifier, fold: Fold, test_labels: Labels) -> list[Measurement]:
         """Return the accuracy (%) of a fold's classifier, its C, and the inner accuracy (%) that chose C if one did."""
-        at, choice = {"fold": fold.number}, classifier.choice
-        found = [
-            Measurement("accuracy", 100 * classifier.accuracy(fold.test, test_labels), "%", "higher", at),
-            Measurement("C", choice.cost, at=at),
-        ]
-        if choice.accuracies:
-            found.append(Measurement(INNER_ACCURACY, 100 * max(choice.accuracies), "%", "higher", at))
-        return found
+        accuracy = 100 * classifier.accuracy(fold.test, test_labels)
+        found = Measurement("accuracy", accuracy, "%", "higher", {"fold": fold.number})
+        return [found, *self.chosen(classifier.choice, fold.number)]
 
 
 class LinearSVM(SVMProtocol):
@@ -116,26 +125,17 @@ class LinearSVM(SVMProtocol):
         for fold in self.each_fold(subject):
             classifier = self.train(fold, subject, seed)
             outcome.measurements += self.measurements(classifier, fold, subject.dataset.test_labels)
-            if (head := head_accuracy(subject, fold)) is not None:
-                at = {"fold": fold.number}
-                outcome.measurements.append(Measurement("head accuracy", 100 * head, "%", "higher", at))
+            outcome.measurements += head_measurements(subject, fold)
             choices.append(classifier.choice)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
         outcome.warnings += self.cost_warnings(subject, choices)
         return outcome
 
 
-def head_accuracy(subject: Subject, fold: Fold) -> float | None:
-    """Return the share of the test images that a supervised learner classifies right itself; None if it does not."""
+def head_measurements(subject: Subject, fold: Fold) -> list[Measurement]:
+    """Return the accuracy (%) of a supervised learner that classifies images itself; nothing of another one."""
     learner = subject.learner(fold.trained) if subject.supervised else None
     if not isinstance(learner, Classifies):
-        return None
-    images, labels = subject.dataset.test, subject.dataset.test_labels
-    found = []
-    with evaluating(learner):
-        for x in images.batches(learner.encode_batch_size, subject.device):
-            logits = learner.classify(x)
-            if logits.ndim != 2 or len(logits) != len(x):
-                raise TypeError(f"classify must return logits of shape (N, K), not {tuple(logits.shape)}")
-            found.append(logits.argmax(1).cpu().numpy())
-    return float((np.concatenate(found) == labels).mean())
+        return []
+    accuracy = accuracy_of_head(learner, subject.dataset.test, subject.dataset.test_labels, subject.device)
+    return [Measurement("head accuracy", 100 * accuracy, "%", "higher", {"fold": fold.number})]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold
-from reprbench.protocols.linear_svm import INNER_ACCURACY, CostProtocol, head_accuracy
+from reprbench.protocols.linear_svm import INNER_ACCURACY, CostProtocol, head_measurements
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reprbench.images import Labels
-    from reprbench.probes.linear_svm import CostChoice, TrainedFold
+    from reprbench.probes.linear_svm import TrainedFold
     from reprbench.probes.logistic import Logistic
 
 BINS = 15
@@ -62,13 +63,11 @@ class LogisticRegression(CostProtocol):
         for fold in self.each_fold(subject):
             classifier = self._train(fold, subject, seed)
             judged.append(judge(_probabilities(classifier, fold), subject.dataset.test_labels))
-            outcome.measurements += _measurements(judged[-1], fold.number) + self._chosen(
-                classifier.choice, fold.number
-            )
-            if (head := head_accuracy(subject, fold)) is not None:
-                outcome.measurements.append(
-                    Measurement("head accuracy", 100 * head, "%", "higher", {"fold": fold.number})
-                )
+            outcome.measurements += [
+                *_measurements(judged[-1], fold.number),
+                *self.chosen(classifier.choice, fold.number),
+                *head_measurements(subject, fold),
+            ]
             choices.append(classifier.choice)
             unfinished += not all(classifier.machines.converged)
         outcome.measurements.append(Measurement("feature dimension", fold.train.shape[1]))
@@ -84,27 +83,7 @@ class LogisticRegression(CostProtocol):
         from reprbench.probes.linear_svm import train_with
         from reprbench.probes.logistic import fit_logistics
 
-        return train_with(
-            fit_logistics,
-            fold.train,
-            fold.labels,
-            len(subject.dataset.classes),
-            self.grid_of_costs(subject),
-            self.inner_generator(seed, fold.number),
-            inner_folds=self.inner_folds,
-            device=subject.device,
-            scale=self.scale,
-        )
-
-    def _chosen(self, choice: CostChoice, fold: int) -> list[Measurement]:
-        """Return C and, if there were several, its accuracy in the cross-validation."""
-        at: dict[str, Any] = {"fold": fold}
-        inner = [
-            Measurement(INNER_ACCURACY, 100 * accuracy, "%", "higher", at)
-            for cost, accuracy in dict(zip(self.costs, choice.accuracies, strict=False)).items()
-            if cost == choice.cost
-        ]
-        return [Measurement("C", choice.cost, at=at), *inner]
+        return self.trained(partial(train_with, fit_logistics), fold, subject, seed)
 
 
 @dataclass(frozen=True)

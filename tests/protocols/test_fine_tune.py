@@ -18,6 +18,7 @@ from reprbench.features import View, extract
 from reprbench.images import Images
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.probes.fine_tuning import FineTuned, spread_of, why_not
+from reprbench.probes.heads import accuracy_of_head
 from reprbench.protocols.base import Features, Outcome, Subject
 from reprbench.protocols.fine_tune import FineTune
 from reprbench.run_context import Run, seeded
@@ -254,7 +255,7 @@ def test_batch_normalizations_are_measured_anew():
         pooled = found.network.learner.network(x).mean((2, 3)) / found.network.spread
     assert torch.allclose(found.network.norm.running_mean, pooled.mean(0), rtol=1e-3)
     right = (found.network(x).argmax(1).numpy() == dataset.train_labels).mean()
-    assert found.accuracy(dataset.train, dataset.train_labels, "cpu") == pytest.approx(right)
+    assert accuracy_of_head(found, dataset.train, dataset.train_labels, "cpu") == pytest.approx(right)
 
 
 def test_the_common_scale():
