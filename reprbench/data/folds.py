@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reprbench.images import Indices, Labels
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
 
 N_FOLDS = 10
 IMAGES_A_CLASS = 100
@@ -71,6 +75,12 @@ def stratified_rows(labels: Labels, count: int, generator: np.random.Generator) 
         quantile[places] = np.arange(len(places)) / len(places)
     drawn = order[np.argsort(quantile, kind="stable")[:count]]
     return np.sort(drawn).astype(np.int64)
+
+
+def random_test_rows(dataset: Dataset, name: str, most: int) -> Indices:
+    """Draw the rows of at most that many test images, sorted; by the protocol's `name`, the same for every method."""
+    total = len(dataset.test)
+    return random_rows(total, min(most, total), named_generator(f"{dataset.name} {name} images"))
 
 
 def random_rows(length: int, count: int, generator: np.random.Generator) -> Indices:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from reprbench.data.augmented import Transformation, augmented
-from reprbench.data.folds import named_generator, random_rows
+from reprbench.data.folds import random_test_rows
 from reprbench.features import Matrix, Pooling, View, extract
 from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject
 
@@ -114,10 +114,8 @@ class Geometry(Protocol):
     def _codes(self, subject: Subject, columns: Indices) -> NDArray[np.float32]:
         """Return the codes of the views of some images, shape (images, views, columns)."""
         dataset, learner = subject.dataset, subject.learner(subject.trained)
-        count = min(self.images, len(dataset.test))
-        rows = random_rows(len(dataset.test), count, named_generator(f"{dataset.name} {self.name} images"))
-        images = dataset.test.take(rows)
-        codes = np.empty((count, self.views, len(columns)), dtype=np.float32)
+        images = dataset.test.take(random_test_rows(dataset, self.name, self.images))
+        codes = np.empty((len(images), self.views, len(columns)), dtype=np.float32)
         for number in range(self.views):
             subject.progress(f"{self.name}: views", number / self.views)
             copies, done = augmented(images, self.transformations, dataset.name, number), 0

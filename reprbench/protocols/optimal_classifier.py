@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reprbench.capabilities import Reconstructs
-from reprbench.data.folds import named_generator, random_rows
+from reprbench.data.folds import random_test_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.outputs import CheckedBatches, checked_images
@@ -122,8 +122,7 @@ class OptimalClassifier(Protocol):
                 f"{self.name}: {total} test images cannot be divided in three; "
                 f"expected at least {FEWEST_IMAGES}, use a larger --limit or dataset"
             )
-        generator = named_generator(f"{dataset.name} {self.name} images")
-        return random_rows(total, min(self.images, total), generator)
+        return random_test_rows(dataset, self.name, self.images)
 
     def _codes(self, subject: Subject, rows: Indices) -> Codes:
         """Return the codes of the test images at `rows` and of their reconstructions, encoded the same way."""

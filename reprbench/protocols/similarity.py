@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveInt
 
-from reprbench.data.folds import named_generator, random_rows
+from reprbench.data.folds import random_test_rows
 from reprbench.errors import UserError
 from reprbench.features import Matrix, Pooling, View
 from reprbench.probes.cka import (
@@ -78,7 +78,7 @@ class Similarity(Protocol):
         if total < FEWEST_IMAGES:
             fewest = f"expected at least {FEWEST_IMAGES}"
             raise UserError(f"{self.name}: {total} test images; {fewest}, use a larger --limit or dataset")
-        return random_rows(total, min(self.images, total), named_generator(f"{dataset.name} {self.name} images"))
+        return random_test_rows(dataset, self.name, self.images)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return CKA of all pairs of layers, and the Gram matrix of the last."""
