@@ -112,13 +112,17 @@ def row_of(method: Call | Sweep) -> BenchmarkRow:
     return BenchmarkRow(method=method)
 
 
+DEFAULT_PROTOCOLS = (Call(name="linear-svm"),)
+"""Where none is named."""
+
+
 class Benchmark(_Form):
     """Dataset, methods, protocols, seeds, budget and the published values."""
 
     name: Name
     title: Line
     dataset: CallField
-    protocols: Protocols = (Call(name="linear-svm"),)
+    protocols: Protocols = DEFAULT_PROTOCOLS
     methods: Annotated[tuple[BenchmarkRow, ...], Field(min_length=1)]
     budget: Budget
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)

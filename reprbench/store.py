@@ -185,6 +185,12 @@ def _instead(found: Sequence[Trial], several: bool, problems: Sequence[str]) -> 
     return f"not in the store; it has: {shown or 'no trials'}{more}{unread}"
 
 
+def check_exists(folder: Path) -> None:
+    """Raise a `UserError` if there is no store in that folder."""
+    if not folder.exists():
+        raise UserError(f"store {folder}: no such folder; `reprbench run` makes one, or name another")
+
+
 def trial_folder(name: str) -> Path | None:
     """Return the folder of a trial if `name` is its path, that of the file in it, or that of a folder with no other.
 

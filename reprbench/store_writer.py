@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ OLD = ".old-"
 _NEW = ".new-"
 _DAMAGED = f"{TRIAL}.damaged"
 
-_FILES = {FIGURES: ".png", GRAMS: ".npy"}
+_FOLDERS = {FIGURES: ".png", GRAMS: ".npy"}
 """The folders of what evaluations name, and how its files end."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -67,8 +68,8 @@ def write_merged(root: Path, trial: Trial, files: Mapping[str, Path]) -> Path:
     folder.mkdir(exist_ok=True)
     stored = _stored(folder, trial)
     written = merged(stored, trial) if stored else trial
-    for name in _own_files(stored, trial, written):
-        if name in files and (name == HISTORY or files[name].stat().st_size <= _largest(name)):
+    for name, largest in _own_files(stored, trial, written).items():
+        if name in files and files[name].stat().st_size <= largest:
             with replacing(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
     if LOG in files:
@@ -92,21 +93,23 @@ def _stored(folder: Path, trial: Trial) -> Trial | None:
     return stored if stored.hash == trial.hash else None
 
 
-def _own_files(stored: Trial | None, trial: Trial, written: Trial) -> list[str]:
-    """Return the names of the files that come with `trial`: those of what is `written` of it, not of what is stored."""
-    history = [HISTORY] if stored is None or fit_of(stored, trial) is trial else []
+def _own_files(stored: Trial | None, trial: Trial, written: Trial) -> dict[str, float]:
+    """Return the names of the files that come with `trial`, and the most bytes that each may have.
+
+    They are those of what is `written` of it, not of what is stored.
+    """
+    history = {HISTORY: math.inf} if stored is None or fit_of(stored, trial) is trial else {}
     own = [one for one in written.evaluations if any(one is other for other in trial.evaluations)]
-    return [*history, *(name for evaluation in own for name in _names(evaluation))]
+    return {**history, **_files(own)}
 
 
-def _names(evaluation: Evaluation) -> list[str]:
-    """Return the names of the files of an evaluation."""
-    return [*(figure.file for figure in evaluation.figures), *(gram.file for gram in evaluation.grams)]
-
-
-def _largest(name: str) -> int:
-    """Return how many bytes the file of an evaluation may have."""
-    return LARGEST_GRAM if name.startswith(f"{GRAMS}/") else LARGEST_FIGURE
+def _files(evaluations: Iterable[Evaluation]) -> dict[str, float]:
+    """Return the names of the files of evaluations, and the most bytes that each may have."""
+    files: dict[str, float] = {}
+    for one in evaluations:
+        files |= {figure.file: LARGEST_FIGURE for figure in one.figures}
+        files |= {gram.file: LARGEST_GRAM for gram in one.grams}
+    return files
 
 
 def _add_to_log(folder: Path, begun: str, path: Path) -> None:
@@ -149,7 +152,7 @@ def _clean(folder: Path) -> None:
         old.rename(folder)
     for leftover in [old, *folder.parent.glob(f"{_NEW}*")]:
         shutil.rmtree(leftover, ignore_errors=True)
-    for name in _FILES:
+    for name in _FOLDERS:
         if (folder / name).is_symlink():
             (folder / name).unlink()
     # As `replacing` names its temporary files.
@@ -157,15 +160,15 @@ def _clean(folder: Path) -> None:
         *folder.glob(f".{TRIAL}.*"),
         *folder.glob(f".{HISTORY}.*"),
         *folder.glob(f".{LOG}.*"),
-        *(path for name, suffix in _FILES.items() for path in (folder / name).glob(f".*{suffix}.*")),
+        *(path for name, suffix in _FOLDERS.items() for path in (folder / name).glob(f".*{suffix}.*")),
     ]:
         leftover.unlink(missing_ok=True)
 
 
 def _remove_files(folder: Path, trial: Trial) -> None:
     """Remove the figures and Gram matrices that the trial no longer names."""
-    named = {name for evaluation in trial.evaluations for name in _names(evaluation)}
-    for part, suffix in _FILES.items():
+    named = _files(trial.evaluations)
+    for part, suffix in _FOLDERS.items():
         with suppress(OSError):
             for path in (folder / part).glob(f"*{suffix}"):
                 if f"{part}/{path.name}" not in named:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reprbench.benchmark import is_file_name, load_benchmark
 from reprbench.errors import UserError
-from reprbench.store import Store
+from reprbench.store import Store, check_exists
 
 if TYPE_CHECKING:
     from reprbench.report.select import Wanted
@@ -56,8 +56,7 @@ def report_tables(
 
 def _read(store: Path, warn: Callable[[str], None]) -> list[Trial]:
     """Return the trials of a store; `warn` is called for each file that is not one."""
-    if not store.exists():
-        raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
+    check_exists(store)
     trials, problems = Store(store).read()
     for problem in problems:
         warn(problem)

@@ -15,7 +15,7 @@ from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
 from reprbench.frames import measurements_frame
 from reprbench.grammar import brief
-from reprbench.store import Store, read_or_refuse, trial_folder
+from reprbench.store import Store, check_exists, read_or_refuse, trial_folder
 from reprbench.trial import TRIAL, newest_of_each_row
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def load(
     >>> learner = store.trial("quick/ae").learner()  # doctest: +SKIP
     """
     path = asked_path(folder, "store")
-    if not path.exists():
-        raise UserError(f"store {path}: no such folder; `reprbench run` makes one, or name another")
+    check_exists(path)
     return LoadedStore(path, asked_path(cache, "cache"), asked_paths(plugins, "plugins"))
 
 

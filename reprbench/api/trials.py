@@ -15,7 +15,7 @@ from reprbench.api.encoding import encode
 from reprbench.api.paths import asked_path
 from reprbench.api.pictures import Pictures, read_pictures
 from reprbench.arrays import unpack
-from reprbench.benchmark import benchmark_files, load_benchmark
+from reprbench.benchmark import DEFAULT_PROTOCOLS, benchmark_files, load_benchmark
 from reprbench.errors import UserError
 from reprbench.features import View
 from reprbench.frames import measurements_frame
@@ -163,8 +163,8 @@ class StoredTrial:
 
 def _default_protocols(one: Trial) -> set[str]:
     """Return the protocols where a command names none; empty if the trial's benchmark is not known by its name."""
-    if one.benchmark == "adhoc":
-        return {"linear-svm"}
+    if one.benchmark == ADHOC:
+        return set(map(str, DEFAULT_PROTOCOLS))
     file = benchmark_files().get(one.benchmark)
     return set() if file is None else set(map(str, load_benchmark(file).protocols))
 

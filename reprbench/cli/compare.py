@@ -58,11 +58,11 @@ class ComparedStore:
             If there is no such folder, or no such revision of it.
         """
         from reprbench.cli.revisions import store_at
+        from reprbench.store import check_exists
 
         if self.revision is not None:
             return store_at(self.folder, self.revision)
-        if not self.folder.exists():
-            raise UserError(f"store {self.folder}: no such folder; `reprbench run` makes one, or name another")
+        check_exists(self.folder)
         return nullcontext(self.folder)
 
     def __str__(self) -> str:

@@ -40,13 +40,12 @@ def command(trial: str, store: Path, form: str, only_log: bool) -> None:
 
 def _find(name: str, store: Path) -> tuple[Path, Trial]:
     """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
-    from reprbench.store import Store, read_or_refuse, trial_folder
+    from reprbench.store import Store, check_exists, read_or_refuse, trial_folder
     from reprbench.trial import TRIAL
 
     if (folder := trial_folder(name)) is not None:
         return folder, read_or_refuse(folder / TRIAL)
-    if not store.exists():
-        raise UserError(f"store {store}: no such folder; `reprbench run` makes one, or name another")
+    check_exists(store)
     path = Path(name)
     return Store(store).one(str(path.relative_to(store)) if path.is_relative_to(store) else name)
 
