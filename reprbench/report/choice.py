@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
 from msgspec.structs import replace
 
 from reprbench.grammar import show_parameters
@@ -64,12 +63,6 @@ class Choice:
         return [trial for one in self.settings for trial in one.trials.values()]
 
     @property
-    def reported(self) -> list[Trial]:
-        """The trials that the row of the sweep shows: of the chosen setting, on the seeds that are reported."""
-        trials = self.chosen.trials if self.chosen else {}
-        return [trial for seed, trial in trials.items() if seed in self.sweep.reported_on]
-
-    @property
     def failed(self) -> int:
         """How many settings could not be chosen, because on one of the seeds that choose there is no value."""
         return sum(one.value is None for one in self.settings)
@@ -116,8 +109,19 @@ def choices(trials: Iterable[Trial]) -> list[Choice]:
 def chosen_trials(trials: Iterable[Trial]) -> dict[int, bool]:
     """Return, by the `id` of each of the `trials` that is a setting of a sweep, whether the sweep's row shows it."""
     trials = list(trials)
-    shown = {id(trial) for choice in choices(trials) for trial in choice.reported}
+    shown = reported(choices(trials))
     return {id(trial): id(trial) in shown for trial in trials if trial.sweeps}
+
+
+def reported(found: Iterable[Choice]) -> set[int]:
+    """Return the `id` of each trial that the row of a sweep shows: of the chosen setting, on the seeds reported."""
+    return {
+        id(trial)
+        for choice in found
+        if choice.chosen
+        for seed, trial in choice.chosen.trials.items()
+        if seed in choice.sweep.reported_on
+    }
 
 
 def _enlarges(
@@ -132,9 +136,10 @@ def _enlarges(
     """
     if row.benchmark != ADHOC or replace(other, label=row.label) != row:
         return False
-    one, two = (msgspec.to_builtins(some[0][0]) for some in (members, before))
-    asked = all(one[name] == two[name] for name in ("by", "protocol", "on", "chosen_on", "reported_on"))
-    return asked and {id(trial) for _, trial in before} <= {id(trial) for _, trial in members}
+    how, how_before = (
+        (one.by, one.protocol, one.on, one.chosen_on, one.reported_on) for (one, _), *_ in (members, before)
+    )
+    return how == how_before and {id(trial) for _, trial in before} <= {id(trial) for _, trial in members}
 
 
 def _asked(members: Sequence[tuple[SweepRecord, Trial]]) -> tuple[str, int]:

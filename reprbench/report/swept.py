@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from reprbench.measurement import Headline
-from reprbench.report.choice import Choice
+from reprbench.report.choice import Choice, reported
 from reprbench.report.row import Row, Source, make_row
 from reprbench.trial import NOT_EVALUATED, Trial
 
@@ -25,7 +25,7 @@ def chosen_under(choice: Choice, sources: Sequence[Source]) -> bool:
 
 def shown_sources(sources: Sequence[Source], found: Sequence[Choice], every_setting: bool) -> list[Source]:
     """Return the sources without those of settings that are not chosen, unless every setting is shown."""
-    chosen = {id(trial) for choice in found for trial in choice.reported}
+    chosen = reported(found)
     return [one for one in sources if every_setting or not one.trial.only_setting or id(one.trial) in chosen]
 
 
@@ -43,7 +43,7 @@ def rows_of(
     notes : for each source, on what sets it apart from others.
     old : the `id` of trials that are superseded.
     """
-    chosen = {id(trial) for choice in found for trial in choice.reported}
+    chosen = reported(found)
     rows = []
     for source, own in zip(sources, notes, strict=True):
         row = make_row(source, headlines, notes=own, superseded=id(source.trial) in old)

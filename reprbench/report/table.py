@@ -228,12 +228,9 @@ def _competitors(rows: Sequence[Row], methods: Sequence[Sequence[int]]) -> list[
     found: list[tuple[list[int], set[int]]] = []
     for places in methods:
         trials = {id(source.trial) for place in places for source in rows[place].sources}
-        same = next((one for one in found if one[1] & trials), None)
-        if same is None:
-            found.append((list(places), trials))
-        else:
-            same[0].extend(places)
-            same[1].update(trials)
+        same = [one for one in found if one[1] & trials]
+        found = [one for one in found if not one[1] & trials]
+        found.append(([*(place for own, _ in same for place in own), *places], trials.union(*(one for _, one in same))))
     return [places for places, _ in found]
 
 

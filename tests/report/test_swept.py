@@ -15,7 +15,7 @@ from reprbench.report.formats import FORMATS
 from reprbench.report.formats.html import as_html
 from reprbench.report.pivot import make_pivots, parse_question
 from reprbench.report.select import Wanted, select_trials
-from reprbench.report.table import Settings, make_tables
+from reprbench.report.table import Settings, _competitors, make_tables
 from reprbench.spec import Budget, Call
 
 VALUES = {"1.0": [(60, 90), (99, 1)], "2.0": [(80, 50), (10, 40)], "3.0": [(70, 99), (70, 2)]}
@@ -200,3 +200,11 @@ def test_a_trial_does_not_compete_with_itself():
     found = table([*trials, *PLAIN])
     assert len([row for row in found.rows if row.label != "pca"]) > 2
     assert found.comparisons[0].methods == 2
+
+
+def test_methods_that_a_third_one_connects_are_one_competitor():
+    row = table(PLAIN).rows[0]
+    sources = [source for one in table(PLAIN).rows for source in one.sources]
+    rows = [replace(row, sources=(one,)) for one in sources] + [replace(row, sources=tuple(sources))]
+    assert _competitors(rows, [[0], [1], [2]]) == [[0, 1, 2]]
+    assert _competitors(rows[:2], [[0], [1]]) == [[0], [1]]
