@@ -197,19 +197,7 @@ def plan(*arguments: Any, **options: Any) -> pandas.DataFrame:
     bound.apply_defaults()
     given = dict(bound.arguments)
     quiet = given.pop("quiet")
-    prepared = prepare_run(_options(**given), _warns(quiet))
-    return pandas.DataFrame(
-        {
-            "label": one.spec.label,
-            "seed": one.spec.seed,
-            "budget": str(one.spec.budget),
-            "action": "wait" if owner else one.action,
-            "reason": f"running on {owner}" if owner else one.reason,
-            "hash": one.spec.hash,
-            "protocols": ", ".join(str(protocol.record.call) for protocol in one.missing),
-        }
-        for one, owner in zip(prepared.work, prepared.owners(), strict=True)
-    )
+    return pandas.DataFrame(prepare_run(_options(**given), _warns(quiet)).lines())
 
 
 def _options(

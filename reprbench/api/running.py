@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from reprbench.api.tracking import tracked
-from reprbench.benchmark import Benchmark, find_benchmark, row_of
+from reprbench.benchmark import DEFAULT_PROTOCOLS, Benchmark, find_benchmark, row_of
 from reprbench.cache_folder import CACHE, prepare
 from reprbench.data.catalog import load_dataset
 from reprbench.data.locate import data_dirs, expanded
@@ -149,6 +149,21 @@ class PreparedRun:
         """Return how long the trials to run will take, as far as the store tells."""
         return estimate(self.work, self._earlier)
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what is to be done for every trial, and why, as shown by ``--plan``."""
+        return [
+            {
+                "label": one.spec.label,
+                "seed": one.spec.seed,
+                "budget": str(one.spec.budget),
+                "action": "wait" if owner else one.action,
+                "reason": f"running on {owner}" if owner else one.reason,
+                "hash": one.spec.hash,
+                "protocols": ", ".join(str(protocol.record.call) for protocol in one.missing),
+            }
+            for one, owner in zip(self.work, self.owners(), strict=True)
+        ]
+
     def remaining(self) -> Remaining:
         """Return what says, in the course of the run, how long the rest of it takes."""
         submitted = self.limits.jobs or len(self.to_run)
@@ -272,7 +287,7 @@ def _adhoc(overrides: Overrides) -> Request:
         name=ADHOC,
         title=ADHOC,
         dataset=overrides.dataset or Call(name="digits"),
-        protocols=overrides.protocols or (Call(name="linear-svm"),),
+        protocols=overrides.protocols or DEFAULT_PROTOCOLS,
         methods=tuple(map(row_of, dict.fromkeys(overrides.methods))),
         budget=Budget(epochs=overrides.epochs or DEFAULT_EPOCHS),
         seeds=overrides.seeds or (0,),

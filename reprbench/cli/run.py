@@ -218,18 +218,7 @@ def _show_plan(prepared: PreparedRun) -> None:
     from reprbench.runner.sweeps import sweep_lines
 
     work = prepared.work
-    rows = [
-        [
-            p.spec.label,
-            p.spec.seed,
-            str(p.spec.budget),
-            "wait" if owner else p.action,
-            f"running on {owner}" if owner else p.reason,
-            p.spec.hash[:8],
-            ", ".join(str(protocol.record.call) for protocol in p.missing),
-        ]
-        for p, owner in zip(work, prepared.owners(), strict=True)
-    ]
+    rows = [list({**line, "hash": line["hash"][:8]}.values()) for line in prepared.lines()]
     headers = ["method", "seed", "budget", "action", "reason", "fit", "protocols to run"]
     echo(tabulate(rows, headers, disable_numparse=True))
     about_data = [str(one) for one in work[0].spec.deviations if one.kind == "data"]
