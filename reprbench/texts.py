@@ -43,15 +43,7 @@ def log_text(text: str) -> str:
     'start\n100 %\nend\n'
     """
     last = (line.rstrip("\r").rpartition("\r")[2] for line in _shortened(text, 4 * LOG_CHARACTERS).split("\n"))
-    return _cut(clean("\n".join(last), 4 * LOG_CHARACTERS), LOG_CHARACTERS)
-
-
-def _cut(text: str, limit: int) -> str:
-    """Return the beginning and the end, with a line between them that says so."""
-    if len(text) <= limit:
-        return text
-    half = (limit - len(_MIDDLE)) // 2
-    return f"{text[:half]}{_MIDDLE}{text[-half:]}"
+    return _shortened(clean("\n".join(last), 4 * LOG_CHARACTERS), LOG_CHARACTERS, _MIDDLE)
 
 
 def one_line(text: str, limit: int = REASON) -> str:
@@ -94,11 +86,11 @@ def _text(error: BaseException, limit: int) -> str:
         return f"(its text cannot be shown: __str__ raised {type(failure).__name__})"
 
 
-def _shortened(text: str, limit: int) -> str:
+def _shortened(text: str, limit: int, middle: str = "…") -> str:
     if len(text) <= limit:
         return text
     head = limit // 2
-    return f"{text[:head]}…{text[len(text) - (limit - head - 1) :]}"
+    return f"{text[:head]}{middle}{text[len(text) - (limit - head - len(middle)) :]}"
 
 
 def _printable(character: str) -> str:

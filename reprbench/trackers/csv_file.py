@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reprbench.errors import UserError
+from reprbench.files import open_regular
 from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
 
 COLUMNS = ("trial", "label", "seed", "step", "name", "value")
+HEADER = ",".join(COLUMNS).encode()
 
 
 class CSVTracker(Tracker):
@@ -35,11 +37,11 @@ class CSVTracker(Tracker):
     def _check(self) -> None:
         """Raise a `UserError` if there is a file already that is not such a log: nothing is added to it."""
         try:
-            with self._path.open(encoding="utf-8", errors="replace") as file:
-                first = file.readline()
+            with open_regular(self._path) as file:
+                first = file.readline(len(HEADER) + 1)
         except OSError:  # none yet; what cannot be written is told when it is
             return
-        if first and first.rstrip("\n") != ",".join(COLUMNS):
+        if first and first.rstrip(b"\n") != HEADER:
             raise UserError(f"--log-to csv: {self._path} is there already, and is no such log; name another file")
 
     def _add(self, trial: TrackedTrial, lines: Iterable[tuple[float | str, str, float]]) -> None:
