@@ -6,8 +6,9 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
+from urllib.parse import urlparse
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
@@ -17,6 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError, measure_batch_norm
+
+POOLED = "pooled"
+"""The last layer: what the classifier of a model is given."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,11 @@ class RandomNetwork(FrozenNetwork):
         self.network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         run.images_seen += measure_batch_norm(self, images, run, self.calibration_images)
         self.network.eval()
+
+
+def checkpoint(url: str) -> Path:
+    """Return where torch keeps the file that it has from `url`, whether or not it is there."""
+    return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
 
 
 def found_by(find: Callable[[str], Path]) -> BeforeValidator:

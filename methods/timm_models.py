@@ -5,20 +5,15 @@ Source: R. Wightman, "PyTorch image models", https://github.com/huggingface/pyto
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
-from urllib.parse import urlparse
 
-import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from reprbench import FeatureMaps, File, UserError, register
 
-from .frozen import FrozenNetwork, ModelInput, RandomNetwork, found_by, load_weights, read_weights
-
-POOLED = "pooled"
-"""The last layer: what timm's classifier is given."""
+from .frozen import POOLED, FrozenNetwork, ModelInput, RandomNetwork, checkpoint, found_by, load_weights, read_weights
 
 
 def _known(model: str) -> str:
@@ -46,7 +41,7 @@ def _cached(model: str) -> Path:
         found = try_to_load_from_cache(about.hf_hub_id, name)
         if isinstance(found, str):
             return Path(found)
-    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(about.url or "").path).name)
+    file = checkpoint(about.url or "")
     if about.url and file.is_file():
         return file
     looked = " or ".join(str(path) for path, there in ((hub, about.hf_hub_id), (file, about.url)) if there)

@@ -6,20 +6,16 @@ Source: TorchVision maintainers, "TorchVision: PyTorch's computer vision library
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
-from urllib.parse import urlparse
 
-import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from reprbench import FeatureMaps, File, UserError, register
 
-from .frozen import FrozenNetwork, ModelInput, RandomNetwork, found_by, load_weights, read_weights
+from .frozen import POOLED, FrozenNetwork, ModelInput, RandomNetwork, checkpoint, found_by, load_weights, read_weights
 
-POOLED = "pooled"
-"""The last layer: what the last linear layer, which classifies, is given."""
 GROUPS = ("features", "blocks", "trunk_output")
 """The modules of models that hold their stages."""
 
@@ -40,7 +36,7 @@ def _cached(model: str) -> Path:
     from torchvision import models
 
     url = models.get_model_weights(model).DEFAULT.url
-    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
+    file = checkpoint(url)
     if file.is_file():
         return file
     raise UserError(
