@@ -10,7 +10,8 @@ export OMP_NUM_THREADS=1
 
 CIFAR="folder[path=cifar,title=CIFAR-10 (JPEG)]"
 NAMES=(quick mnist mnist-robustness paper-figures reconstruction-cifar10 single-layer-cifar10 table1-cifar10 objectives-cifar10
-    ame-ae-partners ame-ae-statistics ame-ae-mechanism ame-ae-finalists ame-ae-confirmation)
+    ame-ae-partners ame-ae-statistics ame-ae-mechanism ame-ae-finalists ame-ae-digits
+    ame-ae-confirmation)
 
 words_of() {  # prints the options of a run, one on a line
     case $1 in
