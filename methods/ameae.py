@@ -43,10 +43,14 @@ class Adversarial(AE):
 
     Parameters
     ----------
-    lambda_dis, lambda_rec : weights of the discrimination and of the summed squared error.
+    lambda_dis, lambda_rec : weights of the discrimination and of the summed squared error; by default the paper's 1. On
+        CIFAR-10, stage A of docs/ame-ae-study.md chose lambda_dis=15 for `ameae` and `denoising-ameae`, and 1 for
+        `sparse-ameae`; 15 ruins the reconstructions of 8×8 digits (docs/results.md), as a gradient at x̂ weighs more
+        beside a sum over fewer pixels.
     instance_noise : standard deviation of Gaussian noise, in units of the pixels' range, that is added to x and x̂ where
         C sees them, drawn from the run's generator "instance noise" (C. Sønderby et al., "Amortised MAP inference for
-        image super-resolution", 2017). It bounds how well C can tell them apart, and costs another pass through E.
+        image super-resolution", 2017). It bounds how well C can tell them apart, and costs another pass through E. The
+        default is what stage A chose for all three.
     statistics : what the batch normalizations of E normalize by when C sees reconstructions: the statistics of the
         batch of originals, so that both pass the very same function and no reconstruction's logit depends on another
         ("originals", the cheapest: virtual batch normalization, Salimans et al. 2016); their own ("separate"); or those
@@ -67,7 +71,7 @@ class Adversarial(AE):
 
     lambda_dis: NonNegativeFloat = 1.0
     lambda_rec: NonNegativeFloat = 1.0
-    instance_noise: NonNegativeFloat = 0.0
+    instance_noise: NonNegativeFloat = 0.1
     statistics: Literal["originals", "separate", "joint"] = "originals"
     detach_reconstruction: bool = True
 

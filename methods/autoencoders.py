@@ -141,7 +141,9 @@ class SparseAE(AE):
 
     Parameters
     ----------
-    sparsity : weight of the mean absolute value of the code; the column ``zeros`` shows what it achieves.
+    sparsity : weight of the mean absolute value of the code; the column ``zeros`` shows what it achieves. The default
+        was chosen by the rule of docs/ame-ae-study.md (stage A, CIFAR-10): the smallest weight tried with which at
+        least 60 % of the code is zero.
 
     Notes
     -----
@@ -151,7 +153,7 @@ class SparseAE(AE):
 
     version: ClassVar[int] = 1
 
-    sparsity: NonNegativeFloat = 1e-3
+    sparsity: NonNegativeFloat = 0.3
 
     def penalties(self, h: Tensor) -> dict[str, Tensor]:
         """Return the weighted L1 penalty."""

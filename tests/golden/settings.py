@@ -16,6 +16,7 @@ DEFAULT = "default"
 # with larger ones, more digits show what is learned. `ali` begins with a larger one, as what it learns by its own is so
 # little that rounding decides which images are nearest.
 NETWORK = {"width": 4, "batch_size": 25}
+NOISELESS = {**NETWORK, "instance_noise": 0}
 GAN = {**NETWORK, "code_size": 4}
 PATCHES = {"receptive_field": 4, "n_patches": 500}
 CENTROIDS = {**PATCHES, "n_centroids": 6}
@@ -26,7 +27,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "ae": [NETWORK, {"lr": 0.01}],
     "ali": [{**GAN, "width": 16, "lr": 0.003, "updates": "alternating"}, {"lr": DEFAULT, "updates": DEFAULT}],
     "ameae": [
-        NETWORK,
+        NOISELESS,
         {"statistics": "separate", "lr": 0.01},
         {"statistics": "joint", "lr": 0.01},
         {"detach_reconstruction": False, "lr": 0.01},
@@ -37,7 +38,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "dae": [NETWORK, {"corruption": "gaussian"}],
     "dcgan": [GAN, {"updates": "simultaneous", "lr": 0.01}],
     "deconvnet": [{"maps": (4, 3), "lambdas": (2.0, 1.0), "kernel": 3, "batch_size": 25, "ista_steps": 3}],
-    "denoising-ameae": [NETWORK],
+    "denoising-ameae": [NOISELESS],
     "dino": [{**PROJECTOR, "bottleneck": 5, "prototypes": 7}],
     "dlif": [
         {
@@ -68,8 +69,8 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "sc": [{**FEATURES, "iterations": 2}, {"training": "sparse-coding"}, {"encoder": "sparse-coding"}],
     "simclr": [PROJECTED, {"augmentation": "simclr"}, {"augmentation": "digits"}],
     "simsiam": [{**PROJECTOR, "predictor_width": 4}],
-    "sparse-ae": [NETWORK],
-    "sparse-ameae": [NETWORK],
+    "sparse-ae": [{**NETWORK, "sparsity": 0.001}],
+    "sparse-ameae": [{**NOISELESS, "sparsity": 0.001}],
     "sparse-filtering": [{**FEATURES, "iterations": 2}],
     "sklearn": [
         {"estimator": "sklearn.random_projection.GaussianRandomProjection", "n_components": 6},
