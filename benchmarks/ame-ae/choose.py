@@ -14,7 +14,8 @@ import pandas as pd
 import reprbench
 
 ALL_LAYERS = "linear-svm[layers=all]"
-PARTNERS = {"ameae": "ae", "denoising-ameae": "dae", "sparse-ameae": "sparse-ae"}
+PARTNERS = {"ameae": "AE", "denoising-ameae": "DAE, noise .25", "sparse-ameae": "Sparse AE, weight .3"}
+"""The rows of ame-ae-partners that the first step chose."""
 
 
 def settings(store: Path) -> pd.DataFrame:
@@ -48,9 +49,9 @@ def end_of_history(folder: Path) -> dict[str, float]:
 def main(store: Path) -> None:
     """Print the settings, and the error of those with the mechanism in errors of their partner."""
     found = settings(store)
-    errors = found.reset_index().groupby("method").error.min()
-    partner = found.index.get_level_values("method").map(lambda method: PARTNERS.get(method, method))
-    found.insert(4, "error/best partner's", found.error / errors.reindex(partner).to_numpy())
+    errors = found.loc["ame-ae-partners"].error.droplevel("method")
+    partner = found.index.get_level_values("method").map(PARTNERS)
+    found.insert(3, "error/partner's", found.error / errors.reindex(partner).to_numpy())
     with pd.option_context("display.width", 200, "display.max_columns", None, "display.max_rows", None):
         print(found.round(4).to_string())
 
