@@ -258,6 +258,7 @@ def pivot_grid(pivot: Pivot) -> Grid:
         under=(
             UnderLine(f"{what}: {folds_text(pivot.folds)}{better}"),
             UnderLine(f"data {table.data.title}, digest {table.data.digest[:12]}"),
+            *(UnderLine(f"{one.name}: {one.row.choice.text}") for one in pivot.rows if one.row.choice),
             *(UnderLine(f"{row.name}: {row.reason}") for row in pivot.rows if row.reason),
         ),
     )

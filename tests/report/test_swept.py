@@ -13,7 +13,7 @@ from trials import evaluation, fits, method, swept, trial
 from reprbench.benchmark import Benchmark, BenchmarkRow, Reference
 from reprbench.report.formats import FORMATS
 from reprbench.report.formats.html import as_html
-from reprbench.report.pivot import make_pivots, parse_question
+from reprbench.report.pivot import make_pivots, parse_question, pivot_grid
 from reprbench.report.select import Wanted, select_trials
 from reprbench.report.table import Settings, _competitors, make_tables
 from reprbench.spec import Budget, Call
@@ -162,6 +162,8 @@ def test_a_pivot_is_ordered_by_itself():
     (pivot,) = make_pivots(parse_question("inner accuracy"), make_tables(trials))
     assert [(row.name, row.cells[0].mean) for row in pivot.rows] == [("AE[lr=2.0]", 10), ("DAE[lr=1.0]", 5)]
     assert [row.name for row in pivot.table.rows] == ["DAE[lr=1.0]", "AE[lr=2.0]"]
+    under = [line.text for line in pivot_grid(pivot).under]
+    assert "AE[lr=2.0]: chosen of 3 settings by inner accuracy, on seed 0, and reported on seed 1" in under
 
 
 def larger_and_smaller(benchmark="adhoc"):
