@@ -17,7 +17,7 @@ words_of() {  # prints the options of a run, one on a line
     case $1 in
         quick) printf '%s\n' --seeds 0,1,2 ;;
         mnist) printf '%s\n' --set width=8 --epochs 2 --seeds 0,1,2 ;;
-        mnist-robustness) printf '%s\n' --set width=8 --limit test=2000 --epochs 2 --seeds 0,1,2 ;;
+        mnist-robustness) printf '%s\n' --set width=8 --limit test=2000 --epochs 2 --seeds 0,1,2,3,4 ;;
         # The learners of mnist-robustness, with its learning rate.
         paper-figures) printf '%s\n' --dataset mnist --methods "ae,ameae,denoising-ameae" --set width=8 --set lr=1e-3 \
             --limit test=2000 --epochs 2 --seeds 0,1,2 ;;
