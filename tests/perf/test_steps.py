@@ -91,8 +91,8 @@ def loops_ratio(shape: Shape, width: int, repetitions: int) -> float:
 
 
 @pytest.mark.parametrize(("shape", "width", "repetitions"), NETWORKS)
-@pytest.mark.parametrize(("noise", "most"), [(0.0, 1.7), (0.1, 2.1)])
-def test_a_step_of_ameae_costs_at_most_1_7_of_ae_and_2_1_with_noise(measured, shape, width, repetitions, noise, most):
+@pytest.mark.parametrize(("noise", "most"), [(0.0, 1.7), (0.1, 2.3)])
+def test_a_step_of_ameae_costs_at_most_1_7_of_ae_and_2_3_with_noise(measured, shape, width, repetitions, noise, most):
     """With instance noise C sees other originals than the autoencoder, and E runs once more."""
     assert measured(steps_ratio, shape, width, repetitions, noise) <= most
 
