@@ -44,7 +44,6 @@ def test_figures_of_committed_trials_are_where_they_say(committed):
 RECORDED = {
     ("mnist", "linear-svm", "supervised", 0): (94.893, 0.25923155672101333, 10, "untested"),
     ("mnist", "linear-svm", "denoising-ameae", 0): (90.36699999999999, 0.25452111896658014, 10, "tie"),
-    ("mnist-robustness", "robustness", "DAE", 0): (88.63, 0.5727128425310535, 10, "tie"),
     ("paper-figures", "few-labels", "AME-AE", 0): (72.25399999999999, 1.8092827308079815, 10, "other"),
     ("reconstruction-cifar10", "reconstruction[steps=100]", "AE", 0): (0.0055814385414123535, None, 1, "untested"),
     ("single-layer-cifar10", "linear-svm[pooling=sum]", "PCA", 0): (21.079, 1.1741503310905297, 10, "other"),
