@@ -15,6 +15,7 @@ from scipy import stats
 import reprbench
 from reprbench.report.significance import holm
 from reprbench.report.statistics import summarize
+from reprbench.trial import HISTORY
 
 RESULTS = Path(__file__).parent
 PAGE = RESULTS.parent / "docs" / "results.md"
@@ -28,8 +29,7 @@ class Numbers:
     """
 
     def __init__(self, store: Path) -> None:
-        self._store = reprbench.load(store)
-        self._frame = self._store.to_dataframe()
+        self._root, self._frame = store, reprbench.load(store).to_dataframe()
 
     def mean(self, benchmark: str, label: str, digits: int = 1, **which: Any) -> str:
         """Return the mean over seeds and folds."""
@@ -59,12 +59,8 @@ class Numbers:
         """Return the last value of a column of the history, the mean over seeds."""
         frame = self._frame
         trials = frame[(frame.benchmark == benchmark) & (frame.label == label)].trial.unique()
-        ends = [pd.read_csv(self._store.root / trial / "history.csv")[column].iloc[-1] for trial in trials]
+        ends = [pd.read_csv(self._root / trial / HISTORY)[column].iloc[-1] for trial in trials]
         return f"{sum(ends) / len(ends):.{digits}f}"
-
-    def tables(self, *benchmarks: str) -> str:
-        """Return tables as ``reprbench report`` shows them, seeds together."""
-        return self._store.report(benchmarks=list(benchmarks), seeds="together").text("markdown")
 
     def _apart(self, benchmark: str, label: str, other: str, **which: Any) -> pd.Series:
         """Return the differences of the seeds that both rows have."""
@@ -96,9 +92,9 @@ def page(store: Path, text: str) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
-        autoescape=False,  # noqa: S701 - the page is Markdown, and the tables are escaped for it.
+        autoescape=False,  # noqa: S701 - the page is Markdown.
     )
-    words = ("mean", "ratio", "seeds", "difference", "adjusted", "at_the_end", "tables")
+    words = ("mean", "ratio", "seeds", "difference", "adjusted", "at_the_end")
     return environment.from_string(text).render({word: getattr(numbers, word) for word in words})
 
 

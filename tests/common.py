@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -21,3 +23,12 @@ def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
     while not found():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def script(path: Path) -> ModuleType:
+    """Return the module of a script that no package has."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 
 import pytest
-from common import REPOSITORY
+from common import REPOSITORY, script
 
 SCRIPT = REPOSITORY / ".ci" / "check_commits.py"
 
 
 @pytest.fixture(scope="module")
 def mistakes():
-    spec = importlib.util.spec_from_file_location("check_commits", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.mistakes
+    return script(SCRIPT).mistakes
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import jinja2
 import numpy as np
 import pytest
-from common import REPOSITORY
+from common import REPOSITORY, script
 from scipy import stats
 from trials import evaluation, trial
 
 from reprbench.store import Store
 
-sys.path.insert(0, str(REPOSITORY / "results"))
-import page as results_page
+results_page = script(REPOSITORY / "results" / "page.py")
 
 LOW = {0: [50.0, 52.0], 1: [51.0, 55.0], 2: [40.0, 42.0]}
 HIGH = {0: [53.0, 54.0], 1: [54.0, 56.0], 3: [90.0, 90.0]}
