@@ -15,7 +15,6 @@ from scipy import stats
 import reprbench
 from reprbench.report.significance import holm
 from reprbench.report.statistics import summarize
-from reprbench.trial import HISTORY
 
 RESULTS = Path(__file__).parent
 PAGE = RESULTS.parent / "docs" / "results.md"
@@ -29,7 +28,8 @@ class Numbers:
     """
 
     def __init__(self, store: Path) -> None:
-        self._root, self._frame = store, reprbench.load(store).to_dataframe()
+        self._store = reprbench.load(store)
+        self._frame = self._store.to_dataframe()
 
     def mean(self, benchmark: str, label: str, digits: int = 1, **which: Any) -> str:
         """Return the mean over seeds and folds."""
@@ -59,7 +59,7 @@ class Numbers:
         """Return the last value of a column of the history, the mean over seeds."""
         frame = self._frame
         trials = frame[(frame.benchmark == benchmark) & (frame.label == label)].trial.unique()
-        ends = [pd.read_csv(self._root / trial / HISTORY)[column].iloc[-1] for trial in trials]
+        ends = [self._store.trial(self._store.root / trial).history()[column].iloc[-1] for trial in trials]
         return f"{sum(ends) / len(ends):.{digits}f}"
 
     def _apart(self, benchmark: str, label: str, other: str, **which: Any) -> pd.Series:

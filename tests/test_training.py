@@ -8,7 +8,6 @@ from torch import nn
 from reprbench.errors import Diverged
 from reprbench.images import Images
 from reprbench.run_context import Run, derive_seed, seeded
-from reprbench.runner.fitting import write_history
 from reprbench.spec import Budget
 from reprbench.torch_learner import TorchLearner
 from reprbench.training import cosine_with_warmup, run_order, train
@@ -256,8 +255,3 @@ def test_seeding_a_block_asks_for_no_device_that_nothing_runs_on(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: pytest.fail("started CUDA"))
     with seeded(1, "x"):
         torch.rand(3)
-
-
-def test_the_history_keeps_all_columns_and_digits(tmp_path):
-    write_history(tmp_path / "h.csv", [{"step": 1, "a": 1 / 3}, {"step": 2, "b": 0.5}])
-    assert (tmp_path / "h.csv").read_text() == f"step,a,b\n1,{1 / 3!r},\n2,,0.5\n"

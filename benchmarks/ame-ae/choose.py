@@ -5,7 +5,6 @@ A line for each setting, means over seeds: the best accuracy first. The rules by
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 
@@ -17,10 +16,14 @@ ALL_LAYERS = "linear-svm[layers=all]"
 PARTNERS = {"ameae": "AE", "denoising-ameae": "DAE, noise .25", "sparse-ameae": "Sparse AE, weight .3"}
 """The rows of ame-ae-partners that the first step chose."""
 
+LOGGED = ["zeros", "classifier_accuracy", "classifier_gain", "gradient_ratio"]
+"""What the last epoch says of the code and of the classifier."""
+
 
 def settings(store: Path) -> pd.DataFrame:
     """Return a row for each setting: seeds, accuracy with all layers and the last, error, ends of the history."""
-    frame = reprbench.load(store).to_dataframe()
+    loaded = reprbench.load(store)
+    frame = loaded.to_dataframe()
     accuracy = frame[frame.metric == "accuracy"]
     per_trial = pd.DataFrame(
         {
@@ -29,21 +32,13 @@ def settings(store: Path) -> pd.DataFrame:
             "error": frame[(frame.metric == "MSE") & (frame["at.decoder"] == "own")].groupby("trial").value.mean(),
         }
     )
-    ends = {trial: end_of_history(store / trial) for trial in per_trial.index}
-    per_trial = per_trial.join(pd.DataFrame.from_dict(ends, orient="index"))
+    ends = [loaded.trial(store / trial).history().reindex(columns=LOGGED).tail(1) for trial in per_trial.index]
+    per_trial = per_trial.join(pd.concat(ends, keys=per_trial.index).droplevel(1))
     about = frame.drop_duplicates("trial").set_index("trial")[["benchmark", "method", "label"]]
     grouped = per_trial.join(about).groupby(["benchmark", "method", "label"])
     found = grouped.mean()
     found.insert(0, "seeds", grouped.size())
     return found.sort_values("all layers", ascending=False)
-
-
-def end_of_history(folder: Path) -> dict[str, float]:
-    """Return what the last epoch logged of the classifier and of the code."""
-    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = ("zeros", "classifier_accuracy", "classifier_gain", "gradient_ratio")
-    return {name: float(rows[-1][name]) for name in names if rows and rows[-1].get(name)}
 
 
 def main(store: Path) -> None:

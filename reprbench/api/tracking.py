@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import math
 import queue
 import threading
 import time
@@ -13,19 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reprbench.evaluation import FINISHED
-from reprbench.files import open_regular
+from reprbench.history_file import read_history
 from reprbench.owner import Owner
 from reprbench.report.measured import by_fold, matching
 from reprbench.report.text import place_text
 from reprbench.runner.executors.base import Executor, Submitted
 from reprbench.runner.job import HISTORY, Job, TrialResult
 from reprbench.runner.plan import Planned
-from reprbench.runner.received import RESULT_BYTES, Progress
+from reprbench.runner.received import Progress
 from reprbench.runner.schedule import Listener
-from reprbench.texts import described, one_line
+from reprbench.texts import described
 from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
 from reprbench.trial import Status, Trial
 
@@ -91,7 +87,7 @@ class Tracking:
     def logged(self, fit: str, path: Path) -> None:
         """Log the new rows of a history; `fit` is the hash of the trial."""
         one = self._open[fit]
-        for row in read_rows(path)[one.rows :]:
+        for row in read_history(path)[one.rows :]:
             one.rows += 1
             self._log(one.trial, row)
 
@@ -166,26 +162,6 @@ def _figures(planned: Planned, trial: Trial, root: Path) -> Iterator[tuple[str, 
     for evaluation in trial.evaluations:
         for figure in evaluation.figures if evaluation.hash in planned.hashes else ():
             yield f"{evaluation.call}/{figure.name}", root / trial.folder / figure.file
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a trial's history that have a step; none if it cannot be read."""
-    try:
-        with open_regular(path) as file:
-            text = file.read(RESULT_BYTES).decode(errors="replace")
-        rows = [_numbers(row) for row in csv.DictReader(io.StringIO(text))]
-    except (OSError, ValueError, csv.Error):
-        return []
-    return [row for row in rows if "step" in row]
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, text in row.items():
-        with contextlib.suppress(TypeError, ValueError):
-            if math.isfinite(value := float(text)):
-                found[one_line(name, 80)] = value
-    return found
 
 
 # -- where it is heard ------------------------------------------------------------------------------------------------

@@ -19,11 +19,12 @@ from reprbench.benchmark import DEFAULT_PROTOCOLS, benchmark_files, load_benchma
 from reprbench.errors import UserError
 from reprbench.features import View
 from reprbench.frames import measurements_frame
+from reprbench.history_file import read_history
 from reprbench.registry import Entry, discover
 from reprbench.runner.describe import code_of
 from reprbench.runner.devices import choose_devices
 from reprbench.texts import described
-from reprbench.trial import ADHOC, Trial
+from reprbench.trial import ADHOC, HISTORY, Trial
 
 if TYPE_CHECKING:
     import pandas
@@ -57,6 +58,15 @@ class StoredTrial:
     def to_dataframe(self) -> pandas.DataFrame:
         """Return its measurements as a tidy table, one per row; see `Store.to_dataframe`."""
         return measurements_frame([self.record])
+
+    def history(self) -> pandas.DataFrame:
+        """Return what its fit logged: a row for each epoch or report, with ``step`` and NaN where nothing was logged.
+
+        It is empty for a trial that logged nothing, as one of a method that does not learn in steps.
+        """
+        import pandas
+
+        return pandas.DataFrame.from_records(read_history(self.folder / HISTORY))
 
     def learner(self, device: str = "cpu", fold: int = 0) -> Learner:
         """Return the fitted learner, made anew from the state that the cache has.

@@ -18,6 +18,7 @@ import msgspec
 from reprbench.errors import UserError
 from reprbench.file_parameter import parameters_by_content
 from reprbench.files import write_json
+from reprbench.history_file import write_history
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import (
     FIT,
@@ -110,8 +111,6 @@ def _planned_data(job: Job, call: Call, entry: Entry, digest: str) -> Dataset:
 
 def _writing_history(fits: Fits, folder: Path, report: Report) -> Report:
     """Return `report`, which now and then writes what is logged so far: trackers and killed trials have it then."""
-    from reprbench.runner.fitting import write_history
-
     written = time.monotonic()
 
     def progress(what: str, share: float, values: Mapping[str, float]) -> None:
@@ -127,8 +126,6 @@ def _writing_history(fits: Fits, folder: Path, report: Report) -> Report:
 
 def _note(fits: Fits, folder: Path, result: TrialResult) -> None:
     """Fill in what is known of the fits, and write their history."""
-    from reprbench.runner.fitting import write_history
-
     write_history(folder / HISTORY, fits.history())
     result.resumed = fits.resumed
     if fits.provenance() != result.provenance:

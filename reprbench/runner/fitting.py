@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +13,6 @@ import torch
 
 from reprbench.arrays import save_arrays, unpack
 from reprbench.cache import CacheFile
-from reprbench.files import replacing
 from reprbench.learner import Learner, SupervisedLearner, make
 from reprbench.protocols.base import Snapshots
 from reprbench.run_context import Run, seeded
@@ -226,17 +223,3 @@ def _warnings(learner: Learner, run: Run) -> list[str]:
     if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
         raise TypeError(f"{type(learner).__name__}.warnings must return a list of texts")
     return warning_lines([*run.warnings, *found])
-
-
-def write_history(path: Path, history: list[dict[str, float]], lasting: bool = True) -> None:
-    """Write the rows of a run's log as CSV, with the union of their columns and all digits of numbers.
-
-    What is not `lasting` may be lost if the machine fails.
-    """
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    with replacing(path, lasting) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")

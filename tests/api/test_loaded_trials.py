@@ -15,6 +15,7 @@ import reprbench as rb
 from reprbench import Images, UserError, View
 from reprbench.api.stores import LoadedStore
 from reprbench.api.trials import StoredTrial
+from reprbench.history_file import write_history
 from reprbench.registry import discover
 from reprbench.runner.describe import code_of
 
@@ -27,6 +28,17 @@ def test_a_learner_is_what_the_trial_evaluated(made):
     torch.testing.assert_close(learner.mean, data.train.batch(slice(None)).mean(0))
     stored = made.loaded.trial("centered[factor=2.0]").record.evaluations[0].measurements
     assert [(one.value, one.at) for one in rb.evaluate(learner, "knn", data)] == [(one.value, one.at) for one in stored]
+
+
+def test_what_a_fit_logged_is_a_table(made, tmp_path):
+    assert made.loaded.trial("raw-pixels").history().empty
+    one = StoredTrial(trial(), tmp_path, tmp_path)
+    one.folder.mkdir(parents=True)
+    write_history(one.folder / "history.csv", [{"step": 1, "loss": 1 / 3}, {"step": 2, "noise": 0.5}])
+    found = one.history()
+    assert list(found.columns) == ["step", "loss", "noise"]
+    assert found.loss.tolist()[:1] == [1 / 3]
+    assert found.isna().to_numpy().sum() == 2
 
 
 def test_arrays_tensors_and_images_are_encoded_alike(made):

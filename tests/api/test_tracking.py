@@ -12,7 +12,7 @@ import pytest
 import reprbench as rb
 from reprbench import Tracker
 from reprbench.api import tracking
-from reprbench.api.tracking import TrackedSubmission, Tracking, read_rows
+from reprbench.api.tracking import TrackedSubmission, Tracking
 
 PLUGIN = """
 import torch
@@ -199,16 +199,6 @@ def test_rows_are_logged_while_a_trial_runs_each_once(tmp_path):
     made.close()
     rows = [(1.0, {"loss": 3.0}), (2.0, {"loss": 2.0}), (1.0, {"fit 1/loss": 9.0})]
     assert recording.calls == [("log", *row) for row in rows]
-
-
-@pytest.mark.parametrize("text", ["", "a", "loss\n1\n", 'step,"\n', "step\nnan\n", "\x00\xff", "step,x\n1"])
-def test_a_history_that_is_none_has_no_rows(tmp_path, text):
-    (tmp_path / "history.csv").write_text(text, encoding="latin-1")
-    assert all(row == {"step": 1.0} for row in read_rows(tmp_path / "history.csv"))
-
-
-def test_nothing_is_read_from_what_is_no_file(tmp_path):
-    assert read_rows(tmp_path) == read_rows(tmp_path / "missing") == []
 
 
 def test_one_that_is_slow_is_not_waited_for_forever(monkeypatch, tmp_path):

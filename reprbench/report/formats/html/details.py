@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reprbench.files import kind_of_special
+from reprbench.history_file import read_history
 from reprbench.measurement import FOLD, Measurement
 from reprbench.report.measured import by_fold
 from reprbench.report.row import CHANGED_BY_HAND
@@ -25,8 +24,6 @@ MOST_MEASUREMENTS = 120
 """Lines of measurements that are shown per trial."""
 LONGEST_TRACEBACK = 6_000
 """Characters of a traceback that are shown, from its end, which says most."""
-LARGEST_HISTORY = 20_000_000
-"""Bytes of the largest history that is read."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def describe(trial: Trial, figures: Sequence[int]) -> Detail:
         sections=[section for section in _sections(trial) if section.lines],
         measurements=lines[:MOST_MEASUREMENTS],
         left_out=max(0, len(lines) - MOST_MEASUREMENTS),
-        history=read_history(history) if history else None,
+        history=thinned_history(history) if history else None,
         figures=figures,
     )
 
@@ -94,30 +91,19 @@ def counts_text(data: DataRecord) -> str:
     return f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images"
 
 
-def read_history(path: Path, most: int = MOST_POINTS) -> History | None:
-    """Return the numeric columns of a history, thinned to about `most` lines; None where there is nothing to show."""
-    try:
-        if kind_of_special(path) or path.stat().st_size > LARGEST_HISTORY:
-            return None
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return None
+def thinned_history(path: Path, most: int = MOST_POINTS) -> History | None:
+    """Return the columns of a history, thinned to about `most` lines; None where there is nothing to show."""
+    rows = read_history(path)
     every = max(1, math.ceil(len(rows) / most))
     # The last line, where the fit ended, is always shown.
     kept = rows[::-1][::every][::-1]
-    columns = {str(name): [_number(row.get(name)) for row in kept] for name in (rows[0] if rows else {}) if name}
-    columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
-    return History(columns, every) if columns else None
+    names = dict.fromkeys(name for row in kept for name in row)
+    return History({name: [_short(row.get(name)) for row in kept] for name in names}, every) if kept else None
 
 
-def _number(text: str | None) -> float | None:
-    """Return the number that a cell holds, with the six figures that a chart can show."""
-    try:
-        value = float(f"{float(text or ''):.6g}")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _short(value: float | None) -> float | None:
+    """Return a number with the six figures that a chart can show."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def summaries(evaluation: Evaluation) -> dict[tuple[str, str, str], Summary]:

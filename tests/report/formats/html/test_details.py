@@ -6,7 +6,7 @@ from report_pages import HISTORY
 from trials import evaluation, method, trial
 
 from reprbench.measurement import Measurement
-from reprbench.report.formats.html.details import MOST_MEASUREMENTS, describe, read_history, summaries
+from reprbench.report.formats.html.details import MOST_MEASUREMENTS, describe, summaries, thinned_history
 from reprbench.trial import Code
 
 
@@ -55,7 +55,7 @@ def test_measurements_are_summarized_over_folds_only():
 def test_a_history_is_thinned_from_its_end(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("step,loss,note\n" + "".join(f"{step},{1 / step},x\n" for step in range(1, 1001)))
-    history = read_history(path, most=100)
+    history = thinned_history(path, most=100)
     assert history.every == 10
     assert history.columns["step"] == [float(step) for step in range(10, 1001, 10)]
     assert set(history.columns) == {"step", "loss"}
@@ -66,12 +66,12 @@ def test_a_history_without_numbers_is_left_out(tmp_path, content):
     path = tmp_path / "history.csv"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert read_history(path) is None
+    assert thinned_history(path) is None
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path):
     (tmp_path / "history.csv").write_text(HISTORY)
-    assert read_history(tmp_path / "history.csv").columns["loss"] == [0.9, 0.5, 0.4]
+    assert thinned_history(tmp_path / "history.csv").columns["loss"] == [0.9, 0.5, 0.4]
 
 
 def test_the_measurements_of_a_trial_are_capped_and_counted():
