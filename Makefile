@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO := ameae,sparse-ameae,denoising-ameae,ae,dae,sparse-ae,rbm,stacked-dae,bigan,untrained,raw-pixels,pca
 
-.PHONY: demo test docs build perf mutate lint clean
+.PHONY: demo test coverage docs build perf mutate lint clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -19,6 +19,10 @@ demo: $(VENV)/.installed
 	echo "HTML report: $(CURDIR)/report.html"; exit $$status
 
 test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest
+
+# Tracing lines and branches doubles the time of tests.
+coverage: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.installed
