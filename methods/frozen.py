@@ -22,6 +22,9 @@ from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, UserError, 
 POOLED = "pooled"
 """The last layer: what the classifier of a model is given."""
 
+NEARLY_CLOSED = 0.01
+"""Scales of blocks below this are taken for those of LayerScale, which begin at 1e-6 to 1e-4."""
+
 
 @dataclass(frozen=True)
 class ModelInput:
@@ -123,6 +126,9 @@ class FrozenNetwork(Learner):
 class RandomNetwork(FrozenNetwork):
     """The same with random weights, drawn from the trial's seed: the contribution of the architecture alone.
 
+    Residual blocks that the library scales with 0, or nearly so, until they are trained are scaled with 1: otherwise
+    the control would lack most of its layers.
+
     Parameters
     ----------
     calibration_images : the most images on which the statistics of batch normalizations are measured.
@@ -132,11 +138,29 @@ class RandomNetwork(FrozenNetwork):
 
     calibration_images: PositiveInt = 1000
 
+    def build(self, shape: ImageShape) -> None:
+        """Make the network, in which every block adds what it computes."""
+        super().build(shape)
+        open_blocks(self.network)
+
     def fit(self, images: Images, run: Run) -> None:
         """Measure the statistics of the batch normalizations, without which they would do nothing."""
         self.network.to(run.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         run.images_seen += measure_batch_norm(self, images, run, self.calibration_images)
         self.network.eval()
+
+
+def open_blocks(network: nn.Module) -> None:
+    """Set scales that all begin at 0, of normalizations, or near 0, as those of LayerScale do, to 1, in place."""
+    for module in network.modules():
+        normalizes = isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm))
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.is_meta or not weight.numel() or sum(side > 1 for side in weight.shape) > 1:
+                continue
+            value = float(weight.detach().flatten()[0])
+            closed = 0 < abs(value) < NEARLY_CLOSED or (value == 0 and normalizes and name == "weight")
+            if closed and bool((weight == value).all()):
+                nn.init.ones_(weight)
 
 
 def checkpoint(url: str) -> Path:

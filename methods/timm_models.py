@@ -136,7 +136,8 @@ class Timm(TimmNetwork):
 class UntrainedTimm(TimmNetwork, RandomNetwork):
     """A model of timm with random weights from the trial's seed: the contribution of its architecture alone.
 
-    The statistics of its batch normalizations are measured, as by `untrained`. Source: our choice.
+    The statistics of its batch normalizations are measured, as by `untrained`. Residual blocks that timm scales with 0
+    at first, or nearly so, are scaled with 1. Source: our choice.
 
     Parameters
     ----------
@@ -146,5 +147,5 @@ class UntrainedTimm(TimmNetwork, RandomNetwork):
     """
 
     kind = "control"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     extra: ClassVar[str | None] = "timm"

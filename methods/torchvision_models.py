@@ -142,7 +142,8 @@ class Torchvision(TorchvisionNetwork):
 class UntrainedTorchvision(TorchvisionNetwork, RandomNetwork):
     """A model of torchvision with random weights from the trial's seed: the contribution of its architecture alone.
 
-    The statistics of its batch normalizations are measured, as by `untrained`. Source: our choice.
+    The statistics of its batch normalizations are measured, as by `untrained`. Residual blocks that torchvision
+    scales with nearly 0 at first are scaled with 1. Source: our choice.
 
     Parameters
     ----------
@@ -152,4 +153,4 @@ class UntrainedTorchvision(TorchvisionNetwork, RandomNetwork):
     """
 
     kind = "control"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2

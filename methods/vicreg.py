@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from reprbench import Run, register
@@ -20,11 +20,14 @@ class VICReg(TwoViewLearner):
     Source: A. Bardes, J. Ponce, Y. LeCun, "VICReg: variance-invariance-covariance regularization for self-supervised
     learning" (2022), eq. 1–6, with the weights 25, 25 and 1. As in the authors' code, and unlike eq. 5 and 6, the
     invariance is a mean over components, and the variance term the mean of both views'. The projector has the three
-    layers of the paper, with the 2048 units of solo-learn on CIFAR-10 (the paper has 8192). The augmentations, those of
-    `simclr`, are our choice. The terms of the loss and the projector are lightly's.
+    layers of the paper, with the 2048 units of solo-learn on CIFAR-10 (the paper has 8192). With weights of 25, SGD
+    needs a rate that is a 25th of the other methods': with theirs, p-res diverges in the warm-up. The paper's LARS
+    scales the gradient of each layer. The augmentations, those of `simclr`, are our choice. The terms of the loss and
+    the projector are lightly's.
 
     Parameters
     ----------
+    lr : as in `TwoViewLearner`, for the weights as they are.
     invariance, variance, covariance : the weights λ, μ and ν.
     projector_width, projection_length : hidden units of the projector, and the length of z.
 
@@ -34,9 +37,10 @@ class VICReg(TwoViewLearner):
     ``variance`` is 1 if everything collapsed, and 0 if every component varies enough.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     extra: ClassVar[str | None] = "ssl"
 
+    lr: PositiveFloat = 0.0024
     invariance: NonNegativeFloat = 25.0
     variance: NonNegativeFloat = 25.0
     covariance: NonNegativeFloat = 1.0

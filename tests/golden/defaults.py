@@ -296,7 +296,7 @@ METHODS: Defaults = {
         "jitter": 1.0,
         "gray": None,
         "blur": None,
-        "lr": 0.06,
+        "lr": 0.0024,
         "weight_decay": 0.0005,
         "warmup": 0.05,
         "invariance": 25.0,

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from reprbench.methods.frozen import ModelInput, load_weights, read_weights
+from reprbench.methods.frozen import ModelInput, load_weights, open_blocks, read_weights
 from safetensors.torch import save_file
 
 from reprbench.errors import UserError
@@ -82,3 +82,25 @@ def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(UserError, match="not those of this model"):
         load_weights(torch.nn.Linear(3, 2), {**weights, "fc.weight": torch.zeros(1)}, ["head"], tmp_path)
     load_weights(torch.nn.Linear(3, 2), {**weights, "fc.weight": torch.zeros(1)}, ["fc"], tmp_path)
+
+
+class Scale(torch.nn.Module):
+    def __init__(self, value, *shape):
+        super().__init__()
+        self.gamma = torch.nn.Parameter(torch.full(shape, value))
+
+
+def test_blocks_that_begin_closed_are_opened_and_nothing_else_changes():
+    closed, open_already = torch.nn.BatchNorm2d(3), torch.nn.LayerNorm(3)
+    torch.nn.init.zeros_(closed.weight)
+    torch.nn.init.constant_(open_already.weight, 0.5)
+    linear = torch.nn.Linear(3, 3)
+    torch.nn.init.constant_(linear.weight, 1e-3)
+    scales = [Scale(1e-6, 4), Scale(1e-4, 4, 1, 1), Scale(0.1, 4), Scale(1e-6)]
+    before = linear.weight.clone()
+    open_blocks(torch.nn.Sequential(closed, open_already, linear, *scales).requires_grad_(False))
+    assert closed.weight.tolist() == [1, 1, 1]
+    assert closed.bias.tolist() == [0, 0, 0]
+    assert open_already.weight.tolist() == [0.5, 0.5, 0.5]
+    assert torch.equal(linear.weight, before)
+    assert [float(one.gamma.mean()) for one in scales] == [1, 1, pytest.approx(0.1), 1]

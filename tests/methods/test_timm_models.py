@@ -142,6 +142,22 @@ def test_nothing_is_learned_and_no_image_is_seen(weights):
 # -- planning ---------------------------------------------------------------------------------------------------------
 
 
+def untrained(model):
+    with seeded(0, "build"):
+        return make(UntrainedTimm, {"model": model, "image_size": 64}, (3, 64, 64))
+
+
+def test_every_block_of_an_untrained_model_takes_part():
+    x = torch.rand(1, 3, 64, 64, requires_grad=True)
+    center = untrained("resnet18").encode(x)["layer1"][0, :, 8, 8].abs().sum()
+    # Skipping connections alone see the stem's 11 × 11 pixels.
+    reached = torch.autograd.grad(center, x)[0].abs().sum((0, 1)) > 0
+    assert reached.sum() > 25**2
+    scales = [w for name, w in untrained("convnext_atto").network.named_parameters() if name.endswith("gamma")]
+    assert scales
+    assert all(torch.equal(scale, torch.ones_like(scale)) for scale in scales)
+
+
 def planned(parameters, name="timm"):
     return answer(Question(discover(folder=None).methods[name], parameters, {}, (3, 32, 32)))
 
