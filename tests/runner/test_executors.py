@@ -29,6 +29,7 @@ from reprbench.spec import parse_call
 from reprbench.trial import to_json
 
 DATA = SimpleNamespace(digest="d")
+KNN_CALL = parse_call("knn")
 ENDED = json.dumps(to_json(Ended(TrialResult(status="done"), None))).encode()
 
 
@@ -69,6 +70,21 @@ def test_other_code_on_a_machine_is_said_to_be_that(planned_job, tmp_path):
     (ended,) = [files["ended.json"] for files in looks(content) if "ended.json" in files]
     reason = json.loads(ended)["result"]["reason"]
     assert reason.startswith(f"the code or a file of method flat2 on {os.uname().nodename} are not those that the run")
+
+
+def test_a_file_named_from_the_folder_of_the_run_is_found_from_another(plugin, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "w.txt").write_text("weights")
+    path = plugin("filed.py", "from reprbench import File\n@register('filed')\nclass Filed(Flat):\n    weights: File\n")
+    overrides = Overrides(methods=(parse_call("filed[weights=w.txt]"),), limit=Limit.each(60), protocols=(KNN_CALL,))
+    folders, options = Folders([], tmp_path / "cache"), RunOptions(overrides=overrides)
+    monkeypatch.chdir(tmp_path / "run")
+    (planned,) = plan(requested_specs(options, discover([path], folder=None), folders, Limits()), [])
+    content = ordered(schedule._job(planned, folders), None, None, "cpu", 1)
+    monkeypatch.chdir(tmp_path)
+    (ended,) = [json.loads(files["ended.json"]) for files in looks(content) if "ended.json" in files]
+    assert (ended["result"]["status"], ended["result"]["reason"]) == ("done", "")
+    assert Path.cwd() == tmp_path
 
 
 def test_an_order_keeps_names_that_are_no_utf8(tmp_path):

@@ -51,13 +51,17 @@ Files = dict[str, bytes]
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """What is sent to a machine: a job, its limits, plugin files, and the version of reprbench that made it."""
+    """What is sent to a machine: a job, its limits, plugin files, and the version of reprbench that made it.
+
+    Names of files in the job that are not absolute are below `folder`, where the machine has that.
+    """
 
     job: Job
     timeout: float | None
     memory: int | None
     code: dict[str, bytes] = {}
     """The content, by absolute paths, of the plugin files that the job needs, and of what these import there."""
+    folder: Path = msgspec.field(default_factory=Path.cwd)
     version: str = reprbench.__version__
 
 
@@ -111,7 +115,7 @@ def looks(content: bytes) -> Generator[Files]:
         try:
             remove_abandoned()
             order = decoded(content)
-            process = TrialProcess(_here(order, opened), order.timeout, order.memory)
+            process = _started(order, opened)
         except (OSError, UserError, ValueError) as error:
             why = f"{platform.node()}: could not be started: {reason(error)}"
             yield _ended(TrialResult(status="failed", reason=why), None)
@@ -126,6 +130,15 @@ def looks(content: bytes) -> Generator[Files]:
         last = written.new()
         result.warnings = [*result.warnings, *written.warnings]
         yield last | _log(process) | _ended(result, signal_name)
+
+
+def _started(order: Order, opened: ExitStack) -> TrialProcess:
+    """Return the process of a trial, started in the run's folder if this machine has that."""
+    job = _here(order, opened)
+    with ExitStack() as inside:
+        with contextlib.suppress(OSError):
+            inside.enter_context(contextlib.chdir(order.folder))
+        return TrialProcess(job, order.timeout, order.memory)
 
 
 def _here(order: Order, opened: ExitStack) -> Job:
