@@ -243,6 +243,7 @@ def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
         near = did_you_mean(str(mistake["loc"][-1])[:80], names)
         return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
     message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
+    message = "must be given" if message == "Field required" else message
     message = message.replace("a valid tuple", "a list").removesuffix(" for <class 'pathlib.Path'>")
     # A list or mapping is not shown itself, as what is wrong is inside it, unless it should not be one.
     is_inside = isinstance(given, list | tuple | dict) and not kind.endswith("_type")

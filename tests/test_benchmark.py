@@ -42,7 +42,7 @@ def test_all_mistakes_come_at_once(tmp_path):
     lines = str(caught.value).splitlines()
     assert len(lines) == 5
     assert any("unknown 'budgt'. Did you mean 'budget'?" in line for line in lines)
-    assert any("budget" in line and "required" in line for line in lines)
+    assert any("budget" in line and "must be given" in line for line in lines)
     assert any("unbalanced brackets" in line or "cannot read" in line for line in lines)
     assert any(line.startswith("benchmark") and "seeds.0" in line for line in lines)
     assert any("limit" in line and "'zero'" in line for line in lines)

@@ -98,7 +98,7 @@ def test_a_file_is_read_again_when_it_has_changed(weights):
         ({"one": "."}, "method x: one: expected a file, but '.' is a folder"),
         ({"one": "w.pt", "many": ["w.pt", "no.pt"]}, "method x: many.1: no such file: 'no.pt' in {folder}"),
         ({"one": 3}, "method x: one: Input is not a valid path, not 3"),
-        ({}, "method x: one: Field required"),
+        ({}, "method x: one: must be given"),
     ],
 )
 def test_a_missing_file_is_a_mistake_that_names_it(tmp_path, given, said):

@@ -62,7 +62,7 @@ def test_all_wrong_parameters_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("npz", {}, "dataset 'npz': path: Field required"),
+        ("npz", {}, "dataset 'npz': path: must be given"),
         ("folder", {"image_size": 7}, "image_size: .*greater than or equal to 8, not 7"),
         ("mnist", {"path": "x"}, "dataset 'mnist': unknown 'path'. Known: development"),
         ("digits", {"n": 3}, "dataset 'digits': unknown 'n'. Known: development"),
@@ -266,7 +266,7 @@ def test_a_file_is_named_as_it_was_given(plugin: Any, tmp_path: Path, monkeypatc
         ("stripes", {"sise": 9}, "dataset 'stripes': unknown 'sise'. Did you mean 'size'?"),
         ("stripes", {"size": "big"}, "dataset 'stripes': size: .* not 'big'"),
         ("saved", {"request": 1}, "dataset 'saved': unknown 'request'. Known: weight"),
-        ("odd", {}, "dataset 'odd': what: Field required"),
+        ("odd", {}, "dataset 'odd': what: must be given"),
         ("odd", {"what": "list"}, "dataset 'odd': its function returned list; expected ImageArrays or ImageFolder"),
         ("odd", {"what": "user"}, "^dataset 'odd': buy more birds$"),
         ("odd", {"what": "os"}, "dataset 'odd': cannot read or write /nowhere/at/all: no such file"),

@@ -32,7 +32,7 @@ def test_a_row_has_what_its_label_or_method_says_and_else_what_all_have(tmp_path
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
-        ("retries: 3", ["executor: Field required"]),
+        ("retries: 3", ["executor: must be given"]),
         ("- ray", ["expected a mapping with the entry executor"]),
         ("executor: ray\nretrys: 3", ["unknown 'retrys'. Did you mean 'retries'?"]),
         ("executor: ray\nresources: {cpu: 3}", ["unknown 'resources.cpu'. Did you mean 'cpus'?"]),
