@@ -13,10 +13,10 @@ from reprbench.protocols.base import Measurement
 
 Common = Annotated[
     tuple[CommonKind, ...],
-    BeforeValidator(lambda given: COMMON_KINDS if given == "all" else given),
+    BeforeValidator(lambda given: COMMON_KINDS if given == "all" else (given,) if isinstance(given, str) else given),
     AfterValidator(lambda kinds: tuple(kind for kind in COMMON_KINDS if kind in kinds)),
 ]
-"""Kinds of common corruptions, or "all" of them."""
+"""Kinds of common corruptions: a list of names, one name, or "all"."""
 
 Severities = Annotated[
     tuple[Annotated[int, Field(ge=1, le=5)], ...],

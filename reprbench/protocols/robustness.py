@@ -93,7 +93,7 @@ class Robustness(SVMProtocol):
     gaussian : standard deviations of added noise, in units of the pixels' range.
     salt_and_pepper : shares of pixels that are set to 0 or 1.
     occlusion : shares of the image's area that a black square covers.
-    common : the common corruptions that are applied too, a list of names or "all"; none by default.
+    common : the common corruptions that are applied too, a list of names, one name, or "all"; none by default.
     severities : of these, from 1 to 5.
     """
 

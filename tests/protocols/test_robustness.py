@@ -351,6 +351,7 @@ def test_all_common_corruptions_can_be_named_at_once():
     made = protocol("robustness[common=all]")
     assert made.common == COMMON_KINDS
     assert made.severities == (1, 2, 3, 4, 5)
+    assert protocol("robustness[common=jpeg]") == protocol("robustness[common=[jpeg]]")
     assert protocol("robustness[common=[jpeg,contrast]]") == protocol("robustness[common=[contrast,jpeg,jpeg]]")
 
 
@@ -358,6 +359,7 @@ def test_all_common_corruptions_can_be_named_at_once():
     ("wrong", "what"),
     [
         ("common=[rain]", "rain"),
+        ("common=fog", r"common\.0: Input should be 'gaussian-noise', .* 'pixelate' or 'jpeg', not 'fog'"),
         ("common=all,severities=[6]", "less than or equal to 5"),
         ("common=all,severities=[]", "at least 1"),
         ("severities=[3]", "severities are those of common corruptions"),
