@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 from typing import ClassVar
 from urllib.parse import urlparse
 
@@ -199,8 +200,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         for key in ("state_dict", "model"):
             found = found.get(key, found)
         return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
-    except Exception as error:  # whatever the libraries raise on a file of another kind
-        raise UserError(f"weights {path}: neither safetensors nor weights that torch saved: {error}") from None
+    except Exception:  # whatever the libraries raise on a file of another kind, some of it mere numbers
+        raise UserError(
+            f"weights {path}: neither safetensors nor weights that torch saved, which hold nothing but tensors by "
+            f"name: it {_other_kind(path)}"
+        ) from None
+
+
+def _other_kind(path: Path) -> str:
+    """Return what a file without weights is, or how it begins, by which that can be told."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head.startswith(b"PK"):
+        return "is an archive of something else"
+    return f"begins with {head!r}" if head else "is empty"
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], classifiers: Sequence[str], path: Path) -> None:
@@ -221,4 +234,4 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], classifiers:
             warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")  # while a run is planned
             network.load_state_dict(kept)
     except RuntimeError as error:
-        raise UserError(f"weights {path}: not those of this model: {error}") from None
+        raise UserError(f"weights {path}: not those of this model: {shorten(str(error), 300)}") from None

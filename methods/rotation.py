@@ -68,7 +68,7 @@ class Rotation(TorchLearner):
         if height != width:
             raise UserError(
                 f"images of {height}×{width} pixels have another shape after a quarter turn: "
-                "rotation needs square ones; give an image_size"
+                "rotation needs square ones; crop or resize them, by the dataset's image_size if it has that parameter"
             )
         encoder = make_backbone(self.backbone, shape, self.width)
         self.encoder, self.head = encoder, nn.Linear(encoder.features, QUARTER_TURNS)

@@ -5,6 +5,7 @@ Source: R. Wightman, "PyTorch image models", https://github.com/huggingface/pyto
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
@@ -22,7 +23,7 @@ def _known(model: str) -> str:
 
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
-        near = timm.list_models(f"*{architecture.rpartition(':')[2]}*")[:3]
+        near = get_close_matches(architecture.rpartition(":")[2].rpartition("/")[2], timm.list_models())
         raise ValueError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)}" if near else ""))
     tags = [name.partition(".")[2] for name in timm.list_models(f"{architecture}.*", pretrained=True)]
     if tag and tag not in tags:

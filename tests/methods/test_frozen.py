@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 import torch
@@ -65,19 +66,27 @@ class Evil:
         return (print, ("run",))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"weight": Evil()}), pickle.dumps([1, 2])])
+@pytest.mark.parametrize("content", [b"", b"text", b"weights", pickle.dumps({"weight": Evil()}), pickle.dumps([1, 2])])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_file_of_another_kind_is_refused_and_nothing_in_it_is_run(tmp_path, capsys, content, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="neither safetensors nor weights that torch saved"):
+    begins = f"begins with {content[:16]!r}" if content else "is empty"
+    with pytest.raises(UserError, match=re.escape(f"by name: it {begins}") + "$") as raised:
         read_weights(path)
+    assert str(raised.value).startswith(f"weights {path}: neither safetensors nor weights that torch saved")
     assert capsys.readouterr().out == ""
+
+
+def test_an_archive_of_something_else_is_said_to_be_that(tmp_path):
+    torch.save([1, 2], tmp_path / "w.pth")
+    with pytest.raises(UserError, match="by name: it is an archive of something else$"):
+        read_weights(tmp_path / "w.pth")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     weights = torch.nn.Linear(3, 2).state_dict()
-    with pytest.raises(UserError, match="not those of this model"):
+    with pytest.raises(UserError, match=r"not those of this model: [^\n]*size mismatch for weight[^\n]*$"):
         load_weights(torch.nn.Linear(4, 2), weights, [], tmp_path)
     with pytest.raises(UserError, match="not those of this model"):
         load_weights(torch.nn.Linear(3, 2), {**weights, "fc.weight": torch.zeros(1)}, ["head"], tmp_path)

@@ -100,7 +100,7 @@ def test_batch_normalizations_are_evaluated_with_statistics_of_upright_images():
 
 
 def test_images_that_are_not_square_are_refused_in_one_line():
-    with pytest.raises(UserError, match=r"^images of 8×9 pixels .* rotation needs square ones; give an image_size$"):
+    with pytest.raises(UserError, match=r"^images of 8×9 pixels .* rotation needs square ones; crop or resize them, "):
         Rotation().build((1, 8, 9))
 
 

@@ -183,9 +183,10 @@ def test_weights_of_another_model_end_the_planning(weights):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("restnet18", "timm has no model 'restnet18'"),
+        ("restnet18", "timm has no model 'restnet18'; it has resnet18"),
+        ("resnet18x", "timm has no model 'resnet18x'; it has resnet18"),
         ("resnet18.nope", "timm has no weights 'nope' of resnet18; it has a1_in1k"),
-        ("hf-hub:timm/resnet18.a1_in1k", "timm has no model"),
+        ("hf-hub:timm/resnet18.a1_in1k", "timm has no model 'hf-hub:timm/resnet18.a1_in1k'; it has resnet18"),
         ("local-dir:/tmp", "timm has no model"),
     ],
 )
