@@ -58,9 +58,15 @@ def _saved(value: Any, name: str, arrays: dict[str, NDArray[Any]], owner: str) -
         arrays[name] = np.array(value, order="C")
         return {"array": isinstance(value, np.ndarray)}
     raise UserError(
-        f"{owner}.{name} is a {type(value).__name__}, which cannot be saved without pickle; "
-        "use an estimator that keeps arrays and plain values"
+        f"{owner}.{name} is {_kind(value)}, which cannot be saved without pickle; "
+        "use an estimator that keeps arrays of numbers and plain values"
     )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {'objects' if value.dtype.hasobject else value.dtype}"
+    return f"a {type(value).__name__}"
 
 
 def restore(estimator: Any, state: Mapping[str, NDArray[Any]]) -> None:

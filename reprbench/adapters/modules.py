@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,10 +52,23 @@ class Layers(nn.Module):
                 hooks.enter_context(_recorded(self.module.get_submodule(name), name, found))
             output = self.module(x)
         if not self.names:
-            return dict(output) if isinstance(output, Mapping) else {OUTPUT: output}
+            return _layers(output, type(self.module).__name__)
         if left := [name for name in self.names if name not in found]:
             raise UserError(f"layer {left[0]!r} of {type(self.module).__name__} does not run when images are encoded")
-        return {name: found[name] for name in self.names}
+        return _layers({name: found[name] for name in self.names}, type(self.module).__name__)
+
+
+def _layers(output: Any, owner: str) -> dict[str, Tensor]:
+    """Return what a module returned as layers by name; raise a `UserError` if it is neither a tensor nor some."""
+    found = dict(output) if isinstance(output, Mapping) else {OUTPUT: output}
+    for name, layer in found.items():
+        if not isinstance(layer, Tensor):
+            where = f"layer {name!r} of {owner}" if isinstance(output, Mapping) else owner
+            raise UserError(
+                f"{where} returns a {type(layer).__name__}; a layer is a tensor, and a module returns one, or a dict "
+                "of tensors by layer; change what it returns, or name modules in it that return a tensor as `layers`"
+            )
+    return found
 
 
 @contextlib.contextmanager
@@ -97,7 +111,8 @@ class WrappedModule(Learner):
         """Return the module as a program that other processes can run, always the same bytes for the same module."""
         if self._shape is None:
             raise UserError("wrap: a run needs to know the images: wrap(module, shape=(channels, height, width))")
-        exported = _exported(self.network, self._shape)
+        with _quiet():
+            exported = _exported(self.network, self._shape)
         for part in exported.graph_module.modules():
             for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
                 node.meta.pop("stack_trace", None)  # names files of this machine
@@ -106,7 +121,19 @@ class WrappedModule(Learner):
         return content.getvalue()
 
 
-def _exported(network: nn.Module, shape: ImageShape) -> torch.export.ExportedProgram:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch logs and prints about code that it cannot follow: the error says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _exported(network: Layers, shape: ImageShape) -> torch.export.ExportedProgram:
     """Return the program of a network in evaluation mode, for batches of any size."""
     first = next((tensor for tensor in (*network.parameters(), *network.buffers())), torch.zeros(()))
     x, modes = torch.zeros(2, *shape, device=first.device), [(m, m.training) for m in network.modules()]
@@ -119,8 +146,8 @@ def _exported(network: nn.Module, shape: ImageShape) -> torch.export.ExportedPro
         raise
     except Exception as error:  # the module's own, or what torch.export says of code that it cannot follow
         raise UserError(
-            f"wrap: {type(network).__name__} cannot be exported for a run ({reason(error, 200)}); write a Learner "
-            "class, or compute its features and use the method 'features'"
+            f"wrap: {type(network.module).__name__} cannot be exported for a run ({reason(error, 200)}); write a "
+            "Learner class, or compute its features and use the method 'features'"
         ) from error
     finally:
         for module, training in modes:
@@ -133,7 +160,8 @@ class ProgramModule(Learner):
     """A frozen module of torch, from the program that `torch.export.save` wrote; `reprbench.wrap` makes one.
 
     Its only input is a batch of any size of images in [0, 1], (N, C, H, W), and its output a tensor, or a dict of them
-    by layer.
+    by layer. It was exported in evaluation mode, in which its batch normalizations and dropout stay, also while
+    `fine-tune` trains its weights.
 
     Parameters
     ----------
@@ -155,14 +183,17 @@ class ProgramModule(Learner):
         if taken != [tuple(shape)]:
             raise UserError(f"{self.program}: takes {' and '.join(map(str, taken))}, not images of {tuple(shape)}")
         self.network = torch.export.unflatten(exported)
+        for part in self.network.modules():
+            graph = getattr(part, "graph", None)
+            for node in graph.nodes if isinstance(graph, torch.fx.Graph) else ():
+                node.meta.clear()  # values of symbolic size, which cannot be copied, as fine-tuning does
 
     def fit(self, images: Images, run: Run) -> None:
         """Learn nothing."""
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the program's layers."""
-        found: Any = self.network(x)
-        return found if isinstance(found, Mapping) else {OUTPUT: found}
+        return _layers(self.network(x), str(self.program))
 
 
 def _loaded(path: Path) -> torch.export.ExportedProgram:

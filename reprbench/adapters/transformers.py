@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -27,6 +28,8 @@ COMPARED = 4
 """How many images are transformed together and alone, to see whether that differs."""
 TOLERANCE = 1e-6
 """By how much, relative to the largest number."""
+ELSEWHERE = "compute the features yourself and use the method 'features'"
+"""What can always be done instead."""
 _PREFIX = "fitted_"
 _PLACES = ("decomposition", "cluster", "random_projection", "kernel_approximation", "neural_network", "preprocessing")
 
@@ -37,20 +40,59 @@ def _known(name: str) -> str:
 
 
 def estimator_class(name: str) -> Any:
-    """Return the transformer of scikit-learn with a dotted name; raise a `ValueError` if there is none."""
+    """Return the transformer of scikit-learn with a dotted name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is not fitted to numbers alone.
+    """
+    cls = public_transformer(name)
+    if cls is None:
+        near = _near(name.rpartition(".")[2])
+        raise ValueError(
+            f"{name!r} is no transformer of scikit-learn; "
+            + (f"did you mean {near!r}?" if near else "expected a name like sklearn.decomposition.PCA")
+        )
+    first, *others = list(inspect.signature(cls.fit).parameters.values())[1:]
+    if first.name != "X":
+        raise ValueError(f"{name!r} is fitted to {first.name}, not to the pixels of images; name another transformer")
+    if needed := [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]:
+        raise ValueError(
+            f"{name!r} is fitted to labels too ({', '.join(needed)}), and a transformer is fitted to images without; "
+            "name another transformer"
+        )
+    return cls
+
+
+def public_transformer(name: str) -> Any:
+    """Return the public class of scikit-learn with a dotted name if it transforms; None otherwise."""
     module, _, attribute = name.rpartition(".")
     try:
         public = _public(module) if module.startswith("sklearn.") and "._" not in name else {}
     except ImportError:
         public = {}
     cls = public.get(attribute)
-    if inspect.isclass(cls) and all(hasattr(cls, one) for one in ("fit", "transform", "get_params")):
-        return cls
-    full = name if "." in name else f"sklearn.decomposition.{name}"
-    known = [f"sklearn.{place}.{one}" for place in _PLACES for one in _public(f"sklearn.{place}")]
-    raise ValueError(
-        f"no transformer of scikit-learn; expected a name like sklearn.decomposition.PCA.{did_you_mean(full, known)}"
-    )
+    return cls if _transforms(cls) else None
+
+
+def _transforms(cls: Any) -> bool:
+    return inspect.isclass(cls) and all(hasattr(cls, one) for one in ("fit", "transform", "get_params"))
+
+
+def _near(attribute: str) -> str:
+    """Return the dotted name of the transformer whose own name is nearest, or an empty text."""
+    every = [(place, one) for place in _PLACES for one, cls in _public(f"sklearn.{place}").items() if _transforms(cls)]
+    known = {one.lower(): f"sklearn.{place}.{one}" for place, one in every}
+    return "".join(known[one] for one in difflib.get_close_matches(attribute.lower(), known, n=1, cutoff=0.75))
+
+
+def required_parameters(cls: Any) -> list[str]:
+    """Return the parameters of an estimator that have no default."""
+    every = inspect.signature(cls).parameters.values()
+    return [
+        one.name for one in every if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
 
 
 def _public(name: str) -> dict[str, Any]:
@@ -90,6 +132,11 @@ class Transformer(Learner):
             if name not in known:
                 near = did_you_mean(name, known) or f" Known: {', '.join(known)}"
                 raise UserError(f"{cls.__name__} has no parameter {name!r}.{near}")
+        if missing := [one for one in required_parameters(cls) if one not in self._others]:
+            raise UserError(
+                f"{cls.__name__} must be given {', '.join(missing)}; if no plain value can be, name one transformer, "
+                f"or {ELSEWHERE}"
+            )
 
     def fit(self, images: Images, run: Run) -> None:
         """Fit the estimator, and keep what it has learned."""
@@ -120,9 +167,18 @@ class Transformer(Learner):
         import torch
 
         pixels = x.flatten(1).cpu().double().numpy()
+        self._check_fitted(pixels.shape[1])
         parts = [row[None] for row in pixels] if bool(self.one_by_one) else [pixels]
         made = np.concatenate([_dense(self._restored().transform(part)) for part in parts])
         return {LAYER: torch.from_numpy(np.ascontiguousarray(made, dtype=np.float32)).to(x.device)}
+
+    def _check_fitted(self, size: int) -> None:
+        """Raise a `UserError` if it is not fitted, or to another number of pixels."""
+        name = self.estimator.rpartition(".")[2]
+        if not hasattr(self, "one_by_one"):
+            raise UserError(f"{name} is not fitted; fit it before it is wrapped, or let `run` fit it")
+        if (fitted := getattr(self._restored(), "n_features_in_", size)) != size:
+            raise UserError(f"{name} was fitted to rows of {fitted} numbers, and these images have {size}")
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Say if images are transformed one by one."""

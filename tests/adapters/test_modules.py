@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,11 @@ import reprbench as rb
 from reprbench.adapters.modules import Layers, ProgramModule, WrappedModule
 from reprbench.api.calls import asked_methods
 from reprbench.errors import UserError
+from reprbench.features import View
 from reprbench.learner import make
+from reprbench.probes.fine_tuning import FineTuned
+from reprbench.run_context import Run
+from reprbench.spec import Budget
 from reprbench.state import parameter_count
 from reprbench.testing import check_learner
 
@@ -88,6 +94,33 @@ def test_it_is_evaluated_at_once(net):
     assert 30 < found["accuracy"] <= 100
 
 
+class Several(nn.Module):
+    def __init__(self, returned):
+        super().__init__()
+        self.returned = returned
+
+    def forward(self, x):
+        return self.returned(x)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda x: (x, x), "Several returns a tuple; a layer is a tensor"),
+        (lambda x: None, "Several returns a NoneType; a layer is a tensor"),
+        (lambda x: {"a": x, "b": [x]}, "layer 'b' of Several returns a list; a layer is a tensor"),
+    ],
+)
+def test_a_module_returns_tensors(returned, said, tmp_path):
+    learner = rb.wrap(Several(returned), shape=SHAPE)
+    for use in (lambda: rb.encode(learner, batch()), lambda: asked_methods(learner, tmp_path)):
+        with pytest.raises(UserError, match=f"^{said}"):
+            use()
+    inner = rb.wrap(nn.Sequential(Several(returned), nn.Identity()), layers=["0"], shape=SHAPE)
+    with pytest.raises(UserError, match="^layer '0' of Sequential returns a "):
+        asked_methods(inner, tmp_path)
+
+
 # -- in other processes -----------------------------------------------------------------------------------------------
 
 
@@ -129,7 +162,51 @@ def test_a_run_has_it_as_a_row_with_all_protocols(net, tmp_path, monkeypatch):
     assert kept.trials()[0].record.hash == trial.record.hash
 
 
-def test_a_run_needs_the_shape_and_code_that_can_be_exported(net, tmp_path):
+def test_the_same_module_in_two_folders_is_the_same_row(net, tmp_path, monkeypatch):
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        learner = rb.wrap(net, layers=["head"], shape=SHAPE)
+        (trial,) = rb.run(learner, "digits", 1, "knn[folds=none]", limit=60, quiet=True).trials()
+        assert str(tmp_path) not in Path(trial.record.path).read_text()
+        found.append(trial.record)
+        assert trial.learner().program.is_file()
+    one, other = found
+    assert one.label == other.label == str(one.method.call)
+    assert one.label.startswith("module[program=.reprbench/programs/Net-")
+    assert one.hash == other.hash
+
+
+def test_fine_tuning_trains_a_program_as_the_module_at_hand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 9))
+    plain.requires_grad_(False)
+    call = "fine-tune[epochs=2,folds=none]"
+    learner, digits = rb.wrap(plain, shape=SHAPE), rb.dataset("digits", limit=150)
+    (trial,) = rb.run(learner, "digits", 1, call, limit=150, quiet=True).trials()
+    (evaluation,) = trial.record.evaluations
+    assert (evaluation.status, evaluation.reason) == ("done", "")
+    here = {one.metric: one.value for one in rb.evaluate(learner, call, digits)}
+    there = {one.metric: one.value for one in evaluation.measurements}
+    assert there == here
+
+    made = trial.learner()
+    view = View(pooling="mean", grid=1)
+    before = {name: tensor.clone() for name, tensor in made.network.state_dict().items()}
+    features = rb.encode(made, digits.train, view)
+    run = Run(0, Budget(epochs=2))
+    tuned = FineTuned(made, view, features, 10, batch_size=50)
+    tuned.fit_labeled(digits.train, digits.train_labels, run)
+    after = dict(tuned.network.networks[0].named_parameters())
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert after.keys() == before.keys()
+    assert all(not torch.equal(before[name], tensor) for name, tensor in after.items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.network.state_dict().items())
+
+
+def test_a_run_needs_the_shape_and_code_that_can_be_exported(net, tmp_path, capfd):
     with pytest.raises(UserError, match=r"wrap\(module, shape=\(channels, height, width\)\)"):
         asked_methods(rb.wrap(net), tmp_path)
 
@@ -140,6 +217,9 @@ def test_a_run_needs_the_shape_and_code_that_can_be_exported(net, tmp_path):
     with pytest.raises(UserError, match="cannot be exported for a run .*write a Learner class") as raised:
         asked_methods(rb.wrap(Branching(), shape=SHAPE), tmp_path)
     assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith("wrap: Branching cannot")
+    assert capfd.readouterr() == ("", "")
+    assert logging.root.manager.disable == 0
     (call,), _ = asked_methods(rb.wrap(net, shape=SHAPE), tmp_path)
     with pytest.raises(UserError, match=r"takes \(1, 8, 8\), not images of \(3, 8, 8\)"):
         make(ProgramModule, call.parameters, (3, 8, 8))
@@ -167,6 +247,14 @@ def test_a_file_that_is_no_program_is_refused_and_nothing_in_it_is_run(net, tmp_
     assert pickle.dumps(Evil())
 
 
+def test_a_program_of_the_user_returns_tensors_too(tmp_path):
+    exported = torch.export.export(Several(lambda x: (x, x)), (torch.zeros(2, *SHAPE),))
+    torch.export.save(exported, tmp_path / "two.pt2")
+    made = make(ProgramModule, {"program": tmp_path / "two.pt2"}, SHAPE)
+    with pytest.raises(UserError, match=r"two\.pt2 returns a tuple; a layer is a tensor"):
+        rb.encode(made, batch(2))
+
+
 def test_layers_keep_the_order_that_is_asked_for(net):
     assert list(Layers(net, ["head", "conv"]).eval()(batch())) == ["head", "conv"]
 
@@ -188,14 +276,37 @@ def test_a_transformer_is_a_row_and_encodes_if_it_was_fitted(tmp_path):
 
 
 def test_a_transformer_that_cannot_travel():
-    from sklearn.decomposition import FastICA
-    from sklearn.preprocessing import FunctionTransformer
+    from sklearn.decomposition import PCA, FastICA, SparseCoder
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     with pytest.raises(UserError, match=r"wrap: FunctionTransformer.func is .*no plain value"):
         rb.wrap(FunctionTransformer(np.sqrt))
+    with pytest.raises(
+        UserError, match=r"wrap: Pipeline.steps is .*no plain value; wrap one transformer .*'features'$"
+    ):
+        rb.wrap(make_pipeline(StandardScaler(), PCA(5)))
+    with pytest.raises(UserError, match=r"wrap: SparseCoder.dictionary is .*no plain value"):
+        rb.wrap(SparseCoder(np.eye(3)))
+    with pytest.raises(UserError, match=r"wrap: '.*LinearDiscriminantAnalysis' is fitted to labels too \(y\)"):
+        rb.wrap(LinearDiscriminantAnalysis())
 
     class Own(FastICA):
         pass
 
     with pytest.raises(UserError, match="no transformer of scikit-learn; write a Learner class"):
         rb.wrap(Own(n_components=2))
+
+
+def test_a_transformer_at_hand_is_fitted_and_has_one_layer():
+    from sklearn.decomposition import PCA, FastICA
+
+    digits = rb.dataset("digits", limit=60)
+    with pytest.raises(UserError, match="^PCA is not fitted; fit it before it is wrapped, or let `run` fit it$"):
+        rb.evaluate(rb.wrap(PCA(5)), "knn[folds=none]", digits)
+    small = PCA(5).fit(np.random.default_rng(0).random((20, 30)))
+    with pytest.raises(UserError, match="^PCA was fitted to rows of 30 numbers, and these images have 64$"):
+        rb.evaluate(rb.wrap(small), "knn[folds=none]", digits)
+    with pytest.raises(UserError, match="^wrap: layers are those of a module of torch"):
+        rb.wrap(FastICA(3), layers=["a"])
