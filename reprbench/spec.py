@@ -221,29 +221,33 @@ class Budget(BaseModel):
         return ", ".join(f"{value} {name}{'' if str(value) == '1' else 's'}" for value, name in limits if value)
 
 
-def mistakes(error: ValidationError, what: str, known: Collection[str] = ()) -> list[str]:
+def mistakes(
+    error: ValidationError, what: str, known: Collection[str] = (), types: Mapping[str, str] | None = None
+) -> list[str]:
     """Return one line for each mistake that pydantic found in `what`; unknown names get the nearest known one.
 
     Parameters
     ----------
     known : the names that `what` may have; as the ``model_fields`` of a pydantic model, they also determine the names
         inside of them.
+    types : of those, by name, as they are shown for one that is missing.
     """
     found = error.errors(include_url=False)
     # A list whose items are wrong is not reported as too short, too.
     inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
     alone = one_of_each([mistake for mistake in found if mistake["loc"] not in inner])
-    return [f"{what}: {_mistake(mistake, known)}" for mistake in alone]
+    return [f"{what}: {_mistake(mistake, known, types or {})}" for mistake in alone]
 
 
-def _mistake(mistake: ErrorDetails, known: Collection[str]) -> str:
+def _mistake(mistake: ErrorDetails, known: Collection[str], types: Mapping[str, str]) -> str:
     place = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         names = _names_beside(mistake["loc"], known)
         near = did_you_mean(str(mistake["loc"][-1])[:80], names)
         return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
     message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
-    message = "must be given" if message == "Field required" else message
+    if message == "Field required":
+        message = "must be given" + (f" ({types[place]})" if place in types else "")
     message = message.replace("a valid tuple", "a list").removesuffix(" for <class 'pathlib.Path'>")
     # A list or mapping is not shown itself, as what is wrong is inside it, unless it should not be one.
     is_inside = isinstance(given, list | tuple | dict) and not kind.endswith("_type")

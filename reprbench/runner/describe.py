@@ -130,7 +130,7 @@ def _describe(cls: Any, question: Question) -> Description:
             found.selects, found.other_datasets = list(validated.selects), list(validated.other_datasets)
     except ValidationError as error:
         what = f"{question.entry.kind} {question.entry.name}"
-        found.mistakes = mistakes(error, what, model.model_fields)
+        found.mistakes = mistakes(error, what, model.model_fields, found.types)
     else:
         found.mistakes = _refusals(cls, given, question)
     return found

@@ -8,6 +8,8 @@ from reprbench.methods.controls import RawPixels
 import reprbench as rb
 from reprbench.errors import UserError
 from reprbench.learner import make
+from reprbench.registry import discover
+from reprbench.runner.describe import Question, answer
 
 LIMIT = 150
 PROTOCOLS = ["robustness", "reconstruction", "transfer[to=[digits]]", "knn"]
@@ -138,3 +140,8 @@ def test_there_is_nothing_to_check(files, here):
         2,
         "Error: method features encodes no images, which is what would be checked",
     )
+
+
+def test_files_that_are_not_named_must_be_given():
+    found = answer(Question(discover(folder=None).methods["features"]))
+    assert found.mistakes == [f"method features: {split}: must be given (file)" for split in ("train", "test")]

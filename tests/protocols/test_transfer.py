@@ -112,7 +112,7 @@ def test_what_can_be_written_as_a_dataset():
         Call("mnist"),
         Call("folder", {"path": "birds"}),
     )
-    with pytest.raises(UserError, match="to: must be given"):
+    with pytest.raises(UserError, match=r"to: must be given \(\[call, …\]"):
         make_protocols([parse_call("transfer")])
     with pytest.raises(UserError, match="at least 1 item"):
         make_protocols([parse_call("transfer[to=[]]")])
