@@ -246,7 +246,7 @@ def _mistake(mistake: ErrorDetails, known: Collection[str], types: Mapping[str, 
         near = did_you_mean(str(mistake["loc"][-1])[:80], names)
         return f"unknown {brief(place)}.{near}" + ("" if near else f" Known: {', '.join(names) or 'none'}")
     message, kind, given = mistake["msg"].removeprefix("Value error, "), mistake["type"], mistake["input"]
-    if message == "Field required":
+    if kind == "missing" and not mistake.get("ctx"):  # a method may say itself what is missing
         message = "must be given" + (f" ({types[place]})" if place in types else "")
     message = message.replace("a valid tuple", "a list").removesuffix(" for <class 'pathlib.Path'>")
     # A list or mapping is not shown itself, as what is wrong is inside it, unless it should not be one.
