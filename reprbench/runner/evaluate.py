@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from reprbench.arrays import npy_header
-from reprbench.capabilities import Precomputed
+from reprbench.capabilities import CannotEncode, check_that_it_encodes
 from reprbench.data.adapted import adapted
 from reprbench.errors import Diverged, UserError
 from reprbench.evaluation import GRAMS, Gram
@@ -22,6 +22,7 @@ from reprbench.files import replacing
 from reprbench.measurement import LARGEST, Headline
 from reprbench.protocols.base import Features, KeptGram, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
+from reprbench.protocols.subject import first_fit, first_maps_of
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import FIGURES, now, unfinished
 from reprbench.spec import check_name
@@ -33,14 +34,10 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
     from reprbench.images import Indices
-    from reprbench.learner import Learner
+    from reprbench.learner import FeatureMaps, Learner
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
     from reprbench.spec import Call
-
-
-class _EncodesItself(UserError):
-    """A protocol asked for a learner that has features, but cannot encode images."""
 
 
 class Evaluator:
@@ -100,7 +97,7 @@ class Evaluator:
         before, fitting = time.monotonic(), self._fits.seconds_here
         try:
             outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
-        except _EncodesItself as error:
+        except CannotEncode as error:
             return _skipped(evaluation, f"{asked.call.name} encodes images itself; {error}")
         evaluation.figures = self._draw(evaluation, outcome.figures)
         evaluation.grams = self._keep(evaluation, outcome.grams)
@@ -122,11 +119,12 @@ class Evaluator:
             self._fits.snapshots,
             self._job.device,
             self._on,
+            self._first_maps,
         )
 
     def _on(self, call: Call) -> Subject:
         """Return the learner as a subject on another dataset, as `Subject` describes."""
-        self._check_that_it_encodes()
+        check_that_it_encodes(self._cls)
         dataset = adapted(self._others[call], self._dataset.train.shape)
         own = self._subject()
         return Subject(
@@ -167,12 +165,12 @@ class Evaluator:
 
     def _learner(self, trained: Indices | None) -> Learner:
         """Return the fitted learner for a protocol that encodes images itself."""
-        self._check_that_it_encodes()
+        check_that_it_encodes(self._cls)
         return self._fits.learner(trained)
 
-    def _check_that_it_encodes(self) -> None:
-        if issubclass(self._cls, Precomputed):
-            raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
+    def _first_maps(self) -> FeatureMaps:
+        trained = first_fit(self._dataset, self._cls.kind == "supervised")
+        return first_maps_of(self._fits.learner(trained), self._dataset, self._job.device)
 
     def _keep(self, evaluation: Evaluation, grams: Mapping[str, KeptGram]) -> list[Gram]:
         """Write the Gram matrices as .npy files into the trial's folder."""
