@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,8 +70,11 @@ class Evaluator:
         self._job, self._cls, self._dataset, self._others = job, cls, dataset, others or {}
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features", job.hash)
-        able = [protocol for protocol in protocols if not lacking(protocol, cls)]
-        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
+        self._read: list[Features] = []
+        for protocol in protocols:
+            # What is wrong with one protocol is raised again by its own evaluation, and fails no other.
+            with contextlib.suppress(BaseException):
+                self._read += self._reads(protocol)
 
     def attempt(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
         """Run one protocol; its failure is recorded, not raised: the others are run, too."""
@@ -94,6 +98,7 @@ class Evaluator:
         )
         if needs := lacking(protocol, self._cls):
             return _skipped(evaluation, f"{asked.call.name} needs a learner that {' and '.join(needs)}")
+        self._reads(protocol)
         before, fitting = time.monotonic(), self._fits.seconds_here
         try:
             outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
@@ -108,6 +113,21 @@ class Evaluator:
         evaluation.headlines = outcome.headlines or evaluation.headlines
         evaluation.curves = outcome.curves
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
+
+    def _reads(self, protocol: Protocol) -> list[Features]:
+        """Return what a protocol will request, nothing if it cannot be run on the learner.
+
+        Raises
+        ------
+        TypeError
+            If a plugin's protocol returns something else.
+        """
+        if lacking(protocol, self._cls):
+            return []
+        found = list(protocol.reads(self._dataset, self._cls.kind == "supervised"))
+        if wrong := [one for one in found if not isinstance(one, Features)]:
+            raise TypeError(f"{type(protocol).__name__}.reads must return Features, not {type(wrong[0]).__name__}")
+        return found
 
     def _subject(self) -> Subject:
         return Subject(
@@ -127,6 +147,7 @@ class Evaluator:
         check_that_it_encodes(self._cls)
         dataset = adapted(self._others[call], self._dataset.train.shape)
         own = self._subject()
+        self._ensure(own.trained)
         return Subject(
             dataset,
             False,
@@ -138,14 +159,26 @@ class Evaluator:
 
     def _features(self, asked: Features) -> Matrix:
         """Return the requested features, and extract the other views of the same rows in the same pass."""
-        views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
-        return self._matrices(asked, self._dataset, list(dict.fromkeys(views)))
+        self._ensure(asked.trained)
+        others = [other.view for other in self._read if _same_rows(other, asked)]
+        views = list(dict.fromkeys([asked.view, *others]))
+        try:
+            return self._matrices(asked, self._dataset, views)
+        except Exception:
+            if len(views) == 1:
+                raise
+            # The cause may be another protocol's view, which must fail that protocol alone: a layer that the learner
+            # does not have, or one that is not finite. From now on each view is extracted by itself.
+            self._read = []
+            return self._matrices(asked, self._dataset, [asked.view])
+
+    def _ensure(self, trained: Indices | None) -> None:
+        """Fit, also if the features are cached: the trial records the cost of its fits."""
+        if self._fits.key(trained) not in self._fits.notes:
+            self._fits.ensure(trained)
 
     def _matrices(self, asked: Features, dataset: Dataset, views: Sequence[View]) -> Matrix:
         """Return the requested features of a dataset in the first of the `views`, which are all extracted."""
-        # Also if the features are cached: the trial records the cost of its fits.
-        if self._fits.key(asked.trained) not in self._fits.notes:
-            self._fits.ensure(asked.trained)
         key = {
             "fit": self._job.hash,
             "trained": self._fits.key(asked.trained),
