@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reprbench.methods import computed
 from reprbench.methods.computed import ComputedFeatures
 from reprbench.methods.controls import RawPixels
 
@@ -123,12 +124,41 @@ def test_rows_are_found_in_the_order_that_is_asked_for(tmp_path):
     assert learner.features_of("test", np.array([2]))["features"].tolist() == [[-4, -5]]
 
 
-def test_features_that_are_not_finite_are_named(files, digits):
-    array = np.load(files["test"])
-    array[5, 2] = np.nan
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, np.float32), (-np.inf, np.float16), (1e39, np.float64)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_features_that_are_not_finite_are_named(files, value, dtype, order, monkeypatch):
+    monkeypatch.setattr(computed, "BLOCK", 4 * 64)
+    array = np.load(files["test"]).astype(dtype, order=order)
+    array[[5, 7], 2] = value
     np.save(files["test"], array)
-    with pytest.raises(rb.Diverged, match="layer 'features'.*image 5"):
-        rb.evaluate(make(ComputedFeatures, files, (1, 8, 8)), "knn", digits)
+    with pytest.raises(UserError, match="test.npy: the features of image 5 are not all finite in float32"):
+        make(ComputedFeatures, files, (1, 8, 8))
+    array[[5, 7], 2] = np.finfo(np.float16).max
+    np.save(files["test"], array)
+    make(ComputedFeatures, files, (1, 8, 8))
+
+
+def test_maps_that_are_not_finite_are_named(files):
+    maps = np.zeros((LIMIT, 5, 3, 3))
+    maps[9, 4, 2, 2] = np.nan
+    np.save(files["train"], maps)
+    with pytest.raises(UserError, match="train.npy: the features of image 9"):
+        make(ComputedFeatures, files, (1, 8, 8))
+
+
+def test_features_that_are_not_finite_end_the_planning(files, here):
+    np.save(files["test"], np.full((LIMIT, 64), np.inf))
+    given = f"features[train={files['train']},test={files['test']}]"
+    done = here("run", "--dataset", "digits", "--limit", str(LIMIT), "--methods", given)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "test.npy: the features of image 0 are not all finite in float32" in line
+
+
+def test_a_file_is_read_for_them_once(files, monkeypatch):
+    make(ComputedFeatures, files, (1, 8, 8))
+    monkeypatch.setattr(np, "isfinite", None)
+    make(ComputedFeatures, files, (1, 8, 8))
 
 
 @pytest.mark.parametrize(
