@@ -13,6 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, cosine_with_warmup, register
 
+from .collapse import CODE, collapse_warnings, spread
 from .networks import Size
 
 HEAD_WIDTH = 32
@@ -106,7 +107,9 @@ class MAE(TorchLearner):
     Notes
     -----
     The history has ``loss``, the mean squared error over the pixels of the masked patches; with `normalize`, in units
-    of a patch's variance: to predict the mean of each patch gives at most 1.
+    of a patch's variance: to predict the mean of each patch gives at most 1. ``code_std`` is as in `simclr`, of the
+    last layer's tokens that the encoder made, those of the visible patches, averaged over an image; below 0.1 the row
+    gets a warning. Such averages have much in common: it is small even where a linear classifier tells images apart.
 
     The layers are the outputs of the blocks as maps of tokens, and "norm", the last one normalized, the representation.
     """
@@ -168,7 +171,8 @@ class MAE(TorchLearner):
         *_, tokens = self.encoder(self.encoder.embed(at(pixels, visible)), visible)
         predicted = self.decoder.predict(tokens, visible, masked)
         target = at(pixels, masked)
-        return {"loss": functional.mse_loss(predicted.float(), normalized(target) if self.normalize else target)}
+        loss = functional.mse_loss(predicted.float(), normalized(target) if self.normalize else target)
+        return {"loss": loss, **spread(CODE, tokens.detach().mean(1))}
 
     def places(self, pixels: Tensor, run: Run) -> tuple[Tensor, Tensor]:
         """Return the places of the visible and of the masked patches of each image, from the generator "mask"."""
@@ -186,6 +190,10 @@ class MAE(TorchLearner):
         names = [*(f"block{number}" for number in range(1, len(blocks) + 1)), "norm"]
         outputs = zip(names, [*blocks, last], strict=True)
         return {name: tokens.transpose(1, 2).unflatten(2, self._grid) for name, tokens in outputs}
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a warning if representations had nearly one direction for all images in the last epoch."""
+        return collapse_warnings(history)
 
 
 def default_patch_size(side: int) -> int:

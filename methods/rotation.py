@@ -15,6 +15,7 @@ from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, reg
 
 from .autoencoders import adam
 from .backbones import Backbone, make_backbone
+from .collapse import CODE, collapse_warnings, spread
 from .networks import global_average
 
 QUARTER_TURNS = 4
@@ -39,8 +40,9 @@ class Rotation(TorchLearner):
 
     Notes
     -----
-    The history has ``loss``, the cross-entropy, and ``accuracy``, the share of rotations that are recognized (chance:
-    0.25), both on the training images.
+    The history has ``loss``, the cross-entropy, ``accuracy``, the share of rotations that are recognized (chance:
+    0.25), both on the training images, and ``code_std`` of the averaged representations of all four rotations of a
+    batch, as `simclr` has it; below 0.1 the row gets a warning.
 
     In training, batch normalizations normalize by all four rotations; in evaluation, like those of all learners here,
     by the images that are encoded, which are upright. By the statistics of all rotations a code that tells them apart
@@ -80,15 +82,20 @@ class Rotation(TorchLearner):
     def loss(self, x: Tensor, run: Run) -> Mapping[str, Tensor]:
         """Return the cross-entropy and the accuracy over all rotations of the images."""
         *_, representation = self.encoder(rotations(x)).values()
-        logits = self.head(global_average(representation))
+        codes = global_average(representation)
+        logits = self.head(codes)
         turns = torch.arange(QUARTER_TURNS, device=x.device).repeat_interleave(len(x))
         accuracy = (logits.argmax(1) == turns).float().mean()
-        return {"loss": functional.cross_entropy(logits, turns), "accuracy": accuracy}
+        return {"loss": functional.cross_entropy(logits, turns), "accuracy": accuracy, **spread(CODE, codes)}
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return all layers of the encoder; the last is the representation."""
         feature_maps: FeatureMaps = self.encoder(x)
         return feature_maps
+
+    def warnings(self, history: list[dict[str, float]]) -> list[str]:
+        """Return a warning if representations had nearly one direction for all images in the last epoch."""
+        return collapse_warnings(history)
 
 
 def rotations(x: Tensor) -> Tensor:

@@ -9,18 +9,16 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
 from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, cosine_with_warmup
 
 from .augmentations import AUGMENTATIONS, AugmentationName, Probability, altered, two_views
 from .backbones import Backbone, PResBackbone, ResNet18, make_backbone
+from .collapse import CODE, PROJECTION, collapse_warnings, spread
 from .networks import global_average
 
 SGD_MOMENTUM = 0.9
-COLLAPSED = 0.1
-"""A code whose standard deviation is below this share of that of a uniform one counts as collapsed; our choice."""
 
 Views = Sequence[Tensor]
 """Two batches, each of a view of the same images, or of what is made of them."""
@@ -107,7 +105,7 @@ class TwoViewLearner(TorchLearner):
         views = two_views(x, self._augmentations, run.generator("augmentation"))
         codes = [code_of(self.encoder, view) for view in views]
         projections = [self._projector(code) for code in codes]
-        spreads = {"code_std": relative_std(codes[0]), "projection_std": relative_std(projections[0])}
+        spreads = {**spread(CODE, codes[0]), **spread(PROJECTION, projections[0])}
         return {**self.objective(views, projections, run), **spreads}
 
     def encode(self, x: Tensor) -> FeatureMaps:
@@ -117,14 +115,7 @@ class TwoViewLearner(TorchLearner):
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Return a warning if codes or projections had nearly one value for all images in the last epoch."""
-        last = history[-1] if history else {}
-        named = {"code_std": "the representation", "projection_std": "the projection"}
-        return [
-            f"{what} collapsed: normalized to length 1, its standard deviation over the images of a batch was "
-            f"{last[name]:.3f}/√d in the last epoch (below {COLLAPSED}/√d)"
-            for name, what in named.items()
-            if last.get(name, 1.0) < COLLAPSED
-        ]
+        return collapse_warnings(history)
 
 
 class TaughtLearner(TwoViewLearner):
@@ -171,12 +162,6 @@ def code_of(encoder: nn.Module, x: Tensor) -> Tensor:
     """Return the representations of `x`, averaged over their positions: (N, D)."""
     *_, representation = encoder(x).values()
     return global_average(representation)
-
-
-def relative_std(vectors: Tensor) -> Tensor:
-    """Return the standard deviation of the normalized `vectors` (N, D), averaged over D, in units of 1/√D."""
-    normalized = functional.normalize(vectors.detach().float(), dim=1)
-    return normalized.std(dim=0).mean() * vectors.shape[1] ** 0.5
 
 
 def in_float32(criterion: Callable[..., Tensor], *inputs: Any) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from reprbench.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -133,8 +135,8 @@ class Resumes(Protocol):
 class Precomputed(Protocol):
     """Has features that were computed elsewhere, of the images of one dataset, and finds them by the images' rows.
 
-    Its `encode` raises a `UserError`. Protocols that only read features work; the others leave the row empty and
-    say why.
+    Its `encode` raises a `UserError`. Protocols get its features of the images of its dataset. One that asks for the
+    learner, to encode other images, leaves the row empty and says why; `geometry` leaves out what needs such images.
 
     Examples
     --------
@@ -164,6 +166,17 @@ class Precomputed(Protocol):
     def features_of(self, split: Literal["train", "test"], rows: Indices) -> Mapping[str, Tensor]:
         """Return the feature maps of the images at `rows` of a split, as `Learner.encode` returns them."""
         ...
+
+
+class CannotEncode(UserError):
+    """A learner was asked for that has the features of a dataset's images and encodes no others."""
+
+
+def check_that_it_encodes(cls: type) -> None:
+    """Raise `CannotEncode` if learners of this class are `Precomputed`."""
+    if issubclass(cls, Precomputed):
+        name = getattr(cls, "method_name", "") or cls.__name__
+        raise CannotEncode(f"{name} has features of the dataset's images, and encodes no others")
 
 
 def miscounted(learner: object, counts: Mapping[str, int]) -> str:

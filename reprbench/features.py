@@ -168,11 +168,8 @@ def extract(
     for x in images.batches(learner.encode_batch_size, device):
         # Entered once per batch: between two of them the caller's code runs.
         with evaluating(learner):
-            if place is not None and isinstance(learner, Precomputed):
-                made = learner.features_of(place[0], place[1][done : done + len(x)])
-            else:
-                made = learner.encode(x)
-            maps = checks.add(made, len(x))
+            part = None if place is None else (place[0], place[1][done : done + len(x)])
+            maps = checks.add(maps_of(learner, x, part), len(x))
             matrices = [view.matrix(maps) for view in views]
             finite = [torch.isfinite(matrix).all() for matrix in matrices]
             # Copying waits for the device, once: what was computed before is there then.
@@ -182,6 +179,13 @@ def extract(
         done += len(x)
         advance(done / len(images))
         yield found
+
+
+def maps_of(learner: Learner, x: Tensor, place: Place | None = None) -> FeatureMaps:
+    """Return the feature maps of the images `x`; of a `Precomputed` learner, what it has of their `place`."""
+    if place is not None and isinstance(learner, Precomputed):
+        return learner.features_of(*place)
+    return learner.encode(x)
 
 
 def _not_finite(maps: FeatureMaps, views: Sequence[View], first: int) -> Iterator[Diverged]:

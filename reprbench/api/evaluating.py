@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from reprbench.api.calls import asked_call
 from reprbench.api.datasets import dataset as load_dataset
 from reprbench.api.encoding import encode
-from reprbench.capabilities import Precomputed, miscounted
+from reprbench.capabilities import Precomputed, check_that_it_encodes, miscounted
 from reprbench.data.adapted import adapted
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError
@@ -20,6 +20,7 @@ from reprbench.grammar import brief
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
+from reprbench.protocols.subject import first_maps_of
 from reprbench.registry import discover
 from reprbench.runner.evaluate import lacking
 from reprbench.spec import Call, mistakes
@@ -27,6 +28,7 @@ from reprbench.state import device_of
 
 if TYPE_CHECKING:
     from reprbench.features import Matrix
+    from reprbench.images import Indices
     from reprbench.measurement import Measurement
 
 
@@ -81,12 +83,17 @@ def evaluate(
 
 
 def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
+    def at_hand(rows: Indices | None) -> Learner:
+        check_that_it_encodes(type(learner))
+        return learner
+
     def on(call: Call) -> Subject:
-        if isinstance(learner, Precomputed):
-            raise UserError(f"{type(learner).__name__} has features of its own dataset, and encodes no others")
+        check_that_it_encodes(type(learner))
         return _subject(learner, adapted(load_dataset(call), dataset.train.shape), device)
 
-    return Subject(dataset, False, lambda rows: learner, _features(learner, dataset), device=device, on=on)
+    features = _features(learner, dataset)
+    first = lambda: first_maps_of(learner, dataset, device)  # noqa: E731
+    return Subject(dataset, False, at_hand, features, device=device, on=on, first_maps=first)
 
 
 _FITTED = "expected a fitted learner, such as trial.learner() returns"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
+from reprbench.capabilities import CannotEncode
 from reprbench.data.augmented import Transformation, augmented
 from reprbench.data.folds import random_test_rows
 from reprbench.features import Matrix, Pooling, View, extract
@@ -91,11 +92,15 @@ class Geometry(Protocol):
         found = _of_images(features, columns, subject.device)
         if found is None:
             return Outcome(missing=f"{self.name}: all images have the same code")
-        measured = found.measurements + self._of_views(subject, columns)
+        measured, warnings = list(found.measurements), _warnings(features.shape[1], len(columns), found)
+        try:
+            measured += self._of_views(subject, columns)
+        except CannotEncode as error:
+            warnings.append(f"alignment and LiDAR are not measured, which need transformed images: {error}")
         there = {one.metric for one in measured}
         return Outcome(
             measured,
-            warnings=_warnings(features.shape[1], len(columns), found),
+            warnings=warnings,
             figures={"spectrum": spectrum_figure(found.covariance, found.law)},
             headlines=[Headline(metric) for metric in self.headlines if metric in there],
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reprbench.features import Matrix, View
-from reprbench.outputs import checked
 from reprbench.protocols.base import Features, Subject
 
 if TYPE_CHECKING:
@@ -13,13 +12,9 @@ if TYPE_CHECKING:
 
 
 def layer_widths(subject: Subject, view: View) -> dict[str, int]:
-    """Return how many columns each layer has in `view`, by encoding one test image."""
-    from reprbench.state import evaluating
-
-    learner = subject.learner(subject.trained)
-    with evaluating(learner):
-        maps = checked(learner.encode(subject.dataset.test.batch(slice(0, 1), subject.device)), 1)
-        return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
+    """Return how many columns each layer has in `view`, from the feature maps of one test image."""
+    maps = subject.first_maps()
+    return {name: view.matrix({name: layer}).shape[1] for name, layer in maps.items()}
 
 
 def layer_matrices(subject: Subject, wanted: Features) -> Iterator[tuple[str, Matrix]]:

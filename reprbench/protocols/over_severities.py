@@ -31,6 +31,8 @@ OVER_ALL = "accuracy over common corruptions"
 def over_severities(measurements: Sequence[Measurement], kinds: Container[str]) -> list[Measurement]:
     """Return the mean accuracy of each common corruption over its severities, and of all kinds, for each fold.
 
+    The clean images count in none of these means, which are plain: not areas under the curve against severity.
+
     Parameters
     ----------
     measurements : with the `PROBE` at {"fold", "corruption", "level"}; level 0 is the clean image.

@@ -78,10 +78,10 @@ class Robustness(SVMProtocol):
     channels of a pixel are corrupted together, except by Gaussian noise. The corrupted images are the same for every
     method and seed, and rounded to 8 bits. For the probe of the identity see the row `raw-pixels`.
 
-    Of common corruptions only the probe is measured: at each severity, and from the mean over the severities, for each
-    kind "accuracy over severities" (%), which is the area under the curve, and "corruption error" (%), 100 minus that;
-    and for all kinds together "accuracy over common corruptions" (%). The corruption errors, each divided by that of a
-    baseline, and averaged over the kinds, are the mean corruption error (mCE) of Hendrycks and Dietterich:
+    Of common corruptions only the probe is measured: at each severity; for each kind as "accuracy over severities" (%),
+    the mean over `severities` without the clean images, and "corruption error" (%), 100 minus that; and for all kinds
+    together as "accuracy over common corruptions" (%), the mean over the kinds. The corruption errors, each divided by
+    that of a baseline, and averaged over the kinds, are the mean corruption error (mCE) of Hendrycks and Dietterich:
     ``reprbench report --pivot "corruption error" --relative-to raw-pixels``.
 
     Source: Fig. 4a of the AME-AE paper for `mask` and its levels; the other corruptions and their levels are ours, the

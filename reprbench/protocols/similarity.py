@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from reprbench.data.folds import random_test_rows
-from reprbench.errors import UserError
 from reprbench.features import Matrix, Pooling, View
 from reprbench.probes.cka import (
     FEWEST_IMAGES,
@@ -67,17 +66,7 @@ class Similarity(Protocol):
         return [Features(whole.trained, "test", self.rows(dataset), view)]
 
     def rows(self, dataset: Dataset) -> Indices:
-        """Return the test images that are used, sorted; the same for every method and seed.
-
-        Raises
-        ------
-        UserError
-            If there are too few to compare.
-        """
-        total = len(dataset.test)
-        if total < FEWEST_IMAGES:
-            fewest = f"expected at least {FEWEST_IMAGES}"
-            raise UserError(f"{self.name}: {total} test images; {fewest}, use a larger --limit or dataset")
+        """Return the test images that are used, sorted; the same for every method and seed."""
         return random_test_rows(dataset, self.name, self.images)
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
@@ -85,6 +74,8 @@ class Similarity(Protocol):
         from reprbench.plotting import similarity_map
 
         (wanted,) = self.reads(subject.dataset, subject.supervised)
+        if len(wanted.rows) < FEWEST_IMAGES:
+            return Outcome(missing=f"{self.name} needs {FEWEST_IMAGES} test images, and there are {len(wanted.rows)}")
         grams = self._grams(subject, wanted)
         last = list(grams)[-1]
         constant = [name for name, gram in grams.items() if is_constant(gram)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
     from reprbench.images import Indices
-    from reprbench.learner import Learner
+    from reprbench.learner import FeatureMaps, Learner
     from reprbench.spec import Call
 
 
@@ -78,6 +78,19 @@ class Snapshots:
     reconstructions: NDArray[np.float32]
 
 
+def first_maps_of(learner: Learner, dataset: Dataset, device: str) -> FeatureMaps:
+    """Return the feature maps of the first test image, checked."""
+    import numpy as np
+
+    from reprbench.features import maps_of
+    from reprbench.outputs import checked
+    from reprbench.state import evaluating
+
+    x = dataset.test.batch(slice(0, 1), device)
+    with evaluating(learner):
+        return checked(maps_of(learner, x, ("test", np.zeros(1, dtype=np.int64))), 1)
+
+
 def _nowhere(call: Call) -> Subject:
     raise UserError(f"no other dataset is at hand, and {call} is asked for: name it in Protocol.other_datasets")
 
@@ -95,7 +108,8 @@ class Subject:
         Whether the learner is fitted once per set of training rows.
     learner : callable
         Called with the rows of the training split whose labels the learner may have seen (None for an unsupervised
-        one), `trained` for instance; returns the fitted learner, on `device`.
+        one), `trained` for instance; returns the fitted learner, on `device`. Raises a `UserError` if it can encode no
+        images, because it is `Precomputed`: such a learner has the `features` and `first_maps` of its own dataset.
     features : callable, optional
         Called with `Features`; returns them, float32 of shape (len(rows), D), in memory or mapped from a file. The
         harness extracts once for all protocols of a trial what they named in `Protocol.reads`. By default they are
@@ -110,6 +124,9 @@ class Subject:
         Called with one of `Protocol.other_datasets`; returns the same learner as a subject on that dataset, whose
         images are adapted to the shape of those that it was fitted to (see `reprbench.data.adapted`). There it counts
         as unsupervised: it has seen no label of that dataset. A supervised one is the fit to the first fold of its own.
+    first_maps : callable, optional
+        Called without arguments; returns the feature maps of the first test image, as `Learner.encode` returns them:
+        they tell the names of all layers, from input to output, and their shapes.
 
     Examples
     --------
@@ -138,6 +155,7 @@ class Subject:
         snapshots: Callable[[Indices | None], Snapshots | None] = lambda rows: None,
         device: str = "cpu",
         on: Callable[[Call], Subject] = _nowhere,
+        first_maps: Callable[[], FeatureMaps] | None = None,
     ) -> None:
         self.dataset = dataset
         self.supervised = supervised
@@ -147,6 +165,7 @@ class Subject:
         self.snapshots = snapshots
         self.device = device
         self.on = on
+        self.first_maps = first_maps or (lambda: first_maps_of(learner(self.trained), dataset, device))
 
     @property
     def trained(self) -> Indices | None:

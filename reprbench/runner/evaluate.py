@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 
 from reprbench.arrays import npy_header
-from reprbench.capabilities import Precomputed
+from reprbench.capabilities import CannotEncode, check_that_it_encodes
 from reprbench.data.adapted import adapted
 from reprbench.errors import Diverged, UserError
 from reprbench.evaluation import GRAMS, Gram
@@ -22,6 +23,7 @@ from reprbench.files import replacing
 from reprbench.measurement import LARGEST, Headline
 from reprbench.protocols.base import Features, KeptGram, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
+from reprbench.protocols.subject import first_fit, first_maps_of
 from reprbench.runner.failure import failure_of
 from reprbench.runner.job import FIGURES, now, unfinished
 from reprbench.spec import check_name
@@ -33,14 +35,10 @@ if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
     from reprbench.features import Matrix, View
     from reprbench.images import Indices
-    from reprbench.learner import Learner
+    from reprbench.learner import FeatureMaps, Learner
     from reprbench.runner.fitting import Fits
     from reprbench.runner.job import Job, ProtocolJob
     from reprbench.spec import Call
-
-
-class _EncodesItself(UserError):
-    """A protocol asked for a learner that has features, but cannot encode images."""
 
 
 class Evaluator:
@@ -72,8 +70,11 @@ class Evaluator:
         self._job, self._cls, self._dataset, self._others = job, cls, dataset, others or {}
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features", job.hash)
-        able = [protocol for protocol in protocols if not lacking(protocol, cls)]
-        self._read = [features for protocol in able for features in protocol.reads(dataset, cls.kind == "supervised")]
+        self._read: list[Features] = []
+        for protocol in protocols:
+            # What is wrong with one protocol is raised again by its own evaluation, and fails no other.
+            with contextlib.suppress(BaseException):
+                self._read += self._reads(protocol)
 
     def attempt(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
         """Run one protocol; its failure is recorded, not raised: the others are run, too."""
@@ -97,10 +98,11 @@ class Evaluator:
         )
         if needs := lacking(protocol, self._cls):
             return _skipped(evaluation, f"{asked.call.name} needs a learner that {' and '.join(needs)}")
+        self._reads(protocol)
         before, fitting = time.monotonic(), self._fits.seconds_here
         try:
             outcome = checked_outcome(protocol.evaluate(self._subject(), self._job.seed), asked.call.name)
-        except _EncodesItself as error:
+        except CannotEncode as error:
             return _skipped(evaluation, f"{asked.call.name} encodes images itself; {error}")
         evaluation.figures = self._draw(evaluation, outcome.figures)
         evaluation.grams = self._keep(evaluation, outcome.grams)
@@ -112,6 +114,21 @@ class Evaluator:
         evaluation.curves = outcome.curves
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
+    def _reads(self, protocol: Protocol) -> list[Features]:
+        """Return what a protocol will request, nothing if it cannot be run on the learner.
+
+        Raises
+        ------
+        TypeError
+            If a plugin's protocol returns something else.
+        """
+        if lacking(protocol, self._cls):
+            return []
+        found = list(protocol.reads(self._dataset, self._cls.kind == "supervised"))
+        if wrong := [one for one in found if not isinstance(one, Features)]:
+            raise TypeError(f"{type(protocol).__name__}.reads must return Features, not {type(wrong[0]).__name__}")
+        return found
+
     def _subject(self) -> Subject:
         return Subject(
             self._dataset,
@@ -122,13 +139,15 @@ class Evaluator:
             self._fits.snapshots,
             self._job.device,
             self._on,
+            self._first_maps,
         )
 
     def _on(self, call: Call) -> Subject:
         """Return the learner as a subject on another dataset, as `Subject` describes."""
-        self._check_that_it_encodes()
+        check_that_it_encodes(self._cls)
         dataset = adapted(self._others[call], self._dataset.train.shape)
         own = self._subject()
+        self._ensure(own.trained)
         return Subject(
             dataset,
             False,
@@ -140,14 +159,26 @@ class Evaluator:
 
     def _features(self, asked: Features) -> Matrix:
         """Return the requested features, and extract the other views of the same rows in the same pass."""
-        views = [asked.view, *(other.view for other in self._read if _same_rows(other, asked))]
-        return self._matrices(asked, self._dataset, list(dict.fromkeys(views)))
+        self._ensure(asked.trained)
+        others = [other.view for other in self._read if _same_rows(other, asked)]
+        views = list(dict.fromkeys([asked.view, *others]))
+        try:
+            return self._matrices(asked, self._dataset, views)
+        except Exception:
+            if len(views) == 1:
+                raise
+            # The cause may be another protocol's view, which must fail that protocol alone: a layer that the learner
+            # does not have, or one that is not finite. From now on each view is extracted by itself.
+            self._read = []
+            return self._matrices(asked, self._dataset, [asked.view])
+
+    def _ensure(self, trained: Indices | None) -> None:
+        """Fit, also if the features are cached: the trial records the cost of its fits."""
+        if self._fits.key(trained) not in self._fits.notes:
+            self._fits.ensure(trained)
 
     def _matrices(self, asked: Features, dataset: Dataset, views: Sequence[View]) -> Matrix:
         """Return the requested features of a dataset in the first of the `views`, which are all extracted."""
-        # Also if the features are cached: the trial records the cost of its fits.
-        if self._fits.key(asked.trained) not in self._fits.notes:
-            self._fits.ensure(asked.trained)
         key = {
             "fit": self._job.hash,
             "trained": self._fits.key(asked.trained),
@@ -167,12 +198,12 @@ class Evaluator:
 
     def _learner(self, trained: Indices | None) -> Learner:
         """Return the fitted learner for a protocol that encodes images itself."""
-        self._check_that_it_encodes()
+        check_that_it_encodes(self._cls)
         return self._fits.learner(trained)
 
-    def _check_that_it_encodes(self) -> None:
-        if issubclass(self._cls, Precomputed):
-            raise _EncodesItself(f"{self._cls.method_name} has features of the dataset's images, and encodes no others")
+    def _first_maps(self) -> FeatureMaps:
+        trained = first_fit(self._dataset, self._cls.kind == "supervised")
+        return first_maps_of(self._fits.learner(trained), self._dataset, self._job.device)
 
     def _keep(self, evaluation: Evaluation, grams: Mapping[str, KeptGram]) -> list[Gram]:
         """Write the Gram matrices as .npy files into the trial's folder."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reprbench.methods import computed
 from reprbench.methods.computed import ComputedFeatures
 from reprbench.methods.controls import RawPixels
 
@@ -58,6 +59,29 @@ def test_protocols_that_encode_images_leave_the_row_empty_and_say_why(files, tmp
         assert one.reason.startswith(f"{name} encodes images itself; features has features of the dataset's images")
 
 
+def test_protocols_that_read_features_of_test_images_measure_what_they_can(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    protocols = ["geometry[images=20,views=2,grid=8]", "code-stats", "similarity[images=100,grid=8]"]
+    methods = ["raw-pixels", "features[train=train.npy,test=test.npy]"]
+    found = run(tmp_path, methods, protocols, epochs=1)
+    own, other = (trial.record for trial in found.trials())
+    assert [one.status for one in own.evaluations] == ["done"] * 3
+    values = [{e.call.name: {m.metric: m.value for m in e.measurements} for e in t.evaluations} for t in (own, other)]
+    geometry = values[0]["geometry"]
+    assert geometry == {metric: values[1]["geometry"][metric] for metric in geometry}
+    assert values[1]["geometry"].keys() - geometry.keys() == {"alignment", "LiDAR"}
+    assert {one.metric for one in own.evaluations[0].headlines} == geometry.keys() != set()
+    (warning,) = [text for text in own.evaluations[0].warnings if "LiDAR" in text]
+    assert warning == (
+        "alignment and LiDAR are not measured, which need transformed images: features has features of the dataset's "
+        "images, and encodes no others"
+    )
+    assert values[0]["similarity"] == {"CKA": pytest.approx(1, abs=1e-6)}
+    # What reports compare between methods.
+    own_gram, other_gram = own.evaluations[2].grams[0], other.evaluations[2].grams[0]
+    assert own_gram.images == other_gram.images
+
+
 def test_another_count_ends_the_planning_with_both_numbers(files, tmp_path, here):
     np.save(files["test"], np.zeros((7, 3)))
     np.save(files["train"], np.zeros((LIMIT, 3)))
@@ -75,6 +99,8 @@ def test_they_are_evaluated_in_python(files, digits):
     learner = make(ComputedFeatures, files, (1, 8, 8))
     values = [[m.value for m in rb.evaluate(one, "knn", digits)] for one in (learner, RawPixels())]
     assert values[0] == values[1]
+    assert {m.metric for m in rb.evaluate(learner, "code-stats", digits)} >= {"RankMe", "units"}
+    assert {m.metric for m in rb.evaluate(learner, "geometry", digits)} == {"RankMe", "uniformity", "alpha"}
     for protocol in ("robustness", "transfer[to=[digits]]"):
         with pytest.raises(UserError, match="encodes no others"):
             rb.evaluate(learner, protocol, digits)
@@ -100,12 +126,41 @@ def test_rows_are_found_in_the_order_that_is_asked_for(tmp_path):
     assert learner.features_of("test", np.array([2]))["features"].tolist() == [[-4, -5]]
 
 
-def test_features_that_are_not_finite_are_named(files, digits):
-    array = np.load(files["test"])
-    array[5, 2] = np.nan
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, np.float32), (-np.inf, np.float16), (1e39, np.float64)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_features_that_are_not_finite_are_named(files, value, dtype, order, monkeypatch):
+    monkeypatch.setattr(computed, "BLOCK", 4 * 64)
+    array = np.load(files["test"]).astype(dtype, order=order)
+    array[[5, 7], 2] = value
     np.save(files["test"], array)
-    with pytest.raises(rb.Diverged, match="layer 'features'.*image 5"):
-        rb.evaluate(make(ComputedFeatures, files, (1, 8, 8)), "knn", digits)
+    with pytest.raises(UserError, match="test.npy: the features of image 5 are not all finite in float32"):
+        make(ComputedFeatures, files, (1, 8, 8))
+    array[[5, 7], 2] = np.finfo(np.float16).max
+    np.save(files["test"], array)
+    make(ComputedFeatures, files, (1, 8, 8))
+
+
+def test_maps_that_are_not_finite_are_named(files):
+    maps = np.zeros((LIMIT, 5, 3, 3))
+    maps[9, 4, 2, 2] = np.nan
+    np.save(files["train"], maps)
+    with pytest.raises(UserError, match="train.npy: the features of image 9"):
+        make(ComputedFeatures, files, (1, 8, 8))
+
+
+def test_features_that_are_not_finite_end_the_planning(files, here):
+    np.save(files["test"], np.full((LIMIT, 64), np.inf))
+    given = f"features[train={files['train']},test={files['test']}]"
+    done = here("run", "--dataset", "digits", "--limit", str(LIMIT), "--methods", given)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "test.npy: the features of image 0 are not all finite in float32" in line
+
+
+def test_a_file_is_read_for_them_once(files, monkeypatch):
+    make(ComputedFeatures, files, (1, 8, 8))
+    monkeypatch.setattr(np, "isfinite", None)
+    make(ComputedFeatures, files, (1, 8, 8))
 
 
 @pytest.mark.parametrize(

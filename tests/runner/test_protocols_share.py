@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +16,10 @@ from jobs import job, protocol_job
 from made_protocols import make_protocols
 
 from reprbench.data import load_dataset
+from reprbench.errors import UserError
+from reprbench.features import View
 from reprbench.learner import Learner, SupervisedLearner
+from reprbench.protocols.base import Measurement, Outcome, Protocol
 from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.fitting import Fits
 from reprbench.spec import parse_call
@@ -67,6 +72,39 @@ class Reconstructing(Counting):
         return x
 
 
+class Infinite(Counting):
+    """One of its layers is not finite."""
+
+    def encode(self, x):
+        maps = count_and_encode(self, x)
+        return {"infinite": maps["pixels"] / 0, **maps}
+
+
+class Asking(Protocol):
+    """Asks for nothing, which must be all that comes of what is wrong with it."""
+
+    name = "asking"
+    headlines = ("nothing",)
+
+    def evaluate(self, subject, seed):
+        return Outcome([Measurement("nothing", 0.0)])
+
+
+class Refusing(Asking):
+    def reads(self, dataset, supervised):
+        raise UserError("there are too few images")
+
+
+class Leaving(Asking):
+    def reads(self, dataset, supervised):
+        sys.exit("gone")
+
+
+class Confused(Asking):
+    def reads(self, dataset, supervised):
+        return [View()]
+
+
 def count_and_encode(learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
     if len(x) > 1:
         learner.encoded.update(image.numpy().tobytes() for image in x)
@@ -103,13 +141,22 @@ def first(dataset, tmp_path_factory):
 
 
 def run(cls: type[Learner], dataset, cache: Path, *calls: str):
+    """Evaluate a trial's protocols one after the other, as its process does; what fails is raised."""
+    evaluator, protocols = prepared(cls, dataset, cache, make_protocols([parse_call(call) for call in calls]))
+    return [evaluator.evaluate(protocol_job(protocol), protocol) for protocol in protocols]
+
+
+def attempted(cls: type[Learner], dataset, cache: Path, protocols: Sequence[Protocol]):
     """Evaluate a trial's protocols one after the other, as its process does."""
+    evaluator, protocols = prepared(cls, dataset, cache, protocols)
+    return [evaluator.attempt(protocol_job(protocol), protocol) for protocol in protocols]
+
+
+def prepared(cls: type[Learner], dataset, cache: Path, protocols: Sequence[Protocol]):
     asked = job(dataset, cache)
-    protocols = make_protocols([parse_call(call) for call in calls])
     report = lambda what, share, values: None  # noqa: E731
     fits = Fits(asked, cls, dataset, report, {})
-    evaluator = Evaluator(asked, cls, dataset, protocols, fits, cache / "work", report)
-    return [evaluator.evaluate(protocol_job(protocol), protocol) for protocol in protocols]
+    return Evaluator(asked, cls, dataset, protocols, fits, cache / "work", report), protocols
 
 
 def pictures(images, rows=None, times: int = 1) -> Counter:
@@ -197,3 +244,44 @@ def test_a_protocol_that_finds_nothing_leaves_a_row_with_its_reason_and_the_othe
     assert missing.measurements == [] and missing.figures == []
     assert neighbors.status == "done" and neighbors.measurements
     assert len(Counting.fits) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Refusing(), "there are too few images"),
+        (Leaving(), "gone"),
+        (Confused(), "Confused.reads must return Features, not View"),
+    ],
+)
+def test_what_is_wrong_with_what_a_protocol_reads_fails_that_protocol_alone(dataset, tmp_path, wrong, reason):
+    before, failed, after = attempted(Counting, dataset, tmp_path, [Asking(), wrong, *made("knn")])
+    assert (failed.status, failed.measurements) == ("failed", [])
+    assert reason in failed.reason
+    assert (before.status, after.status) == ("done", "done")
+
+
+def test_too_few_images_for_one_protocol_are_enough_for_another(dataset, tmp_path):
+    few = dataclasses.replace(dataset, test=dataset.test.take(np.arange(3)), test_labels=dataset.test_labels[:3])
+    skipped, neighbors = attempted(Counting, few, tmp_path, made("similarity", "knn"))
+    assert (skipped.status, skipped.reason) == ("skipped", "similarity needs 4 test images, and there are 3")
+    assert neighbors.status == "done"
+
+
+def test_a_layer_that_is_not_there_fails_that_protocol_alone(dataset, tmp_path):
+    calls = ["knn", "knn[layers=[layer99]]", "knn[k=3]"]
+    one, failed, other = attempted(Counting, dataset, tmp_path, made(*calls))
+    assert failed.status == "failed" and failed.reason.startswith("no layer 'layer99'")
+    assert (one.status, other.status) == ("done", "done")
+    assert Counting.fits == [len(dataset.unlabeled)], "nothing is fitted again"
+
+
+def test_a_layer_that_is_not_finite_fails_those_that_read_it_alone(dataset, tmp_path):
+    calls = ["knn", "knn[layers=all]", "knn[layers=[quarter]]"]
+    one, diverged, other = attempted(Infinite, dataset, tmp_path, made(*calls))
+    assert diverged.status == "diverged" and "layer 'infinite'" in diverged.reason
+    assert (one.status, other.status) == ("done", "done")
+
+
+def made(*calls: str) -> list[Protocol]:
+    return make_protocols([parse_call(call) for call in calls])
