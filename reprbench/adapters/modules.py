@@ -113,12 +113,18 @@ class WrappedModule(Learner):
             raise UserError("wrap: a run needs to know the images: wrap(module, shape=(channels, height, width))")
         with _quiet():
             exported = _exported(self.network, self._shape)
-        for part in exported.graph_module.modules():
-            for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
-                node.meta.pop("stack_trace", None)  # names files of this machine
+        for node in _nodes(exported.graph_module):
+            node.meta.pop("stack_trace", None)  # names files of this machine
         content = io.BytesIO()
         torch.export.save(exported, content)
         return content.getvalue()
+
+
+def _nodes(network: nn.Module) -> Iterator[torch.fx.Node]:
+    """Yield the operations of the graphs in an exported network."""
+    for part in network.modules():
+        if isinstance(graph := getattr(part, "graph", None), torch.fx.Graph):
+            yield from graph.nodes
 
 
 @contextlib.contextmanager
@@ -183,10 +189,8 @@ class ProgramModule(Learner):
         if taken != [tuple(shape)]:
             raise UserError(f"{self.program}: takes {' and '.join(map(str, taken))}, not images of {tuple(shape)}")
         self.network = torch.export.unflatten(exported)
-        for part in self.network.modules():
-            graph = getattr(part, "graph", None)
-            for node in graph.nodes if isinstance(graph, torch.fx.Graph) else ():
-                node.meta.clear()  # values of symbolic size, which cannot be copied, as fine-tuning does
+        for node in _nodes(self.network):
+            node.meta.clear()  # values of symbolic size, which cannot be copied, as fine-tuning does
 
     def fit(self, images: Images, run: Run) -> None:
         """Learn nothing."""

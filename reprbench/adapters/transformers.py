@@ -54,10 +54,10 @@ def estimator_class(name: str) -> Any:
             f"{name!r} is no transformer of scikit-learn; "
             + (f"did you mean {near!r}?" if near else "expected a name like sklearn.decomposition.PCA")
         )
-    first, *others = list(inspect.signature(cls.fit).parameters.values())[1:]
-    if first.name != "X":
-        raise ValueError(f"{name!r} is fitted to {first.name}, not to the pixels of images; name another transformer")
-    if needed := [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]:
+    fitted_to = list(inspect.signature(cls.fit).parameters)[1]
+    if fitted_to != "X":
+        raise ValueError(f"{name!r} is fitted to {fitted_to}, not to the pixels of images; name another transformer")
+    if needed := required_parameters(cls.fit)[2:]:
         raise ValueError(
             f"{name!r} is fitted to labels too ({', '.join(needed)}), and a transformer is fitted to images without; "
             "name another transformer"
@@ -87,9 +87,9 @@ def _near(attribute: str) -> str:
     return "".join(known[one] for one in difflib.get_close_matches(attribute.lower(), known, n=1, cutoff=0.75))
 
 
-def required_parameters(cls: Any) -> list[str]:
-    """Return the parameters of an estimator that have no default."""
-    every = inspect.signature(cls).parameters.values()
+def required_parameters(function: Any) -> list[str]:
+    """Return the parameters of a function, or of the constructor of a class, that have no default."""
+    every = inspect.signature(function).parameters.values()
     return [
         one.name for one in every if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,9 +92,8 @@ def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
         check_that_it_encodes(type(learner))
         return _subject(learner, adapted(load_dataset(call), dataset.train.shape), device)
 
-    features = _features(learner, dataset)
-    first = lambda: first_maps_of(learner, dataset, device)  # noqa: E731
-    return Subject(dataset, False, at_hand, features, device=device, on=on, first_maps=first)
+    first_maps = partial(first_maps_of, learner, dataset, device)
+    return Subject(dataset, False, at_hand, _features(learner, dataset), device=device, on=on, first_maps=first_maps)
 
 
 _FITTED = "expected a fitted learner, such as trial.learner() returns"

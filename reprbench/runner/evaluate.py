@@ -71,7 +71,7 @@ class Evaluator:
         self._fits, self._folder, self._report = fits, folder, report
         self._cache = FeatureCache(job.cache / "features", job.hash)
         self._read: list[Features] = []
-        for protocol in protocols:
+        for protocol in [one for one in protocols if not lacking(one, cls)]:
             # What is wrong with one protocol is raised again by its own evaluation, and fails no other.
             with contextlib.suppress(BaseException):
                 self._read += self._reads(protocol)
@@ -115,15 +115,13 @@ class Evaluator:
         return _as_stored(_skipped(evaluation, outcome.missing or _unmeasured(evaluation)))
 
     def _reads(self, protocol: Protocol) -> list[Features]:
-        """Return what a protocol will request, nothing if it cannot be run on the learner.
+        """Return what a protocol will request.
 
         Raises
         ------
         TypeError
             If a plugin's protocol returns something else.
         """
-        if lacking(protocol, self._cls):
-            return []
         found = list(protocol.reads(self._dataset, self._cls.kind == "supervised"))
         if wrong := [one for one in found if not isinstance(one, Features)]:
             raise TypeError(f"{type(protocol).__name__}.reads must return Features, not {type(wrong[0]).__name__}")
