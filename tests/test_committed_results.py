@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from common import REPOSITORY
+from trials import read_whole
 
-from reprbench.store import Store
 from reprbench.trial import Trial
 
 COMMITTED = REPOSITORY / "results"
@@ -15,14 +15,7 @@ COMMITTED = REPOSITORY / "results"
 
 @pytest.fixture(scope="module")
 def committed() -> list[Trial]:
-    trials, problems = Store(COMMITTED).read()
-    assert problems == []
-    return trials
-
-
-def test_all_committed_trials_are_read(committed):
-    assert len(committed) == len(list(COMMITTED.glob("*/*/*/trial.json"))) > 0
-    assert all(one.evaluation(protocol) for one in committed for protocol in one.protocols)
+    return read_whole(COMMITTED)
 
 
 def test_figures_of_committed_trials_are_where_they_say(committed):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from reprbench.measurement import Better, Headline, Measurement
 from reprbench.spec import Budget, Call, parse_call
+from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, Evaluation, MethodRecord, ProtocolRecord, SweepRecord, Trial
 
 
@@ -141,3 +143,12 @@ def sweep_record(row: str, lr: float, rates: list[float], seeds: tuple[int, ...]
         "reported_on": seeds[len(half) :] or half,
     }
     return SweepRecord(**{**known, **changes})
+
+
+def read_whole(store: Path) -> list[Trial]:
+    """Return the trials of a store, after checking that each of its files is read, with all evaluations asked for."""
+    trials, problems = Store(store).read()
+    assert problems == []
+    assert len(trials) == len(list(store.glob("*/*/*/trial.json"))) > 0
+    assert all(one.evaluation(protocol) for one in trials for protocol in one.protocols)
+    return trials
