@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
-from reprbench.features import Matrix, Pooling, View
-from reprbench.protocols.base import Features, Measurement, Outcome, Protocol, Subject
+from reprbench.features import Matrix
+from reprbench.protocols.base import Features, Measurement, Outcome, Subject
+from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ NAMED_CLASSES, NUMBERED_CLASSES = 20, 12
 """The most classes of which the figure shows names, and numbers."""
 
 
-class Clustering(Protocol):
+class Clustering(CodeProtocol):
     """k-means with as many clusters as classes on the codes of the test images; labels only judge the clusters.
 
     The clusters are those of the whole test split: like all protocols it judges images that the learner has not seen,
@@ -49,17 +50,13 @@ class Clustering(Protocol):
     version = 1
     headlines = ("accuracy", "NMI", "ARI")
 
-    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
-    pooling: Pooling = "max"
-    grid: PositiveInt = 2
     metric: Literal["euclidean", "cosine"] = "euclidean"
     runs: PositiveInt = 5
     n_init: PositiveInt = 5
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split."""
-        view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
-        return [Features.of_split(dataset, supervised, "test", view)]
+        return [Features.of_split(dataset, supervised, "test", self.view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return how well the clusters of every run agree with the classes; draw the first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from reprbench.data.folds import named_generator, stratified_rows
 from reprbench.errors import UserError
-from reprbench.features import Pooling, View
 from reprbench.probes.projections import Plane, largest_perplexity, most_neighbors, principal_components, tsne
 from reprbench.probes.standardize import standardize
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Subject
+from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ NAMED_CLASSES = 20
 """The most classes that a legend names."""
 
 
-class Embedding(Protocol):
+class Embedding(CodeProtocol):
     """Maps of a stratified sample of the test images, the same for every method, and their trustworthiness.
 
     The features are standardized on the sample, so that their scale does not matter. PCA is exact; t-SNE (scikit-learn)
@@ -41,9 +41,6 @@ class Embedding(Protocol):
     version = 1
     headlines = ("trustworthiness",)
 
-    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
-    pooling: Pooling = "max"
-    grid: PositiveInt = 2
     images: Annotated[int, Field(ge=SMALLEST_SAMPLE, le=5000)] = 1000
     tsne: bool = True
     perplexity: Annotated[float, Field(ge=1)] = 30.0
@@ -65,8 +62,7 @@ class Embedding(Protocol):
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split: classifiers read them too, so that they cost no extra pass."""
-        view = View(layers=self.layers, pooling=self.pooling, grid=self.grid)
-        return [Features.of_split(dataset, supervised, "test", view)]
+        return [Features.of_split(dataset, supervised, "test", self.view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's explains.

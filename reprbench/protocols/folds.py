@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
-from reprbench.features import Matrix, Pooling, View
-from reprbench.protocols.base import Features, Measurement, Protocol, Subject
+from reprbench.features import Matrix
+from reprbench.protocols.base import Features, Measurement, Subject
+from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from reprbench.data.dataset import Dataset
@@ -40,19 +40,14 @@ class Fold:
     trained: Indices | None
 
 
-class FoldProtocol(Protocol):
+class FoldProtocol(CodeProtocol):
     """A protocol with one classifier per fold of the training split.
 
     Learner and classifier see the same labels: a supervised learner is fitted once per fold.
 
     Parameters
     ----------
-    layers : "last", "all" or tuple of str
-        The layers whose features are concatenated.
-    pooling : "max", "mean", "sum" or "l2"
-        What becomes of the numbers of a cell, as in `View`.
-    grid : int
-        Cells along either side of a map, as in `View`.
+    layers, pooling, grid : how maps are made into codes, as in `View`.
     folds : "dataset" or "none"
         The dataset's folds; or the whole training split as the only fold (the standard numbers of CIFAR-10, MNIST).
 
@@ -80,15 +75,7 @@ class FoldProtocol(Protocol):
     [87.5, 87.5]
     """
 
-    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
-    pooling: Pooling = "max"
-    grid: PositiveInt = 2
     folds: Literal["dataset", "none"] = "dataset"
-
-    @property
-    def view(self) -> View:
-        """How feature maps are made into vectors."""
-        return View(layers=self.layers, pooling=self.pooling, grid=self.grid)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of every fold."""

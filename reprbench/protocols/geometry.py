@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from pydantic import Field, PositiveInt
 from reprbench.capabilities import CannotEncode
 from reprbench.data.augmented import Transformation, augmented
 from reprbench.data.folds import random_test_rows
-from reprbench.features import Matrix, Pooling, View, extract
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Protocol, Subject
+from reprbench.features import Matrix, Pooling, extract
+from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Subject
+from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ SAME = 1e-5
 """Codes that differ by no more than this share of their size are one: in float32, equal ones may differ by 1e-6."""
 
 
-class Geometry(Protocol):
+class Geometry(CodeProtocol):
     """Alignment, uniformity, RankMe, LiDAR and α-ReQ of the codes of test images, by the definitions of their papers.
 
     Alignment and LiDAR need several views of an image. Here a view, a positive, is a copy that was transformed at
@@ -64,17 +65,11 @@ class Geometry(Protocol):
     version = 1
     headlines = ("RankMe", "LiDAR", "alpha", "alignment", "uniformity")
 
-    layers: Literal["last", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "last"
     pooling: Pooling = "mean"
     grid: PositiveInt = 1
     images: Annotated[int, Field(ge=2)] = 1000
     views: Annotated[int, Field(ge=2)] = 10
     transformations: Annotated[tuple[Transformation, ...], Field(min_length=1)] = ("shift", "brightness", "contrast")
-
-    @property
-    def view(self) -> View:
-        """How feature maps are made into vectors."""
-        return View(layers=self.layers, pooling=self.pooling, grid=self.grid)
 
     def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
         """Return the features of the whole test split."""
