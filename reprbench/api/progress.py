@@ -114,9 +114,9 @@ def waiting_text(planned: Planned, owner: Owner) -> str:
     return f"{name_of(planned)}: running on {owner}; waiting"
 
 
-def left_text(remaining: Remaining | None) -> str:
+def left_text(remaining: Remaining) -> str:
     """Return how long the rest of the run takes; an empty string if that is not known, or less than a minute."""
-    seconds = remaining.seconds() if remaining else None
+    seconds = remaining.seconds()
     return f"{rough_text(seconds)} left" if seconds and seconds >= 60 else ""
 
 
@@ -128,9 +128,7 @@ class PlainListener:
     store : where the logs of trials are; None if they have none.
     """
 
-    def __init__(
-        self, total: int, store: Path | None, say: Callable[[str], None], remaining: Remaining | None = None
-    ) -> None:
+    def __init__(self, total: int, store: Path | None, say: Callable[[str], None], remaining: Remaining) -> None:
         self._total, self._number, self._store, self._show = total, 0, store, say
         self._remaining = remaining
         self._said: dict[int, float] = {}
@@ -138,8 +136,7 @@ class PlainListener:
     def started(self, planned: Planned) -> None:
         """Say that a trial begins."""
         self._said[id(planned)] = time.monotonic()
-        if self._remaining:
-            self._remaining.started(planned)
+        self._remaining.started(planned)
         self._say(f"{name_of(planned)}: started ({planned.reason})")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
@@ -151,8 +148,7 @@ class PlainListener:
     def finished(self, planned: Planned, trial: Trial) -> None:
         """Say how it ended."""
         self._number += 1
-        if self._remaining:
-            self._remaining.finished(planned, trial)
+        self._remaining.finished(planned, trial)
         self._say(f"[{self._number}/{self._total}] {name_of(planned)}: {ending(planned, trial)}{self._left()}")
         for line in log_lines(planned, trial, self._store):
             self._say(line)
@@ -187,15 +183,14 @@ class DebugListener(PlainListener):
 class LiveListener:
     """A bar for each running trial, and one for all."""
 
-    def __init__(self, progress: Display, total: int, store: Path, remaining: Remaining | None = None) -> None:
+    def __init__(self, progress: Display, total: int, store: Path, remaining: Remaining) -> None:
         self._progress, self._store, self._remaining = progress, store, remaining
         self._tasks: dict[int, TaskID] = {}
         self._all = progress.add_task("all trials", total=total, text=left_text(remaining), whole=True)
 
     def started(self, planned: Planned) -> None:
         """Add the trial's bar."""
-        if self._remaining:
-            self._remaining.started(planned)
+        self._remaining.started(planned)
         self._tasks[id(planned)] = self._progress.add_task(name_of(planned), total=1.0, text="starting")
 
     def progressed(self, planned: Planned, message: Progress) -> None:
@@ -208,8 +203,7 @@ class LiveListener:
         """Replace the trial's bar with a line."""
         if (task := self._tasks.pop(id(planned), None)) is not None:
             self._progress.remove_task(task)
-        if self._remaining:
-            self._remaining.finished(planned, trial)
+        self._remaining.finished(planned, trial)
         self._progress.update(self._all, advance=1, text=left_text(self._remaining))
         self._print(f"{name_of(planned)}: {ending(planned, trial)}")
         for line in log_lines(planned, trial, self._store):

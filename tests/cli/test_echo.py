@@ -62,11 +62,16 @@ def planned(label: str):
     return type("Planned", (), {"spec": spec, "reason": "new", "hashes": set(), "runs": True})
 
 
+def left(seconds=None):
+    """Return what says how long the rest of a run takes, if that is known."""
+    return SimpleNamespace(started=lambda one: None, finished=lambda one, trial: None, seconds=lambda: seconds)
+
+
 def test_a_live_display_shows_names_and_values_literally():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=200, color_system=None, legacy_windows=False)
     with Display(*progress.columns(), console=console, transient=True) as display:
-        listener = progress.LiveListener(display, 1, Path("results"))
+        listener = progress.LiveListener(display, 1, Path("results"), left())
         one = planned(EVIL)
         listener.started(one)
         listener.progressed(one, Progress("fit [red]", 0.5, {"[blink]\x07": 1.0}))
@@ -82,17 +87,12 @@ def test_a_live_display_shows_names_and_values_literally():
 
 def test_plain_lines_are_lines(capsys):
     one = planned(EVIL)
-    listener = progress.PlainListener(1, Path("results"), partial(echo, err=True))
+    listener = progress.PlainListener(1, Path("results"), partial(echo, err=True), left())
     listener.started(one)
     listener.finished(one, trial(EVIL, status="failed", reason="a\nb\x1b"))
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition("\\x1b")[0] for line in lines] == ["", "[1/1] "]
     assert lines[1].endswith(r"failed: a b\x1b")
-
-
-def left(seconds):
-    """Return what says how long the rest of a run takes."""
-    return SimpleNamespace(started=lambda one: None, finished=lambda one, trial: None, seconds=lambda: seconds)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, ""), (59, ""), (61, "about 1 min"), (9000, "about 2.5 h")])
@@ -117,7 +117,7 @@ def test_the_end_of_a_log_stands_below_a_failure(tmp_path):
     failed = trial(status="failed", reason="it broke")
     (tmp_path / "said.txt").write_text("1\n2\n\x1b[2J3\n\n" + 1000 * "4" + "\n")
     Store(tmp_path / "results").write(failed, {"log.txt": tmp_path / "said.txt"})
-    progress.PlainListener(1, tmp_path / "results", said.append).finished(planned("ae"), failed)
+    progress.PlainListener(1, tmp_path / "results", said.append, left()).finished(planned("ae"), failed)
     assert said[1:] == ["    2", "    3", f"    {200 * '4'}…"]
 
 
