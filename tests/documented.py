@@ -2,9 +2,10 @@
 
 Kinds of blocks, by the word after the fence:
 
-- ``console``: lines that begin with ``$ `` are run by bash, in order, in one folder for all pages; every other line
-  must be found in the output of the command above it, see `expected`. ``$ echo $?`` shows the status of the previous
-  command; any other command must end with status 0.
+- ``console``: lines that begin with ``$ `` are run, in order, in one folder for all pages: commands of reprbench in
+  this process, others, and those that need a shell, by bash. Every other line must be found in the output of the
+  command above it, see `expected`. ``$ echo $?`` shows the status of the previous command; any other command must end
+  with status 0.
 - ``sh``: commands that need data or hours, or that set up the environment itself. They are parsed, not run.
 - ``python title="…"``, ``yaml title="…"``, ``toml title="…"``: files. A benchmark is loaded, a ``pyproject.toml``
   installed.
@@ -18,6 +19,7 @@ and a linear SVM with a single C (two in a sweep), which outputs then show after
 
 from __future__ import annotations
 
+import io
 import linecache
 import os
 import re
@@ -25,14 +27,16 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 
 from reprbench.benchmark import find_benchmark, load_benchmark
-from reprbench.cli.main import cli
+from reprbench.cli.main import cli, main
 from reprbench.errors import UserError
 from reprbench.registry import discover
 
@@ -40,6 +44,8 @@ FENCE = re.compile(
     r"^```(?P<kind>[a-z]*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 KINDS = {"console", "sh", "python", "yaml", "toml", "text"}
+BY_BASH = re.compile(r"[|&;<>$`*?#]|--notify")
+"""What a shell makes something of, also within quotes; and a command of the user's, which prints by itself."""
 NOT_VALID = "# not valid"
 """How a benchmark file begins that shows mistakes."""
 QUICK = ("--epochs", "1", "--limit", "150")
@@ -163,33 +169,50 @@ class Session:
             self._status = 0
             return
         assert self._status == 0, f"the command before {command.line!r} ended with {self._status}"
-        path = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        done = subprocess.run(
-            ["bash", "-c", quick(command.line)],  # noqa: S607  (whichever bash the user has)
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=3600,
-            env={
-                **os.environ,
-                "PATH": os.pathsep.join(path),
-                "PYTHONPATH": os.pathsep.join([str(self.installed), str(self.folder)]),
-                "OMP_NUM_THREADS": "1",
-                # No test may find data of the repository.
-                "REPRBENCH_DATA": "",
-                "COLUMNS": "200",
-            },
-        )
-        self._status = done.returncode
-        for line in command.shown:
-            pattern = expected(line)
-            found = any(pattern.match(output) for output in done.stdout.splitlines())
-            assert found, f"$ {command.line}\nshows no line like\n{line}\nbut\n{done.stdout}"
+        line = quick(command.line)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+            patch.setenv("PYTHONPATH", os.pathsep.join([str(self.installed), str(self.folder)]))
+            patch.setenv("OMP_NUM_THREADS", "1")
+            # No test may find data of the repository.
+            patch.setenv("REPRBENCH_DATA", "")
+            patch.setenv("COLUMNS", "200")
+            if line.startswith("reprbench ") and not BY_BASH.search(line):
+                patch.setattr(sys, "path", [str(self.installed), str(self.folder), *sys.path])
+                self._status, shown = run_here(shlex.split(line))
+            else:
+                self._status, shown = run_bash(line)
+        for one in command.shown:
+            pattern = expected(one)
+            found = any(pattern.match(output) for output in shown.splitlines())
+            assert found, f"$ {command.line}\nshows no line like\n{one}\nbut\n{shown}"
 
     def ended(self) -> None:
         """Check that the last command of a page succeeded, or that the page shows its status."""
         assert self._status == 0, f"the last command ended with {self._status}, which the page does not show"
+
+
+def run_bash(line: str) -> tuple[int, str]:
+    """Return the status of a command, and all that it prints."""
+    done = subprocess.run(
+        ["bash", "-c", line],  # noqa: S607  (whichever bash the user has)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=3600,
+    )
+    return done.returncode, done.stdout
+
+
+def run_here(words: list[str]) -> tuple[int, str]:
+    """Return the same of a command of reprbench in this process: starting one takes longer than most commands."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
+        patch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            main()
+    return int(end.value.code or 0), output.buffer.getvalue().decode()
 
 
 def quick(line: str) -> str:

@@ -53,37 +53,37 @@ def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")} == before
 
 
-def test_the_same_seed_twice_gives_the_same_bits(cli, tmp_path):
+def test_the_same_seed_twice_gives_the_same_bits(here, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        assert cli("run", "--methods", "denoising-ameae,pca", *SMALL, cwd=tmp_path / folder).returncode == 0
+        assert here("run", "--methods", "denoising-ameae,pca", *SMALL, cwd=tmp_path / folder).returncode == 0
     assert measurements(tmp_path / "one") == measurements(tmp_path / "two")
     assert len(measurements(tmp_path / "one")) == 2
 
 
-def test_the_plan_gives_a_reason_for_every_trial(cli, tmp_path, plugin):
+def test_the_plan_gives_a_reason_for_every_trial(here, tmp_path, plugin):
     path = plugin("mine.py", '@register("mine")\nclass A(Flat): ...\n')
     words = ("run", "--plugin", str(path), "--methods", "mine", *FAST)
-    assert "new" in cli(*words, "--plan").stdout
+    assert "new" in here(*words, "--plan").stdout
     assert not (tmp_path / "results").exists()
-    assert cli(*words).returncode == 0
-    assert "already there" in cli(*words, "--plan").stdout
-    assert "protocol changed" in cli(*words, "--set", "linear-svm.grid=1", "--plan").stdout
+    assert here(*words).returncode == 0
+    assert "already there" in here(*words, "--plan").stdout
+    assert "protocol changed" in here(*words, "--set", "linear-svm.grid=1", "--plan").stdout
     path.write_text(path.read_text() + "# a remark\n")
-    assert "already there" in cli(*words, "--plan").stdout
+    assert "already there" in here(*words, "--plan").stdout
     path.write_text(path.read_text() + "EXTRA = 1\n")
-    assert "method changed" in cli(*words, "--plan").stdout
+    assert "method changed" in here(*words, "--plan").stdout
 
 
-def test_a_new_protocol_evaluates_the_cached_fit(cli, tmp_path, plugin):
+def test_a_new_protocol_evaluates_the_cached_fit(here, tmp_path, plugin):
     path = plugin(
         "once.py",
         '@register("once")\nclass A(Flat):\n    def fit(self, images, run):\n'
         '        super().fit(images, run)\n        open("fits", "a").write("x")\n',
     )
     words = ("run", "--plugin", str(path), "--methods", "once", *FAST)
-    assert cli(*words).returncode == 0
-    done = cli(*words, "--protocols", "linear-svm,linear-svm[grid=1],linear-svm[folds=none]")
+    assert here(*words).returncode == 0
+    done = here(*words, "--protocols", "linear-svm,linear-svm[grid=1],linear-svm[folds=none]")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "fits").read_text() == "x"
     assert len(trials(tmp_path)["once"]["evaluations"]) == 3
@@ -101,13 +101,13 @@ limit: 150
 """
 
 
-def test_what_is_asked_for_again_is_the_row_again_without_running(cli, tmp_path):
+def test_what_is_asked_for_again_is_the_row_again_without_running(here, tmp_path):
     file, words = tmp_path / "b.yaml", ("run", "--benchmark", "b.yaml")
     stored: dict[int, dict] = {}
     for size in (16, 2, 16):
         file.write_text(BENCHMARK.format(size=size, value=90))
-        plan = cli(*words, "--plan").stdout
-        done = cli(*words)
+        plan = here(*words, "--plan").stdout
+        done = here(*words)
         assert done.returncode == 0, done.stderr
         trial = next(
             one for path in tmp_path.glob("results/b/pca/*/trial.json")
@@ -121,49 +121,49 @@ def test_what_is_asked_for_again_is_the_row_again_without_running(cli, tmp_path)
     assert trial["requested"] > stored[2]["provenance"]["ended"]
     assert len(list(tmp_path.glob("results/b/pca/*/history.csv"))) == 2
     (row,) = [line for line in done.stdout.splitlines() if "mine" in line]
-    assert row in cli("report").stdout
+    assert row in here("report").stdout
     file.write_text(BENCHMARK.format(size=16, value=80))
-    assert "recorded anew: reference" in cli(*words, "--plan").stdout
-    assert "80" in cli(*words).stdout
-    assert "already there" in cli(*words, "--plan").stdout
+    assert "recorded anew: reference" in here(*words, "--plan").stdout
+    assert "80" in here(*words).stdout
+    assert "already there" in here(*words, "--plan").stdout
 
 
-def test_protocols_of_earlier_runs_stay_in_the_tables(cli, tmp_path):
+def test_protocols_of_earlier_runs_stay_in_the_tables(here, tmp_path):
     words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
     for protocol in ("knn", "code-stats", "knn"):
-        assert cli(*words, protocol).returncode == 0
+        assert here(*words, protocol).returncode == 0
     recorded = trials(tmp_path)["raw-pixels"]["protocols"]
     assert {one["call"]["name"] for one in recorded} == {"knn", "code-stats"}
 
 
-def test_figures_are_stored_and_stay_when_a_protocol_is_added(cli, tmp_path):
+def test_figures_are_stored_and_stay_when_a_protocol_is_added(here, tmp_path):
     words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
-    assert cli(*words, "knn").returncode == 0
+    assert here(*words, "knn").returncode == 0
     (first,) = tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png")
     before = first.read_bytes()
     assert before.startswith(b"\x89PNG")
-    done = cli(*words, "knn,code-stats")
+    done = here(*words, "knn,code-stats")
     assert done.returncode == 0, done.stderr
     stored = trials(tmp_path)["raw-pixels"]
     named = [figure["file"] for evaluation in stored["evaluations"] for figure in evaluation["figures"]]
     assert len(named) >= 2
     assert {path.name for path in first.parent.iterdir()} == {Path(name).name for name in named}
     assert first.read_bytes() == before
-    shown = cli("show", stored["hash"][:8])
+    shown = here("show", stored["hash"][:8])
     assert str(Path("results", "adhoc", "raw-pixels")) in shown.stdout
     assert "figure neighbors: " in shown.stdout
 
 
-def test_evaluations_with_other_parameters_have_figures_of_their_own(cli, tmp_path):
+def test_evaluations_with_other_parameters_have_figures_of_their_own(here, tmp_path):
     words = ("run", "--methods", "raw-pixels", "--limit", "150", "--protocols")
-    assert cli(*words, "knn").returncode == 0
-    assert cli(*words, "knn[k=3]").returncode == 0
+    assert here(*words, "knn").returncode == 0
+    assert here(*words, "knn[k=3]").returncode == 0
     stored = trials(tmp_path)["raw-pixels"]
     assert [evaluation["call"]["parameters"] for evaluation in stored["evaluations"]] == [{}, {"k": 3}]
     assert len(list(tmp_path.glob("results/adhoc/raw-pixels/*/figures/knn-*.png"))) == 2
 
 
-def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
+def test_files_that_are_not_the_official_ones_label_every_row(here, tmp_path):
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (200, 28, 28), dtype=np.uint8)
@@ -171,7 +171,7 @@ def test_files_that_are_not_the_official_ones_label_every_row(cli, tmp_path):
         (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 200, 28, 28) + pixels.tobytes())
         labels = bytes(i % 10 for i in range(200))
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 200) + labels)
-    done = cli("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", "--data-dir", str(tmp_path / "data"), *FAST)
+    done = here("run", "--methods", "raw-pixels,pca", "--dataset", "mnist", "--data-dir", str(tmp_path / "data"), *FAST)
     assert done.returncode == 0, done.stderr
     for row in trials(tmp_path).values():
         assert any(
@@ -230,7 +230,7 @@ class A(Flat):
 """
 
 
-def test_data_read_from_another_folder_than_named_are_said_to_be(cli, tmp_path, monkeypatch):
+def test_data_read_from_another_folder_than_named_are_said_to_be(here, tmp_path, monkeypatch):
     rows = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     labels = np.arange(40) % 2
     (tmp_path / "others").mkdir()
@@ -239,34 +239,34 @@ def test_data_read_from_another_folder_than_named_are_said_to_be(cli, tmp_path, 
     words = ["run", "--methods", "raw-pixels", "--dataset", "npz[path=mine.npz]", "--protocols", "knn"]
     note = "data read from others: the folder named with --data-dir does not have them"
     for named in ([], ["--data-dir", "others"]):
-        assert note not in cli(*words, *named, "--plan").stdout
-    assert note in cli(*words, "--data-dir", "elsewhere", "--plan").stdout
-    done = cli(*words, "--data-dir", "elsewhere")
+        assert note not in here(*words, *named, "--plan").stdout
+    assert note in here(*words, "--data-dir", "elsewhere", "--plan").stdout
+    done = here(*words, "--data-dir", "elsewhere")
     assert done.returncode == 0, done.stderr
     assert note in done.stdout
 
 
 @pytest.mark.parametrize("edited", ["second.py", "weights"])
-def test_what_changes_while_a_trial_waits_is_not_stored_under_the_planned_identity(cli, tmp_path, plugin, edited):
+def test_what_changes_while_a_trial_waits_is_not_stored_under_the_planned_identity(here, tmp_path, plugin, edited):
     (tmp_path / "other").write_text("w")
     (tmp_path / "weights").write_text("w")
     first = plugin("first.py", EDITED.format(name="first", edits=[(edited, "EXTRA = 1\n")]))
     second = plugin("second.py", EDITED.format(name="second", edits=[]))
     words = ("run", "--plugin", str(first), "--plugin", str(second), *FAST)
-    done = cli(*words, "--methods", "first[weights=other],second[weights=weights]")
+    done = here(*words, "--methods", "first[weights=other],second[weights=weights]")
     assert done.returncode == 1
     stored = {name.partition("[")[0]: trial for name, trial in trials(tmp_path).items()}
     assert stored["first"]["status"] == "done"
     assert stored["second"]["status"] == "failed"
     reason = "the code or a file of method second changed after the run was planned; run it again"
     assert stored["second"]["reason"] == reason
-    assert cli(*words, "--methods", "second[weights=weights]").returncode == 0
+    assert here(*words, "--methods", "second[weights=weights]").returncode == 0
 
 
-def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(cli, plugin, tmp_path):
+def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(here, plugin, tmp_path):
     path = plugin("bad.py", BAD)
     leaving = plugin("leaving.py", '@register("leaving")\nclass A(Flat): ...\nos._exit(1)\n')
-    done = cli(
+    done = here(
         "run", "--plugin", str(path), "--plugin", str(leaving),
         "--methods", "raises,exits,eats,sleeps,nan,logs-nan,leaving,good",
         *FAST, "--timeout", "25", "--memory", "2GB", "--jobs", "2",
@@ -357,11 +357,11 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, cli):
     assert "failed before (interrupted)" in cli(*words, "--plan").stdout
 
 
-def test_a_full_disk_costs_the_trial_it_hits(cli, tmp_path, plugin):
+def test_a_full_disk_costs_the_trial_it_hits(here, tmp_path, plugin):
     path = plugin("full.py", '@register("full")\nclass A(Flat):\n    def fit(self, images, run):\n'
                   '        import pathlib\n        pathlib.Path("results/adhoc").mkdir(parents=True)\n'
                   '        pathlib.Path("results/adhoc/full").write_text("in the way")\n')  # fmt: skip
-    done = cli("run", "--plugin", str(path), "--methods", "full,raw-pixels", *FAST)
+    done = here("run", "--plugin", str(path), "--methods", "full,raw-pixels", *FAST)
     assert done.returncode == 1
     assert "could not be written" in done.stdout
     assert trials(tmp_path)["raw-pixels"]["status"] == "done"
