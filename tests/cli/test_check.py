@@ -43,13 +43,13 @@ def test_the_methods_of_a_file_are_checked_in_its_order(here, plugin):
     ]  # fmt: skip
 
 
-def test_a_method_by_name_with_parameters(cli):
-    done = cli("check", "pca[n_components=3]")
+def test_a_method_by_name_with_parameters(here):
+    done = here("check", "pca[n_components=3]")
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("pca[n_components=3]")
 
 
-def test_mistakes(cli, tmp_path):
+def test_mistakes(here, tmp_path):
     (tmp_path / "empty.py").write_text("")
     for words, said in (
         (["pcaa"], "'pca'"),
@@ -57,7 +57,7 @@ def test_mistakes(cli, tmp_path):
         (["empty.py"], "empty.py"),
         (["no.py"], "no.py"),
     ):
-        done = cli("check", *words)
+        done = here("check", *words)
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr

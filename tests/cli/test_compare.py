@@ -27,16 +27,16 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_worsened_row_is_named_with_status_1(cli, tmp_path):
+def test_a_worsened_row_is_named_with_status_1(here, tmp_path):
     for label in ("ae", "dae"):
         write(tmp_path / "base", label=label)
         write(tmp_path / "new", shift=-9 * (label == "dae"), label=label)
-    done = cli("compare", "base", "new")
+    done = here("compare", "base", "new")
     assert done.returncode == 1, done.stderr
     assert [line for line in done.stdout.splitlines() if "WORSE" in line and "mine: dae (seed 0)" in line]
     assert not [line for line in done.stdout.splitlines() if "WORSE" in line and "mine: ae (seed 0)" in line]
-    assert cli("compare", "new", "base").returncode == 0
-    assert cli("compare", "base", "new", "--tolerance", "accuracy=9.5").returncode == 0
+    assert here("compare", "new", "base").returncode == 0
+    assert here("compare", "base", "new", "--tolerance", "accuracy=9.5").returncode == 0
 
 
 def test_stores_without_a_common_row_have_status_3(here, tmp_path):

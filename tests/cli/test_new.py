@@ -53,7 +53,7 @@ def test_what_it_writes_runs_at_once_and_its_pass_its_tests(here, cli, tmp_path)
     checked = cli("check", "mine")
     assert checked.returncode == 0, checked.stdout
     words = ["run", "--methods", "mine[width=8]", "--dataset", "stripes", "--protocols", "mirrored,linear-svm"]
-    done = cli(*words, "--epochs", "1", *FAST)
+    done = here(*words, "--epochs", "1", *FAST)
     assert done.returncode == 0, done.stderr
     assert "Similarity" in done.stdout
     pass_its_tests(tmp_path)

@@ -85,11 +85,11 @@ def test_two_runs_that_evaluate_different_protocols_of_one_trial_both_keep_their
     assert {str(one.call) for one in the_trial(tmp_path).protocols} == {"one", "raises", "two"}
 
 
-def test_a_further_protocol_that_times_out_leaves_the_finished_ones(tmp_path, words, cli, here):
-    assert cli(*words("one")).returncode == 0
+def test_a_further_protocol_that_times_out_leaves_the_finished_ones(tmp_path, words, here):
+    assert here(*words("one")).returncode == 0
     before = json.loads(next(tmp_path.glob("results/*/*/*/trial.json")).read_text())
     # Whether it gets as far as the protocol in that time does not matter: the fit was done before.
-    done = cli(*words("waits,two"), "--timeout", "10")
+    done = here(*words("waits,two"), "--timeout", "10")
     assert done.returncode == 1, done.stderr
     assert statuses(tmp_path) == [("one", "done"), ("waits", "timeout")]
     after = the_trial(tmp_path)

@@ -150,7 +150,7 @@ def pictures(folder: Path, shift: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_finds_the_other_dataset_when_it_is_planned(cli, tmp_path):
+def test_a_run_finds_the_other_dataset_when_it_is_planned(here, tmp_path):
     words = (
         "run",
         "--methods",
@@ -158,16 +158,16 @@ def test_a_run_finds_the_other_dataset_when_it_is_planned(cli, tmp_path):
         "--protocols",
         'transfer[to="folder[path=birds,image_size=12]",folds=none]',
     )
-    missing = cli(*words, "--data-dir", "here")
+    missing = here(*words, "--data-dir", "here")
     assert missing.returncode == 2
     (line,) = [one for one in missing.stderr.splitlines() if one.strip()]
     assert "protocol transfer: dataset 'folder': 'birds' not found" in line
-    unknown = cli("run", "--methods", "raw-pixels", "--protocols", "transfer[to=mnits]")
+    unknown = here("run", "--methods", "raw-pixels", "--protocols", "transfer[to=mnits]")
     assert unknown.returncode == 2 and "did you mean 'mnist'" in unknown.stderr.lower()
     for place in ("here", "there"):
         pictures(tmp_path / place / "birds", shift=5)
-    done = cli(*words, "--data-dir", "here")
+    done = here(*words, "--data-dir", "here")
     assert done.returncode == 0, done.stderr
-    assert "already there" in cli(*words, "--data-dir", "there", "--plan").stdout
+    assert "already there" in here(*words, "--data-dir", "there", "--plan").stdout
     pictures(tmp_path / "there" / "birds", shift=6)
-    assert "protocol changed" in cli(*words, "--data-dir", "there", "--plan").stdout
+    assert "protocol changed" in here(*words, "--data-dir", "there", "--plan").stdout

@@ -75,9 +75,9 @@ def test_a_large_store_is_cut_to_size_and_the_page_says_so(tmp_path):
     assert DETAILS_BUDGET / 2 < len(text.encode()) < LARGEST_PAGE
 
 
-def test_the_command_writes_a_page_whose_links_lead_into_the_store(tmp_path, cli):
+def test_the_command_writes_a_page_whose_links_lead_into_the_store(tmp_path, here):
     write_store(tmp_path)
-    done = cli("report", "results", "--format", "html", "-o", "pages/report.html")
+    done = here("report", "results", "--format", "html", "-o", "pages/report.html")
     assert done.returncode == 0, done.stderr
     page = Page((tmp_path / "pages/report.html").read_text(encoding="utf-8"))
     links = [one["href"] for one in page.all("a") if "data-figure" in one]
@@ -85,8 +85,8 @@ def test_the_command_writes_a_page_whose_links_lead_into_the_store(tmp_path, cli
     assert all((tmp_path / "pages" / link).is_file() for link in links)
 
 
-def test_a_page_has_no_pivots(tmp_path, cli):
+def test_a_page_has_no_pivots(tmp_path, here):
     write_store(tmp_path)
-    done = cli("report", "results", "--format", "html", "--pivot", "accuracy")
+    done = here("report", "results", "--format", "html", "--pivot", "accuracy")
     assert done.returncode == 2
     assert "HTML page has no pivots" in done.stderr
