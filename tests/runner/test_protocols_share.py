@@ -113,6 +113,10 @@ def count_and_encode(learner, x: torch.Tensor) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(autouse=True)
 def start_counting():
+    forget_counts()
+
+
+def forget_counts() -> None:
     for cls in (Counting, CountingLabels):
         cls.fits.clear()
         cls.encoded.clear()
@@ -135,6 +139,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(dataset, tmp_path_factory):
+    forget_counts()  # of an earlier test of this file: `start_counting` comes after this
     cache = tmp_path_factory.mktemp("first")
     found = run(Counting, dataset, cache, *READERS)
     return First(found, cache, list(Counting.fits), Counter(Counting.encoded))
