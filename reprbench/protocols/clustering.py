@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from reprbench.features import Matrix
-from reprbench.protocols.base import Features, Measurement, Outcome, Subject
+from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.data.dataset import Dataset
     from reprbench.probes.clusters import Agreement
 
 NAMED_CLASSES, NUMBERED_CLASSES = 20, 12
@@ -53,10 +52,6 @@ class Clustering(CodeProtocol):
     metric: Literal["euclidean", "cosine"] = "euclidean"
     runs: PositiveInt = 5
     n_init: PositiveInt = 5
-
-    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features of the whole test split."""
-        return [Features.of_split(dataset, supervised, "test", self.view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return how well the clusters of every run agree with the classes; draw the first."""

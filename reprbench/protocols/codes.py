@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
 from reprbench.features import Pooling, View
-from reprbench.protocols.base import Protocol
+from reprbench.protocols.base import Features, Protocol
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
 
 
 class CodeProtocol(Protocol):
-    """A protocol that looks at vectors.
+    """A protocol that looks at vectors, by default at those of the test images.
 
     Parameters
     ----------
@@ -31,3 +34,7 @@ class CodeProtocol(Protocol):
     def view(self) -> View:
         """How feature maps are made into vectors."""
         return View(layers=self.layers, pooling=self.pooling, grid=self.grid)
+
+    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
+        """Return the features of the whole test split: classifiers read them too, so that they cost no extra pass."""
+        return [Features.of_split(dataset, supervised, "test", self.view)]

@@ -12,7 +12,7 @@ from reprbench.data.folds import named_generator, stratified_rows
 from reprbench.errors import UserError
 from reprbench.probes.projections import Plane, largest_perplexity, most_neighbors, principal_components, tsne
 from reprbench.probes.standardize import standardize
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Subject
+from reprbench.protocols.base import Headline, Measurement, Outcome, Subject
 from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
@@ -59,10 +59,6 @@ class Embedding(CodeProtocol):
                 "set neighbors lower or images higher"
             )
         return self
-
-    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features of the whole test split: classifiers read them too, so that they cost no extra pass."""
-        return [Features.of_split(dataset, supervised, "test", self.view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the trustworthiness, in [0, 1], of each map, and the share of the variance (%) that PCA's explains.

@@ -13,13 +13,12 @@ from reprbench.capabilities import CannotEncode
 from reprbench.data.augmented import Transformation, augmented
 from reprbench.data.folds import random_test_rows
 from reprbench.features import Matrix, Pooling, extract
-from reprbench.protocols.base import Features, Headline, Measurement, Outcome, Subject
+from reprbench.protocols.base import Headline, Measurement, Outcome, Subject
 from reprbench.protocols.codes import CodeProtocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reprbench.data.dataset import Dataset
     from reprbench.images import Indices
     from reprbench.probes.spectra import Eigenvalues, PowerLaw
 
@@ -70,10 +69,6 @@ class Geometry(CodeProtocol):
     images: Annotated[int, Field(ge=2)] = 1000
     views: Annotated[int, Field(ge=2)] = 10
     transformations: Annotated[tuple[Transformation, ...], Field(min_length=1)] = ("shift", "brightness", "contrast")
-
-    def reads(self, dataset: Dataset, supervised: bool) -> list[Features]:
-        """Return the features of the whole test split."""
-        return [Features.of_split(dataset, supervised, "test", self.view)]
 
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the numbers of the test images, then those of the views; draw the spectrum."""
