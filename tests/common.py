@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+
+import pytest
+
+from reprbench.cli.main import main
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -23,6 +28,15 @@ def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
     while not found():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def status_here(*words: str) -> int:
+    """Run ``reprbench`` with the given words in this process, as it would be started; return its exit status."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["reprbench", *words])
+        main()
+    status: int = end.value.code
+    return status
 
 
 def script(path: Path) -> ModuleType:

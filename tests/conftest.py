@@ -12,11 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from common import REPOSITORY
+from common import REPOSITORY, status_here
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
-
-from reprbench.cli.main import main
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., SimpleNamespace]
@@ -119,13 +117,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def run(*words: str, cwd: Path = tmp_path, **environment: str) -> SimpleNamespace:
         monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["reprbench", *words])
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(SystemExit) as end:
-            main()
+        status = status_here(*words)
         output = capsys.readouterr()
-        return SimpleNamespace(returncode=end.value.code, stdout=output.out, stderr=output.err)
+        return SimpleNamespace(returncode=status, stdout=output.out, stderr=output.err)
 
     return run
 

@@ -34,9 +34,10 @@ from typing import Any
 
 import click
 import pytest
+from common import status_here
 
 from reprbench.benchmark import find_benchmark, load_benchmark
-from reprbench.cli.main import cli, main
+from reprbench.cli.main import cli
 from reprbench.errors import UserError
 from reprbench.registry import discover
 
@@ -180,7 +181,7 @@ class Session:
             patch.setenv("COLUMNS", "200")
             if line.startswith("reprbench ") and not BY_BASH.search(line):
                 patch.setattr(sys, "path", [str(self.installed), str(self.folder), *sys.path])
-                self._status, shown = run_here(shlex.split(line))
+                self._status, shown = run_here(shlex.split(line)[1:])
             else:
                 self._status, shown = run_bash(line)
         for one in command.shown:
@@ -208,11 +209,9 @@ def run_bash(line: str) -> tuple[int, str]:
 def run_here(words: list[str]) -> tuple[int, str]:
     """Return the same of a command of reprbench in this process: starting one takes longer than most commands."""
     output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
-        patch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as end:
-            main()
-    return int(end.value.code or 0), output.buffer.getvalue().decode()
+    with redirect_stdout(output), redirect_stderr(output):
+        status = status_here(*words)
+    return status, output.buffer.getvalue().decode()
 
 
 def quick(line: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from common import REPOSITORY
+from common import REPOSITORY, status_here
 from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress as Display
@@ -16,7 +16,6 @@ from trials import evaluation, trial
 
 from reprbench.api import progress
 from reprbench.cli.echo import echo, ring, warn
-from reprbench.cli.main import main
 from reprbench.runner.received import Progress
 from reprbench.store import Store
 
@@ -47,12 +46,10 @@ def test_a_terminal_that_lacks_characters_shows_others(tmp_path, monkeypatch, en
     Store(tmp_path / "results").write(trial("λ 日本", evaluations=[evaluation([1.0, 2.0])]), {})
     output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["reprbench", "report"])
     monkeypatch.setattr(sys, "stdout", output)
-    with pytest.raises(SystemExit) as end:
-        main()
+    status = status_here("report")
     output.flush()
-    assert end.value.code == 0
+    assert status == 0
     assert b"1.5" in output.buffer.getvalue()
 
 

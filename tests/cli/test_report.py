@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from common import status_here
 from msgspec.structs import replace
 from trials import evaluation, method, trial
 
-from reprbench.cli.main import main
 from reprbench.store import Store
 
 
@@ -28,15 +28,13 @@ def stores(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def report(stores, monkeypatch, capsys):
+def report(stores, capsys):
     """Run the command in this process; return exit status, output and messages."""
 
     def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["reprbench", "report", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
+        status = status_here("report", *words)
         output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
+        return status, output.out, output.err
 
     return run
 
