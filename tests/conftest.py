@@ -9,12 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from common import REPOSITORY, status_here
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., SimpleNamespace]
@@ -45,28 +43,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start a worker for every core, with one thread for each process; a part of the suite runs in this process."""
-    if [Path(argument).resolve() for argument in config.args] != [(REPOSITORY / "tests").resolve()]:
-        return 0
+    """Start a worker for every core; a part of the suite runs in this process."""
+    whole = [Path(argument).resolve() for argument in config.args] == [(REPOSITORY / "tests").resolve()]
+    return (os.cpu_count() or 1) if whole else 0
+
+
+def pytest_xdist_setupnodes(config: pytest.Config, specs: object) -> None:
+    """Give each process one thread: those of several workers would wait for one another, and take ten times as long."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return os.cpu_count() or 1
-
-
-class PagesTogether(LoadScopeScheduling):
-    """Gives workers one test at a time, but all pages of the documentation to one of them: they share a folder.
-
-    So do the tests on a cluster of Ray, which takes long to start.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        if "/test_ray.py::" in nodeid:
-            return "ray"
-        return "pages" if "::test_what_a_page_shows_works[" in nodeid else nodeid
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PagesTogether:
-    """Begin with the scope with the most tests, the pages."""
-    return PagesTogether(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
