@@ -24,7 +24,7 @@ def measurements(folder: Path) -> dict[str, object]:
     return {label: [e["measurements"] for e in trial["evaluations"]] for label, trial in trials(folder).items()}
 
 
-def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
+def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, here, tmp_path):
     done = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised[min_steps=8]", *SMALL)
     assert done.returncode == 0, done.stderr
     rows = trials(tmp_path)
@@ -47,7 +47,7 @@ def test_a_run_makes_a_table_and_a_second_run_does_nothing(cli, tmp_path):
     header = next(tmp_path.glob("results/adhoc/ameae/*/history.csv")).read_text().splitlines()[0]
     assert "classifier_accuracy" in header
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")}
-    again = cli("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised[min_steps=8]", *SMALL)
+    again = here("run", "--methods", "ameae,ae[batch_size=32],ae,raw-pixels,supervised[min_steps=8]", *SMALL)
     assert again.returncode == 0
     assert again.stdout == done.stdout
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/**/trial.json")} == before
@@ -269,7 +269,7 @@ def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(here, plugin,
     done = here(
         "run", "--plugin", str(path), "--plugin", str(leaving),
         "--methods", "raises,exits,eats,sleeps,nan,logs-nan,leaving,good",
-        *FAST, "--timeout", "25", "--memory", "2GB", "--jobs", "2",
+        *FAST, "--timeout", "12", "--memory", "2GB", "--jobs", "2",
     )  # fmt: skip
     assert done.returncode == 1
     rows = trials(tmp_path)
@@ -277,7 +277,7 @@ def test_every_failure_is_a_row_with_its_reason_and_harms_no_other(here, plugin,
         "raises": ("failed", "RuntimeError: no luck"),
         "exits": ("failed", "exited with status 1"),
         "eats": ("out-of-memory", "--memory allows (2048 MB)"),
-        "sleeps": ("timeout", "--timeout 25 s"),
+        "sleeps": ("timeout", "--timeout 12 s"),
         "logs-nan": ("diverged", "loss = nan"),
         "leaving": ("failed", "importing it ended the process with status 1"),
     }
@@ -316,32 +316,30 @@ THREE = (
     "--set",
     "batch_size=2",
     "--epochs",
-    "4",
+    "2",
 )
 
 
 @pytest.mark.slow
-def test_after_kill_9_of_everything_the_same_command_continues_bit_for_bit(cli, tmp_path):
+def test_after_kill_9_of_everything_the_same_command_continues_bit_for_bit(here, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    undisturbed = cli(*THREE, cwd=whole)
-    assert undisturbed.returncode == 0
+    assert here(*THREE, cwd=whole).returncode == 0
     process = start(killed, *THREE, REPRBENCH_CHECKPOINT_SECONDS="0.1")
     wait_for(lambda: list(killed.glob(".reprbench/fits/*/*/checkpoint.safetensors")))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert list(trials(killed)) == ["pca"]
     first = next(killed.glob("results/adhoc/pca/*/trial.json")).stat().st_mtime_ns
-    done = cli(*THREE, cwd=killed)
-    assert done.returncode == 0
+    assert here(*THREE, cwd=killed).returncode == 0
     assert next(killed.glob("results/adhoc/pca/*/trial.json")).stat().st_mtime_ns == first
     (second,) = [trial for label, trial in trials(killed).items() if label.startswith("ameae")]
     assert second["provenance"]["resumed"]
     assert measurements(killed) == measurements(whole)
 
 
-def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, cli):
+def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, here):
     path = plugin("slow.py", BAD)
     words = ("run", "--plugin", str(path), "--methods", "good,sleeps,raw-pixels", *FAST)
     process = start(tmp_path, *words)
@@ -354,7 +352,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(plugin, tmp_path, cli):
     }  # fmt: skip
     assert "Traceback" not in output + errors
     assert "good" in output
-    assert "failed before (interrupted)" in cli(*words, "--plan").stdout
+    assert "failed before (interrupted)" in here(*words, "--plan").stdout
 
 
 def test_a_full_disk_costs_the_trial_it_hits(here, tmp_path, plugin):
