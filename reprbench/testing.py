@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,12 @@ class Case:
                 learner.fit(images, run)
         return learner, run
 
+    @cached_property
+    def ordinary(self) -> tuple[dict[str, Tensor], Run]:
+        """The state after a fit with the defaults of `fit`, and its run: what several checks compare others with."""
+        learner, run = self.fit()
+        return learner_state(learner), run
+
     def encode(self, learner: Learner, x: Tensor | None = None) -> dict[str, Tensor]:
         """Return the feature maps of `x` (by default new images), encoded as by the harness."""
         x = self.images(seed=1).batch(slice(0, 16)) if x is None else x
@@ -104,16 +111,16 @@ def check_fits_and_encodes(case: Case) -> None:
 
 def check_is_deterministic(case: Case) -> None:
     """The same seed gives the same bits."""
-    one, two = (learner_state(case.fit()[0]) for _ in range(2))
-    _demand_same(one, two, "two fits with the same seed differ in {}; draw from run.generator(name)")
+    again = learner_state(case.fit()[0])
+    _demand_same(case.ordinary[0], again, "two fits with the same seed differ in {}; draw from run.generator(name)")
 
 
 def check_is_deterministic_beside_others(case: Case) -> None:
     """Earlier draws from global generators do not matter."""
-    one = learner_state(case.fit()[0])
+    before = case.ordinary[0]
     torch.rand(7)
     np.random.rand(7)  # noqa: NPY002  (disturbs the global state on purpose)
-    _demand_same(one, learner_state(case.fit()[0]), "{} depends on a global random state; use run's generators")
+    _demand_same(before, learner_state(case.fit()[0]), "{} depends on a global random state; use run's generators")
 
 
 def check_ignores_batch_composition(case: Case) -> None:
@@ -183,7 +190,7 @@ def check_learns_from_what_it_sees(case: Case) -> None:
     """Other images give another state, unless the method is a control or pretrained."""
     if case.cls.kind in LEARNING_NOTHING:
         return
-    one, two = (learner_state(case.fit(images=case.images(seed))[0]) for seed in (0, 5))
+    one, two = case.ordinary[0], learner_state(case.fit(images=case.images(5))[0])
     _demand(any(not torch.equal(one[name], two[name]) for name in one), "the state is the same on other images")
 
 
@@ -192,8 +199,8 @@ def check_sees_only_its_images(case: Case) -> None:
     shown, hidden = case.images(), case.images(seed=7)
     pixels = np.concatenate([hidden.pixels(slice(None)), shown.pixels(slice(None))])
     among_others = Images(pixels).take(np.arange(len(hidden), len(pixels), dtype=np.int64))
-    one, two = (learner_state(case.fit(images=images)[0]) for images in (shown, among_others))
-    _demand_same(one, two, "{} depends on images that are not in the sequence given to fit")
+    state = learner_state(case.fit(images=among_others)[0])
+    _demand_same(case.ordinary[0], state, "{} depends on images that are not in the sequence given to fit")
 
 
 def check_labels_reach_supervised_learners_alone(case: Case) -> None:
@@ -235,7 +242,7 @@ def check_gradients_are_finite(case: Case) -> None:
 
 def check_logs_finite_values(case: Case) -> None:
     """Logged values are finite: `run.log` ends the fit otherwise."""
-    _, run = case.fit()
+    _, run = case.ordinary
     _demand(all(np.isfinite(list(row.values())).all() for row in run.history), "the history has non-finite values")
 
 
@@ -288,19 +295,20 @@ def check_learner(
 
 
 def _findings(cls: type[Learner], parameters: Mapping[str, Any], shapes: Sequence[ImageShape]) -> Iterator[Finding]:
+    cases = [Case(cls, parameters, shape) for shape in shapes]
     for check in CHECKS:
         name = check.__name__.removeprefix("check_").replace("_", " ")
         promise = (check.__doc__ or "").strip()
-        for shape in shapes:
+        for case in cases:
             try:
-                check(Case(cls, parameters, shape))
+                check(case)
             except (Broken, Diverged) as broken:
-                yield Finding(name, promise, shape, str(broken), cause=str(broken))
+                yield Finding(name, promise, case.shape, str(broken), cause=str(broken))
             except Exception as error:  # whatever the learner raises is to be reported
                 problem = described(error)
-                yield Finding(name, promise, shape, problem, traceback.format_exc(), _cause(error))
+                yield Finding(name, promise, case.shape, problem, traceback.format_exc(), _cause(error))
             else:
-                yield Finding(name, promise, shape)
+                yield Finding(name, promise, case.shape)
 
 
 def _cause(error: Exception) -> str:
