@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import ClassVar
@@ -162,6 +163,12 @@ def open_blocks(network: nn.Module) -> None:
             closed = 0 < abs(value) < NEARLY_CLOSED or (value == 0 and normalizes and name == "weight")
             if closed and bool((weight == value).all()):
                 nn.init.ones_(weight)
+
+
+def like_it(name: str, known: Sequence[str]) -> str:
+    """Return `` it has …`` after a semicolon, with the known names most like `name`, or an empty text."""
+    near = get_close_matches(name, known)
+    return f"; it has {', '.join(near)}" if near else ""
 
 
 def checkpoint(url: str) -> Path:

@@ -5,7 +5,6 @@ Source: R. Wightman, "PyTorch image models", https://github.com/huggingface/pyto
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
@@ -14,7 +13,17 @@ from torch import Tensor, nn
 
 from reprbench import FeatureMaps, File, UserError, register
 
-from .frozen import POOLED, FrozenNetwork, ModelInput, RandomNetwork, checkpoint, found_by, load_weights, read_weights
+from .frozen import (
+    POOLED,
+    FrozenNetwork,
+    ModelInput,
+    RandomNetwork,
+    checkpoint,
+    found_by,
+    like_it,
+    load_weights,
+    read_weights,
+)
 
 
 def _known(model: str) -> str:
@@ -23,8 +32,8 @@ def _known(model: str) -> str:
 
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
-        near = get_close_matches(architecture.rpartition(":")[2].rpartition("/")[2], timm.list_models())
-        raise ValueError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)}" if near else ""))
+        own_name = architecture.rpartition(":")[2].rpartition("/")[2]
+        raise ValueError(f"timm has no model {model!r}{like_it(own_name, timm.list_models())}")
     tags = [name.partition(".")[2] for name in timm.list_models(f"{architecture}.*", pretrained=True)]
     if tag and tag not in tags:
         raise ValueError(f"timm has no weights {tag!r} of {architecture}; it has {', '.join(tags) or 'none'}")

@@ -14,7 +14,17 @@ from torch import Tensor, nn
 
 from reprbench import FeatureMaps, File, UserError, register
 
-from .frozen import POOLED, FrozenNetwork, ModelInput, RandomNetwork, checkpoint, found_by, load_weights, read_weights
+from .frozen import (
+    POOLED,
+    FrozenNetwork,
+    ModelInput,
+    RandomNetwork,
+    checkpoint,
+    found_by,
+    like_it,
+    load_weights,
+    read_weights,
+)
 
 GROUPS = ("features", "blocks", "trunk_output")
 """The modules of models that hold their stages."""
@@ -26,8 +36,7 @@ def _known(model: str) -> str:
 
     known = models.list_models(module=models)
     if model not in known:
-        near = [name for name in known if model[:4] in name][:3]
-        raise ValueError(f"torchvision has no classification model {model!r}; it has {', '.join(near or known[:3])}, …")
+        raise ValueError(f"torchvision has no classification model {model!r}{like_it(model, known)}")
     return model
 
 

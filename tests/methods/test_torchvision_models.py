@@ -92,7 +92,7 @@ def test_random_weights_are_drawn_from_the_seed_and_nothing_else():
 def test_what_cannot_be_used(tmp_path, weights, monkeypatch):
     with pytest.raises(UserError, match="squeezenet1_0 has no linear classifier"):
         make(UntrainedTorchvision, {"model": "squeezenet1_0"}, (3, 32, 32))
-    with pytest.raises(ValidationError, match="no classification model 'resnet19'; it has resnet101"):
+    with pytest.raises(ValidationError, match="no classification model 'resnet19'; it has resnet18"):
         UntrainedTorchvision(model="resnet19")
     entry = discover(folder=None).methods["torchvision"]
     (line,) = answer(Question(entry, {"model": "resnet34", "weights": str(weights)}, {}, (3, 32, 32))).mistakes
