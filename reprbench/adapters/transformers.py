@@ -73,16 +73,17 @@ def public_transformer(name: str) -> Any:
     except ImportError:
         public = {}
     cls = public.get(attribute)
-    return cls if _transforms(cls) else None
+    return cls if transforms(cls) else None
 
 
-def _transforms(cls: Any) -> bool:
+def transforms(cls: Any) -> bool:
+    """Return whether it is a class of transformers, such as scikit-learn's."""
     return inspect.isclass(cls) and all(hasattr(cls, one) for one in ("fit", "transform", "get_params"))
 
 
 def _near(attribute: str) -> str:
     """Return the dotted name of the transformer whose own name is nearest, or an empty text."""
-    every = [(place, one) for place in _PLACES for one, cls in _public(f"sklearn.{place}").items() if _transforms(cls)]
+    every = [(place, one) for place in _PLACES for one, cls in _public(f"sklearn.{place}").items() if transforms(cls)]
     known = {one.lower(): f"sklearn.{place}.{one}" for place, one in every}
     return "".join(known[one] for one in difflib.get_close_matches(attribute.lower(), known, n=1, cutoff=0.75))
 

@@ -60,7 +60,9 @@ def wrap(wrapped: Any, layers: Sequence[str] = (), shape: ImageShape | None = No
         from reprbench.adapters.modules import WrappedModule
 
         return WrappedModule(wrapped, [layers] if isinstance(layers, str) else layers, shape)
-    if all(hasattr(wrapped, name) for name in ("fit", "transform", "get_params")) and not isinstance(wrapped, type):
+    from reprbench.adapters.transformers import transforms
+
+    if transforms(type(wrapped)):
         if layers:
             raise UserError("wrap: layers are those of a module of torch; a transformer has one, leave them out")
         return _transformer(wrapped)
