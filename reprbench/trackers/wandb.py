@@ -14,6 +14,9 @@ try:
 except ImportError:
     raise UserError("--log-to wandb needs wandb; install it with: pip install 'reprbench[wandb]'") from None
 
+STEP = "step"
+"""The metric over which the others are drawn."""
+
 
 class WandbTracker(Tracker):
     """Makes a run of Weights & Biases for each trial.
@@ -29,7 +32,7 @@ class WandbTracker(Tracker):
 
     def on_start(self, trial: TrackedTrial) -> None:
         """Begin a run with the settings of the trial."""
-        self._runs[trial.folder] = wandb.init(
+        run = self._runs[trial.folder] = wandb.init(
             project=self._project,
             group=trial.benchmark,
             name=trial.name,
@@ -37,10 +40,13 @@ class WandbTracker(Tracker):
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True),
         )
+        # W&B's own steps only ascend, and a supervised learner's fits all begin with the first.
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP)
 
     def on_log(self, trial: TrackedTrial, step: float, values: Mapping[str, float]) -> None:
         """Add the values of a step."""
-        self._runs[trial.folder].log(dict(values), step=round(step))
+        self._runs[trial.folder].log({**values, STEP: step})
 
     def on_image(self, trial: TrackedTrial, name: str, path: Path) -> None:
         """Add a figure."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import struct
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ import reprbench as rb
 from reprbench import Tracker
 from reprbench.api import tracking
 from reprbench.api.tracking import TrackedSubmission, Tracking
+from reprbench.trackers.base import TrackedTrial, TrialEnd
 
 PLUGIN = """
 import torch
@@ -160,6 +163,42 @@ def test_wandb_has_it_to_be_sent_later(made):
     for words in (b"drawn/score", b"logging, seed 0", b"project", b"loss"):
         assert words in content, words
     assert list(path.parent.glob("files/media/images/**/*.png"))
+
+
+def wandb_history(path):
+    """Yield the rows of the history in a file of W&B, whose records are in the log format of LevelDB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, text = path.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        _, size, part = struct.unpack("<IHB", content[place : place + 7])
+        text += content[place + 7 : place + 7 + size]
+        place += 7 + size
+        if part in (1, 4):  # whole, or the last part
+            record, text = Record.FromString(text), b""
+            items = record.history.item
+            yield {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def test_wandb_keeps_the_history_of_every_fit(tmp_path, monkeypatch):
+    """The steps of each fit begin anew, and so would those of W&B itself, which only ascend."""
+    from reprbench.trackers.wandb import WandbTracker
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker, trial = WandbTracker("project"), TrackedTrial("adhoc", "own", "own", "digits", {}, "1 epoch", 0, "f")
+    logged = [(step, {f"fit {fit}/loss": 1 / step + fit}) for fit in (0, 1) for step in (1.0, 1.5, 2.0, 2.0, 3.0)]
+    tracker.on_start(trial)
+    folder = Path(tracker._runs["f"].dir).parent
+    for step, values in logged:
+        tracker.on_log(trial, step, values)
+    tracker.on_end(trial, TrialEnd("done", "", {}))
+    (path,) = folder.glob("run-*.wandb")
+    rows = [{key: value for key, value in row.items() if key[0] != "_"} for row in wandb_history(path)]
+    assert [row for row in rows if row] == [{"step": step, **values} for step, values in logged]
 
 
 def test_the_csv_file_has_every_value(made):
