@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,14 +71,19 @@ class Evaluator:
         self._cache = FeatureCache(job.cache / "features", job.hash)
         self._read: list[Features] = []
         for protocol in [one for one in protocols if not lacking(one, cls)]:
-            # What is wrong with one protocol is raised again by its own evaluation, and fails no other.
-            with contextlib.suppress(BaseException):
+            try:
                 self._read += self._reads(protocol)
+            except BaseException as error:
+                # What is wrong with one protocol is raised again by its own evaluation, and fails no other.
+                if isinstance(error, KeyboardInterrupt):
+                    raise
 
     def attempt(self, asked: ProtocolJob, protocol: Protocol) -> Evaluation:
-        """Run one protocol; its failure is recorded, not raised: the others are run, too."""
+        """Run one protocol; its failure is recorded, not raised: the others are run, too, unless the user ends them."""
         try:
             evaluation = self.evaluate(asked, protocol)
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:  # whatever a plugin raises
             evaluation = unfinished(asked, *failure_of(error))
         evaluation.ended = now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -69,6 +70,48 @@ def test_it_can_be_interrupted(debug, here):
     assert done.returncode == 130
     assert "interrupted: it was interrupted with Ctrl-C" in done.stderr
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+ENDING = """
+import os, signal
+from reprbench import Outcome, Protocol, register_protocol
+
+@register_protocol("ending")
+class Ending(Protocol):
+    headlines = ("metric",)
+    while_planned: bool = False
+
+    def reads(self, dataset, supervised):
+        if self.while_planned:
+            os.kill(os.getpid(), signal.SIGINT)
+        return []
+
+    def evaluate(self, subject, seed):
+        os.kill(os.getpid(), signal.SIGINT)
+        return Outcome()
+
+@register_protocol("following")
+class Following(Protocol):
+    headlines = ("metric",)
+
+    def evaluate(self, subject, seed):
+        print("the next one runs")
+        return Outcome()
+"""
+
+
+@pytest.mark.parametrize("protocol", ["ending", "ending[while_planned=true]"])
+def test_an_interruption_of_one_protocol_ends_the_others_too(here, plugin, tmp_path, protocol):
+    words = ("--plugin", str(plugin("ending.py", ENDING)), "--limit", "60")
+    done = here("run", "--debug", "--methods", "raw-pixels", "--protocols", f"{protocol},following", *words)
+    assert done.returncode == 130
+    assert "the next one runs" not in done.stdout
+    (path,) = tmp_path.glob("results/adhoc/raw-pixels/*/trial.json")
+    trial = json.loads(path.read_text())
+    statuses = [trial["status"], *(evaluation["status"] for evaluation in trial["evaluations"])]
+    assert "interrupted" in statuses
+    assert set(statuses) <= {"done", "interrupted"}
+    assert "done" not in statuses[1:]
 
 
 def test_only_one_trial_can_be_debugged(debug):
