@@ -238,14 +238,17 @@ def _folders(folder: str) -> list[str]:
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep Python's garbage collector from traversing, again and again, what is being read: none of it is garbage."""
+def collector_paused(*, kept: bool = False) -> Iterator[None]:
+    """Keep Python's garbage collector from traversing, again and again, what is being read: none of it is garbage.
+
+    If nearly all of it is `kept` until the process ends, it is never traversed.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        # Later passes need not traverse it either: it lives as long as the command.
-        gc.freeze()
+        if kept:
+            gc.freeze()
         if enabled:
             gc.enable()

@@ -147,7 +147,7 @@ def command(
     if twice := [metric for metric, count in Counter(metric for metric, _ in tolerances).items() if count > 1]:
         raise UserError(f"--tolerance: {twice[0]} is given twice; give one tolerance for each metric")
     settings = CompareSettings(Selection(metrics, every), dict(tolerances), ignore_seeds)
-    with collector_paused():
+    with collector_paused(kept=True):
         stores, problems = _compare(ComparedStore(base, base_rev), ComparedStore(new or base, new_rev), settings)
         text = FORMATS[form](stores)
     for problem in problems:

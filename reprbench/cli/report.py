@@ -112,8 +112,7 @@ def command(
         )
     stores = stores or (Path("results"),)
     folder = output.parent if output else Path()
-    # Nearly everything that the command makes is needed until its end.
-    with collector_paused():
+    with collector_paused(kept=True):
         wanted = wanted_rows(benchmarks, methods, datasets, protocols)
         _, tables = report_tables(stores, wanted, Settings(seeds, test, every, sweeps), warn)
         _write(tables_text(tables, form, stores, folder, pivot, relative_to or ""), output)
