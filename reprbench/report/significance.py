@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reprbench.report.statistics import Floats, Part, mean_of, reach, squares
+from reprbench.report.statistics import Floats, Part, fold_part, mean_of, reach, squares
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ def corrected_resampled_t_test(differences: ArrayLike, ratio: float) -> TestResu
     """Test whether paired differences over overlapping folds are 0 on average (Nadeau and Bengio; see `statistics`).
 
     t = mean / √(S²(1/n + ratio)) with n − 1 degrees of freedom; ``ratio=0`` is the plain paired t-test. Differences
-    that are all equal have no variance: if all are 0, p = 1; if all have the same other value, p = 0.
+    that are all equal have no variance: if all are 0, p = 1; if all have the same other value, p = 0. If each fold is
+    the whole training split, the ratio is infinite, and nothing is significant.
     """
     numbers: list[float] = _differences(differences).tolist()
     n, mean = len(numbers), mean_of(numbers)
     # Rounding would give equal numbers a variance.
     same = numbers.count(numbers[0]) == n
-    variance = 0.0 if same else squares(numbers, mean) / (n - 1) * (1 / n + ratio)
-    return parts_test(mean, [(variance, n - 1)])
+    return parts_test(mean, [fold_part(0.0 if same else squares(numbers, mean) / (n - 1), n, ratio)])
 
 
 def parts_test(difference: float, parts: Sequence[Part]) -> TestResult:
@@ -92,7 +92,7 @@ def seeds_t_test(base: Floats, new: Floats, ratio: float) -> TestResult | None:
     parts: list[Part] = []
     if n > 1:
         folds = float((new.mean(axis=0) - base.mean(axis=0)).var(ddof=1))
-        parts.append((folds * (1 / n + ratio) if folds else 0.0, n - 1))
+        parts.append(fold_part(folds, n, ratio))
     if m + k > 2:
         pooled = sum(float(((group.mean(axis=1) - group.mean()) ** 2).sum()) for group in (base, new))
         parts.append((pooled / (m + k - 2) * (1 / m + 1 / k), m + k - 2))

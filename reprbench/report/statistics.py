@@ -121,7 +121,7 @@ def summarize(values: ArrayLike, ratio: float = 0.0, bounds: Bounds = UNBOUNDED)
     if n == 1:
         return Summary(mean, None, 1, None, bounds)
     std = math.sqrt(squares(numbers, mean) / n)
-    parts = [_fold_part(std**2 * n / (n - 1), n, ratio)]
+    parts = [fold_part(std**2 * n / (n - 1), n, ratio)]
     return Summary(mean, std, n, half_width(parts), bounds, detectable(parts))
 
 
@@ -153,11 +153,11 @@ def seed_parts(table: Floats, ratio: float) -> list[Part]:
     if m > 1:
         parts.append((float(table.mean(axis=1).var(ddof=1)) / m, m - 1))
     if n > 1:
-        parts.append(_fold_part(float(table.mean(axis=0).var(ddof=1)), n, ratio))
+        parts.append(fold_part(float(table.mean(axis=0).var(ddof=1)), n, ratio))
     return parts
 
 
-def _fold_part(variance: float, n: int, ratio: float) -> Part:
+def fold_part(variance: float, n: int, ratio: float) -> Part:
     """Return the part of n folds; infinite where each is the whole training split, even if they all agree."""
     return (math.inf if math.isinf(ratio) else variance * (1 / n + ratio)), n - 1
 

@@ -89,6 +89,14 @@ def test_with_one_part_it_is_students_test(difference, negligible):
     assert found.p == pytest.approx(2 * stats.t.sf(difference / 0.2, 2))
 
 
+def test_folds_that_are_the_whole_training_split_show_nothing():
+    assert s.corrected_resampled_t_test([2.0] * 4, math.inf) == s.TestResult(0.0, 1.0)
+    assert s.corrected_resampled_t_test([2.0, 2.1, 1.9], math.inf) == s.TestResult(0.0, 1.0)
+    for values in ([[80.0, 80.0], [80.0, 80.0]], [[80.0, 81.0], [80.5, 80.0]]):
+        base = np.array(values)
+        assert s.seeds_t_test(base, base + 2, math.inf) == s.TestResult(0.0, 1.0)
+
+
 def test_parts_that_are_unknown_or_none():
     assert s.parts_test(3.0, [(math.inf, 9), (0.1, 2)]) == s.TestResult(0.0, 1.0)
     assert s.parts_test(0.0, PARTS).p == 1
