@@ -115,15 +115,19 @@ class Store:
         return measurements_frame(self.each([]) if every else newest_of_each_row(self.each([])))
 
     def one(self, name: str) -> tuple[Path, Trial]:
-        """Return the one trial of that name with its folder, as `reprbench.LoadedStore.trial` takes it.
+        """Return the one trial of that name with its folder; see `reprbench.LoadedStore.trial` for what is a name.
 
         Raises
         ------
         UserError
             If there is none, or several; it lists them. Or if it cannot be read.
         """
+        if (folder := _folder_at(name)) is not None:
+            return folder, read_or_refuse(folder / TRIAL)
+        check_exists(self.root)
+        path = Path(name)
+        name = (str(path.relative_to(self.root)) if path.is_relative_to(self.root) else name).rstrip("/")
         trials, problems = self.read()
-        name = name.rstrip("/")
         named = [one for one in trials if _is_named(one, name)]
         # A trial may also be in another folder than its content says, as one that was changed by hand.
         found = [(self.root / one.folder, one) for one in named] or (self.find(name) if name else [])
@@ -191,7 +195,7 @@ def check_exists(folder: Path) -> None:
         raise UserError(f"store {folder}: no such folder; `reprbench run` makes one, or name another")
 
 
-def trial_folder(name: str) -> Path | None:
+def _folder_at(name: str) -> Path | None:
     """Return the folder of a trial if `name` is its path, that of the file in it, or that of a folder with no other.
 
     None otherwise.

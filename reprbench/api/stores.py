@@ -15,8 +15,8 @@ from reprbench.cache_folder import CACHE
 from reprbench.errors import UserError
 from reprbench.frames import measurements_frame
 from reprbench.grammar import brief
-from reprbench.store import Store, check_exists, read_or_refuse, trial_folder
-from reprbench.trial import TRIAL, newest_of_each_row
+from reprbench.store import Store, check_exists
+from reprbench.trial import newest_of_each_row
 
 if TYPE_CHECKING:
     import pandas
@@ -171,8 +171,6 @@ class LoadedStore(Store):
         """
         if not isinstance(name, str | os.PathLike):
             raise UserError(f"trial {brief(name)}: expected a name, such as 'quick/ae'")
-        name = os.fspath(name)
-        if (folder := trial_folder(name)) is not None:
-            root = folder.absolute().parents[2]
-            return StoredTrial(read_or_refuse(folder / TRIAL), root, self._cache, self._plugins)
-        return StoredTrial(self.one(name)[1], self.root, self._cache, self._plugins)
+        folder, trial = self.one(os.fspath(name))
+        root = self.root if folder.is_relative_to(self.root) else folder.absolute().parents[2]
+        return StoredTrial(trial, root, self._cache, self._plugins)

@@ -28,26 +28,15 @@ def command(trial: str, store: Path, form: str, only_log: bool) -> None:
     """Show TRIAL: a folder (quick/ae), label, path, or beginning of a hash."""
     from reprbench.printable import printable
     from reprbench.report.text import json_text
+    from reprbench.store import Store
     from reprbench.trial import to_json
 
-    folder, content = _find(trial, store)
+    folder, content = Store(store).one(trial)
     if only_log:
         echo(_log(folder), nl=False)
         return
     text = json_text(to_json(content)) if form == "json" else "\n".join(map(printable, _lines(folder, content)))
     echo(text.rstrip("\n"))
-
-
-def _find(name: str, store: Path) -> tuple[Path, Trial]:
-    """Return the trial of that name with its folder: a path, wherever the store is, or a name in this `store`."""
-    from reprbench.store import Store, check_exists, read_or_refuse, trial_folder
-    from reprbench.trial import TRIAL
-
-    if (folder := trial_folder(name)) is not None:
-        return folder, read_or_refuse(folder / TRIAL)
-    check_exists(store)
-    path = Path(name)
-    return Store(store).one(str(path.relative_to(store)) if path.is_relative_to(store) else name)
 
 
 def _log(folder: Path) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 from trials import evaluation, method, swept, trial
 
+from reprbench import load
 from reprbench.measurement import Headline, Measurement
 from reprbench.spec import Budget
 from reprbench.store import Store
@@ -146,6 +147,14 @@ def test_labels_and_folders_with_one_trial_name_it(here, tmp_path, name):
     elsewhere.mkdir()
     if name.startswith("results"):
         assert here("show", f"../{name}", cwd=elsewhere).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["mine/ae", "results/mine/ae", "results/mine/ae/"])
+def test_a_folder_of_superseded_trials_names_the_newest_everywhere(here, tmp_path, name):
+    for digest, requested in (("a" * 64, "2026-01-01"), ("b" * 64, "2026-01-02")):
+        Store(tmp_path / "results").write(trial(digest=digest, requested=requested), {})
+    assert "b" * 64 in here("show", name, "--format", "json").stdout
+    assert load("results").trial(name).record.hash == "b" * 64
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------
