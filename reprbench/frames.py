@@ -48,7 +48,8 @@ def measurements_frame(trials: Iterable[Trial], chosen: Mapping[int, bool] | Non
         for trial in trials
         for record in _measured(trial)
     ]
-    return pandas.DataFrame(records) if records else pandas.DataFrame(columns=_COLUMNS)
+    columns = _COLUMNS if chosen is None else [*_COLUMNS, "chosen"]
+    return pandas.DataFrame(records) if records else pandas.DataFrame(columns=columns)
 
 
 def _measured(trial: Trial) -> Iterator[dict[str, Any]]:

@@ -166,3 +166,7 @@ def test_data_frames_tell_other_data_apart(tmp_path):
     frame = store.to_dataframe()
     assert len(frame.groupby(["label", "digest"])) == 2
     assert set(frame.deviations) == {"", "limit 150"}
+
+
+def test_a_data_frame_of_no_trials_has_the_column_too(tmp_path):
+    assert list(rb.load(tmp_path).to_dataframe().chosen) == []
