@@ -53,10 +53,13 @@ def unreadable(files: Sequence[Path]) -> list[Path]:
         return [path for path, wrong in zip(files, pool.map(is_unreadable, files), strict=True) if wrong]
 
 
+_SILENT = logging.NullHandler()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Pillow's warnings about odd files, which are read or refused all the same, off the terminal."""
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    logging.getLogger("PIL").addHandler(_SILENT)
     # Entered before and left after the threads, which share the filters.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
