@@ -179,7 +179,7 @@ def check_leaves_images_alone(case: Case) -> None:
 
 
 def check_honors_the_budget(case: Case) -> None:
-    """A budget of images is not exceeded by more than a batch; a short one does not take long."""
+    """A fit counts at most twice as many images as its budget allows."""
     _, run = case.fit(Budget(images=COUNT))
     # A fold has so few images that a supervised learner may need more passes than the others.
     if case.cls.kind not in (*LEARNING_NOTHING, "supervised"):
