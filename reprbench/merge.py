@@ -28,7 +28,7 @@ def merged(stored: Trial, new: Trial) -> Trial:
         method=asked.method,
         dataset=asked.dataset,
         protocols=_protocols(asked.protocols, before.protocols, evaluations),
-        sweeps=all_sweeps(before.sweeps, asked.sweeps),
+        sweeps=_all_sweeps(before.sweeps, asked.sweeps),
         # What was once asked for as a row of its own stays one.
         only_setting=asked.only_setting and before.only_setting,
         deviations=asked.deviations,
@@ -42,7 +42,7 @@ def merged(stored: Trial, new: Trial) -> Trial:
     )
 
 
-def all_sweeps(before: Sequence[SweepRecord], asked: Sequence[SweepRecord]) -> list[SweepRecord]:
+def _all_sweeps(before: Sequence[SweepRecord], asked: Sequence[SweepRecord]) -> list[SweepRecord]:
     """Return the sweeps that a trial is a setting of, those that were asked for last at the end."""
     keys = {sweep.key for sweep in asked}
     return [*(sweep for sweep in before if sweep.key not in keys), *asked]

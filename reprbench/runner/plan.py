@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from reprbench.benchmark import Reference
 from reprbench.evaluation import FINISHED
-from reprbench.merge import all_sweeps
+from reprbench.merge import merged
 from reprbench.registry import Entry
 from reprbench.run_context import Precision
 from reprbench.runner.job import OtherData
@@ -20,7 +22,6 @@ from reprbench.trial import (
     Code,
     DataRecord,
     Deviation,
-    Evaluation,
     MethodRecord,
     ProtocolRecord,
     RowKey,
@@ -109,6 +110,21 @@ class TrialSpec:
             "numerics": NUMERICS,
         }
 
+    def request(self) -> dict[str, Any]:
+        """Return what a trial records of its request in addition to its identity."""
+        return {
+            "label": self.label,
+            "method": self.method,
+            "dataset": self.dataset,
+            "protocols": [protocol.record for protocol in self.protocols],
+            "sweeps": list(self.sweeps),
+            "only_setting": self.only_setting,
+            "deviations": list(self.deviations),
+            "reference": self.reference,
+            "title": self.title,
+            "group": self.group,
+        }
+
     @property
     def hash(self) -> str:
         """The sha256 of the identity."""
@@ -191,10 +207,7 @@ def _why_evaluate(missing: Sequence[ProtocolSpec], same: Trial) -> str:
 
 def _record_or_keep(spec: TrialSpec, same: Trial, newest: Trial | None) -> Planned:
     """Return what to do about a trial whose results are all there."""
-    sweeps = tuple(all_sweeps(same.sweeps, spec.sweeps))
-    requested = replace(spec, sweeps=sweeps, only_setting=spec.only_setting and same.only_setting)
-    asked = _recorded(requested, protocol_records(spec, same, same.evaluations))
-    there = _recorded(same, same.protocols)
+    asked, there = _compared(requested_anew(spec, same, same.requested)), _compared(same)
     changed = [name for name in asked if asked[name] != there[name]]
     if changed:
         return Planned(spec, "record", f"recorded anew: {', '.join(changed)}", (), same)
@@ -203,26 +216,24 @@ def _record_or_keep(spec: TrialSpec, same: Trial, newest: Trial | None) -> Plann
     return Planned(spec, "keep", "already there", (), same)
 
 
-def _recorded(one: TrialSpec | Trial, protocols: Sequence[ProtocolRecord]) -> dict[str, Any]:
-    """Return what a trial records of its request in addition to its identity."""
+def requested_anew(spec: TrialSpec, stored: Trial, at: str) -> Trial:
+    """Return the stored trial with what a request `at` that time says about it, and the results that it has."""
+    return merged(stored, replace(stored, **spec.request(), requested=at))
+
+
+def _compared(trial: Trial) -> dict[str, Any]:
+    """Return what a trial records of its request, by words for users; the order of its protocols does not matter."""
     return {
-        "label": one.label,
-        "reference": one.reference,
-        "title": one.title,
-        "group": one.group,
-        "deviations": list(one.deviations),
-        "method": (one.method.call, one.method.origin),
-        "dataset": (one.dataset.call, one.dataset.title),
-        "protocols": {record.hash: record for record in protocols},
-        "sweeps": (list(one.sweeps), one.only_setting),
+        "label": trial.label,
+        "reference": trial.reference,
+        "title": trial.title,
+        "group": trial.group,
+        "deviations": trial.deviations,
+        "method": (trial.method.call, trial.method.origin),
+        "dataset": (trial.dataset.call, trial.dataset.title),
+        "protocols": {record.hash: record for record in trial.protocols},
+        "sweeps": (trial.sweeps, trial.only_setting),
     }
-
-
-def protocol_records(spec: TrialSpec, stored: Trial | None, evaluations: Iterable[Evaluation]) -> list[ProtocolRecord]:
-    """Return the protocols to record: those requested, and earlier ones whose `evaluations` are kept."""
-    records = [protocol.record for protocol in spec.protocols]
-    kept = {evaluation.hash for evaluation in evaluations} - {record.hash for record in records}
-    return [*records, *(record for record in (stored.protocols if stored else []) if record.hash in kept)]
 
 
 NEW = "new"

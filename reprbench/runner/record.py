@@ -10,9 +10,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from reprbench.evaluation import MOST_FIGURES, MOST_GRAMS
-from reprbench.merge import all_sweeps
 from reprbench.runner.job import FIT, ProtocolJob, TrialResult, evaluation_path, now, unfinished
-from reprbench.runner.plan import Planned, TrialSpec, protocol_records
+from reprbench.runner.plan import Planned
 from reprbench.runner.received import read_part
 from reprbench.texts import TRACEBACK, clean, one_line, reason, warning_lines
 from reprbench.trial import Cost, Evaluation, Trial
@@ -121,10 +120,8 @@ def _record(
         # Nothing was computed: all numbers are from the process that is recorded.
         provenance = stored.provenance
     return Trial(
+        **spec.request(),
         benchmark=spec.benchmark,
-        label=spec.label,
-        method=spec.method,
-        dataset=spec.dataset,
         budget=spec.budget,
         precision=spec.precision,
         seed=spec.seed,
@@ -134,14 +131,7 @@ def _record(
         reason=result.reason,
         traceback=result.traceback,
         signal=signal_name,
-        protocols=protocol_records(spec, None, ()),
-        sweeps=list(spec.sweeps),
-        only_setting=spec.only_setting,
-        deviations=list(spec.deviations),
         warnings=result.warnings,
-        reference=spec.reference,
-        title=spec.title,
-        group=spec.group,
         evaluations=list(evaluations),
         cost=_with_evaluations(result.cost, evaluations),
         provenance=provenance,
@@ -151,21 +141,3 @@ def _record(
 
 def _with_evaluations(cost: Cost, evaluations: Sequence[Evaluation]) -> Cost:
     return replace(cost, evaluation_seconds=sum(one.seconds for one in evaluations)) if evaluations else cost
-
-
-def requested_anew(spec: TrialSpec, stored: Trial) -> Trial:
-    """Return the stored trial with everything that the request says about it, and the results that it has."""
-    return replace(
-        stored,
-        label=spec.label,
-        method=spec.method,
-        dataset=spec.dataset,
-        protocols=protocol_records(spec, stored, stored.evaluations),
-        sweeps=all_sweeps(stored.sweeps, spec.sweeps),
-        only_setting=spec.only_setting and stored.only_setting,
-        deviations=list(spec.deviations),
-        reference=spec.reference,
-        title=spec.title,
-        group=spec.group,
-        requested=now(),
-    )

@@ -20,9 +20,9 @@ from reprbench.errors import UserError
 from reprbench.owner import Owner
 from reprbench.runner.executors.base import Executor, Submitted
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
-from reprbench.runner.plan import Planned, TrialSpec, digest
+from reprbench.runner.plan import Planned, TrialSpec, digest, requested_anew
 from reprbench.runner.received import Progress
-from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, requested_anew, so_far
+from reprbench.runner.record import Finished, protocol_jobs, read_finished, record, so_far
 from reprbench.runner.waiting import Waiting
 from reprbench.runner.working_folder import remove_abandoned
 from reprbench.store import Store
@@ -191,7 +191,7 @@ class Schedule:
 
     def _record_anew(self, spec: TrialSpec, stored: Trial) -> Trial:
         """Write a stored trial again with what is requested now; the listener only hears of trials that run."""
-        return self._write(requested_anew(spec, stored), {})
+        return self._write(requested_anew(spec, stored, now()), {})
 
     def _keep(self, planned: Planned, trial: Trial, files: dict[str, Path]) -> Trial:
         trial = self._write(trial, files)

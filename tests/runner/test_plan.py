@@ -12,7 +12,7 @@ from reprbench.measurement import Headline
 from reprbench.registry import Entry
 from reprbench.runner import plan as plan_module
 from reprbench.runner.job import OtherData
-from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash, protocol_records
+from reprbench.runner.plan import TrialSpec, digest, plan, protocol_hash, requested_anew
 from reprbench.spec import Budget, parse_call
 from reprbench.store import Store
 from reprbench.trial import Code, DataRecord, Deviation, Evaluation, MethodRecord, Trial, newest_of_each_row, to_json
@@ -241,8 +241,9 @@ def test_a_trial_that_is_not_the_last_of_its_row_is_recorded_anew(later):
 def test_evaluations_that_are_kept_stay_recorded():
     svm, knn = protocol_spec("linear-svm"), protocol_spec("knn")
     both = stored(spec(protocols=(knn, svm)))
-    assert protocol_records(spec(protocols=(svm,)), both, both.evaluations) == [svm.record, knn.record]
+    assert requested_anew(spec(protocols=(svm,)), both, "9").protocols == [svm.record, knn.record]
     assert decide(spec(protocols=(svm,)), both) == ("keep", "already there")
     # Evaluated earlier, but lost from the record.
     assert decide(spec(protocols=(svm, knn)), replace(both, protocols=[svm.record]))[0] == "record"
-    assert protocol_records(spec(protocols=(svm,)), both, both.evaluations[1:]) == [svm.record]
+    without = replace(both, evaluations=both.evaluations[1:])
+    assert requested_anew(spec(protocols=(svm,)), without, "9").protocols == [svm.record]

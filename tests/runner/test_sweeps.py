@@ -14,8 +14,7 @@ from reprbench.data import load_dataset
 from reprbench.errors import UserError
 from reprbench.grammar import Alternatives
 from reprbench.registry import discover
-from reprbench.runner.plan import plan
-from reprbench.runner.record import requested_anew
+from reprbench.runner.plan import plan, requested_anew
 from reprbench.runner.request import Overrides, apply
 from reprbench.runner.specs import make_specs
 from reprbench.runner.sweeps import criterion, sweep_lines
@@ -229,19 +228,19 @@ def test_a_larger_sweep_takes_over_the_settings_of_a_smaller_one():
     assert [planned.action for planned in plan(small, there)] == ["keep", "keep"]
     planned = plan(large, there)
     assert [(one.action, one.reason) for one in planned] == [("record", "recorded anew: sweeps")] * 2 + [("run", "new")]
-    anew = requested_anew(large[0], there[0])
+    anew = requested_anew(large[0], there[0], "9")
     assert [sweep.tries for sweep in anew.sweeps] == [2, 3]
     assert [one.action for one in plan(large[:1], [anew])] == ["keep"]
-    back = requested_anew(small[0], anew)
+    back = requested_anew(small[0], anew, "9")
     assert [sweep.tries for sweep in back.sweeps] == [3, 2]
 
 
 def test_a_row_of_its_own_stays_one_when_it_is_swept():
     (alone,), (setting, _) = fits("pca[n_components=2]"), fits("pca[n_components=2|4]")
-    both = requested_anew(setting, stored(alone))
+    both = requested_anew(setting, stored(alone), "9")
     assert (both.only_setting, len(both.sweeps)) == (False, 1)
     assert plan([alone], [both])[0].action == "keep"
-    later = requested_anew(alone, stored(setting))
+    later = requested_anew(alone, stored(setting), "9")
     assert (later.only_setting, len(later.sweeps)) == (False, 1)
 
 
