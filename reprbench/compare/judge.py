@@ -16,10 +16,9 @@ see `seeds_t_test`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from typing import TypeVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -40,8 +39,6 @@ from reprbench.report.measured import shared_folds
 from reprbench.report.significance import corrected_resampled_t_test, holm, seeds_t_test
 from reprbench.store import Store
 from reprbench.trial import Code, MethodRecord, Trial
-
-T = TypeVar("T")
 
 ALPHA = 0.05
 """The highest probability that any row at all is called worse or better by chance alone."""
@@ -134,7 +131,7 @@ def _compare_pair(pair: Pair, settings: CompareSettings) -> Iterator[RowComparis
         yield _unmeasured(about, "worse", _failures(pair.new))
     if not after:
         return
-    was, now = (_distinct(result.code for result in side) for side in (before, after))
+    was, now = (list(dict.fromkeys(result.code for result in side)) for side in (before, after))
     if len(was) > 1 or was != now:
         versions = f"{_listed(was)} in BASE, {_listed(now)} in NEW"
         yield _unmeasured(about, "not judged", f"the protocol's version differs: {versions}")
@@ -176,7 +173,7 @@ def _method_notes(pair: Pair) -> list[str]:
     if not after:
         return []
     notes = []
-    was, now = (_distinct(method.call for method in side) for side in (before, after))
+    was, now = (list(dict.fromkeys(method.call for method in side)) for side in (before, after))
     if _differ(was, now):
         what = "parameters" if {call.name for call in was} == {call.name for call in now} else "method"
         notes.append(f"its {what} changed: {_listed(was)} → {_listed(now)}")
@@ -206,15 +203,6 @@ def _code_differs(before: Sequence[Code], after: Sequence[Code]) -> bool:
 def _differ(before: Sequence[object], after: Sequence[object]) -> bool:
     """Return whether one side has a value that the other lacks."""
     return any(value not in after for value in before) or any(value not in before for value in after)
-
-
-def _distinct(values: Iterable[T]) -> list[T]:
-    """Return each value once; calls and codes are not hashable."""
-    found: list[T] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
 
 
 def _listed(values: Sequence[object]) -> str:

@@ -152,11 +152,7 @@ def match(base: Rows, new: Rows) -> Matched:
 
 def _pairs(row: RowKey, base: Sequence[ProtocolResult], new: Sequence[ProtocolResult]) -> list[Pair]:
     """Return a pair for each protocol that BASE has."""
-    # Calls are not hashable; a row has few of them.
-    protocols: list[Call] = []
-    for result in base:
-        if result.protocol not in protocols:
-            protocols.append(result.protocol)
+    protocols = dict.fromkeys(result.protocol for result in base)
     return [Pair(row, protocol, _under(protocol, base), _under(protocol, new)) for protocol in protocols]
 
 
