@@ -49,7 +49,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BestTest:
     """What was tested.
 
     Attributes
@@ -82,7 +82,7 @@ class Comparison:
 
 def compare(
     methods: Mapping[int, BySeed], better: Better, names: Sequence[str], ratio: float, test: Test = "t"
-) -> tuple[dict[int, Standing], Comparison | None]:
+) -> tuple[dict[int, Standing], BestTest | None]:
     """Test each method against the one with the best mean; return the standings, and what was tested.
 
     Nothing is tested if the metric has no direction, if fewer than two methods compete, or if none shares enough with
@@ -105,7 +105,7 @@ def compare(
     if not (tested or several):
         return {}, None
     power = [leads[place] for place, p in p_values.items() if p is not None and test == "t"]
-    comparison = Comparison(
+    comparison = BestTest(
         best=names[best],
         methods=len(methods),
         seeds=tuple(sorted({seeds for seeds, _ in tested})),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from reprbench.benchmark import Benchmark
 from reprbench.measurement import Better, Headline
 from reprbench.report.apart import distinguished
-from reprbench.report.best import BySeed, Comparison, Standing, Test, compare
+from reprbench.report.best import BestTest, BySeed, Standing, Test, compare
 from reprbench.report.choice import Choice, choices
 from reprbench.report.marks import current_code, current_numerics, mark
 from reprbench.report.measured import ByFold, fold_ratio, shared_folds
@@ -85,7 +85,7 @@ class Table:
     codes: tuple[Code, ...]
     headlines: tuple[Headline, ...]
     rows: tuple[Row, ...]
-    comparisons: tuple[Comparison | None, ...] = ()
+    comparisons: tuple[BestTest | None, ...] = ()
     superseded: int = 0
     seeds: tuple[SeedSpread, ...] = ()
     explanations: tuple[str, ...] = ()
@@ -209,7 +209,7 @@ def _headlines(sources: Sequence[Source], code: Code | None) -> tuple[Headline, 
 
 def _tested(
     rows: Sequence[Row], competing: Sequence[Sequence[int]], headlines: int, ratio: float, test: Test
-) -> tuple[list[Row], tuple[Comparison | None, ...]]:
+) -> tuple[list[Row], tuple[BestTest | None, ...]]:
     """Return the rows with their standing under every headline, and what was tested; by the places of each method."""
     tested, comparisons = list(rows), []
     names = [rows[places[0]].method for places in competing]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from reprbench.learner import Kind
 from reprbench.measurement import Headline
-from reprbench.report.best import ALPHA, Comparison
+from reprbench.report.best import ALPHA, BestTest
 from reprbench.report.measured import fold_count
 from reprbench.report.statistics import POWER
 from reprbench.report.table import Table, unit_of
@@ -127,7 +127,7 @@ def headline_decimals(table: Table) -> list[int]:
     ]
 
 
-def _how(tested: Comparison, unit: str, decimals: int) -> str:
+def _how(tested: BestTest, unit: str, decimals: int) -> str:
     """Return which test it was, on what, and what it could have told apart."""
     folds = f"{_numbers(tested.folds)} fold{'s' if tested.folds != (1,) else ''}"
     over = f"paired by seed, over {_numbers(tested.seeds)} seeds and {folds}" if tested.over_seeds else f"on {folds}"
