@@ -18,7 +18,7 @@ class Comparison:
     """
 
     def __init__(self, stores: StoreComparison, problems: list[str]) -> None:
-        self.worse, self.empty, self.problems = stores.status == 1, stores.status == 3, problems
+        self.worse, self.empty, self.problems = stores.worse, stores.empty, problems
         self._stores = stores
 
     def text(self, form: str = "table") -> str:

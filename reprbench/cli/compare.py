@@ -190,4 +190,4 @@ def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:
     github.append_summary(as_markdown(stores))
     github.annotate("error", "reprbench: worse", worse_sentences(stores))
     github.annotate("error", "reprbench: not to be relied upon", problems)
-    github.annotate("warning", "reprbench", [summary(stores)] if stores.status == 3 else [])
+    github.annotate("warning", "reprbench", [summary(stores)] if stores.empty else [])

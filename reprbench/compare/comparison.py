@@ -90,9 +90,19 @@ class StoreComparison:
     @property
     def status(self) -> int:
         """The exit status: 0 no worse, 1 worse or not to be relied upon, 3 nothing to compare."""
-        if self.count("worse") or self.unreliable:
+        if self.worse:
             return 1
-        return 0 if self.compared else 3
+        return 3 if self.empty else 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether something got worse, or a trial cannot be relied upon."""
+        return bool(self.count("worse") or self.unreliable)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to compare, and nothing is worse."""
+        return not (self.worse or self.compared)
 
     @property
     def compared(self) -> bool:
