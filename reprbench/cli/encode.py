@@ -49,7 +49,7 @@ def command(
     The images are cropped to the square in their middle and resized to the size of the trial's images. One row of the
     matrix in the file, float32, belongs to each image, in order.
     """
-    from reprbench.api.stores import load
+    from reprbench.api.stores import LoadedStore
     from reprbench.arrays import npy_header
     from reprbench.features import View
     from reprbench.files import write_output
@@ -58,7 +58,7 @@ def command(
         raise UserError(f"-o {output}: expected a file that ends with .npy")
     chosen = layers if layers in ("last", "all") else tuple(layers.split(","))
     view = View.model_validate({"layers": chosen, "pooling": pooling, "grid": grid})
-    found = load(store, plugins=plugins).trial(trial)
+    found = LoadedStore(store, plugins=plugins).trial(trial)
     matrix = found.encode(images, view, device)
     write_output(output, npy_header(matrix.shape, matrix.dtype) + matrix.tobytes())
     channels, height, width = found.record.dataset.shape

@@ -22,7 +22,7 @@ def command(trial: str, folder: Path, store: Path, plugins: tuple[Path, ...]) ->
     TRIAL is a folder of the store (quick/ae), a label, a path, or the beginning of a hash. In Python,
     reprbench.load_learner("FOLDER") loads it.
     """
-    from reprbench.api.stores import load
+    from reprbench.api.stores import LoadedStore
 
-    load(store, plugins=plugins).trial(trial).export(folder)
+    LoadedStore(store, plugins=plugins).trial(trial).export(folder)
     echo(f"wrote {folder}", err=True)

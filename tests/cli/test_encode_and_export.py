@@ -60,3 +60,9 @@ def test_an_exported_learner_is_loaded_with_equal_bits(folder, here):
     copied = rb.load_learner(folder / "exported")
     assert type(copied) is type(learner)
     np.testing.assert_array_equal(rb.encode(copied, pixels, rb.View()), rb.encode(learner, pixels, rb.View()))
+
+
+def test_the_path_of_a_trial_needs_no_store(folder, here):
+    (path,) = folder.glob("results/adhoc/pca/*")
+    done = here("export", str(path), "copied", "--store", "none", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "wrote copied\n")
