@@ -13,11 +13,13 @@ from torch.optim import Optimizer
 
 from reprbench import ImageShape, Run, register
 
+from .adversarial import discriminator_loss, generator_loss
 from .autoencoders import AE, DAE, SparseAE, adam
 from .networks import Architecture, CodeClassifier
 
-CHANCE_MARGIN = 0.05
-"""The classifier counts as at chance if it was right between 45 and 55 percent of the time in the last epoch."""
+CLASSIFIER_CHANCE_MARGIN = 0.05
+"""The classifier counts as at chance if it was right between 45 and 55 percent of the time in the last epoch; our
+choice, wider than that for the discriminator of a GAN, `adversarial.CHANCE_MARGIN`."""
 LARGEST_GAIN = 300.0
 """A classifier's gain above which reconstructions are taught more about C than about images; our choice."""
 
@@ -114,8 +116,7 @@ class Adversarial(AE):
             judged = x_hat.detach().requires_grad_() if self.detach_reconstruction else x_hat
             seen = self._seen(x, run)
             real, fake = self._logits(seen, self._seen(judged, run), h if shown is seen else None)
-            discrimination = functional.softplus(-real).mean() + functional.softplus(fake).mean()
-            generation = functional.softplus(-fake).mean()
+            discrimination, generation = discriminator_loss(real, fake), generator_loss(fake)
         weighted = self.lambda_rec * reconstruction
         encoding = sum(penalties.values(), start=weighted) + weight * discrimination
         deceit = self._backward_encoder(encoding, weight * generation, judged, fake)
@@ -144,7 +145,7 @@ class Adversarial(AE):
         accuracies = [row["classifier_accuracy"] for row in history if "classifier_accuracy" in row]
         gains = [row["classifier_gain"] for row in history if "classifier_gain" in row]
         found = []
-        if accuracies and abs(accuracies[-1] - 0.5) < CHANCE_MARGIN:
+        if accuracies and abs(accuracies[-1] - 0.5) <= CLASSIFIER_CHANCE_MARGIN:
             found.append(f"the classifier was at chance in the last epoch (right {accuracies[-1]:.0%} of the time)")
         if gains and gains[-1] > LARGEST_GAIN:
             found.append(

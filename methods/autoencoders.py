@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, register
+from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, register
 
+from .last_layer import last_map
 from .networks import Architecture, Decoder, Encoder
 
 MASKED_SHARE = 0.25
@@ -93,10 +94,7 @@ class AE(TorchLearner):
         UserError
             If `layer` is not the last: no other has a decoder.
         """
-        *_, (last, h) = self.encoder(x).items()
-        if layer not in {None, last}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, not from {layer!r}")
-        return self.decode(h)
+        return self.decode(last_map(self, x, layer))
 
 
 @register("dae")

@@ -7,9 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from reprbench import FeatureMaps, Run, UserError
+from reprbench import FeatureMaps, Run
 
 from .adversarial import AdversarialLearner, Inputs
+from .last_layer import last_map
 
 
 class InferenceGAN(AdversarialLearner):
@@ -57,7 +58,4 @@ class InferenceGAN(AdversarialLearner):
         UserError
             If `layer` is not the last: no other is a code.
         """
-        *_, (last, h) = self.encode(x).items()
-        if layer not in {None, last}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, {last!r}, not from {layer!r}")
-        return self.decode(h)
+        return self.decode(last_map(self, x, layer))

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, UserError, register
+from reprbench import FeatureMaps, ImageShape, Run, TorchLearner, register
 
 from .autoencoders import adam
+from .last_layer import last_map
 from .networks import Architecture, Decoder, Encoder
 
 ACTIVE_VARIANCE = 0.01
@@ -124,9 +125,7 @@ class VAE(TorchLearner):
         UserError
             If `layer` is another one: no other has a decoder.
         """
-        if layer not in {None, "mean"}:
-            raise UserError(f"{self.method_name} reconstructs from its last layer, 'mean', not from {layer!r}")
-        return self.decode(self.encode(x)["mean"])
+        return self.decode(last_map(self, x, layer))
 
     def warnings(self, history: list[dict[str, float]]) -> list[str]:
         """Return a warning if no unit was active in the last epoch."""
