@@ -9,12 +9,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reprbench import FeatureMaps, Images, ImageShape, Indices, Learner, Run, measure_batch_norm, register
+from reprbench import FeatureMaps, Images, ImageShape, Learner, Run, measure_batch_norm, register
 
 from .networks import Architecture, Encoder
-
-PCA_BYTES = 500_000_000
-"""The most memory for the images that `pca` is fitted to, as float64."""
 
 
 @register("untrained")
@@ -114,11 +111,11 @@ class PCA(Learner):
         """Find the components."""
         from sklearn import decomposition
 
-        size = int(np.prod(images.shape))
-        rows = chosen(images, min(self.fit_images, max(2, PCA_BYTES // (8 * size))), run)
-        pixels = images.pixels(rows).reshape(len(rows), size) / 255.0
+        order = run.numpy_generator("chosen images").permutation(len(images))
+        pixels = images.vectors(order[: images.most_vectors(self.fit_images)])
+        count, size = pixels.shape
         fitted = decomposition.PCA(
-            min(self.n_components, *pixels.shape), svd_solver="covariance_eigh" if size <= len(rows) else "full"
+            min(self.n_components, count, size), svd_solver="covariance_eigh" if size <= count else "full"
         ).fit(pixels)
         variances = fitted.explained_variance_
         kept = variances > 1e-10 * variances[0]
@@ -127,7 +124,7 @@ class PCA(Learner):
             directions = directions / np.sqrt(variances[kept])[:, None]
         self.mean = torch.from_numpy(fitted.mean_).float()
         self.directions = torch.from_numpy(directions).float()
-        run.images_seen += len(rows)
+        run.images_seen += count
 
     def encode(self, x: Tensor) -> FeatureMaps:
         """Return the coordinates (N, n_components)."""
@@ -144,8 +141,3 @@ class PCA(Learner):
         """Return the projection of `x` onto the components, clipped to [0, 1]."""
         (h,) = self.encode(x).values()
         return self.decode(h)
-
-
-def chosen(images: Images, most: int, run: Run) -> Indices:
-    """Return at most `most` random rows of `images`, all of them if there are fewer, in random order."""
-    return run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)

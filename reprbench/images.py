@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ Labels = NDArray[np.int64]
 
 RESIDENT_BYTES = 2**28
 """After each read of a mapped file larger than this, its pages are released to the system's page cache."""
+
+VECTOR_BYTES = 500_000_000
+"""The most memory for the vectors of images to which something is fitted at once."""
 
 
 class Images:
@@ -79,6 +83,14 @@ class Images:
         """Yield all images in order, in batches of at most `size`, as `batch` returns them."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, min(start + size, len(self))), device)
+
+    def vectors(self, rows: Indices | slice) -> NDArray[np.float64]:
+        """Return the images at `rows` as float64 vectors of pixels in [0, 1], shape (n, C·H·W)."""
+        return self.pixels(rows).reshape(-1, math.prod(self.shape)) / 255.0
+
+    def most_vectors(self, most: int) -> int:
+        """Return how many images to fit to at once: no more than `most` and 500 MB of `vectors`, but at least two."""
+        return min(most, len(self), max(2, VECTOR_BYTES // (8 * math.prod(self.shape))))
 
 
 def copied_to(device: torch.device | str, tensor: Tensor) -> Tensor:

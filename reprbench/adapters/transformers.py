@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from reprbench.run_context import Run
 
 LAYER = "transformed"
-PIXELS_BYTES = 500_000_000
-"""The most memory for the images that an estimator is fitted to, as float64."""
 COMPARED = 4
 """How many images are transformed together and alone, to see whether that differs."""
 TOLERANCE = 1e-6
@@ -143,13 +141,11 @@ class Transformer(Learner):
         """Fit the estimator, and keep what it has learned."""
         import torch
 
-        size = int(np.prod(images.shape))
-        most = min(self.fit_images, max(2, PIXELS_BYTES // (8 * size)))
-        rows = run.numpy_generator("chosen images").permutation(len(images))[:most].astype(np.int64)
-        pixels = images.pixels(rows).reshape(len(rows), size) / 255.0
+        order = run.numpy_generator("chosen images").permutation(len(images))
+        pixels = images.vectors(order[: images.most_vectors(self.fit_images)])
         self.drawn_random_state = torch.tensor(int(run.numpy_generator("sklearn").integers(2**32)))
         self.take(self._made().fit(pixels), pixels[:COMPARED])
-        run.images_seen += len(rows)
+        run.images_seen += len(pixels)
 
     def take(self, fitted: Any, pixels: np.ndarray[Any, Any]) -> None:
         """Keep what a fitted estimator has learned; `pixels` (N, C·H·W) are some of its images."""

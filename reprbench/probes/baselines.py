@@ -11,8 +11,6 @@ from reprbench.data.folds import named_generator, random_rows
 from reprbench.images import Images
 
 PCA_IMAGES = 5000
-PCA_BYTES = 500_000_000
-"""The most memory for the images that the principal components are fitted to, as float64."""
 IMAGES_AT_ONCE = 1000
 
 
@@ -54,10 +52,10 @@ def fit_baselines(images: Images, name: str, dimension: int) -> Baselines:
     """
     from sklearn.decomposition import PCA
 
-    size = int(np.prod(images.shape))
-    most = min(len(images), PCA_IMAGES, max(2, PCA_BYTES // (8 * size)))
+    most = images.most_vectors(PCA_IMAGES)
     rows = random_rows(len(images), most, named_generator(f"{name} components"))
-    pixels = images.pixels(rows).reshape(most, size) / 255.0
+    pixels = images.vectors(rows)
+    size = pixels.shape[1]
     # n centered images span at most n − 1 directions.
     fitted = PCA(max(1, min(dimension, size, most - 1)), svd_solver="covariance_eigh" if size <= most else "full")
     fitted.fit(pixels)

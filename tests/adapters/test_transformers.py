@@ -79,6 +79,12 @@ def test_what_is_saved_and_loaded_gives_the_same_bits_and_those_of_scikit_learn(
     assert bool(learner.warnings([])) == bool(learner.one_by_one)
 
 
+def test_it_is_fitted_to_no_more_images_than_it_says(monkeypatch):
+    assert fitted("decomposition.PCA", n_components=2, fit_images=40)[1].images_seen == 40
+    monkeypatch.setattr("reprbench.images.VECTOR_BYTES", IMAGES.vectors(slice(0, 30)).nbytes)
+    assert fitted("decomposition.PCA", n_components=2)[1].images_seen == 30
+
+
 def test_the_seed_of_the_run_is_that_of_the_estimator():
     one, again, other = (fitted("decomposition.FastICA", seed, n_components=4)[0] for seed in (0, 0, 1))
     x = IMAGES.batch(slice(0, 7))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from fits import blobs, encoded, fitted
-from reprbench.methods import controls
 from reprbench.methods.controls import PCA, RawPixels, Untrained
 from sklearn import decomposition
 from torch import nn
@@ -45,7 +44,7 @@ def test_pca_has_no_more_components_than_the_images_have_rank():
 def test_pca_reads_no_more_images_than_it_says(monkeypatch):
     images = blobs(300)
     assert fitted(PCA, images, fit_images=100)[1].images_seen == 100
-    monkeypatch.setattr(controls, "PCA_BYTES", 8 * 64 * 50)
+    monkeypatch.setattr("reprbench.images.VECTOR_BYTES", 8 * 64 * 50)
     assert fitted(PCA, images)[1].images_seen == 50
 
 

@@ -40,5 +40,5 @@ def test_the_mean_image_is_that_of_all_images(monkeypatch, at_once):
 
 
 def test_the_images_of_the_components_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(baselines, "PCA_BYTES", 8 * 64 * 30)
+    monkeypatch.setattr("reprbench.images.VECTOR_BYTES", 8 * 64 * 30)
     assert fit_baselines(noise(100, 0), "noise", 5).images == 30
