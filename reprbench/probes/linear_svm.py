@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,9 +187,8 @@ def train_with(
     return TrainedFold(choice, *_fit_raw(x, labels, [None], n_classes, [choice.cost], device, scale, fit)[0])
 
 
-def train_fold(*given: Any, **options: Any) -> FoldClassifier:
-    """Choose C within the fold and train a linear SVM with it on the whole fold; the arguments are `train_with`'s."""
-    return train_with(fit_svms, *given, **options)
+train_fold = partial(train_with, fit_svms)
+"""Choose C within the fold and train a linear SVM with it on the whole fold; see `train_with`."""
 
 
 def _fit_raw(

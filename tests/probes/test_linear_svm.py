@@ -206,21 +206,19 @@ def test_constant_features_give_zeros_and_the_most_frequent_class() -> None:
     assert max(result.choice.accuracies) == pytest.approx(0.6)
 
 
-def test_a_single_cost_is_taken_without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_cost_is_taken_without_cross_validation() -> None:
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(60, 5)), np.arange(60) % 3
     fits: list[int] = []
-    monkeypatch.setattr(
-        linear_svm,
-        "fit_svms",
-        lambda parts, *given, **named: (
-            fits.extend(len(x) for x, _ in parts) or svm_machines.fit_svms(parts, *given, **named)
-        ),
-    )
-    result = evaluate_fold(x, labels, x, labels, 3, [0.1], rng)
-    assert fits == [60] and result.choice == linear_svm.CostChoice(0.1, (), None)
-    chosen = evaluate_fold(x, labels, x, labels, 3, [0.1, 0.1], rng)
-    assert len(fits) == 7 and chosen.accuracy == result.accuracy
+
+    def fit(parts, *given, **named):
+        fits.extend(len(x) for x, _ in parts)
+        return svm_machines.fit_svms(parts, *given, **named)
+
+    single = linear_svm.train_with(fit, x, labels, 3, [0.1], rng)
+    assert fits == [60] and single.choice == linear_svm.CostChoice(0.1, (), None)
+    chosen = linear_svm.train_with(fit, x, labels, 3, [0.1, 0.1], rng)
+    assert len(fits) == 7 and chosen.accuracy(x, labels) == single.accuracy(x, labels)
 
 
 def test_a_trained_fold_gives_the_same_result_whatever_it_classified_before() -> None:
