@@ -1,4 +1,4 @@
-"""The encoder, decoder and classifier of AME-AE for images of 8×8 or more, and their cost.
+"""The encoder, decoder and classifier of AME-AE for images of 8×8 or more.
 
 Source: X. Gao, H. Xiong (see `blocks`). The paper specifies the blocks and the 11 layers of the STL-10 encoder; widths,
 kernel sizes and the classifier are inferred from its feature counts or our choices. Weights have PyTorch's default
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from reprbench import ImageShape, UserError
 
@@ -190,18 +188,3 @@ class CodeClassifier(nn.Module):
 def global_average(h: Tensor) -> Tensor:
     """Return maps (N, C, H, W) averaged over their positions, and vectors (N, C) unchanged."""
     return h.mean(dim=(2, 3)) if h.dim() == 4 else h
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Return the number of trainable weights."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-
-
-def multiply_adds(network: nn.Module, *shape: int) -> int:
-    """Return the multiply-adds of the convolutions and linear maps of `network` for one input of `shape`."""
-    training = network.training
-    parameter = next(network.parameters())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
-    network.train(training)
-    return int(counter.get_total_flops()) // 2

@@ -175,7 +175,7 @@ def _quantized(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def similarity_map(names: Sequence[str], values: NDArray[np.float64], title: str = "") -> Figure:
+def similarity_map(names: Sequence[str], values: NDArray[np.float64]) -> Figure:
     """Return a figure of a symmetric matrix of similarities in [0, 1], first row on top; small ones with numbers.
 
     Parameters
@@ -183,7 +183,7 @@ def similarity_map(names: Sequence[str], values: NDArray[np.float64], title: str
     names : of the rows, which are those of the columns.
     """
     count, margin = len(names), 0.3 + 0.065 * max(map(len, names))
-    # A row with a number takes 0.36 inches; the room for the bar, and the title, is beside.
+    # A row with a number takes 0.36 inches; the room for the bar is beside.
     side = min(9.0, count * (0.36 if count <= MOST_NUMBERS else 0.16))
     figure = new_figure(margin + side + 1.0, margin + side + 0.4)
     axes = new_axes(figure)[0, 0]
@@ -200,6 +200,4 @@ def similarity_map(names: Sequence[str], values: NDArray[np.float64], title: str
     bar = figure.colorbar(shown, ax=axes, shrink=0.8)
     bar.ax.tick_params(labelsize=8)
     bar.set_label("linear CKA", fontsize=9)
-    if title:
-        axes.set_title(title, fontsize=9, loc="left")
     return figure

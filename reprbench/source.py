@@ -72,9 +72,9 @@ def packages(files: Iterable[Path], root: Path | None = None) -> list[str]:
     return sorted({name for package in others for name in _distributions(package)}, key=str.lower)
 
 
-def code_files(file: Path, root: Path | None = None) -> list[Path]:
+def code_files(file: Path) -> list[Path]:
     """Return the files whose code counts in the `digest` of one: itself and every first-party file it imports."""
-    return sorted(_reached([file], root)[0])
+    return sorted(_reached([file])[0])
 
 
 def code_identity(cls: type, file: Path, root: Path | None = None) -> dict[str, Any]:

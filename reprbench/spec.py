@@ -22,7 +22,6 @@ from reprbench.grammar import (
     is_unicode,
     read_call,
     read_calls,
-    read_value,
     show_parameters,
 )
 from reprbench.grammar import show_value as show_value
@@ -162,14 +161,6 @@ def parse_calls(text: str) -> list[Call]:
 def named_call(name: str, parameters: dict[str, Any], text: str) -> Call:
     """Return the call; raise a `UserError` that begins with `text`, where it was read, if the name is not valid."""
     return Call(name=check_name(name, brief(text)), parameters=parameters)
-
-
-def parse_value(text: str, context: str) -> Any:
-    """Parse one value; the message names `context`, the text that the user wrote, if it cannot be parsed."""
-    try:
-        return read_value(text)
-    except UserError as error:
-        raise UserError(str(error) if context == text else f"{brief(context)}: {error}") from None
 
 
 def _as_call(value: Any) -> Any:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reprbench.errors import UserError
 from reprbench.grammar import DEEPEST, LONGEST
-from reprbench.spec import Budget, Call, CallField, check_name, mistakes, parse_call, parse_calls, parse_value
+from reprbench.spec import Budget, Call, CallField, check_name, mistakes, parse_call, parse_calls
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 scalars = st.one_of(
@@ -107,12 +107,6 @@ def test_lists_as_deep_as_a_text_may_write_them():
 def test_mappings_stand_in_yaml_alone_and_are_shown():
     call = CALL.validate_python({"name": "ae", "parameters": {"x": {"a": 1, "b": ["c"]}}})
     assert str(call) == "ae[x={a=1,b=[c]}]"
-
-
-def test_a_value_that_cannot_be_read_is_shown_with_where_it_stands():
-    assert parse_value(" 1e-3 ", "lr=1e-3") == 0.001
-    with pytest.raises(UserError, match=r"^'layers=a,b': cannot read 'a,b' at ',b': .*put quotes around"):
-        parse_value("a,b", "layers=a,b")
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,12 @@ def test_a_setting_may_have_several_values():
         parse_values("1|1", "ae.lr=1|1")
 
 
+def test_a_setting_that_cannot_be_read_is_shown_with_where_it_stands():
+    assert parse_values(" 1e-3 ", "lr=1e-3") == 0.001
+    with pytest.raises(UserError, match=r"^'layers=a,b': cannot read 'a,b' at ',b': .*put quotes around"):
+        parse_values("a,b", "layers=a,b")
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -53,14 +53,14 @@ class Exported(msgspec.Struct, kw_only=True):
     reprbench: str = __version__
 
 
-def export(trial: StoredTrial, folder: Path, fold: int = 0) -> Path:
+def export(trial: StoredTrial, folder: Path) -> Path:
     """Write a fitted learner into a new folder, all at once; see `StoredTrial.export`."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name another folder")
     entry, _ = trial.load_class()
     # Loaded, so that what is exported is known to be loadable.
-    learner = trial.learner(fold=fold)
-    found = trial.state_file(fold).read(unpack)
+    learner = trial.learner()
+    found = trial.state_file().read(unpack)
     if found is None:
         raise UserError(f"trial {trial.record.folder}: its fit was removed from the cache meanwhile; run it again")
     try:

@@ -88,13 +88,6 @@ class LinearSVMs:
         return right, right.astype(np.float64)
 
 
-def fit_svm(
-    x: Matrix, labels: Labels, n_classes: int, costs: Sequence[float], *, device: torch.device | str = "cpu"
-) -> LinearSVMs:
-    """Train the machines of one set of examples, as `fit_svms` does."""
-    return fit_svms([(x, labels)], n_classes, costs, device=device)[0]
-
-
 def fit_svms(
     parts: Sequence[tuple[Matrix, Labels]],
     n_classes: int,

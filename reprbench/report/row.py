@@ -209,9 +209,7 @@ class Row(Struct, frozen=True):
         return sum(known) / len(known) if known else None
 
 
-def make_row(
-    source: Source, headlines: Sequence[Headline], group: str = "", notes: Iterable[str] = (), superseded: bool = False
-) -> Row:
+def make_row(source: Source, headlines: Sequence[Headline], notes: Iterable[str] = (), superseded: bool = False) -> Row:
     """Return the row of one trial, with `notes` on what sets it apart from others."""
     trial, evaluation = source.trial, source.evaluation
     status, reason = trial.outcome(source.protocol)
@@ -229,7 +227,6 @@ def make_row(
         reference=reference,
         verdict=verdict_of(reference, results, source, why=why),
         notes=(*edited, *trial.dataset.elsewhere, *map(str, trial.deviations), *trial.warnings, *warnings, *notes),
-        group=group,
         superseded=superseded,
     )
 

@@ -17,11 +17,12 @@ import reprbench.cli.check
 import reprbench.runner.describe
 from reprbench.benchmark import load_benchmark
 from reprbench.errors import UserError
+from reprbench.grammar import read_value
 from reprbench.registry import discover
 from reprbench.runner.describe import Question, answer
 from reprbench.runner.request import Overrides, apply
 from reprbench.runner.specs import check_entries
-from reprbench.spec import check_name, parse_call, parse_calls, parse_value
+from reprbench.spec import check_name, parse_call, parse_calls
 
 LONGEST_MESSAGE = 1000
 ROW = "\nbudget: {epochs: 1}\nmethods: [{method: ae}]\n"
@@ -120,13 +121,13 @@ def test_two_rows_of_one_name_are_refused_on_the_command_line_too(tmp_path):
     [("2020-13-45", "2020-13-45"), ("!!int x", "!!int x"), ("'a,b]'", "a,b]"), (str(2**63 - 1), 2**63 - 1)],
 )
 def test_values_are_no_yaml(text, value):
-    assert parse_value(text, text) == value
+    assert read_value(text) == value
 
 
 @pytest.mark.parametrize("text", ["&a [*a]", "1" * 5000, "[" * 2000, "[" * 2000 + "]" * 2000, str(2**63), "1e400"])
 def test_values_out_of_bounds_are_one_short_line(text):
     with pytest.raises(UserError) as caught:
-        parse_value(text, text)
+        read_value(text)
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
@@ -394,7 +395,7 @@ def test_any_benchmark_file_is_read_or_refused(tmp_path_factory, text):
 @given(st.one_of(st.text(), st.lists(PIECES).map("".join), st.text("ae,[]='\"\\ 1.", max_size=60)))
 def test_any_call_is_read_or_refused(text):
     bounded(lambda: parse_calls(text))
-    bounded(lambda: parse_value(text, text))
+    bounded(lambda: read_value(text))
 
 
 def test_the_largest_texts_are_refused_in_a_bounded_number_of_steps(tmp_path):

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
+from svms import fit_svm
 
 from reprbench.probes.linear_svm import train_fold
-from reprbench.probes.machines import fit_svm
 from reprbench.probes.standardize import standardize
 
 COSTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

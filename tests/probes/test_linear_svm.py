@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
+from svms import fit_svm
 
 from reprbench.errors import Diverged, UserError
 from reprbench.probes import conjugate, linear_svm, standardize
@@ -72,7 +73,7 @@ PROBLEMS = {
 def test_solution_has_no_gradient_in_the_original_space(name: str) -> None:
     x, labels = PROBLEMS[name]
     n_classes = int(labels.max()) + 2  # the last class has no example
-    machines = svm_machines.fit_svm(x, labels, n_classes, COSTS)
+    machines = fit_svm(x, labels, n_classes, COSTS)
     assert machines.weights.shape == (len(COSTS), n_classes, x.shape[1])
     for i, cost in enumerate(COSTS):
         for k in range(n_classes):
@@ -86,7 +87,7 @@ def test_solution_has_no_gradient_in_the_original_space(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "one row"])
 def test_objective_is_that_of_liblinear(name: str) -> None:
     x, labels = PROBLEMS[name]
-    machines = svm_machines.fit_svm(x, labels, int(labels.max()) + 1, COSTS)
+    machines = fit_svm(x, labels, int(labels.max()) + 1, COSTS)
     for i, cost in enumerate(COSTS):
         for k in np.unique(labels):
             sign = np.where(labels == k, 1.0, -1.0)
@@ -101,7 +102,7 @@ def test_accuracy_on_digits_is_that_of_liblinear() -> None:
     standardizer = standardize.standardize(x[:900])
     train, test = standardizer.apply(x[:900]), standardizer.apply(x[900:])
     costs = (1e-4, 1e-2, 1.0)
-    predicted = svm_machines.fit_svm(train, labels[:900], 10, costs).predict(test)
+    predicted = fit_svm(train, labels[:900], 10, costs).predict(test)
     for i, cost in enumerate(costs):
         other = LinearSVC(C=cost, dual=False, tol=1e-8, max_iter=100_000).fit(train, labels[:900])
         ours = float((predicted[i] == labels[900:]).mean())
@@ -112,12 +113,12 @@ def test_accuracy_on_digits_is_that_of_liblinear() -> None:
 def test_large_matrices_are_solved_like_small_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = PROBLEMS[name]
     n_classes = int(labels.max()) + 1
-    exact = svm_machines.fit_svm(x, labels, n_classes, COSTS)
+    exact = fit_svm(x, labels, n_classes, COSTS)
     monkeypatch.setattr(svm_machines, "_ROW_SPACE", 0)
     monkeypatch.setattr(svm_machines, "_DOUBLE", 0)
     monkeypatch.setattr(conjugate, "_CHUNK", 32)
     monkeypatch.setattr(conjugate, "_SUBSPACE_RANK", 8)
-    large = svm_machines.fit_svm(x, labels, n_classes, COSTS)
+    large = fit_svm(x, labels, n_classes, COSTS)
     for i, cost in enumerate(COSTS):
         for k in range(n_classes):
             sign = np.where(labels == k, 1.0, -1.0)
@@ -134,20 +135,20 @@ def test_large_matrices_are_solved_like_small_ones(name: str, monkeypatch: pytes
 def test_a_cost_far_from_its_neighbor_is_solved_too() -> None:
     x, labels = digits()
     x = standardize.standardize(x[:200]).apply(x[:200])
-    machines = svm_machines.fit_svm(x, labels[:200], 10, [1e-6, 1e4])
+    machines = fit_svm(x, labels[:200], 10, [1e-6, 1e4])
     assert machines.gaps.max() <= svm_machines.TOLERANCE
 
 
 def test_costs_keep_the_order_they_were_given_in() -> None:
     x, labels = PROBLEMS["fewer examples"]
-    up, down = svm_machines.fit_svm(x, labels, 3, COSTS), svm_machines.fit_svm(x, labels, 3, COSTS[::-1])
+    up, down = fit_svm(x, labels, 3, COSTS), fit_svm(x, labels, 3, COSTS[::-1])
     assert np.array_equal(up.weights, down.weights[::-1])
     assert down.costs == COSTS[::-1]
 
 
 def test_scores_are_those_of_the_weights_in_double_precision() -> None:
     x, labels = PROBLEMS["fewer examples"]
-    machines = svm_machines.fit_svm(x, labels, 3, COSTS)
+    machines = fit_svm(x, labels, 3, COSTS)
     expected = np.einsum("ckd,nd->cnk", machines.weights, x) + machines.biases[:, None]
     np.testing.assert_allclose(machines.scores(x), expected, rtol=1e-4, atol=1e-4)
     assert np.array_equal(machines.predict(x), machines.scores(x).argmax(2))
@@ -330,7 +331,7 @@ def test_the_same_problem_gives_the_same_bits_and_leaves_the_global_generators_a
     x, labels = PROBLEMS["fewer features"]
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    first, second = (svm_machines.fit_svm(x, labels, 3, COSTS) for _ in range(2))
+    first, second = (fit_svm(x, labels, 3, COSTS) for _ in range(2))
     assert np.array_equal(first.weights, second.weights)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -356,8 +357,8 @@ def test_too_few_images_are_the_users_mistake() -> None:
 def test_wrong_arguments_are_refused() -> None:
     x, labels = make_problem(10, 5, 2)
     with pytest.raises(ValueError, match="labels lie in"):
-        svm_machines.fit_svm(x, labels + 1, 2, [1.0])
+        fit_svm(x, labels + 1, 2, [1.0])
     with pytest.raises(ValueError, match="positive"):
-        svm_machines.fit_svm(x, labels, 2, [1.0, 0.0])
+        fit_svm(x, labels, 2, [1.0, 0.0])
     with pytest.raises(ValueError, match="expected features"):
-        svm_machines.fit_svm(x, labels[:-1], 2, [1.0])
+        fit_svm(x, labels[:-1], 2, [1.0])

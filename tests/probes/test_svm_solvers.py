@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
+from svms import fit_svm
 from torch.overrides import TorchFunctionMode
 
 from reprbench.probes import coordinates, machines, newton
@@ -86,7 +87,7 @@ def each_machine(problem: Problem, found: machines.LinearSVMs) -> Any:
 def test_direct_solutions_are_proven_and_exact(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = PROBLEMS[name]
     use(monkeypatch, way)
-    found = machines.fit_svm(x, labels, int(labels.max()) + 1, COSTS)
+    found = fit_svm(x, labels, int(labels.max()) + 1, COSTS)
     for w, z, signs, cost, gap in each_machine(PROBLEMS[name], found):
         value, gradient = objective(w, z, signs, cost)
         assert gap <= 1e-8
@@ -100,7 +101,7 @@ def test_objectives_are_those_of_a_solver_that_knows_nothing_of_svms(
 ) -> None:
     x, labels = PROBLEMS[name]
     use(monkeypatch, way)
-    found = machines.fit_svm(x, labels, int(labels.max()) + 1, COSTS[:4])
+    found = fit_svm(x, labels, int(labels.max()) + 1, COSTS[:4])
     for w, z, signs, cost, _ in each_machine(PROBLEMS[name], found):
         limits = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 50}
         other = scipy_minimize(
@@ -116,7 +117,7 @@ def test_all_ways_give_the_same_machines(name: str, monkeypatch: pytest.MonkeyPa
     for way in WAYS:
         with monkeypatch.context() as patch:
             use(patch, way)
-            found = machines.fit_svm(x, labels, int(labels.max()) + 1, COSTS[:4])
+            found = fit_svm(x, labels, int(labels.max()) + 1, COSTS[:4])
             scores[way] = np.einsum("ckd,nd->cnk", found.weights, x) + found.biases[:, None]
     scale = np.abs(scores["dual"]).max()
     np.testing.assert_allclose(scores["primal"], scores["dual"], atol=1e-7 * scale)
@@ -135,7 +136,7 @@ def test_all_ways_give_the_same_machines(name: str, monkeypatch: pytest.MonkeyPa
 def test_any_small_problem_is_solved(n: int, d: int, n_classes: int, cost: float, seed: int) -> None:
     """In the way that is chosen for it: in the dual, many examples of few features are solved to 1e-7 only."""
     problem = overlapping(n, d, n_classes, seed)
-    found = machines.fit_svm(*problem, n_classes, [cost])
+    found = fit_svm(*problem, n_classes, [cost])
     for w, z, signs, _, _ in each_machine(problem, found):
         value, gradient = objective(w, z, signs, cost)
         assert gradient @ gradient / 2 <= 1e-9 * value
@@ -147,7 +148,7 @@ def test_sets_of_unequal_size_solved_together_are_as_if_solved_alone(way: str, m
     parts = [(x[:50], labels[:50]), (x[30:], labels[30:]), (x[:7], labels[:7])]
     use(monkeypatch, way)
     for together, part in zip(machines.fit_svms(parts, 3, COSTS[:4]), parts, strict=True):
-        alone = machines.fit_svm(*part, 3, COSTS[:4])
+        alone = fit_svm(*part, 3, COSTS[:4])
         scale = np.abs(alone.weights).max()
         np.testing.assert_allclose(together.weights, alone.weights, atol=1e-7 * scale)
         np.testing.assert_allclose(together.biases, alone.biases, atol=1e-7 * scale)
@@ -162,14 +163,14 @@ def test_neither_threads_nor_blocks_change_a_machine(way: str, monkeypatch: pyte
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = machines.fit_svm(x, labels, 20, COSTS[:3])
+        one = fit_svm(x, labels, 20, COSTS[:3])
         torch.set_num_threads(2)
-        two = machines.fit_svm(x, labels, 20, COSTS[:3])
+        two = fit_svm(x, labels, 20, COSTS[:3])
         assert torch.get_num_threads() == 2
-        assert np.array_equal(two.weights, machines.fit_svm(x, labels, 20, COSTS[:3]).weights)
+        assert np.array_equal(two.weights, fit_svm(x, labels, 20, COSTS[:3]).weights)
         monkeypatch.setattr(machines, "_BLOCK", 1)
         monkeypatch.setattr(coordinates, "_BLOCK", 1)
-        small = machines.fit_svm(x, labels, 20, COSTS[:3])
+        small = fit_svm(x, labels, 20, COSTS[:3])
     finally:
         torch.set_num_threads(threads)
     for other in (two, small):
@@ -180,7 +181,7 @@ def test_neither_threads_nor_blocks_change_a_machine(way: str, monkeypatch: pyte
 def test_equations_too_hard_for_float64_leave_finite_machines(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = overlapping(40, 60, 2)
     use(monkeypatch, way)
-    found = machines.fit_svm(np.concatenate([x, x], axis=1), labels, 2, [1e-3, 1e25])
+    found = fit_svm(np.concatenate([x, x], axis=1), labels, 2, [1e-3, 1e25])
     assert np.isfinite(found.weights).all() and np.isfinite(found.gaps).all()
     assert found.gaps[0].max() <= 1e-9
 
