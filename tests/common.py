@@ -8,10 +8,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from reprbench.cli.main import main
+from reprbench.images import Images
+
+if TYPE_CHECKING:
+    from reprbench.data.dataset import Dataset
+    from reprbench.evaluation import Evaluation
+    from reprbench.protocols.base import Outcome
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -46,3 +54,27 @@ def script(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def noise(count: int, seed: int = 0, shape: tuple[int, ...] = (1, 8, 8)) -> Images:
+    """Return images whose pixels are independent and uniform."""
+    return Images(np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8))
+
+
+def digits(limit: int | None = None, **parameters: Any) -> Dataset:
+    """Return the dataset that is there without a download."""
+    from reprbench.data import load_dataset
+
+    return load_dataset("digits", parameters, data_dirs=[], cache_dir=Path()).limited(limit)
+
+
+def values(outcome: Outcome | Evaluation, metric: str, **at: Any) -> list[float]:
+    """Return what was measured of a metric, wherever the coordinates include these."""
+    return [one.value for one in outcome.measurements if one.metric == metric and at.items() <= one.at.items()]
+
+
+class Evil:
+    """What prints a word when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return (print, ("run",))

@@ -111,6 +111,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: with small networks more would only wait for one another."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def plugin(tmp_path: Path) -> Callable[[str, str], Path]:
     """Write a plugin file, with the imports it needs, and return its path."""
 

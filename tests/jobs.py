@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reprbench.learner import Learner
 from reprbench.protocols.base import Protocol
 from reprbench.registry import Entry
+from reprbench.runner.evaluate import Evaluator
+from reprbench.runner.fitting import Fits
 from reprbench.runner.job import Job, ProtocolJob
 from reprbench.runner.plan import ProtocolSpec, digest
 from reprbench.spec import Budget, Call, parse_call
@@ -34,6 +38,23 @@ def job(dataset: Any, cache: Path) -> Job:
         label="x",
         packages=[],
     )
+
+
+def evaluator(
+    cls: type[Learner],
+    dataset: Any,
+    cache: Path,
+    protocols: Sequence[Protocol],
+    others: Mapping[Call, Any] | None = None,
+) -> tuple[Evaluator, Fits]:
+    """Return what evaluates a learner by these protocols in a trial's process, and its fits."""
+    asked = job(dataset, cache)
+    fits = Fits(asked, cls, dataset, silent, {})
+    return Evaluator(asked, cls, dataset, protocols, fits, cache / "work", silent, others), fits
+
+
+def silent(what: str, share: float, values: Mapping[str, float]) -> None:
+    """Report nothing of what is under way."""
 
 
 def protocol_job(protocol: Protocol) -> ProtocolJob:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import noise
 from torch import nn
 from torch.nn import functional
 
 from reprbench.errors import Diverged, UserError
 from reprbench.features import FeatureCache, View, extract
-from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.outputs import checked
 
@@ -37,10 +37,6 @@ def net() -> Net:
     learner.build((1, 8, 8))
     learner.body.train()
     return learner
-
-
-def images(count: int = 10) -> Images:
-    return Images(np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
 
 
 POOLS = {"max": np.max, "mean": np.mean, "sum": np.sum, "l2": lambda cell, axis: np.sqrt((cell**2).sum(axis))}
@@ -105,7 +101,7 @@ def test_layers_are_chosen_and_vectors_left_alone():
 
 
 def test_extraction_is_in_evaluation_mode_without_gradients_and_leaves_modes_alone():
-    learner, data = net(), images()
+    learner, data = net(), noise(10)
     found = np.concatenate([batch for (batch,) in extract(learner, data, [View(layers="all")])])
     assert learner.body.training
     assert learner._heads[0].training
@@ -120,7 +116,7 @@ def test_what_is_not_finite_is_a_divergence():
     learner = net()
     learner.body[0].weight.data.fill_(float("nan"))
     with pytest.raises(Diverged, match="images 0 … 3 are not finite"):
-        next(extract(learner, images(), [View()]))
+        next(extract(learner, noise(10), [View()]))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +128,7 @@ def test_what_is_not_a_feature_map_is_reported(maps):
 
 
 def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
-    learner, data, rows = net(), images(), np.array([7, 1, 1, 3])
+    learner, data, rows = net(), noise(10), np.array([7, 1, 1, 3])
     cache = FeatureCache(tmp_path, "fit")
     (first,) = cache.matrices({"fit": "x"}, lambda: learner, data, rows, [View()])
     calls = learner._calls
@@ -144,7 +140,7 @@ def test_the_cache_extracts_once_and_gives_the_same_bits(tmp_path):
 
 
 def test_several_views_come_from_one_encoding_and_only_what_is_missing_is_extracted(tmp_path):
-    learner, data, rows = net(), images(), np.arange(10)
+    learner, data, rows = net(), noise(10), np.arange(10)
     cache, views = FeatureCache(tmp_path, "fit"), [View(layers="all"), View(), View(layers="all", grid=1)]
     alone = [cache.matrices({"fit": "alone"}, lambda: learner, data, rows, [view])[0] for view in views]
     learner._calls = 0
@@ -159,7 +155,7 @@ def test_several_views_come_from_one_encoding_and_only_what_is_missing_is_extrac
 
 @pytest.mark.parametrize("change", [{"fit": "y"}, {"rows": [1, 2]}, {"view": View(grid=1, layers="all")}])
 def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, change):
-    cache, data = FeatureCache(tmp_path, "fit"), images()
+    cache, data = FeatureCache(tmp_path, "fit"), noise(10)
     cache.matrices({"fit": "x"}, net, data, np.array([1, 2, 3]), [View()])
     rows = np.array(change.get("rows", [1, 2, 3]))
     cache.matrices({"fit": change.get("fit", "x")}, net, data, rows, [change.get("view", View())])
@@ -167,7 +163,7 @@ def test_another_fit_other_rows_or_another_view_is_extracted_anew(tmp_path, chan
 
 
 def test_no_name_in_the_key_hides_what_is_read(tmp_path):
-    cache, data, rows = FeatureCache(tmp_path, "fit"), images(), np.array([1, 2, 3])
+    cache, data, rows = FeatureCache(tmp_path, "fit"), noise(10), np.array([1, 2, 3])
     for key in ({}, {"rows": "a"}, {"rows": "b"}, {"view": "a"}):
         cache.matrices(key, net, data, rows, [View()])
     assert len(list(tmp_path.rglob("*.npy"))) == 4
@@ -180,5 +176,5 @@ def test_a_failure_while_extracting_leaves_no_file(tmp_path):
         return learner
 
     with pytest.raises(Diverged):
-        FeatureCache(tmp_path, "fit").matrices({}, broken, images(), np.arange(10), [View(), View(grid=1)])
+        FeatureCache(tmp_path, "fit").matrices({}, broken, noise(10), np.arange(10), [View(), View(grid=1)])
     assert list(tmp_path.rglob("*.*")) == []

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import noise
 from torch import nn
 
 from reprbench.errors import Diverged
-from reprbench.images import Images
 from reprbench.run_context import Run, derive_seed, seeded
 from reprbench.spec import Budget
 from reprbench.torch_learner import TorchLearner
@@ -40,10 +40,6 @@ class Tiny(TorchLearner):
         return {"code": self.body(x)}
 
 
-def images(count: int = 42) -> Images:
-    return Images(np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
-
-
 def learner() -> Tiny:
     with seeded(0, "weights"):
         made = Tiny()
@@ -53,7 +49,7 @@ def learner() -> Tiny:
 
 def fit(tiny: Tiny, run: Run) -> None:
     with seeded(0, "fit"):
-        tiny.fit(images(), run)
+        tiny.fit(noise(42), run)
 
 
 def weights(tiny: Tiny) -> list[torch.Tensor]:
@@ -103,7 +99,7 @@ def showing() -> Showing:
     return made
 
 
-WATCHED = images(3).batch(slice(0, 3))
+WATCHED = noise(3).batch(slice(0, 3))
 
 
 def test_snapshots_are_kept_as_it_learns_and_change_nothing():
@@ -186,13 +182,13 @@ def test_a_budget_of_seconds_ends_in_time():
 def test_a_step_knows_how_much_of_the_budget_is_used(budget, shares):
     run, seen = Run(0, budget), []
     tiny = learner()
-    train(tiny, images(), run, lambda x, rows: seen.append(run.share) or {}, 10)
+    train(tiny, noise(42), run, lambda x, rows: seen.append(run.share) or {}, 10)
     assert seen == pytest.approx(shares, rel=1e-12)
 
 
 def test_a_budget_of_seconds_is_used_by_the_clock():
     run, seen = Run(0, Budget(seconds=0.2)), []
-    train(learner(), images(), run, lambda x, rows: seen.append(run.share) or {}, 10)
+    train(learner(), noise(42), run, lambda x, rows: seen.append(run.share) or {}, 10)
     assert seen == sorted(seen) and 0 <= seen[0] < seen[-1] <= 1
 
 
@@ -214,7 +210,7 @@ def test_progress_is_a_growing_share(monkeypatch):
 def test_fewer_images_than_a_batch_are_one_batch():
     tiny = learner()
     with seeded(0, "fit"):
-        tiny.fit(images(5), Run(0, Budget(epochs=3)))
+        tiny.fit(noise(5), Run(0, Budget(epochs=3)))
     assert tiny._steps == 3
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import Evil
 from torch import nn
 
 import reprbench as rb
@@ -223,11 +224,6 @@ def test_a_run_needs_the_shape_and_code_that_can_be_exported(net, tmp_path, capf
     (call,), _ = asked_methods(rb.wrap(net, shape=SHAPE), tmp_path)
     with pytest.raises(UserError, match=r"takes \(1, 8, 8\), not images of \(3, 8, 8\)"):
         make(ProgramModule, call.parameters, (3, 8, 8))
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("run",))
 
 
 def test_a_file_that_is_no_program_is_refused_and_nothing_in_it_is_run(net, tmp_path, capsys):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from common import digits, values
 from reprbench.methods.autoencoders import AE
 
-from reprbench.data import load_dataset
 from reprbench.features import View, extract
 from reprbench.learner import make
 from reprbench.probes.cka import centered_gram, cka
-from reprbench.protocols.base import Features, Outcome, Subject
+from reprbench.protocols.base import Features, Subject
 from reprbench.protocols.fine_tune import FineTune
 from reprbench.protocols.similarity import Similarity
 from reprbench.run_context import seeded
@@ -21,19 +19,13 @@ from reprbench.state import to_device
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.usefixtures("deterministic"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
 
-@pytest.fixture(autouse=True)
-def deterministic():
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
 def subject(device: str) -> Subject:
-    dataset = load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(200)
+    dataset = digits(200)
     with seeded(0, "weights"):
         learner = make(AE, {"width": 4}, dataset.train.shape)
     to_device(learner, device)
@@ -43,10 +35,6 @@ def subject(device: str) -> Subject:
         return np.concatenate([codes for (codes,) in extract(learner, images, [asked.view], device)])
 
     return Subject(dataset, False, lambda rows: learner, features, device=device)
-
-
-def values(outcome: Outcome, metric: str) -> list[float]:
-    return [one.value for one in outcome.measurements if one.metric == metric]
 
 
 def test_cka_is_that_of_the_cpu():

@@ -1,19 +1,13 @@
-"""One thread for the small networks of these tests: more would only wait for each other."""
+"""What the tests of the methods share as fixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def in_one_thread(one_thread: None) -> None:
+    """Compute in one thread in all tests of the methods."""
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from reprbench.methods.timm_models import UntrainedTimm
 from reprbench.methods.torchvision_models import UntrainedTorchvision
 from reprbench.methods.vae import VAE
 from reprbench.methods.vicreg import VICReg
+from sklearn.datasets import load_digits
 
 from reprbench.adapters.transformers import Transformer
 from reprbench.images import Images
@@ -97,6 +98,11 @@ def blobs(count: int = 20, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 
     return Images((255 * np.exp(-squares / (0.05 * height * width))).astype(np.uint8))
 
 
+def digits() -> Images:
+    """Return the first 512 images of scikit-learn's digits."""
+    return Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
+
+
 def fitted(
     cls: type[Learner], images: Images, *, epochs: int = 1, seed: int = 0, folder: Path | None = None, **parameters: Any
 ) -> tuple[Learner, Run]:
@@ -147,3 +153,11 @@ def interrupting(after: int):
             raise KeyboardInterrupt
 
     return progress
+
+
+def with_averages(network: torch.nn.Module) -> torch.nn.Module:
+    """Return a network in evaluation mode, with running averages as of a trained one: neither 0 nor 1."""
+    for name, buffer in network.eval().named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 1.5)
+    return network

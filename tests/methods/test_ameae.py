@@ -5,16 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 
-import numpy as np
 import pytest
 import torch
-from fits import blobs, fitted, interrupting, take_step
+from fits import blobs, digits, fitted, interrupting, take_step
 from reprbench.methods.ameae import AMEAE, LARGEST_GAIN, DenoisingAMEAE, SparseAMEAE, turned
 from reprbench.methods.autoencoders import AE, DAE, SparseAE
 from torch import nn
 from torch.nn import functional
 
-from reprbench import Images
 from reprbench.learner import make
 from reprbench.run_context import Budget, Run, seeded
 from reprbench.state import learner_state
@@ -267,10 +265,7 @@ def test_a_classifier_at_chance_in_the_last_epoch_is_reported(accuracy, at_chanc
 
 
 def test_the_classifier_learns_to_tell_digits_from_their_reconstructions():
-    from sklearn.datasets import load_digits
-
-    images = Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
-    _, run = fitted(AMEAE, images, epochs=4, width=16, lr=1e-3)
+    _, run = fitted(AMEAE, digits(), epochs=4, width=16, lr=1e-3)
     accuracies = [row["classifier_accuracy"] for row in run.history]
     losses = [row["reconstruction"] for row in run.history]
     assert max(accuracies) > 0.6

@@ -3,25 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fits import blobs, fitted, take_step
+from fits import blobs, digits, fitted, take_step
 from pydantic import ValidationError
 from reprbench.methods.ameae import SparseAMEAE
 from reprbench.methods.autoencoders import AE, DAE, SparseAE, adam
 from torch.nn import functional
 
-from reprbench import Decodes, Images, Reconstructs, Resumes, UserError
+from reprbench import Decodes, Reconstructs, Resumes, UserError
 from reprbench.run_context import Budget, Run
 
 
 @pytest.fixture
 def run() -> Run:
     return Run(0, Budget(epochs=1))
-
-
-def digits() -> Images:
-    from sklearn.datasets import load_digits
-
-    return Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
 
 
 def test_masking_sets_whole_pixels_to_zero_with_its_probability(run):

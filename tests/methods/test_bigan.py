@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import torch
-from fits import blobs, encoded, fitted, weight_shapes
+from fits import blobs, digits, encoded, fitted, weight_shapes
 from reprbench.methods.bigan import BiGAN
-from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from reprbench import Images
 from reprbench.learner import make
 
 
@@ -39,9 +36,9 @@ def test_bigan_encodes_as_written_by_hand():
 
 
 def test_bigan_learns_to_make_digits_and_to_invert_them():
-    digits = Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
-    learner, _ = fitted(BiGAN, digits, epochs=30, width=128, batch_size=32, lr=1e-3)
-    x = digits.batch(slice(0, 200))
+    images = digits()
+    learner, _ = fitted(BiGAN, images, epochs=30, width=128, batch_size=32, lr=1e-3)
+    x = images.batch(slice(0, 200))
     encoded(learner, x)
     learner.generator.eval()
     with torch.inference_mode():

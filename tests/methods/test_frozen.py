@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from common import Evil
 from reprbench.methods.frozen import ModelInput, load_weights, open_blocks, read_weights
 from safetensors.torch import save_file
 
@@ -59,11 +60,6 @@ def test_weights_are_read_from_either_kind_of_file(tmp_path, name):
     other = torch.nn.Linear(3, 2)
     load_weights(other, read_weights(path), ["fc"], path)
     assert torch.equal(other.weight, network.weight)
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("run",))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"weights", pickle.dumps({"weight": Evil()}), pickle.dumps([1, 2])])

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from fits import blobs, encoded, fitted, take_step
+from fits import blobs, digits, encoded, fitted, take_step
 from pydantic import ValidationError
 from reprbench.methods.mae import MAE, at, normalized, patches
 
-from reprbench import Decodes, Images, Reconstructs, Run, UserError
+from reprbench import Decodes, Reconstructs, Run, UserError
 from reprbench.run_context import Budget, derive_seed
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 12, 20)]
@@ -26,12 +25,6 @@ def prepared(shape, run, **parameters):
     learner.build(shape)
     learner.prepare(run)
     return learner, torch.rand(6, *shape)
-
-
-def digits() -> Images:
-    from sklearn.datasets import load_digits
-
-    return Images((load_digits().images[:512, None] * 255 / 16).astype(np.uint8))
 
 
 def test_patches_are_cut_row_by_row():

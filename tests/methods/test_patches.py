@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import noise
 from reprbench.methods import patches as module
 from reprbench.methods.patches import (
     Whitening,
@@ -32,10 +33,6 @@ def coordinates(count: int, height: int, width: int) -> Images:
     return Images(pixels)
 
 
-def noise(count: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
-    return Images(np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8))
-
-
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_drawn_patches_are_cut_from_the_images_in_the_order_row_column_channel(height, width):
     drawn = draw_patches(coordinates(20, height, width), 300, 4, 1, new_run())
@@ -57,7 +54,7 @@ def test_a_patch_of_gray_levels_keeps_their_scale():
 
 
 def test_the_draw_depends_on_the_seed_alone_and_not_on_blocks(monkeypatch):
-    images = noise(15, (3, 9, 11))
+    images = noise(15, shape=(3, 9, 11))
     whole = draw_patches(images, 100, 5, 1, new_run())
     assert torch.equal(whole, draw_patches(images, 100, 5, 1, new_run()))
     assert not torch.equal(whole, draw_patches(images, 100, 5, 1, new_run(seed=1)))
@@ -73,7 +70,7 @@ def test_no_more_images_are_read_than_the_budget_allows(allowed, read):
 
 
 def test_images_that_are_mapped_from_a_file_give_the_same_patches(tmp_path):
-    pixels = noise(12, (3, 9, 11)).pixels(slice(None))
+    pixels = noise(12, shape=(3, 9, 11)).pixels(slice(None))
     path = tmp_path / "images.npy"
     np.save(path, pixels)
     mapped = Images(np.load(path, mmap_mode="r"))
@@ -88,7 +85,7 @@ def test_rows_of_a_larger_set_are_drawn_through_its_subset():
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_images_are_averaged_over_whole_squares(factor):
-    pixels = noise(4, (3, 11, 9)).pixels(slice(None))
+    pixels = noise(4, shape=(3, 11, 9)).pixels(slice(None))
     expected = np.empty((4, 3, 11 // factor, 9 // factor))
     for row, column in np.ndindex(expected.shape[2:]):
         square = pixels[:, :, row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
@@ -98,7 +95,7 @@ def test_images_are_averaged_over_whole_squares(factor):
 
 
 def test_patches_drawn_from_small_images_are_those_of_the_averages():
-    images = noise(1, (2, 11, 9))
+    images = noise(1, shape=(2, 11, 9))
     drawn = draw_patches(images, 50, 3, 2, new_run())
     small = shrunk(torch.from_numpy(images.pixels(slice(None))), 2)
     everywhere = every_patch(small, 3, 1).reshape(-1, 18)
@@ -124,7 +121,7 @@ def test_every_patch_is_a_loop_over_the_positions(height, width, stride, layout)
 
 @pytest.mark.parametrize("variance", [10.0, 0.1, 0.0])
 def test_contrast_is_normalized_by_the_formula_in_place(variance):
-    drawn = draw_patches(noise(10, (3, 8, 8)), 40, 3, 1, new_run())
+    drawn = draw_patches(noise(10, shape=(3, 8, 8)), 40, 3, 1, new_run())
     p = drawn.double().numpy().copy()
     expected = (p - p.mean(1, keepdims=True)) / np.sqrt(p.var(1, ddof=1, keepdims=True) + variance)
     normalized = normalize_contrast(drawn, variance)
@@ -192,7 +189,7 @@ def test_folded_filters_respond_as_filters_to_whitened_patches():
 
 
 def test_no_more_patches_are_drawn_than_there_are_places():
-    images = noise(3, (1, 8, 9))
+    images = noise(3, shape=(1, 8, 9))
     assert draw_patches(images, 10_000, 4, 1, new_run()).shape == (3 * 5 * 6, 16)
     assert draw_patches(images, 10_000, 4, 2, new_run()).shape == (3, 16)
 

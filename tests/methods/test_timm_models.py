@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from fits import blobs, encoded, fitted
+from fits import blobs, encoded, fitted, with_averages
 from PIL import Image
 from pydantic import ValidationError
 from reprbench.methods.timm_models import Timm, UntrainedTimm
@@ -24,12 +24,7 @@ SIDE = 160
 @pytest.fixture(scope="module")
 def original():
     torch.manual_seed(3)
-    network = timm.create_model(MODEL).eval()
-    # Averages of a trained network are neither 0 nor 1.
-    for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            buffer.uniform_(0.5, 1.5)
-    return network
+    return with_averages(timm.create_model(MODEL))
 
 
 @pytest.fixture(scope="module")

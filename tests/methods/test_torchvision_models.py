@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fits import encoded, fitted
+from fits import encoded, fitted, with_averages
 from PIL import Image
 from pydantic import ValidationError
 from reprbench.methods.torchvision_models import Torchvision, UntrainedTorchvision
@@ -21,11 +21,7 @@ from reprbench.runner.describe import Question, answer
 @pytest.fixture(scope="module")
 def original():
     torch.manual_seed(3)
-    network = models.resnet18().eval()
-    for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            buffer.uniform_(0.5, 1.5)
-    return network
+    return with_averages(models.resnet18())
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import noise
 from fits import blobs
 from numpy.lib.stride_tricks import sliding_window_view
 from reprbench.methods.tracks import Tracks, draw_tracks, smooth_paths
@@ -14,10 +15,6 @@ CPU = torch.device("cpu")
 
 def new_run(seed: int = 0, **budget) -> Run:
     return Run(seed, Budget(**(budget or {"epochs": 1})))
-
-
-def noise(count=5, shape=(3, 9, 11)) -> Images:
-    return Images(np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8))
 
 
 def still(images: Images, size: int, rows, tops, lefts, frames: int = 1, downsample: int = 1) -> Tracks:
@@ -66,7 +63,7 @@ def test_paths_have_steps_of_at_most_one():
 
 
 def test_without_drift_and_zoom_a_frame_is_the_patch():
-    images = noise()
+    images = noise(5, shape=(3, 9, 11))
     rows, tops, lefts = [0, 2, 2, 4], [0, 5, 3, 2], [7, 0, 4, 6]
     frames = still(images, 4, rows, tops, lefts, frames=3).frames(CPU)
     windows = sliding_window_view(images.pixels(slice(None)), (4, 4), axis=(2, 3))[rows, :, tops, lefts]
@@ -75,7 +72,7 @@ def test_without_drift_and_zoom_a_frame_is_the_patch():
 
 
 def test_tracks_go_over_the_averages_of_squares_of_pixels():
-    images = noise(shape=(1, 9, 13))
+    images = noise(5, shape=(1, 9, 13))
     frame = still(images, 2, [1], [1], [2], downsample=3).frames(CPU).reshape(2, 2)
     # Of the 13 columns the last fills no square.
     squares = images.pixels(slice(1, 2))[0, 0, 3:9, 6:12].astype(np.float32).reshape(2, 3, 2, 3).mean((1, 3))
@@ -99,7 +96,7 @@ def test_resampling_is_exact_on_ramps(size):
 
 
 def test_parts_are_windows_inside_the_windows_that_move_with_them():
-    tracks = draw_tracks(noise(shape=(1, 20, 20)), 400, 8, 7, 1, new_run())
+    tracks = draw_tracks(noise(5, shape=(1, 20, 20)), 400, 8, 7, 1, new_run())
     parts = tracks.parts(3, new_run())
     assert parts.size == 3 and np.array_equal(parts.scales, tracks.scales) and np.array_equal(parts.rows, tracks.rows)
     for part, whole in ((parts.tops, tracks.tops), (parts.lefts, tracks.lefts)):
@@ -116,7 +113,7 @@ def test_parts_are_windows_inside_the_windows_that_move_with_them():
 
 
 def test_blocks_of_any_size_give_the_same_frames(monkeypatch):
-    tracks = draw_tracks(noise(), 25, 4, 5, 1, new_run())
+    tracks = draw_tracks(noise(5, shape=(3, 9, 11)), 25, 4, 5, 1, new_run())
     whole = tracks.frames(CPU)
     monkeypatch.setattr("reprbench.methods.tracks.BLOCK", 12)
     assert [len(block) for block in tracks.blocks(CPU)] == [3] * 8 + [1]
@@ -135,11 +132,11 @@ def test_it_counts_and_reads_no_more_images_than_the_budget_allows():
 
 
 def test_equal_seeds_draw_equal_tracks_and_others_do_not():
-    images = noise()
+    images = noise(5, shape=(3, 9, 11))
     one, again, other = (draw_tracks(images, 9, 4, 5, 1, new_run(seed)).frames(CPU) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 def test_a_window_as_large_as_the_image_does_not_move():
-    tracks = draw_tracks(noise(shape=(1, 7, 7)), 5, 4, 7, 1, new_run())
+    tracks = draw_tracks(noise(5, shape=(1, 7, 7)), 5, 4, 7, 1, new_run())
     assert np.all(tracks.tops == 0) and np.all(tracks.lefts == 0) and np.all(tracks.scales == 1)

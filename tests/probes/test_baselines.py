@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from common import noise
 
-from reprbench.images import Images
 from reprbench.probes import baselines
 from reprbench.probes.baselines import fit_baselines
-
-
-def noise(count: int, seed: int) -> Images:
-    return Images(np.random.default_rng(seed).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
 
 
 def test_components_are_orthonormal_and_all_of_them_lose_nothing():

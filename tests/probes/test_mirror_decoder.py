@@ -12,16 +12,10 @@ from reprbench.learner import Learner
 from reprbench.probes import mirror_decoder
 from reprbench.probes.mirror_decoder import DecoderBudget, MirrorDecoder, encoded, train_decoders
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 8
 BUDGET = DecoderBudget(steps=40, batch_size=16, width=8, lr=1e-2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def squares(count: int = 64, seed: int = 0) -> Images:

@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from common import noise
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from reprbench.errors import Diverged
-from reprbench.images import Images
 from reprbench.probes import knn
 from reprbench.probes.knn import (
     exponential_weights,
@@ -20,11 +20,6 @@ from reprbench.probes.knn import (
     vote,
     weighted_vote,
 )
-
-
-def noise(count: int, seed: int, shape: tuple[int, int, int] = (1, 8, 8)) -> Images:
-    return Images(np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8))
-
 
 REAL = noise(50, 0)
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from common import values
 from made_protocols import make_protocols
 from reprbench.methods.autoencoders import AE
 from reprbench.methods.controls import PCA, RawPixels
@@ -109,10 +110,6 @@ def subject_of(learner, dataset: Dataset | None = None, supervised: bool = False
 def protocol(**changes) -> FineTune:
     (made,) = make_protocols([parse_call("fine-tune[epochs=15,batch_size=20,learning_rates=[0.02],costs=[0.01]]")])
     return made.model_copy(update=changes)
-
-
-def values(outcome: Outcome, metric: str) -> list[float]:
-    return [m.value for m in outcome.measurements if m.metric == metric]
 
 
 @pytest.fixture(scope="module")

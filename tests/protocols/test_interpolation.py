@@ -7,22 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from common import noise
 from pydantic import ValidationError
 from reprbench.methods.controls import RawPixels
 from scipy.spatial.distance import cdist
 
 from reprbench.errors import UserError
-from reprbench.images import Images
 from reprbench.learner import Learner
 from reprbench.protocols import interpolation
 from reprbench.protocols.base import Subject
 from reprbench.protocols.interpolation import Interpolation, paths, straight
 
 SHAPE = (1, 8, 8)
-
-
-def noise(count: int, seed: int, shape: tuple[int, int, int] = SHAPE) -> Images:
-    return Images(np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8))
 
 
 class Data:

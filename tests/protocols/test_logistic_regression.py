@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from common import values
 from made_protocols import make_protocols
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
@@ -42,10 +43,6 @@ def evaluated(call: str, change=lambda x: x, learner=None) -> Outcome:
     (protocol,) = make_protocols([parse_call(call)])
     features = lambda asked: change(feature_matrix(asked.split))[asked.rows]  # noqa: E731
     return protocol.evaluate(Subject(data, learner is not None, lambda rows: learner, features), 0)
-
-
-def values(outcome: Outcome, metric: str) -> list[float]:
-    return [one.value for one in outcome.measurements if one.metric == metric]
 
 
 def expected(fold: np.ndarray, cost: float) -> np.ndarray:

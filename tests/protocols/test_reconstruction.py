@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import noise
 from reprbench.methods.controls import RawPixels
 from reprbench.methods.deconvnet import DeconvNet
 from sklearn.decomposition import PCA
@@ -18,20 +19,10 @@ from reprbench.protocols.base import Subject
 from reprbench.protocols.reconstruction import Reconstruction
 from reprbench.state import learner_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = (1, 8, 8)
 CHEAP = {"steps": 3, "batch_size": 8, "width": 4}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def noise(count: int, seed: int) -> Images:
-    return Images(np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), dtype=np.uint8))
 
 
 class Data:

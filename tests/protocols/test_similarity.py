@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from jobs import job, protocol_job
+from common import digits
+from jobs import evaluator, protocol_job
 from made_protocols import make_protocols
 
 from reprbench.arrays import as_array
-from reprbench.data import load_dataset
 from reprbench.errors import UserError
 from reprbench.features import View
 from reprbench.learner import Learner
@@ -20,8 +19,6 @@ from reprbench.probes.cka import centered_gram, cka, unpacked
 from reprbench.protocols.base import KeptGram, Outcome, Subject
 from reprbench.protocols.outcomes import checked_outcome
 from reprbench.protocols.similarity import Similarity
-from reprbench.runner.evaluate import Evaluator
-from reprbench.runner.fitting import Fits
 from reprbench.spec import parse_call
 
 VIEW = View(pooling="mean", grid=4)
@@ -50,12 +47,8 @@ class Constant(Rotating):
         return {"code": torch.ones(len(x), 3)}
 
 
-def digits(limit: int = 150):
-    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(limit)
-
-
 def evaluated(learner: Learner, dataset=None, **parameters) -> Outcome:
-    subject = Subject(dataset or digits(), False, lambda rows: learner)
+    subject = Subject(dataset or digits(150), False, lambda rows: learner)
     return Similarity(**{"images": 100, **parameters}).evaluate(subject, 0)
 
 
@@ -66,7 +59,7 @@ def test_layers_are_compared_with_each_other_and_with_the_input():
     assert values["input", "maps"] == pytest.approx(1, abs=1e-6)
     assert values["input", "input (layer)"] == pytest.approx(1, abs=1e-6)
     assert len(values) == 6 and 0.05 < values["maps", "few"] < 0.95
-    dataset, protocol = digits(), Similarity(images=100)
+    dataset, protocol = digits(150), Similarity(images=100)
     x = dataset.test.batch(protocol.rows(dataset))
     expected = cka(*(centered_gram(VIEW.matrix({"a": one}).numpy()) for one in (x, Rotating().encode(x)["few"])))
     assert values["input", "few"] == pytest.approx(expected, abs=1e-6)
@@ -77,8 +70,8 @@ def test_layers_are_compared_with_each_other_and_with_the_input():
 
 
 def test_the_images_are_the_same_for_every_method_and_seed():
-    dataset, protocol = digits(), Similarity(images=100)
-    assert np.array_equal(protocol.rows(dataset), protocol.rows(digits()))
+    dataset, protocol = digits(150), Similarity(images=100)
+    assert np.array_equal(protocol.rows(dataset), protocol.rows(digits(150)))
     assert len(protocol.rows(dataset)) == 100 and len(Similarity(images=256).rows(dataset)) == 150
     one, other = (evaluated(learner).grams["representation"] for learner in (Rotating(), Flat()))
     assert one.images == other.images != evaluated(Rotating(), images=90).grams["representation"].images
@@ -97,7 +90,7 @@ def test_a_constant_layer_is_left_out_and_a_constant_code_cannot_be_compared():
 
 
 def test_too_few_images_cannot_be_compared():
-    dataset = digits()
+    dataset = digits(150)
     few = Subject(type("Data", (), {"name": "few", "test": dataset.test.take(np.arange(3))}), False, lambda _: Flat())
     assert Similarity().evaluate(few, 0).missing == "similarity needs 4 test images, and there are 3"
     with pytest.raises(UserError, match="images: Input should be less than or equal to 700"):
@@ -105,12 +98,9 @@ def test_too_few_images_cannot_be_compared():
 
 
 def test_a_trial_keeps_the_matrix_in_a_file_and_reads_features_from_the_cache(tmp_path):
-    asked, dataset = job(digits(), tmp_path), digits()
     protocols = make_protocols([parse_call("similarity[images=100]"), parse_call("code-stats")])
-    report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(asked, Rotating, dataset, report, {})
-    evaluator = Evaluator(asked, Rotating, dataset, protocols, fits, tmp_path / "work", report)
-    found = evaluator.evaluate(protocol_job(protocols[0]), protocols[0])
+    made, _ = evaluator(Rotating, digits(150), tmp_path, protocols)
+    found = made.evaluate(protocol_job(protocols[0]), protocols[0])
     (gram,) = found.grams
     assert gram.name == "representation" and json.dumps(gram.images)
     content = (tmp_path / "work" / gram.file).read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from common import values
 from made_protocols import make_protocols
 from sklearn.svm import LinearSVC
 
@@ -40,10 +41,6 @@ def evaluated(call: str, learner: Learner | None = None, factor: np.ndarray | fl
     (protocol,) = make_protocols([parse_call(call)])
     features = lambda asked: feature_matrix(asked.split, factor)[asked.rows]  # noqa: E731
     return protocol.evaluate(Subject(Data, learner is not None, lambda rows: learner, features), 0)
-
-
-def values(outcome: Outcome, metric: str) -> list[float]:
-    return [one.value for one in outcome.measurements if one.metric == metric]
 
 
 class Headless(SupervisedLearner):

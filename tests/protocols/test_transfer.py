@@ -7,29 +7,24 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from jobs import job, protocol_job
+from common import digits, values
+from jobs import evaluator, protocol_job
 from made_protocols import make_protocols
 from PIL import Image
 from reprbench.methods.controls import RawPixels
 
 from reprbench import evaluate
-from reprbench.data import load_dataset
 from reprbench.data.adapted import adapted
 from reprbench.dataset_parameter import DatasetCall
 from reprbench.errors import UserError
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Outcome, Subject
 from reprbench.protocols.transfer import Transfer
-from reprbench.runner.evaluate import Evaluator
-from reprbench.runner.fitting import Fits, fit_key
+from reprbench.runner.fitting import fit_key
 from reprbench.spec import Call, parse_call
 
 OTHER = parse_call("digits[development=300]")
 """Another dataset that is there without a download: other training images, another test split."""
-
-
-def digits(**parameters):
-    return load_dataset("digits", parameters, data_dirs=[], cache_dir=Path()).limited(150)
 
 
 class Flat(Learner):
@@ -55,21 +50,14 @@ class Labeled(SupervisedLearner):
 
 def run(cls, dataset, others, cache: Path, call: str):
     cls.fits.clear()
-    asked = job(dataset, cache)
     (protocol,) = make_protocols([parse_call(call)])
-    report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(asked, cls, dataset, report, {})
-    evaluator = Evaluator(asked, cls, dataset, [protocol], fits, cache / "work", report, others)
-    return evaluator.evaluate(protocol_job(protocol), protocol), fits
-
-
-def values(outcome, metric: str, **at) -> list[float]:
-    return [m.value for m in outcome.measurements if m.metric == metric and at.items() <= m.at.items()]
+    made, fits = evaluator(cls, dataset, cache, [protocol], others)
+    return made.evaluate(protocol_job(protocol), protocol), fits
 
 
 def test_it_is_the_linear_svm_of_the_other_dataset(tmp_path):
-    there = digits(development=300)
-    found, _ = run(Flat, digits(), {OTHER: there}, tmp_path / "a", f'transfer[to="{OTHER}",costs=[0.1,1]]')
+    there = digits(150, development=300)
+    found, _ = run(Flat, digits(150), {OTHER: there}, tmp_path / "a", f'transfer[to="{OTHER}",costs=[0.1,1]]')
     own, _ = run(Flat, there, {}, tmp_path / "b", "linear-svm[costs=[0.1,1]]")
     for metric in ("accuracy", "C", "inner accuracy"):
         assert values(found, metric) == values(own, metric) != []
@@ -79,28 +67,28 @@ def test_it_is_the_linear_svm_of_the_other_dataset(tmp_path):
 
 
 def test_several_datasets_are_measured_apart_and_one_learner_is_fitted_once(tmp_path):
-    others = {OTHER: digits(development=300), parse_call("digits"): digits()}
-    found, fits = run(Flat, digits(), others, tmp_path, f'transfer[to=["{OTHER}",digits],costs=[0.1]]')
+    others = {OTHER: digits(150, development=300), parse_call("digits"): digits(150)}
+    found, fits = run(Flat, digits(150), others, tmp_path, f'transfer[to=["{OTHER}",digits],costs=[0.1]]')
     assert len(values(found, "accuracy", dataset=str(OTHER))) == len(others[OTHER].folds)
-    assert len(values(found, "accuracy", dataset="digits")) == len(digits().folds)
+    assert len(values(found, "accuracy", dataset="digits")) == len(digits(150).folds)
     assert list(fits.notes) == ["unlabeled"] and len(Flat.fits) == 1
     assert "digits is the dataset that the learner was fitted to: this is no transfer" in found.warnings
 
 
 def test_images_are_adapted_and_their_features_cached(tmp_path):
-    color = adapted(digits(), (3, 16, 16))
-    found, _ = run(Flat, color, {OTHER: digits(development=300)}, tmp_path, f'transfer[to="{OTHER}",costs=[0.1]]')
+    color = adapted(digits(150), (3, 16, 16))
+    found, _ = run(Flat, color, {OTHER: digits(150, development=300)}, tmp_path, f'transfer[to="{OTHER}",costs=[0.1]]')
     assert values(found, "feature dimension") == [3 * 16 * 16]
     files = set((tmp_path / "features").rglob("*.npy"))
     assert len(files) == 2
-    again, _ = run(Flat, color, {OTHER: digits(development=300)}, tmp_path, f'transfer[to="{OTHER}",costs=[0.1]]')
+    again, _ = run(Flat, color, {OTHER: digits(150, development=300)}, tmp_path, f'transfer[to="{OTHER}",costs=[0.1]]')
     assert again.measurements == found.measurements and set((tmp_path / "features").rglob("*.npy")) == files
 
 
 def test_a_supervised_learner_is_that_of_its_first_fold_and_c_is_chosen(tmp_path):
-    dataset = digits()
+    dataset = digits(150)
     call = f'transfer[to="{OTHER}",costs=[0.1,1]]'
-    found, fits = run(Labeled, dataset, {OTHER: digits(development=300)}, tmp_path, call)
+    found, fits = run(Labeled, dataset, {OTHER: digits(150, development=300)}, tmp_path, call)
     assert list(fits.notes) == [fit_key(dataset.folds[0])]
     assert len(values(found, "inner accuracy")) == len(dataset.folds)
     assert f"fitted to the labels of the first fold of {dataset.title} alone" in found.warnings
@@ -131,12 +119,12 @@ def test_a_dataset_counts_by_content_and_not_by_its_place():
 
 def test_a_subject_without_other_datasets_says_so():
     with pytest.raises(UserError, match="digits is asked for: name it in Protocol.other_datasets"):
-        Transfer(to="digits").evaluate(Subject(digits(), False, lambda rows: RawPixels()), 0)
+        Transfer(to="digits").evaluate(Subject(digits(150), False, lambda rows: RawPixels()), 0)
     assert DatasetCall is not None
 
 
 def test_a_learner_at_hand_is_transferred_too():
-    found = Outcome(evaluate(RawPixels(), "transfer[to=digits,costs=[0.1]]", digits()))
+    found = Outcome(evaluate(RawPixels(), "transfer[to=digits,costs=[0.1]]", digits(150)))
     assert np.mean(values(found, "accuracy", dataset="digits")) > 80
 
 

@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from jobs import job, protocol_job
+from common import digits
+from jobs import evaluator, job, protocol_job
 from msgspec.structs import replace
 
 from reprbench.capabilities import Reconstructs
-from reprbench.data import load_dataset
 from reprbench.errors import Diverged, UserError
 from reprbench.features import View
 from reprbench.learner import Learner, SupervisedLearner
@@ -22,7 +22,6 @@ from reprbench.registry import discover
 from reprbench.runner import execute
 from reprbench.runner.describe import Question
 from reprbench.runner.descriptions import describe
-from reprbench.runner.evaluate import Evaluator
 from reprbench.runner.execute import _prepare_torch
 from reprbench.runner.fitting import Fits
 from reprbench.runner.job import ProtocolJob
@@ -75,15 +74,12 @@ class Picky(TrainMean):
 
 @pytest.fixture
 def dataset():
-    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(200)
+    return digits(200)
 
 
 def evaluate(protocol: Protocol, cls: type[Learner], dataset, tmp_path: Path):
-    asked = job(dataset, tmp_path)
-    report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(asked, cls, dataset, report, {})
-    evaluator = Evaluator(asked, cls, dataset, [protocol], fits, tmp_path, report)
-    return evaluator.evaluate(protocol_job(protocol), protocol), fits
+    made, fits = evaluator(cls, dataset, tmp_path, [protocol])
+    return made.evaluate(protocol_job(protocol), protocol), fits
 
 
 def same_images(one, two) -> bool:
@@ -168,13 +164,12 @@ def test_a_failure_of_one_protocol_is_recorded_in_its_evaluation(dataset, tmp_pa
         def evaluate(self, subject, seed):
             raise error
 
-    asked, report = job(dataset, tmp_path), lambda what, share, values: None
-    evaluator = Evaluator(asked, Watching, dataset, [], Fits(asked, Watching, dataset, report, {}), tmp_path, report)
-    found = evaluator.attempt(protocol_job(Raises()), Raises())
+    made, _ = evaluator(Watching, dataset, tmp_path, [])
+    found = made.attempt(protocol_job(Raises()), Raises())
     assert (found.status, found.reason, found.finished) == (status, reason, False)
     assert bool(found.traceback) == (status != "diverged")
     assert found.ended
-    fine = evaluator.attempt(protocol_job(TrainMean()), TrainMean())
+    fine = made.attempt(protocol_job(TrainMean()), TrainMean())
     assert (fine.status, len(fine.measurements)) == ("done", 10)
 
 

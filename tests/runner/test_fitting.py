@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common import digits
 from jobs import job
 
 from reprbench import Learner, Run
-from reprbench.data.catalog import load_dataset
 from reprbench.runner.fitting import Fits
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(60)
+    return digits(60)
 
 
 def note(dataset, cache: Path, seen: object, warned: object, of_run: tuple[str, ...] = ()):

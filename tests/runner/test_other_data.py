@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from common import digits
 from jobs import job
 from msgspec.structs import replace
 
-from reprbench.data import load_dataset
 from reprbench.errors import UserError
 from reprbench.registry import Entry, discover
 from reprbench.runner.describe import Description, Question
@@ -21,10 +19,6 @@ from reprbench.trial import Code
 
 REGISTRY = discover(folder=None)
 DIGITS = Entry("digits", "entry point", "reprbench.data.digits:load_digits", "dataset")
-
-
-def digits(limit: int | None = None):
-    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(limit)
 
 
 def asked(*calls: str) -> tuple[Question, Description]:

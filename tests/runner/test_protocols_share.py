@@ -12,16 +12,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from jobs import job, protocol_job
+from common import digits
+from jobs import evaluator, protocol_job
 from made_protocols import make_protocols
 
-from reprbench.data import load_dataset
 from reprbench.errors import UserError
 from reprbench.features import View
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Measurement, Outcome, Protocol
-from reprbench.runner.evaluate import Evaluator
-from reprbench.runner.fitting import Fits
 from reprbench.spec import parse_call
 
 READERS = [
@@ -124,7 +122,7 @@ def forget_counts() -> None:
 
 @pytest.fixture(scope="module")
 def dataset():
-    return load_dataset("digits", {}, data_dirs=[], cache_dir=Path()).limited(150)
+    return digits(150)
 
 
 @dataclasses.dataclass
@@ -147,21 +145,15 @@ def first(dataset, tmp_path_factory):
 
 def run(cls: type[Learner], dataset, cache: Path, *calls: str):
     """Evaluate a trial's protocols one after the other, as its process does; what fails is raised."""
-    evaluator, protocols = prepared(cls, dataset, cache, make_protocols([parse_call(call) for call in calls]))
-    return [evaluator.evaluate(protocol_job(protocol), protocol) for protocol in protocols]
+    protocols = make_protocols([parse_call(call) for call in calls])
+    made, _ = evaluator(cls, dataset, cache, protocols)
+    return [made.evaluate(protocol_job(protocol), protocol) for protocol in protocols]
 
 
 def attempted(cls: type[Learner], dataset, cache: Path, protocols: Sequence[Protocol]):
     """Evaluate a trial's protocols one after the other, as its process does."""
-    evaluator, protocols = prepared(cls, dataset, cache, protocols)
-    return [evaluator.attempt(protocol_job(protocol), protocol) for protocol in protocols]
-
-
-def prepared(cls: type[Learner], dataset, cache: Path, protocols: Sequence[Protocol]):
-    asked = job(dataset, cache)
-    report = lambda what, share, values: None  # noqa: E731
-    fits = Fits(asked, cls, dataset, report, {})
-    return Evaluator(asked, cls, dataset, protocols, fits, cache / "work", report), protocols
+    made, _ = evaluator(cls, dataset, cache, protocols)
+    return [made.attempt(protocol_job(protocol), protocol) for protocol in protocols]
 
 
 def pictures(images, rows=None, times: int = 1) -> Counter:
