@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel
 
 from reprbench.capabilities import Reconstructs
 from reprbench.errors import UserError
 from reprbench.extras import lacking
 from reprbench.file_parameter import names_files
-from reprbench.strict import StrictNumbers
+from reprbench.parameters import make_model
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -237,9 +237,7 @@ def parameters_model(cls: type[Learner]) -> type[BaseModel]:
         fields.update((name, (hint, base.__dict__.get(name, ...))) for name, hint in _hints(base).items())
         # A subclass may change a default without repeating the type.
         fields.update((n, (fields[n][0], base.__dict__[n])) for n in fields if n in base.__dict__)
-    config: dict[str, Any] = {"extra": "allow" if cls.open_parameters else "forbid", "arbitrary_types_allowed": True}
-    config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
-    return create_model(cls.__name__, __base__=StrictNumbers, __cls_kwargs__=config, **fields)
+    return make_model(cls.__name__, fields, is_open=cls.open_parameters)
 
 
 def _hints(base: type) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
 from reprbench.data.dataset import Dataset
 from reprbench.data.development import held_out
@@ -17,11 +17,11 @@ from reprbench.data.digests import FileCheck, fresh_check
 from reprbench.data.locate import DataFile, DataRequest
 from reprbench.data.returned import as_dataset
 from reprbench.errors import UserError
-from reprbench.file_parameter import names_files, parameters_as_given
+from reprbench.file_parameter import parameters_as_given
 from reprbench.files import NotRegularError
+from reprbench.parameters import changed_parameters, make_model
 from reprbench.registry import Entry, discover
 from reprbench.spec import Call, Count, mistakes
-from reprbench.strict import StrictNumbers
 from reprbench.texts import described, reason
 
 _REQUEST = "request"
@@ -170,19 +170,14 @@ def _parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
         if name != _REQUEST
     }
     fields[_DEVELOPMENT] = (Count | None, None)
-    config = {"extra": "forbid", "arbitrary_types_allowed": True}
-    config["validate_default"] = any(names_files(hint) for hint, _ in fields.values())
-    return create_model("Parameters", __base__=StrictNumbers, __cls_kwargs__=config, **fields)
+    return make_model("Parameters", fields)
 
 
 def _canonical(validated: BaseModel, given: Mapping[str, object]) -> dict[str, Any]:
     """Return the parameters that identify the call of the function: without defaults, and the title for display."""
     shown = parameters_as_given(validated, given)
-    fields = type(validated).model_fields
-    # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
-    named = [key for key in sorted(fields) if key in given and key not in ("title", _DEVELOPMENT)]
-    changed = (key for key in named if fields[key].default not in (given[key], getattr(validated, key)))
-    return {key: shown[key] for key in changed}
+    changed = set(changed_parameters(validated, given)) - {"title", _DEVELOPMENT}
+    return {key: shown[key] for key in sorted(changed)}
 
 
 def _inaccessible(name: str, error: OSError) -> UserError:

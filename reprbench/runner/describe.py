@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from reprbench.errors import UserError
 from reprbench.extras import lacking
 from reprbench.file_parameter import is_file, parameters_as_given, parameters_by_content
 from reprbench.learner import Kind
+from reprbench.parameters import changed_parameters, default_of
 from reprbench.registry import Entry
 from reprbench.signatures import class_problem
 from reprbench.source import code_identity, packages
@@ -182,25 +182,16 @@ def _model(cls: Any, entry: Entry) -> type[BaseModel]:
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
     """Return the defaults as written in the class, as JSON."""
-    values = {name: _default(field) for name, field in model.model_fields.items() if not field.is_required()}
+    values = {name: default_of(field) for name, field in model.model_fields.items() if not field.is_required()}
     return cast(dict[str, Any], to_jsonable_python(values, fallback=str))
-
-
-def _default(field: FieldInfo) -> Any:
-    """Return a field's default; None if it depends on other fields, as it can from pydantic 2.10 on."""
-    dependent = getattr(field, "default_factory_takes_validated_data", False)
-    return None if dependent else field.get_default(call_default_factory=True)
 
 
 def _fill(found: Description, validated: BaseModel, given: Mapping[str, Any]) -> None:
     """Add the parameters in their three forms."""
     found.parameters = parameters_as_given(validated, given)
     found.identifying = parameters_by_content(validated)
-    fields = type(validated).model_fields
-    # A default as it is written may differ from the same one validated: the path of a file becomes absolute.
-    named = [name for name in fields if name in given]
-    changed = (name for name in named if _default(fields[name]) not in (given[name], getattr(validated, name)))
-    found.changed = {name: found.parameters[name] for name in (*changed, *(validated.model_extra or {}))}
+    changed = [*changed_parameters(validated, given), *(validated.model_extra or {})]
+    found.changed = {name: found.parameters[name] for name in changed}
 
 
 def _refusals(cls: type[Learner], parameters: Mapping[str, Any], question: Question) -> list[str]:
