@@ -6,22 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import ValidationError
 
 from reprbench.api.calls import asked_call
 from reprbench.api.datasets import dataset as load_dataset
-from reprbench.api.encoding import encode
-from reprbench.capabilities import Precomputed, check_that_it_encodes, miscounted
+from reprbench.capabilities import check_that_it_encodes, miscounted
 from reprbench.data.adapted import adapted
 from reprbench.data.dataset import Dataset
 from reprbench.errors import UserError
-from reprbench.features import extract
 from reprbench.grammar import brief
 from reprbench.learner import Learner, SupervisedLearner
 from reprbench.protocols.base import Features, Protocol, Subject
 from reprbench.protocols.outcomes import checked_outcome
-from reprbench.protocols.subject import first_maps_of
+from reprbench.protocols.subject import features_of, first_maps_of
 from reprbench.registry import discover
 from reprbench.runner.evaluate import lacking
 from reprbench.spec import Call, mistakes
@@ -92,8 +89,8 @@ def _subject(learner: Learner, dataset: Dataset, device: str) -> Subject:
         check_that_it_encodes(type(learner))
         return _subject(learner, adapted(load_dataset(call), dataset.train.shape), device)
 
-    first_maps = partial(first_maps_of, learner, dataset, device)
-    return Subject(dataset, False, at_hand, _features(learner, dataset), device=device, on=on, first_maps=first_maps)
+    features, first_maps = _features(learner, dataset, device), partial(first_maps_of, learner, dataset, device)
+    return Subject(dataset, False, at_hand, features, device=device, on=on, first_maps=first_maps)
 
 
 _FITTED = "expected a fitted learner, such as trial.learner() returns"
@@ -117,19 +114,14 @@ def _protocol(asked: str | Call | Protocol) -> tuple[Protocol, str]:
         raise UserError("\n".join(mistakes(error, f"protocol {call.name}", cls.model_fields))) from None
 
 
-def _features(learner: Learner, dataset: Dataset) -> Callable[[Features], Matrix]:
+def _features(learner: Learner, dataset: Dataset, device: str) -> Callable[[Features], Matrix]:
     """Return what extracts features, each once: protocols ask for the same ones in every fold."""
     known: dict[object, Matrix] = {}
 
     def features(asked: Features) -> Matrix:
         key = asked.split, asked.rows.tobytes(), asked.view
         if key not in known:
-            images, place = getattr(dataset, asked.split).take(asked.rows), (asked.split, asked.rows)
-            if isinstance(learner, Precomputed):
-                batches = extract(learner, images, [asked.view], place=place)
-                known[key] = np.concatenate([matrix for (matrix,) in batches])
-            else:
-                known[key] = encode(learner, images, asked.view)
+            known[key] = features_of(learner, dataset, asked, device)
         return known[key]
 
     return features

@@ -91,6 +91,17 @@ def first_maps_of(learner: Learner, dataset: Dataset, device: str) -> FeatureMap
         return checked(maps_of(learner, x, ("test", np.zeros(1, dtype=np.int64))), 1)
 
 
+def features_of(learner: Learner, dataset: Dataset, asked: Features, device: str) -> Matrix:
+    """Extract the features asked for, float32 of shape (len(rows), D); `learner` is their fit."""
+    import numpy as np
+
+    from reprbench.features import extract
+
+    images = (dataset.train if asked.split == "train" else dataset.test).take(asked.rows)
+    batches = extract(learner, images, [asked.view], device, place=(asked.split, asked.rows))
+    return np.concatenate([matrix for (matrix,) in batches])
+
+
 def _nowhere(call: Call) -> Subject:
     raise UserError(f"no other dataset is at hand, and {call} is asked for: name it in Protocol.other_datasets")
 
@@ -188,11 +199,4 @@ class Subject:
         return np.random.default_rng(derive_seed(seed, name))
 
     def _extract(self, asked: Features) -> Matrix:
-        import numpy as np
-
-        from reprbench.features import extract
-
-        images = (self.dataset.train if asked.split == "train" else self.dataset.test).take(asked.rows)
-        place = asked.split, asked.rows
-        batches = extract(self.learner(asked.trained), images, [asked.view], self.device, place=place)
-        return np.concatenate([matrix for (matrix,) in batches])
+        return features_of(self.learner(asked.trained), self.dataset, asked, self.device)
