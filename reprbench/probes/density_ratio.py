@@ -21,14 +21,13 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from reprbench.errors import Diverged
 from reprbench.images import Indices, copied_to
+from reprbench.probes.calibration import BINS
 from reprbench.probes.standardize import Standardizer, standardize
 from reprbench.run_context import derive_seed, seeded
 
 Codes = NDArray[np.float32]
 """Shape (2, n, D): the codes of n originals, then those of their n reconstructions, in the same order."""
 
-CALIBRATION_BINS = 15
-"""As in C. Guo et al., "On calibration of modern neural networks" (2017)."""
 TOLERANCE = 1e-4
 """Nats. A smaller decrease of the validation loss is not progress: a loss creeping to log 2 would never converge."""
 EVALUATED_ROWS = 1024
@@ -215,8 +214,9 @@ def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) 
     values = (-softplus(-logits[0]) - softplus(logits[1])).numpy()
     value = float(values.mean())
     targets = torch.tensor([[1], [0]]).expand(2, len(originals))
-    # For two classes torchmetrics compares the share of originals in a bin with its mean C, as reliability curves do.
-    error = binary_calibration_error(torch.sigmoid(logits).flatten(), targets.flatten(), CALIBRATION_BINS, "l1")
+    # For two classes torchmetrics compares the share of originals in a bin with its mean C, as `calibration` does.
+    # But its bins are closed below: a C of exactly 1 has a bin of its own.
+    error = binary_calibration_error(torch.sigmoid(logits).flatten(), targets.flatten(), BINS, "l1")
     return Judgement(
         accuracy=float(((originals > 0).mean() + (reconstructions <= 0).mean()) / 2),
         log_loss=-value / 2,
@@ -225,36 +225,6 @@ def judge(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) 
         standard_error=float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0,
         divergence=max(0.0, (value + math.log(4)) / 2),
     )
-
-
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """The share of originals against the predicted one, in the non-empty ones of 15 bins of C.
-
-    Attributes
-    ----------
-    mean : float64 array (bins,), the mean C of a bin's codes.
-    share : float64 array (bins,), the share of originals among them.
-    error : float64 array (bins,), the standard error of that share.
-    """
-
-    mean: NDArray[np.float64]
-    share: NDArray[np.float64]
-    error: NDArray[np.float64]
-
-
-def reliability_curve(originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> ReliabilityCurve:
-    """Return the curve of the logits of n originals and of their n reconstructions, both of shape (n,)."""
-    from scipy.special import expit
-    from sklearn.calibration import calibration_curve
-
-    probabilities = np.concatenate([expit(originals), expit(reconstructions)])
-    targets = np.repeat([1, 0], len(originals))
-    share, mean = calibration_curve(targets, probabilities, n_bins=CALIBRATION_BINS)
-    # Bins as scikit-learn fills them: closed at their upper edge.
-    inner_edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    counts = np.bincount(np.searchsorted(inner_edges, probabilities), minlength=CALIBRATION_BINS)
-    return ReliabilityCurve(mean, share, np.sqrt(share * (1 - share) / counts[counts > 0]))
 
 
 def _network(inputs: int, width: int, seed: int) -> nn.Sequential:

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reprbench.probes.calibration import BINS, EDGES, calibration
 from reprbench.protocols.base import Measurement, Outcome, Subject
 from reprbench.protocols.folds import Fold
 from reprbench.protocols.linear_svm import INNER_ACCURACY, CostProtocol, head_measurements
+from reprbench.protocols.reliability import reliability_diagram
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reprbench.images import Labels
     from reprbench.probes.linear_svm import TrainedFold
     from reprbench.probes.logistic import Logistic
 
-BINS = 15
-"""Of the confidence, of equal width, as in C. Guo et al., "On calibration of modern neural networks" (2017)."""
 TOP = 5
 
 Probabilities = NDArray[np.float64]
@@ -74,7 +73,7 @@ class LogisticRegression(CostProtocol):
         outcome.warnings += self.cost_warnings(subject, choices)
         if unfinished:
             outcome.warnings.append(f"the regression had not converged in {unfinished} of {len(choices)} folds")
-        outcome.figures["reliability"] = reliability_diagram(
+        outcome.figures["reliability"] = reliability_figure(
             np.concatenate([one.confidence for one in judged]), np.concatenate([one.right for one in judged])
         )
         return outcome
@@ -120,36 +119,6 @@ def judge(probabilities: Probabilities, labels: Labels) -> Judged:
     )
 
 
-@dataclass(frozen=True)
-class Bins:
-    """The images in the non-empty bins of their confidence.
-
-    Attributes
-    ----------
-    confidence, accuracy : float64 arrays (bins,), means in [0, 1].
-    share : float64 array (bins,), of all images.
-    """
-
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    share: NDArray[np.float64]
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error, in [0, 1]."""
-        return float((self.share * np.abs(self.accuracy - self.confidence)).sum())
-
-
-def binned(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Bins:
-    """Sort images (m,) into the bins ((i − 1)/15, i/15] of their confidence."""
-    inner_edges = np.linspace(0, 1, BINS + 1)[1:-1]
-    place = np.searchsorted(inner_edges, confidence)
-    counts = np.bincount(place, minlength=BINS)
-    filled = counts > 0
-    means = (np.bincount(place, values, BINS)[filled] / counts[filled] for values in (confidence, right))
-    return Bins(next(means), next(means), counts[filled] / len(place))
-
-
 def _probabilities(classifier: TrainedFold[Logistic], fold: Fold) -> Probabilities:
     """Return the probabilities of the test images of a fold, read in blocks."""
     from scipy.special import softmax
@@ -165,7 +134,7 @@ def _probabilities(classifier: TrainedFold[Logistic], fold: Fold) -> Probabiliti
 
 def _measurements(judged: Judged, fold: int) -> list[Measurement]:
     at: dict[str, Any] = {"fold": fold}
-    error = binned(judged.confidence, judged.right).error
+    error = calibration(judged.confidence, judged.right).error
     found = [
         Measurement("accuracy", 100 * float(judged.right.mean()), "%", "higher", at),
         Measurement("macro F1", 100 * judged.macro_f1, "%", "higher", at),
@@ -176,30 +145,16 @@ def _measurements(judged: Judged, fold: int) -> list[Measurement]:
     return found
 
 
-def reliability_diagram(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Figure:
+def reliability_figure(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Figure:
     """Return the accuracy against the confidence of images (m,), above a histogram of the confidence."""
-    from reprbench.plotting import COLORS, new_axes, new_figure
-
-    bins = binned(confidence, right)
-    figure = new_figure(3.5, 4.2)
-    upper, lower = new_axes(figure, 2, 1, sharex=True, height_ratios=(2.2, 1))[:, 0]
-    _draw_reliability(upper, bins, len(right))
-    edges: list[float] = np.linspace(0, 1, BINS + 1).tolist()
-    lower.hist(confidence, bins=edges, weights=np.full(len(confidence), 100 / len(confidence)), color=COLORS[0])
-    lower.set(xlabel=f"confidence, bins of 1/{BINS}", ylabel="share of images (%)")
-    figure.align_ylabels()
-    return figure
-
-
-def _draw_reliability(axes: Axes, bins: Bins, count: int) -> None:
-    """Draw accuracy against confidence; error bars are ± one standard error of the accuracy."""
     from reprbench.plotting import COLORS
 
-    spread = np.sqrt(bins.accuracy * (1 - bins.accuracy) / (bins.share * count))
-    axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="calibrated")
-    look: dict[str, Any] = {"fmt": "o", "color": COLORS[0], "elinewidth": 0.8, "markersize": 4}
-    axes.errorbar(bins.confidence, bins.accuracy, spread, label="all folds together", **look)
-    axes.set(ylabel="accuracy", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
-    text = f"calibration error {bins.error:.3f}"
-    axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
+    shown = calibration(confidence, right)
+    text = f"calibration error {shown.error:.3f}"
+    figure, lower = reliability_diagram(
+        shown, observed="accuracy", points="all folds together", diagonal="calibrated", text=text
+    )
+    weights = np.full(len(confidence), 100 / len(confidence))
+    lower.hist(confidence, bins=EDGES.tolist(), weights=weights, color=COLORS[0])
+    lower.set(xlabel=f"confidence, bins of 1/{BINS}", ylabel="share of images (%)")
+    return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -15,7 +15,9 @@ from reprbench.data.folds import random_test_rows
 from reprbench.errors import UserError
 from reprbench.features import Pooling, View
 from reprbench.outputs import CheckedBatches, checked_images
+from reprbench.probes.calibration import BINS, EDGES, calibration
 from reprbench.protocols.base import Measurement, Outcome, Protocol, Subject
+from reprbench.protocols.reliability import reliability_diagram
 from reprbench.run_context import derive_seed
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from reprbench.data.dataset import Dataset
     from reprbench.images import Indices
-    from reprbench.probes.density_ratio import Codes, Judgement, Parts, RatioClassifier, ReliabilityCurve
+    from reprbench.probes.density_ratio import Codes, Judgement, Parts, RatioClassifier
 
 FEWEST_IMAGES = 20
 """Enough for two validation images."""
@@ -88,7 +90,7 @@ class OptimalClassifier(Protocol):
         judged = judge(originals, reconstructions)
         outcome = Outcome(
             _measurements(judged, classifier),
-            figures={"reliability": reliability_diagram(originals, reconstructions, judged)},
+            figures={"reliability": reliability_figure(originals, reconstructions, judged)},
         )
         if not classifier.converged:
             outcome.warnings.append(
@@ -174,49 +176,32 @@ def _measurements(judged: Judgement, classifier: RatioClassifier) -> list[Measur
     ]
 
 
-def reliability_diagram(
+def reliability_figure(
     originals: NDArray[np.float64], reconstructions: NDArray[np.float64], judged: Judgement
 ) -> Figure:
     """Return the reliability diagram of the logits of n originals and n reconstructions, above a histogram of C."""
-    from reprbench.plotting import new_axes, new_figure
-    from reprbench.probes.density_ratio import reliability_curve
+    from scipy.special import expit
 
-    figure = new_figure(3.5, 4.2)
-    upper, lower = new_axes(figure, 2, 1, sharex=True, height_ratios=(2.2, 1))[:, 0]
-    _draw_reliability(upper, reliability_curve(originals, reconstructions), judged)
-    _draw_probabilities(lower, originals, reconstructions)
-    figure.align_ylabels()
+    sides = expit(originals), expit(reconstructions)
+    value = f"{round(judged.value, 3) + 0.0:.3f}".replace("-", "−")
+    figure, lower = reliability_diagram(
+        calibration(np.concatenate(sides), np.repeat([True, False], len(originals))),
+        observed="share of originals among codes",
+        points="classifier $C$",
+        diagonal="$C = q_d/(q_d + q_r)$",
+        text=f"calibration error {judged.calibration_error:.3f}\n"
+        f"2·JSD − log 4 ≥ {value} nats\nJSD ≥ {judged.divergence:.3f} nats",
+    )
+    _draw_probabilities(lower, sides)
     return figure
 
 
-def _draw_reliability(axes: Axes, curve: ReliabilityCurve, judged: Judgement) -> None:
-    """Draw observed against predicted probability; error bars are ± one standard error."""
-    from reprbench.plotting import COLORS
-
-    axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, label="$C = q_d/(q_d + q_r)$")
-    look: dict[str, Any] = {"fmt": "o", "color": COLORS[0], "elinewidth": 0.8, "markersize": 4}
-    axes.errorbar(curve.mean, curve.share, curve.error, label="classifier $C$", **look)
-    axes.set(ylabel="share of originals among codes", xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
-    value = f"{round(judged.value, 3) + 0.0:.3f}".replace("-", "−")
-    text = (
-        f"calibration error {judged.calibration_error:.3f}\n"
-        f"2·JSD − log 4 ≥ {value} nats\nJSD ≥ {judged.divergence:.3f} nats"
-    )
-    axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
-
-
-def _draw_probabilities(axes: Axes, originals: NDArray[np.float64], reconstructions: NDArray[np.float64]) -> None:
+def _draw_probabilities(axes: Axes, sides: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
     """Draw the histograms of C for originals and reconstructions."""
-    from scipy.special import expit
-
     from reprbench.plotting import COLORS
-    from reprbench.probes.density_ratio import CALIBRATION_BINS
 
-    sides = expit(originals), expit(reconstructions)
-    edges: list[float] = np.linspace(0, 1, CALIBRATION_BINS + 1).tolist()
-    weights = [np.full(len(side), 100 / (2 * len(originals))) for side in sides]
+    weights = [np.full(len(side), 100 / (2 * len(side))) for side in sides]
     labels = ["originals", "reconstructions"]
-    axes.hist(sides, bins=edges, weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
-    axes.set(xlabel=f"C, bins of 1/{CALIBRATION_BINS}", ylabel="share of codes (%)")
+    axes.hist(sides, bins=EDGES.tolist(), weights=weights, stacked=True, color=COLORS[:2], label=labels, rwidth=0.9)
+    axes.set(xlabel=f"C, bins of 1/{BINS}", ylabel="share of codes (%)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2, fontsize=8, frameon=False)

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score, log_loss
 
 from reprbench.errors import Diverged
-from reprbench.probes.density_ratio import Training, divide, judge, reliability_curve, train_classifier
+from reprbench.probes.density_ratio import Training, divide, judge, train_classifier
 
 PAIRS = 2000
 LOG4 = math.log(4)
@@ -204,21 +204,6 @@ def test_the_judgment_is_that_of_scikit_learn_and_of_the_definitions():
     bins = np.floor(c * 15).astype(int)
     gaps = [abs(targets[bins == b].mean() - c[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     assert judged.calibration_error == pytest.approx(sum(gaps))
-
-
-def test_the_reliability_curve_is_that_of_its_bins():
-    generator = np.random.default_rng(0)
-    originals, reconstructions = generator.normal(3, 2, 400), generator.normal(0, 1, 400)
-    curve = reliability_curve(originals, reconstructions)
-    c, targets = expit(np.concatenate([originals, reconstructions])), np.repeat([1, 0], 400)
-    bins = np.floor(c * 15).astype(int)
-    for place, filled in enumerate(np.unique(bins)):
-        inside = targets[bins == filled]
-        assert curve.mean[place] == pytest.approx(c[bins == filled].mean())
-        assert curve.share[place] == pytest.approx(inside.mean())
-        assert curve.error[place] == pytest.approx(inside.std() / math.sqrt(len(inside)))
-    alone = reliability_curve(np.full(4, 2.0), np.full(4, 2.0))
-    assert (len(alone.mean), alone.share[0]) == (1, 0.5), "empty bins are left out"
 
 
 def test_a_classifier_worse_than_chance_bounds_the_divergence_by_zero():

@@ -15,8 +15,9 @@ from sklearn.metrics import f1_score, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from reprbench.probes import logistic as probe
+from reprbench.probes.calibration import BINS, calibration
 from reprbench.protocols.base import Outcome, Subject
-from reprbench.protocols.logistic import BINS, binned, judge, reliability_diagram
+from reprbench.protocols.logistic import judge
 from reprbench.spec import parse_call
 
 CLASSES, WIDTH = 7, 12
@@ -115,24 +116,10 @@ def test_the_figure_shows_the_bins_of_all_folds():
     upper, lower = figure.axes
     probabilities = np.concatenate([expected(fold, 0.1) for fold in FOLDS])
     labels = np.tile(LABELS["test"], 2)
-    bins = binned(probabilities.max(1), probabilities.argmax(1) == labels)
+    bins = calibration(probabilities.max(1), probabilities.argmax(1) == labels)
     (points,) = [one for one in upper.lines if one.get_marker() == "o"]
-    assert points.get_ydata() == pytest.approx(bins.accuracy)
+    assert points.get_ydata() == pytest.approx(bins.observed)
     assert sum(patch.get_height() for patch in lower.patches) == pytest.approx(100)
-
-
-def test_bins_are_closed_above_and_their_error_is_weighted_by_images():
-    bins = binned(np.array([1 / 15, 0.5, 0.5, 1.0]), np.array([True, True, False, True]))
-    assert bins.confidence == pytest.approx([1 / 15, 0.5, 1.0])
-    assert bins.accuracy.tolist() == [1, 0.5, 1]
-    assert bins.error == pytest.approx((1 - 1 / 15) / 4)
-
-
-def test_a_calibrated_prediction_has_no_error_and_a_figure():
-    confidence = np.repeat([0.25, 0.75], 4)
-    right = np.array([1, 0, 0, 0, 1, 1, 1, 0], dtype=bool)
-    assert binned(confidence, right).error == 0
-    assert reliability_diagram(confidence, right).axes
 
 
 @pytest.mark.parametrize("classes", [5, 6])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from made_protocols import make_protocols
-from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from reprbench.capabilities import Reconstructs
@@ -67,7 +66,10 @@ def test_reconstructions_that_lie_elsewhere_are_separated():
     assert found["lower bound of JSD"] == pytest.approx(math.log(2), abs=0.01)
     assert found["best epoch"] <= found["epochs"]
     assert not outcome.warnings
-    assert isinstance(outcome.figures["reliability"], Figure)
+    upper, lower = outcome.figures["reliability"].axes
+    (points,) = [one for one in upper.lines if one.get_marker() == "o"]
+    assert points.get_ydata().tolist() == [0, 1]
+    assert lower.get_ylabel() == "share of codes (%)"
     assert {m.better for m in outcome.measurements} == {"neither"}
 
 
