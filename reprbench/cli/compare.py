@@ -13,7 +13,7 @@ import click
 
 from reprbench.cli import github
 from reprbench.cli.command import Command
-from reprbench.cli.echo import echo, warn
+from reprbench.cli.echo import echo, warn, write_or_echo
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def command(
         text = FORMATS[form](stores)
     for problem in problems:
         warn(problem)
-    _write(text, output)
+    write_or_echo(text, output)
     if on_github:
         _report_on_github(stores, problems)
     return stores.status
@@ -167,17 +167,6 @@ def _compare(base: ComparedStore, new: ComparedStore, settings: CompareSettings)
     with base.open() as base_folder, new.open() as new_folder:
         stores = compare(Store(base_folder, str(base)), Store(new_folder, str(new)), settings, problems)
     return stores, problems
-
-
-def _write(text: str, output: Path | None) -> None:
-    """Write the comparison to a file, or to the screen."""
-    from reprbench.files import write_output
-
-    if output is None:
-        echo(text.rstrip("\n"))
-        return
-    write_output(output, text if text.endswith("\n") else text + "\n")
-    echo(f"wrote {output}", err=True)
 
 
 def _report_on_github(stores: StoreComparison, problems: list[str]) -> None:

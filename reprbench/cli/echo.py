@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -19,6 +20,17 @@ def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
 def warn(problem: str) -> None:
     """Print a warning of one line on standard error."""
     echo(f"Warning: {printable(problem)}", err=True)
+
+
+def write_or_echo(text: str, output: Path | None) -> None:
+    """Write a text to a file and say so, or print it if there is none."""
+    from reprbench.files import write_output
+
+    if output is None:
+        echo(text.rstrip("\n"))
+        return
+    write_output(output, text if text.endswith("\n") else text + "\n")
+    echo(f"wrote {output}", err=True)
 
 
 def ring() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reprbench.cli.command import Command
-from reprbench.cli.echo import echo, warn
+from reprbench.cli.echo import echo, warn, write_or_echo
 from reprbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -115,19 +115,9 @@ def command(
     with collector_paused(kept=True):
         wanted = wanted_rows(benchmarks, methods, datasets, protocols)
         _, tables = report_tables(stores, wanted, Settings(seeds, test, every, sweeps), warn)
-        _write(tables_text(tables, form, stores, folder, pivot, relative_to or ""), output)
+        write_or_echo(tables_text(tables, form, stores, folder, pivot, relative_to or ""), output)
         if figures is not None:
             _draw(figures, tables)
-
-
-def _write(text: str, output: Path | None) -> None:
-    from reprbench.files import write_output
-
-    if output is None:
-        echo(text.rstrip("\n"))
-    else:
-        write_output(output, text if text.endswith("\n") else text + "\n")
-        echo(f"wrote {output}", err=True)
 
 
 def _draw(folder: Path, tables: list[Table]) -> None:
