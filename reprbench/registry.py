@@ -202,9 +202,13 @@ class Registry:
     files: Mapping[str, Sequence[tuple[EntryKind, str]]] = field(default_factory=dict)
     """What each plugin file that could be read registers, in its order."""
 
+    def of_kind(self, kind: EntryKind) -> Mapping[str, Entry]:
+        """Return the entries of one kind, by name."""
+        return {"method": self.methods, "protocol": self.protocols, "dataset": self.datasets}[kind]
+
     def find(self, kind: EntryKind, name: str) -> Entry:
         """Return the entry called `name`; raise a `UserError` that suggests the nearest name if there is none."""
-        known = {"method": self.methods, "protocol": self.protocols, "dataset": self.datasets}[kind]
+        known = self.of_kind(kind)
         if name not in known:
             broken = "".join(f" ({path}: {reason})" for path, reason in self.problems.items())
             raise UserError(

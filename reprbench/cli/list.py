@@ -56,7 +56,7 @@ def _list(kind: EntryKind, plugins: tuple[Path, ...], verbose: bool, form: str) 
     from reprbench.registry import discover
 
     registry = discover(plugins)
-    entries = {"method": registry.methods, "protocol": registry.protocols, "dataset": registry.datasets}[kind]
+    entries = registry.of_kind(kind)
     described = {} if kind == "dataset" else _described(list(entries.values()), verbose)
     records: list[dict[str, Any]] = []
     for name, entry in entries.items():

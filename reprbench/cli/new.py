@@ -143,8 +143,7 @@ def _plugin(kind: EntryKind, name: str) -> None:
 def _refuse_registered(kind: EntryKind, name: str) -> None:
     from reprbench.registry import discover
 
-    registry = discover()
-    known = {"method": registry.methods, "protocol": registry.protocols, "dataset": registry.datasets}[kind]
+    known = discover().of_kind(kind)
     if name in known:
         raise UserError(f"a {kind} {name!r} is there already: {known[name].origin}; choose another name")
 
