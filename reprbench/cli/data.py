@@ -8,7 +8,7 @@ import click
 
 from reprbench.cli.command import Group
 from reprbench.cli.echo import echo
-from reprbench.cli.options import DATA_DIR, Calls
+from reprbench.cli.options import CALLS, DATA_DIR
 from reprbench.errors import UserError
 from reprbench.spec import Call
 
@@ -53,7 +53,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
 
 @command.command()
-@click.argument("dataset", type=Calls())
+@click.argument("dataset", type=CALLS)
 @DATA_DIR
 def verify(dataset: tuple[Call, ...], data_dir: Path | None) -> int:
     """Compare the files of DATASET with the official digests; exit status 1 if one differs."""

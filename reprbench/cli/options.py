@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,30 +53,25 @@ def confirmed(question: str, yes: bool) -> bool:
     return click.confirm(question)
 
 
-class Calls(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Comma-separated calls: ``ae,dae[noise=0.3]``."""
+class CallList(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Comma-separated calls, as `parse` reads them; `name` shows their form."""
 
-    name = "NAME[param=value],…"
+    def __init__(self, name: str, parse: Callable[[str], Sequence[Call | Sweep]]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call, ...]:
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call | Sweep, ...]:
         """Parse the calls; raise a `UserError` that says what cannot be read, or that there are none."""
-        calls = value if isinstance(value, tuple) else tuple(parse_calls(value))
+        calls = value if isinstance(value, tuple) else tuple(self._parse(value))
         if not calls and not isinstance(value, tuple):
             raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
         return calls
 
 
-class Methods(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Comma-separated calls whose parameters may have several values: ``pca,ae[lr=1e-3|1e-4]``."""
-
-    name = "NAME[param=value|value],…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Call | Sweep, ...]:
-        """Parse the calls; raise a `UserError` that says what cannot be read, or that there are none."""
-        methods = value if isinstance(value, tuple) else tuple(parse_methods(value))
-        if not methods and not isinstance(value, tuple):
-            raise UserError(f"{param.opts[0]} {brief(value)}: expected at least one name")
-        return methods
+CALLS = CallList("NAME[param=value],…", parse_calls)
+"""``ae,dae[noise=0.3]``."""
+METHODS = CallList("NAME[param=value|value],…", parse_methods)
+"""Their parameters may have several values: ``pca,ae[lr=1e-3|1e-4]``."""
 
 
 def joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:

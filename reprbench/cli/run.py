@@ -13,16 +13,16 @@ from reprbench.cli.command import Command
 from reprbench.cli.echo import echo, ring, warn
 from reprbench.cli.notify import notify, parse_command
 from reprbench.cli.options import (
+    CALLS,
     COUNT,
     DATA_DIR,
     JOBS,
+    METHODS,
     PLUGIN,
     STORE,
-    Calls,
     Device,
     ImageCounts,
     Memory,
-    Methods,
     Seconds,
     Seeds,
     joined,
@@ -46,11 +46,11 @@ NOTHING_TO_RUN = """nothing to run: name methods or a benchmark, for example
 
 @click.command(cls=Command)
 @click.option(
-    "--methods", type=Methods(), multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3|0.5],…"
+    "--methods", type=METHODS, multiple=True, callback=joined, help="The methods to compare: ae,dae[noise=0.3|0.5],…"
 )
 @click.option("--benchmark", metavar="NAME|FILE", help="A benchmark: dataset, methods, protocols, references.")
-@click.option("--dataset", type=Calls(), default=(), help="The dataset; digits if no benchmark says otherwise.")
-@click.option("--protocols", type=Calls(), multiple=True, callback=joined, help="The protocols; linear-svm by default.")
+@click.option("--dataset", type=CALLS, default=(), help="The dataset; digits if no benchmark says otherwise.")
+@click.option("--protocols", type=CALLS, multiple=True, callback=joined, help="The protocols; linear-svm by default.")
 @click.option("--epochs", type=COUNT, help="Epochs of fitting.")
 @click.option(
     "--limit",

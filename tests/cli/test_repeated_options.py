@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from reprbench.cli.main import cli
-from reprbench.cli.options import Calls, Methods, Seeds
+from reprbench.cli.options import CallList, Seeds
 
 
 def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -41,9 +41,7 @@ def test_an_option_given_twice_is_a_mistake(words, option):
 
 
 def test_lists_are_joined():
-    lists = [
-        (words, option) for words, option in options(multiple=True) if isinstance(option.type, Calls | Methods | Seeds)
-    ]
+    lists = [(words, option) for words, option in options(multiple=True) if isinstance(option.type, CallList | Seeds)]
     assert {option.opts[0] for _, option in lists} == {"--methods", "--protocols", "--seeds"}
     for _, option in lists:
         once, twice = ("1,2", "2,3") if isinstance(option.type, Seeds) else ("ae,dae", "dae,pca")
