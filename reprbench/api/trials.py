@@ -23,7 +23,6 @@ from reprbench.history_file import read_history
 from reprbench.registry import Entry, discover
 from reprbench.runner.describe import code_of
 from reprbench.runner.devices import choose_devices
-from reprbench.texts import described
 from reprbench.trial import ADHOC, HISTORY, Trial
 
 if TYPE_CHECKING:
@@ -132,11 +131,9 @@ class StoredTrial:
         found = [f"no method {method.name!r} is known"]
         for entry in entries:
             try:
-                cls: type[Learner] = entry.load()
-            except BaseException as error:  # whatever a plugin raises
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                found.append(f"{entry.target}: {described(error)}")
+                cls: type[Learner] = entry.load_or_refuse()
+            except UserError as error:
+                found.append(str(error))
                 continue
             if code_of(cls, entry) == method.code:
                 return entry, cls
