@@ -24,10 +24,8 @@ def _existing(path: Path) -> Path:
         special = kind_of_special(found) if found.exists() else ""
     except (OSError, RuntimeError) as error:
         raise ValueError(f"cannot read {str(path)!r}: {reason(error)}") from None
-    if special and special != "a folder":
-        raise ValueError(f"expected a file, but {str(path)!r} is {special}")
     if special:
-        raise ValueError(f"expected a file, but {str(path)!r} is a folder")
+        raise ValueError(f"expected a file, but {str(path)!r} is {special}")
     if not found.is_file():
         raise ValueError(f"no such file: {str(path)!r}" + ("" if path.is_absolute() else f" in {Path.cwd()}"))
     return found
