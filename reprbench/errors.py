@@ -20,10 +20,11 @@ class Diverged(Exception):
 def system_reason(error: Exception) -> str:
     """Return what the system says of an error, as the middle of a sentence; the text of one that is not the system's.
 
-    >>> system_reason(FileNotFoundError(2, "No such file or directory")), system_reason(ValueError("too long"))
-    ('no such file or directory', 'too long')
+    >>> system_reason(FileNotFoundError(2, "No such file or directory")), system_reason(ValueError("not JSON"))
+    ('no such file or directory', 'not JSON')
     """
-    return str(getattr(error, "strerror", None) or error).lower()
+    reason: str | None = getattr(error, "strerror", None)
+    return reason.lower() if reason else str(error)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

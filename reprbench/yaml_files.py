@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 from reprbench.files import open_regular
 from reprbench.grammar import LONGEST_NUMBER, brief
 
@@ -70,8 +70,7 @@ def _text(path: Path, what: str) -> str:
         with open_regular(path) as file:
             content = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # a ValueError if the path holds a NUL
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{what}: {reason}; expected a readable YAML file") from None
+        raise UserError(f"{what}: {system_reason(error)}; expected a readable YAML file") from None
     if len(content) > LARGEST:
         raise UserError(f"{what}: larger than {LARGEST >> 20} MB; expected a YAML file")
     try:

@@ -163,7 +163,7 @@ def test_what_is_not_a_benchmark_is_a_user_error(tmp_path, text):
 
 
 def test_a_missing_file_and_an_unknown_name(tmp_path):
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         find_benchmark(str(tmp_path / "no.yaml"))
     with pytest.raises(UserError, match="Did you mean 'quick'"):
         find_benchmark("quik")

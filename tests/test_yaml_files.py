@@ -101,7 +101,7 @@ def test_a_key_that_is_given_twice_is_reported_with_the_content(tmp_path, loader
 
 
 def test_a_file_that_is_missing_a_folder_or_endless(tmp_path):
-    with pytest.raises(UserError, match="file: No such file"):
+    with pytest.raises(UserError, match="file: no such file"):
         read_yaml(tmp_path / "no.yaml", "file")
     with pytest.raises(UserError, match="file: is a folder"):
         read_yaml(tmp_path, "file")

@@ -66,7 +66,7 @@ def test_damage_and_other_code_are_named(made, tmp_path):
     with pytest.raises(UserError, match="it: cannot be read as an exported learner: state.safetensors: "):
         rb.load_learner(folder)
     (folder / "parameters.json").write_text("{}")
-    with pytest.raises(UserError, match="it: cannot be read as an exported learner: parameters.json: "):
+    with pytest.raises(UserError, match="it: cannot be read as an exported learner: parameters.json: Object missing"):
         rb.load_learner(folder)
 
 

@@ -111,7 +111,7 @@ def test_the_benchmarks_in_files_of_ones_own(here, tmp_path):
         "title: My title\ndataset: digits\nbudget: {epochs: 1}\nmethods: [{method: ae}]\n"
     )
     assert here("list", "benchmarks", "mine.yaml").stdout == "mine  My title\n"
-    assert "no.yaml: No such file" in here("list", "benchmarks", "no.yaml").stderr
+    assert "no.yaml: no such file" in here("list", "benchmarks", "no.yaml").stderr
 
 
 def test_a_row_that_is_tuned_is_listed_with_its_values(here, tmp_path):

@@ -47,7 +47,7 @@ def assert_refused(done, *words: str) -> None:
         (["run", "--methods", "ae", "--device", "cuda:0,cuda:1,cuda:0"], ["cuda:0 is named twice", "jobs-per-device"]),
         (["run", "--methods", "ae", "--device", "cuda:999", "--plan"], ["--device cuda:999: ", "there"]),
         (["run", "--benchmark", "quikc"], ["unknown benchmark", "'quick'"]),
-        (["run", "--benchmark", "no.yaml"], ["no.yaml", "No such file"]),
+        (["run", "--benchmark", "no.yaml"], ["no.yaml", "no such file"]),
         (["run", "--methods", "ae", "--plugin", "no.py"], ["no.py", "no such file"]),
         (
             ["run", "--methods", "ae", "--dataset", "mnist", "--data-dir", "no"],
