@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reprbench.features import View
 from reprbench.probes.layer_stats import LayerStats, layer_stats
 from reprbench.protocols.base import Curve, Features, Headline, Measurement, Outcome, Protocol, Subject
-from reprbench.protocols.layers import layer_widths
+from reprbench.protocols.layers import layer_matrices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +47,11 @@ class CodeStats(Protocol):
     def evaluate(self, subject: Subject, seed: int) -> Outcome:
         """Return the statistics of every layer, from the input to the code."""
         (wanted,) = self.reads(subject.dataset, subject.supervised)
-        widths = layer_widths(subject, wanted.view)
-        features = subject.features(wanted)
+        matrices = layer_matrices(subject, wanted)
         found: dict[str, LayerStats] = {}
-        end = 0
-        for name, width in widths.items():
-            subject.progress(self.name, len(found) / len(widths))
-            start, end = end, end + width
-            found[name] = layer_stats(features[:, start:end], subject.device)
+        for name, matrix in matrices.items():
+            subject.progress(self.name, len(found) / len(matrices))
+            found[name] = layer_stats(matrix, subject.device)
         outcome = Outcome(
             [one for depth, name in enumerate(found, 1) for one in _measurements(found[name], name, depth)],
             warnings=_warnings(found),

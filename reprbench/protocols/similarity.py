@@ -94,7 +94,7 @@ class Similarity(Protocol):
     def _grams(self, subject: Subject, wanted: Features) -> dict[str, CenteredGram]:
         """Return the centered Gram matrix of the input, and of every layer in order."""
         grams = {INPUT: centered_gram(self._input(subject, wanted), subject.device)}
-        for name, features in layer_matrices(subject, wanted):
+        for name, features in layer_matrices(subject, wanted).items():
             # A learner may call a layer as it likes.
             grams[f"{name} (layer)" if name == INPUT else name] = centered_gram(features, subject.device)
         return grams
