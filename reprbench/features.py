@@ -71,8 +71,8 @@ class View(BaseModel):
     pooling: Pooling = "max"
     grid: PositiveInt = 2
 
-    def select(self, maps: FeatureMaps) -> list[Tensor]:
-        """Return the maps of the chosen layers, in order.
+    def names(self, maps: FeatureMaps) -> list[str]:
+        """Return the names of the chosen layers, in order.
 
         Raises
         ------
@@ -80,13 +80,17 @@ class View(BaseModel):
             If there is no layer of that name.
         """
         if self.layers == "all":
-            return list(maps.values())
+            return list(maps)
         if self.layers == "last":
-            return [list(maps.values())[-1]]
+            return [list(maps)[-1]]
         for name in self.layers:
             if name not in maps:
                 raise UserError(f"no layer {name!r}.{did_you_mean(name, maps)} Layers: {', '.join(maps)}")
-        return [maps[name] for name in self.layers]
+        return list(self.layers)
+
+    def select(self, maps: FeatureMaps) -> list[Tensor]:
+        """Return the maps of the chosen layers, in order; raises what `names` does."""
+        return [maps[name] for name in self.names(maps)]
 
     def matrix(self, maps: FeatureMaps) -> Tensor:
         """Return the pooled and concatenated features of N images, float32 of shape (N, D).

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reprbench.data.folds import random_rows
-from reprbench.errors import UserError, did_you_mean
+from reprbench.features import View
 from reprbench.probes.baselines import Baselines, fit_baselines
 from reprbench.protocols.base import Curve, Headline, Measurement, Outcome, Protocol, Subject
 
@@ -109,11 +109,9 @@ class Reconstruction(Protocol):
         from reprbench.probes.mirror_decoder import encoded
 
         maps = encoded(learner, images.batch(slice(0, 1), device))
-        for name in () if self.layers == "all" else self.layers:
-            if name not in maps:
-                raise UserError(f"no layer {name!r}.{did_you_mean(name, maps)} Layers: {', '.join(maps)}")
+        chosen = View(layers=self.layers).names(maps)
         every = [Layer(name, depth, features[0].numel()) for depth, (name, features) in enumerate(maps.items(), 1)]
-        return [layer for layer in every if self.layers == "all" or layer.name in self.layers]
+        return [layer for layer in every if layer.name in chosen]
 
     def _decoders(self, subject: Subject, learner: Learner, layers: Sequence[Layer], seed: int) -> Decoders:
         from reprbench.probes.decoders import Decoders, own_layers
