@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from reprbench.printable import printable_json
+from reprbench.trial import DataRecord
 
 MOST_FIXED = 1e12
 """Larger numbers are printed as 1.23e+45, so that no column is as wide as their digits."""
@@ -32,6 +33,16 @@ def decimals_for(values: Iterable[float | None], unit: str) -> int:
     if unit == "%" or not sizes:
         return 1
     return min(max(2 - math.floor(math.log10(sizes[len(sizes) // 2])), 1), 8)
+
+
+def images_text(data: DataRecord) -> str:
+    """Return how many images the splits of a dataset have."""
+    return f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images"
+
+
+def contents_text(data: DataRecord) -> str:
+    """Return how many images and classes a dataset has."""
+    return f"{images_text(data)}; {data.classes} classes"
 
 
 def seconds_text(seconds: float | None) -> str:

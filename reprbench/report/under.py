@@ -12,7 +12,7 @@ from reprbench.report.best import ALPHA, BestTest
 from reprbench.report.measured import fold_count
 from reprbench.report.statistics import POWER
 from reprbench.report.table import Table, unit_of
-from reprbench.report.text import decimals_for, fixed, folds_text, place_text
+from reprbench.report.text import contents_text, decimals_for, fixed, folds_text, place_text
 
 Emphasis = Literal["", "best", "tie"]
 
@@ -74,8 +74,8 @@ def _made_of(table: Table) -> str:
     data = table.data
     codes = f" {', '.join(map(str, table.codes))}" if table.codes else ""
     mixed = " (mixed: run the benchmark again)" if len(table.codes) > 1 else ""
-    counts = f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images; {data.classes} classes"
-    return f"protocol {table.protocol}{codes}{mixed}; data {data.title}, digest {data.digest[:12]} ({counts})"
+    of_data = f"data {data.title}, digest {data.digest[:12]} ({contents_text(data)})"
+    return f"protocol {table.protocol}{codes}{mixed}; {of_data}"
 
 
 def headline_text(headline: Headline, unit: str) -> str:

@@ -14,9 +14,9 @@ from reprbench.measurement import FOLD, Measurement
 from reprbench.report.measured import by_fold
 from reprbench.report.row import CHANGED_BY_HAND
 from reprbench.report.statistics import Summary, summarize
-from reprbench.report.text import count_text, memory_text, place_text, seconds_text
+from reprbench.report.text import count_text, images_text, memory_text, place_text, seconds_text
 from reprbench.report.trial_files import file_of
-from reprbench.trial import HISTORY, DataRecord, Evaluation, Trial
+from reprbench.trial import HISTORY, Evaluation, Trial
 
 MOST_POINTS = 150
 """Steps of a history that are shown; of a longer one, every n-th."""
@@ -86,11 +86,6 @@ def describe(trial: Trial, figures: Sequence[int]) -> Detail:
     )
 
 
-def counts_text(data: DataRecord) -> str:
-    """Return how many images the splits of a dataset have."""
-    return f"{data.unlabeled} unlabeled, {data.train} train, {data.test} test images"
-
-
 def thinned_history(path: Path, most: int = MOST_POINTS) -> History | None:
     """Return the columns of a history, thinned to about `most` lines; None where there is nothing to show."""
     rows = read_history(path)
@@ -130,7 +125,7 @@ def _measured(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
 def _sections(trial: Trial) -> list[Section]:
     data, method = trial.dataset, trial.method
     about = {"call": str(method.call), "kind": method.kind, "origin": method.origin, "code": str(method.code)}
-    images = f"{counts_text(data)} of {_text(data.shape)}"
+    images = f"{images_text(data)} of {_text(data.shape)}"
     return [
         Section("Method", _lines(about)),
         Section("Parameters", _lines(method.parameters)),

@@ -15,7 +15,6 @@ from typing import Any, get_args
 from reprbench import __version__
 from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
-from reprbench.report.formats.html.details import counts_text
 from reprbench.report.formats.html.environment import environment
 from reprbench.report.formats.html.galleries import Gallery, make_galleries, pictures_of
 from reprbench.report.formats.html.payload import make_payload
@@ -25,6 +24,7 @@ from reprbench.report.ranks import ranks_over_datasets
 from reprbench.report.row import NOT_RUN, Row
 from reprbench.report.similarity_maps import similarity_maps
 from reprbench.report.table import Table
+from reprbench.report.text import contents_text
 from reprbench.report.verdict import Word
 from reprbench.trial import NOT_EVALUATED
 
@@ -168,8 +168,7 @@ def _similarities(tables: Sequence[Table]) -> list[tuple[str, str]]:
 
 def _heading(table: Table) -> tuple[str, str, str]:
     """Return what the tables of one benchmark and dataset have in common: two titles, and counts."""
-    counts = f"{counts_text(table.data)}; {table.data.classes} classes"
-    return table.title or table.benchmark, table.data.title, counts
+    return table.title or table.benchmark, table.data.title, contents_text(table.data)
 
 
 def _title(tables: Sequence[Table]) -> str:
