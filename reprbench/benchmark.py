@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import LARGEST_INTEGER, brief
 from reprbench.limit import LimitField
+from reprbench.measurement import LARGEST
 from reprbench.spec import Budget, Call, CallField, Line, Name, check_line, mistakes
 from reprbench.sweep import Sweep, Tune, parse_method
 from reprbench.yaml_files import read_yaml
@@ -25,14 +26,14 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e150, le=1e150)]
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 """A published number; the squares of larger ones are not finite."""
 
 Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_INTEGER)]
 
 Protocols = Annotated[tuple[CallField, ...], Field(min_length=1)]
 
-Spread = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e150)]
+Spread = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LARGEST)]
 
 
 class Reference(_Form):

@@ -8,7 +8,7 @@ from typing import Any
 
 from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import read_parameters, show_value
-from reprbench.measurement import Better, Measurement
+from reprbench.measurement import FOLD, Better, Measurement
 from reprbench.report.grid import Grid, GridCell, grouped, method_name
 from reprbench.report.measured import ByFold, by_fold, fold_count, fold_ratio, matching, over_seeds
 from reprbench.report.row import Row
@@ -180,7 +180,7 @@ def _varying(question: PivotQuestion, measurements: Iterable[Measurement]) -> st
     values: dict[str, set[Any]] = {}
     for one in measurements:
         for name, value in one.at.items():
-            if name != "fold" and name not in question.at:
+            if name != FOLD and name not in question.at:
                 values.setdefault(name, set()).add(value)
     varying = {name: found for name, found in values.items() if len(found) > 1}
     # A name that goes with a number (a layer and its depth) is not a coordinate of its own.

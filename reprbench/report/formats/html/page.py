@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from reprbench import __version__
+from reprbench.evaluation import FINISHED
 from reprbench.printable import printable_lines
 from reprbench.report.formats.html.cells import PageTable, page_table
 from reprbench.report.formats.html.environment import environment
@@ -97,7 +98,7 @@ def _overview(tables: Sequence[Table]) -> dict[str, Any]:
         "tables": len(tables),
         "rows": len(rows),
         "trials": len(PageTrials(tables).trials),
-        "failed": sum(row.status not in ("done", "skipped", NOT_RUN, NOT_EVALUATED) for row in rows),
+        "failed": sum(row.status not in (*FINISHED, NOT_RUN, NOT_EVALUATED) for row in rows),
         "verdicts": [(word, verdicts[word]) for word in get_args(Word) if verdicts[word]],
         "ranks": _ranks(tables),
         "sweeps": _sweeps(tables),
