@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from reprbench import claim_file
+from reprbench.errors import system_reason
 from reprbench.files import make_ignored
 from reprbench.owner import Owner, myself
 
@@ -127,7 +128,7 @@ class Claims:
     def _say_unwritable(self, folder: Path, error: OSError) -> None:
         if folder not in self._unwritable:
             self._unwritable.add(folder)
-            self._say(f"{folder}: cannot be written ({error.strerror}); other runs do not see what this one runs")
+            self._say(f"{folder}: cannot be written ({system_reason(error)}); other runs do not see what this one runs")
 
     def _say(self, line: str) -> None:
         # Neither a trial nor the heartbeat ends because nobody can read this.

@@ -22,9 +22,12 @@ def system_reason(error: Exception) -> str:
 
     >>> system_reason(FileNotFoundError(2, "No such file or directory")), system_reason(ValueError("not JSON"))
     ('no such file or directory', 'not JSON')
+    >>> system_reason(OSError(None, "Results is a link; expected a folder"))
+    'Results is a link; expected a folder'
     """
-    reason: str | None = getattr(error, "strerror", None)
-    return reason.lower() if reason else str(error)
+    reason: str = getattr(error, "strerror", None) or str(error)
+    # Our own errors of the system's type have no number, and may begin with a path.
+    return reason[:1].lower() + reason[1:] if getattr(error, "errno", None) is not None else reason
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

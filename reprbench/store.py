@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 from reprbench.frames import measurements_frame
 from reprbench.store_writer import OLD, locked, write_merged
 from reprbench.store_writer import read_log as read_log
@@ -53,7 +53,7 @@ class Store:
                 pass
         except OSError as error:
             raise UserError(
-                f"store {self.root}: cannot be written ({error.strerror}); choose another folder with --store"
+                f"store {self.root}: cannot be written ({system_reason(error)}); choose another folder with --store"
             ) from None
 
     def write(self, trial: Trial, files: Mapping[str, Path]) -> Path:

@@ -287,7 +287,7 @@ def test_a_full_disk_costs_claims_and_nothing_else(path, ours, said, monkeypatch
     assert ours.take(path) is None
     monkeypatch.setattr(claim_file, "_write", full)
     assert ours.take(path.with_name("y.claim")) is None
-    assert "No space left" in said[0]
+    assert "no space left" in said[0]
     ours.release(path)
     assert names(path.parent) == [".gitignore"]
 

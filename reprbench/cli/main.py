@@ -30,7 +30,7 @@ try:
     from reprbench import __version__
     from reprbench.cli.echo import echo
     from reprbench.cli.streams import forgiving
-    from reprbench.errors import UserError, did_you_mean
+    from reprbench.errors import UserError, did_you_mean, system_reason
     from reprbench.printable import printable_lines
 except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
@@ -109,7 +109,7 @@ def main() -> None:
     with _one_interruption(), forgiving() as failure:
         status = _status()
         if status is None and (lost := failure()):
-            status = _fail(f"standard output: {lost.strerror}; what is there is incomplete")
+            status = _fail(f"standard output: {system_reason(lost)}; what is there is incomplete")
     if status == 130:
         leave_interrupted()
     sys.exit(status or 0)
@@ -130,7 +130,7 @@ def _status() -> int | None:
             return 2
         return _fail(_in_one_line(error))
     except OSError as error:
-        return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        return _fail(f"{error.filename or 'input/output'}: {system_reason(error)}")
     return status if isinstance(status, int) else None
 
 

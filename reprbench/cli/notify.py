@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reprbench.cli.echo import warn
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 
 if TYPE_CHECKING:
     from reprbench.api.running import RunEnd
@@ -52,7 +52,7 @@ def notify(words: list[str], end: RunEnd, store: Path, seconds: float) -> None:
     except subprocess.TimeoutExpired:
         warn(f"--notify: {words[0]} was ended after {NOTIFY_SECONDS:g} s")
     except OSError as error:
-        warn(f"--notify: {words[0]} could not be run: {error.strerror}")
+        warn(f"--notify: {words[0]} could not be run: {system_reason(error)}")
     else:
         if done.returncode:
             warn(f"--notify: {words[0]} ended with status {done.returncode}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from reprbench.errors import system_reason
 from reprbench.texts import described, one_line
 
 ASK_SECONDS = 120.0
@@ -43,7 +44,9 @@ def ask_inventory(seconds: float = ASK_SECONDS) -> Inventory:
     except subprocess.TimeoutExpired:
         return Inventory(problem=f"looking for CUDA devices took longer than {seconds:g} s", failed=True)
     except OSError as error:
-        return Inventory(problem=f"no process could be started to look for CUDA devices: {error.strerror}", failed=True)
+        return Inventory(
+            problem=f"no process could be started to look for CUDA devices: {system_reason(error)}", failed=True
+        )
     return _answer(done.stdout, done.returncode)
 
 

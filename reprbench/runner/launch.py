@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from reprbench.errors import system_reason
 from reprbench.files import umask
 from reprbench.runner import supervisor
 from reprbench.runner.server import ForkRequest, send
@@ -167,7 +168,7 @@ class Launcher:
             try:
                 self._server = Server(environment or {})
             except OSError as error:
-                self._give_up(f"the process that imports torch for them could not be started: {error.strerror}")
+                self._give_up(f"the process that imports torch for them could not be started: {system_reason(error)}")
         return self._server
 
     def _give_up(self, why: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from reprbench.claims import Claims
-from reprbench.errors import UserError
+from reprbench.errors import UserError, system_reason
 from reprbench.owner import Owner
 from reprbench.runner.executors.base import Executor, Submitted
 from reprbench.runner.job import Job, ProtocolJob, TrialResult, evaluation_path, has_checkpoint, now
@@ -131,7 +131,7 @@ class Schedule:
                 self._tell(self._listener.warned, line)
         except OSError as error:
             place = f"{error.filename}; free space there, or set TMPDIR" if error.filename else "try again"
-            return self._fail(planned, f"could not be started: {error.strerror}: {place}", "", begun)
+            return self._fail(planned, f"could not be started: {system_reason(error)}: {place}", "", begun)
         except UserError as error:
             return self._fail(planned, f"could not be started: {error}", "", begun)
         except Exception as error:
@@ -209,7 +209,7 @@ class Schedule:
             return read_trial(self._store.write(trial, files) / TRIAL)
         except Exception as error:
             # If the disk is full, this trial's record is lost, but not the run; its fit stays in the cache.
-            why = error.strerror if isinstance(error, OSError) and error.strerror else described(error)
+            why = system_reason(error) if isinstance(error, OSError) and error.strerror else described(error)
             reason = f"could not be written to {self._store.root}: {why}; run the same command again"
             return msgspec.structs.replace(trial, status="failed", reason=reason, warnings=[*trial.warnings, reason])
 

@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_a_warning(monkeypatch, capsys, code, warning):
 
 def test_a_program_that_cannot_be_run_any_more_is_a_warning(capsys):
     notify.notify(["/no/such/program"], RunEnd((), (), False), Path(), 1.0)
-    assert "--notify: /no/such/program could not be run: No such file" in capsys.readouterr().err
+    assert "--notify: /no/such/program could not be run: no such file" in capsys.readouterr().err
     notify.notify([], RunEnd((), (), False), Path(), 1.0)
     assert capsys.readouterr().err == ""
 

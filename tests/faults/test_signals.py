@@ -186,7 +186,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 @pytest.mark.parametrize(
     ("label", "reason"),
     [
-        ("no space", "could not be started: No space left on device: somewhere/job.json; free space"),
+        ("no space", "could not be started: no space left on device: somewhere/job.json; free space"),
         ("refused", "could not be started: Slurm refused it: invalid partition"),
         ("no start", "reprbench could not handle this trial: ValueError: Out of range float"),
         ("bad message", "reprbench could not handle this trial: RuntimeError: no message"),
@@ -397,7 +397,7 @@ def test_what_standard_output_lost_is_known_unless_nobody_reads_it(monkeypatch, 
 @pytest.mark.parametrize(
     ("streams", "status", "errors"),
     [
-        (">/dev/full", 2, "Error: standard output: No space left on device; what is there is incomplete\n"),
+        (">/dev/full", 2, "Error: standard output: no space left on device; what is there is incomplete\n"),
         (">/dev/full 2>&1", 2, ""),
         ("2>/dev/full", 0, ""),
         (">&- 2>&- <&-", 0, ""),
