@@ -33,7 +33,7 @@ def test_its_answer_is_the_last_line(output, status, found):
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(subprocess.TimeoutExpired("x", 9), "took longer than 9 s"), (OSError(11, "Try again"), "Try again")],
+    [(subprocess.TimeoutExpired("x", 9), "took longer than 9 s"), (OSError(11, "Try again"), "try again")],
 )
 def test_no_answer_is_a_failure(monkeypatch, error, words):
     def fail(*_, **__):

@@ -1,4 +1,4 @@
-"""Image files that Pillow reads, whatever it says of them."""
+"""Pillow is kept quiet about odd image files."""
 
 from __future__ import annotations
 
