@@ -194,7 +194,9 @@ class PreparedRun:
             from reprbench.runner.executors.debug import DebugExecutor  # imports what trials do
 
             return DebugExecutor(self.limits)
-        return make_executor(self._settings, self.limits, self._device, self._folders.cache)
+        # With nothing to run, no cluster is needed.
+        settings = self._settings if self.to_run else ExecutorSettings(executor="local")
+        return make_executor(settings, self.limits, self._device, self._folders.cache)
 
     def _all(self, ended: list[Trial]) -> list[Trial]:
         """Return the trials of the whole request, also those that did not run now."""
@@ -231,7 +233,8 @@ def prepare_run(options: RunOptions, warn: Callable[[str], None]) -> PreparedRun
     folders = Folders(data, options.cache.resolve())
     specs = requested_specs(options, discover(options.plugins), folders, limits)
     earlier, problems = store.read()
-    for problem in problems:
+    unused = settings.unused_rows({name for spec in specs for name in (spec.label, spec.method.name)})
+    for problem in [*problems, *(f"--executor {options.executor}: {line}" for line in unused)]:
         warn(problem)
     work = plan(specs, earlier)
     prepared = PreparedRun(work, store, limits, settings, options.device, folders, trackers, options.debug, earlier)

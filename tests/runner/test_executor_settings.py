@@ -43,6 +43,7 @@ def test_a_row_has_what_its_label_or_method_says_and_else_what_all_have(tmp_path
         ("executor: ray\naddress: ray://x:1", ["address: expected auto, or HOST:PORT of the cluster's head, not 'ray"]),
         ("executor: ray\nslurm: {timeout_min: 3}", ["slurm is for slurm, not for ray"]),
         ("executor: local\nretries: 3", ["retries is for ray and slurm, not for local"]),
+        ("executor: ray\nrows: {a: {gpus: 1.5}}", ["rows.a.gpus: 1.5 is neither whole nor a part of one GPU"]),
         ("executor: slurm\nresources: {gpus: 0.5}", ["resources.gpus: parts of a GPU, like 0.5, are for ray"]),
     ],
 )
@@ -54,6 +55,33 @@ def test_mistakes_in_the_file_are_lines(tmp_path, text, mistakes):
     lines = str(raised.value).splitlines()
     assert len(lines) == len(mistakes)
     assert all(line.startswith(f"--executor {path}: {part}") for line, part in zip(lines, mistakes, strict=True))
+
+
+def test_rows_that_a_run_does_not_have_are_warned_of(here, tmp_path):
+    (tmp_path / "ray.yaml").write_text("executor: ray\nrows: {pca: {cpus: 1}, raw-pixel: {cpus: 1}}\n")
+    done = here("run", "--methods", "pca,raw-pixels", "--limit", "60", "--executor", "ray.yaml", "--plan")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if "rows." in line]
+    assert "--executor ray.yaml: rows.raw-pixel: no row or method of this run. Did you mean 'raw-pixels'?" in line
+
+
+def test_with_nothing_to_run_no_cluster_is_started(here, monkeypatch):
+    words = ("run", "--methods", "raw-pixels", "--protocols", "knn", "--limit", "60")
+    assert here(*words).returncode == 0
+    monkeypatch.setattr("reprbench.api.running.make_executor", lambda settings, *_: Nothing(settings.executor))
+    done = here(*words, "--executor", "ray")
+    assert done.returncode == 0, done.stderr
+    assert "raw-pixels" in done.stdout
+
+
+class Nothing:
+    """An executor that runs nothing, and is none of a cluster."""
+
+    def __init__(self, name):
+        assert name == "local"
+
+    def close(self):
+        pass
 
 
 def test_an_executor_is_a_name_or_a_file():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from reprbench.errors import UserError
+from reprbench.errors import UserError, did_you_mean
 from reprbench.grammar import brief, bytes_of
 from reprbench.spec import Count, mistakes
 from reprbench.yaml_files import read_yaml
@@ -84,12 +84,23 @@ class ExecutorSettings(BaseModel):
             if name in self.model_fields_set and self.executor not in _OF.get(name, (self.executor,))
         ]
         places = {"resources": self.resources, **{f"rows.{label}": own for label, own in self.rows.items()}}
+        parts = {name: own.gpus for name, own in places.items() if own.gpus and own.gpus % 1}
         if self.executor == "slurm":
-            parts = {name: own.gpus for name, own in places.items() if own.gpus and own.gpus % 1}
             wrong += [f"{name}.gpus: parts of a GPU, like {gpus:g}, are for ray" for name, gpus in parts.items()]
+        else:
+            several = {name: gpus for name, gpus in parts.items() if gpus > 1}
+            wrong += [f"{name}.gpus: {gpus:g} is neither whole nor a part of one GPU" for name, gpus in several.items()]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def unused_rows(self, names: Collection[str]) -> list[str]:
+        """Return a line for each of `rows` that is none of the `names`, the labels and methods of a run."""
+        return [
+            f"rows.{name}: no row or method of this run.{did_you_mean(name, names)}"
+            for name in self.rows
+            if name not in names
+        ]
 
     def resources_of(self, label: str, method: str) -> Resources:
         """Return what a trial of the row with that label needs."""
