@@ -145,7 +145,10 @@ def _here(order: Order, opened: ExitStack) -> Job:
     """Return the job with what this machine decides: its device, and where its data and plugin files are."""
     job = order.job
     cache_folder.make(job.cache)
-    device = choose_devices(job.device)[0]
+    try:
+        device = choose_devices(job.device)[0]
+    except UserError as error:
+        raise UserError(f"its executor gives it a GPU (`resources: gpus`), and none can be used: {error}") from None
     job = replace(job, device=device, data_dirs=list(dict.fromkeys([*data_dirs(None), *job.data_dirs])))
     if all(_is(Path(path), content) for path, content in order.code.items()):
         return job  # also with what a plugin reads that is no code

@@ -95,7 +95,9 @@ class RayExecutor:
 
     def _warn_if_too_much(self, label: str, needs: dict[str, float]) -> None:
         if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in _machines()):
-            asked = ", ".join(f"{name.removeprefix('num_')}: {amount:g}" for name, amount in needs.items())
+            shown = {"cpus": f"{needs['num_cpus']:g}", "gpus": f"{needs['num_gpus']:g}"}
+            shown |= {"memory": f"{needs['memory'] / 1024**3:.3g}GB"} if "memory" in needs else {}
+            asked = ", ".join(f"{name}: {amount}" for name, amount in shown.items())
             self._warnings.append(f"{label}: no machine of the cluster has {asked}; it waits for one that has")
 
 
@@ -132,7 +134,10 @@ def _connect(settings: ExecutorSettings) -> None:
                 logging_level=logging.ERROR,
             )
     except Exception as error:
-        raise UserError(f"--executor ray: no cluster at {settings.address}: {reason(error)}") from None
+        raise UserError(
+            f"--executor ray: no cluster at {settings.address}: {reason(error)}; "
+            "if its head asks for a token, set RAY_AUTH_MODE=token"
+        ) from None
 
 
 def _needs(resources: Resources, gpus: float, limit: int | None) -> dict[str, float]:

@@ -101,7 +101,10 @@ class SlurmExecutor:
             make_ignored(self._folder)
             self._submitter({})
         except (OSError, RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
-            raise UserError(f"--executor slurm: {reason(error)}") from None
+            raise UserError(
+                f"--executor slurm: {reason(error)}; run it where sbatch works, or mend `slurm:` in its file; "
+                "`cluster: local` tries it on this machine"
+            ) from None
         self._remove_forgotten()
 
     def has_room(self) -> bool:
