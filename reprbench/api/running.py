@@ -181,7 +181,9 @@ class PreparedRun:
             contextlib.closing(self._executor()) as own,
             tracked(self._trackers, self.store.root, own, listener) as (executor, listens),
         ):
-            schedule = Schedule(self.store, self._folders, executor, listens)
+            # A job of Slurm claims its fit itself: it may outlive this process.
+            claim_fits = self._settings.executor != "slurm"
+            schedule = Schedule(self.store, self._folders, executor, listens, claim_fits)
             ended = schedule.run(self.work)
         # A row may have protocols of its own: what failed of others, once, is not what this run asked for.
         wanted = {planned.spec.hash: planned.hashes for planned in self.work}

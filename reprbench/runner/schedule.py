@@ -75,13 +75,19 @@ class Running:
 class Schedule:
     """Has an executor run each planned trial and writes it to the store as soon as it ends.
 
+    Parameters
+    ----------
+    claim_fits : whether this process claims the fits; otherwise who makes them does.
+
     Attributes
     ----------
     interrupted : whether a signal asked for the end of the last run.
     """
 
-    def __init__(self, store: Store, folders: Folders, executor: Executor, listener: Listener) -> None:
-        self.interrupted = False
+    def __init__(
+        self, store: Store, folders: Folders, executor: Executor, listener: Listener, claim_fits: bool = True
+    ) -> None:
+        self.interrupted, self._claim_fits = False, claim_fits
         self._store, self._folders, self._executor, self._listener = store, folders, executor, listener
 
     def run(self, work: Sequence[Planned]) -> list[Trial]:
@@ -97,7 +103,7 @@ class Schedule:
         with _interruptible() as interrupted, Claims(partial(self._tell, self._listener.warned)) as claims:
             to_run = [planned for planned in work if planned.runs]
             waits = partial(self._tell, self._listener.waits)
-            waiting = Waiting(to_run, self._store, self._folders.cache, claims, waits)
+            waiting = Waiting(to_run, self._store, self._folders.cache, claims, waits, self._claim_fits)
             while (waiting or running) and not interrupted():
                 while self._executor.has_room() and not interrupted() and (planned := waiting.next()):
                     begun = self._start(planned)

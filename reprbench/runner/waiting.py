@@ -28,6 +28,7 @@ class Waiting:
     work : the trials, in the order in which they begin if no other run is running one of them.
     cache : the folder of the cache; trials are claimed in the store, and their fits there.
     waits : is called once for each trial that another run is running.
+    claim_fits : whether fits are claimed here, and not by who makes them.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Waiting:
         cache: Path,
         claims: Claims,
         waits: Callable[[Planned, Owner], None],
+        claim_fits: bool = True,
     ) -> None:
         self._work, self._store, self._cache, self._claims, self._waits = list(work), store, cache, claims, waits
+        self._claim_fits = claim_fits
         self._announced: set[int] = set()
         self._next_look = 0.0
 
@@ -66,8 +69,9 @@ class Waiting:
         self._claims.release(*self._paths(planned))
         self._next_look = 0.0
 
-    def _paths(self, planned: Planned) -> tuple[Path, Path]:
-        return claims_of(planned.spec, self._store, self._cache)
+    def _paths(self, planned: Planned) -> tuple[Path, ...]:
+        trial, fit = claims_of(planned.spec, self._store, self._cache)
+        return (trial, fit) if self._claim_fits else (trial,)
 
     def _anew(self, planned: Planned) -> Planned:
         """Plan a trial anew if another run has stored results of it since it was planned."""

@@ -99,7 +99,7 @@ def test_the_job_of_a_killed_driver_is_found_again(driver, here, held, tmp_path)
     (pickle,) = (tmp_path / ".reprbench" / "slurm" / "log").glob("*.pkl")
     names = [argument for code, argument, _ in pickletools.genops(pickle.read_bytes()) if "UNICODE" in code.name]
     assert {name for name in names if name.startswith("reprbench")} == {"reprbench.runner.executors.slurm_task"}
-    assert re.search("held +0 .* evaluate .* waits", here(*held, "--plan").stdout)
+    assert re.search("held +0 .* wait +running on .* waits", here(*held, "--plan").stdout)
     thread = threading.Timer(1, (tmp_path / "evaluate").touch)
     thread.start()
     done = here(*held)
@@ -109,6 +109,23 @@ def test_the_job_of_a_killed_driver_is_found_again(driver, here, held, tmp_path)
     wait_for(lambda: not jobs(tmp_path))
     assert [one.status for one in trials(tmp_path)["held"].evaluations] == ["done", "done"]
     assert not submissions(tmp_path)
+
+
+def test_other_runs_wait_for_the_job_of_a_killed_driver(driver, here, held, tmp_path):
+    first = driver()
+    wait_for(lambda: (tmp_path / "fits").exists())
+    first.kill()
+    first.wait()
+    local = held[: held.index("--executor")]
+    thread = threading.Timer(2, lambda: [(tmp_path / name).touch() for name in ("go", "evaluate")])
+    thread.start()
+    done = here(*local)
+    thread.join()
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"held \(seed 0\): running on .*; waiting", done.stderr)
+    assert len(lines(tmp_path / "fits")) == 1
+    assert [one.status for one in trials(tmp_path)["held"].evaluations] == ["done", "done"]
+    wait_for(lambda: not jobs(tmp_path))
 
 
 def test_sigterm_ends_no_trial_and_ctrl_c_cancels_it(driver, tmp_path):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
-from reprbench.claim_file import SUFFIX
 from reprbench.claims import Claims
 from reprbench.errors import UserError
 from reprbench.runner.executors.host import decoded, looks
 from reprbench.runner.executors.mirror import Mirror
+from reprbench.runner.waiting import fit_claim
 
 ORDER, SUBMISSION, CLAIM = "order.json", "submission.json", "host.claim"
 """The files in the folder of a job besides those of its trial."""
@@ -54,7 +54,8 @@ def _claims(folder: Path) -> list[Path]:
     found = [folder / CLAIM]
     # What is wrong with an order is said in its trial.
     with suppress(UserError, ValueError, KeyError):
-        found.append(folder.parent / f"{decoded((folder / ORDER).read_bytes()).job.hash}{SUFFIX}")
+        cache = folder.parent.parent
+        found.append(fit_claim(cache, decoded((folder / ORDER).read_bytes()).job.hash))
     return found
 
 
