@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
@@ -130,13 +130,17 @@ def test_all_ways_give_the_same_machines(name: str, monkeypatch: pytest.MonkeyPa
     d=st.integers(1, 40),
     n_classes=st.integers(1, 5),
     cost=st.sampled_from([1e-6, 1e-2, 1.0, 1e3]),
+    way=st.sampled_from(["primal", "dual"]),
     seed=st.integers(0, 999),
 )
 @settings(deadline=None, max_examples=60)
-def test_any_small_problem_is_solved(n: int, d: int, n_classes: int, cost: float, seed: int) -> None:
-    """In the way that is chosen for it: in the dual, many examples of few features are solved to 1e-7 only."""
+def test_any_small_problem_is_solved(n: int, d: int, n_classes: int, cost: float, way: str, seed: int) -> None:
+    # Many examples of few features are never solved in the dual, where rounding leaves a gap of 3e-8.
+    assume(way == "primal" or n < 3 * (d + 1))
     problem = overlapping(n, d, n_classes, seed)
-    found = fit_svm(*problem, n_classes, [cost])
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, way)
+        found = fit_svm(*problem, n_classes, [cost])
     for w, z, signs, _, _ in each_machine(problem, found):
         value, gradient = objective(w, z, signs, cost)
         assert gradient @ gradient / 2 <= 1e-9 * value
