@@ -100,7 +100,9 @@ class SlurmExecutor:
         try:
             make_ignored(self._folder)
             self._submitter({})
-        except (OSError, RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
+        except OSError as error:
+            raise UserError(f"--executor slurm: {reason(error)}") from None
+        except (RuntimeError, ValueError, NameError, TypeError, AssertionError) as error:
             raise UserError(
                 f"--executor slurm: {reason(error)}; run it where sbatch works, or mend `slurm:` in its file; "
                 "`cluster: local` tries it on this machine"
