@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reprbench.errors import UserError
+from reprbench.evaluation import FINISHED
 from reprbench.trackers.base import TrackedTrial, Tracker, TrialEnd
 
 try:
@@ -56,4 +57,4 @@ class WandbTracker(Tracker):
         """Add what was measured, and end the run."""
         run = self._runs.pop(trial.folder)
         run.summary.update({**end.measurements, "status": end.status, "reason": end.reason})
-        run.finish(exit_code=0 if end.status in ("done", "skipped") else 1)
+        run.finish(exit_code=0 if end.status in FINISHED else 1)
