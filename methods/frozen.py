@@ -165,8 +165,8 @@ def open_blocks(network: nn.Module) -> None:
                 nn.init.ones_(weight)
 
 
-def like_it(name: str, known: Sequence[str]) -> str:
-    """Return `` it has …`` after a semicolon, with the known names most like `name`, or an empty text."""
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return ``; it has …`` with the known names most like `name`, or an empty text if none is."""
     near = get_close_matches(name, known)
     return f"; it has {', '.join(near)}" if near else ""
 

@@ -20,9 +20,9 @@ from .frozen import (
     RandomNetwork,
     checkpoint,
     found_by,
-    like_it,
     load_weights,
     read_weights,
+    suggestion,
 )
 
 
@@ -33,7 +33,7 @@ def _known(model: str) -> str:
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
         own_name = architecture.rpartition(":")[2].rpartition("/")[2]
-        raise ValueError(f"timm has no model {model!r}{like_it(own_name, timm.list_models())}")
+        raise ValueError(f"timm has no model {model!r}{suggestion(own_name, timm.list_models())}")
     tags = [name.partition(".")[2] for name in timm.list_models(f"{architecture}.*", pretrained=True)]
     if tag and tag not in tags:
         raise ValueError(f"timm has no weights {tag!r} of {architecture}; it has {', '.join(tags) or 'none'}")

@@ -21,9 +21,9 @@ from .frozen import (
     RandomNetwork,
     checkpoint,
     found_by,
-    like_it,
     load_weights,
     read_weights,
+    suggestion,
 )
 
 GROUPS = ("features", "blocks", "trunk_output")
@@ -36,7 +36,7 @@ def _known(model: str) -> str:
 
     known = models.list_models(module=models)
     if model not in known:
-        raise ValueError(f"torchvision has no classification model {model!r}{like_it(model, known)}")
+        raise ValueError(f"torchvision has no classification model {model!r}{suggestion(model, known)}")
     return model
 
 
